@@ -1,0 +1,463 @@
+//! The C boundary: what `include/bro_zeromq_writer.h` declares, and nothing else.
+//!
+//! Every function checks its pointers, catches panics, and calls one function behind it.
+
+use core::ffi::{CStr, c_char, c_int, c_void};
+use core::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
+
+use crate::host::{AnyShape, FAMILIES, Field, Layout};
+use crate::writer::{Config, Given, Level, OPTION_NAMES, Reporter, Setup, Source, Writer, unknown_options};
+
+/// `BZW_ABI_VERSION`.
+pub const ABI_VERSION: u32 = 1;
+/// `BZW_OK`.
+pub const OK: c_int = 0;
+/// `BZW_ERR_NULL`.
+pub const ERR_NULL: c_int = -1;
+/// `BZW_ERR_VERSION`.
+pub const ERR_VERSION: c_int = -2;
+/// `BZW_ERR_LAYOUT`.
+pub const ERR_LAYOUT: c_int = -3;
+/// `BZW_ERR_CONFIG`.
+pub const ERR_CONFIG: c_int = -4;
+/// `BZW_ERR_SOCKET`.
+pub const ERR_SOCKET: c_int = -5;
+/// `BZW_ERR_ARGUMENT`.
+pub const ERR_ARGUMENT: c_int = -6;
+/// `BZW_ERR_PANIC`.
+pub const ERR_PANIC: c_int = -7;
+
+/// `bzw_option`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct NamedValue {
+    /// Without the module.
+    pub name: *const c_char,
+    /// As text.
+    pub value: *const c_char,
+}
+
+/// `bzw_report_fn`.
+pub type ReportFn = unsafe extern "C" fn(context: *mut c_void, level: c_int, message: *const c_char);
+
+/// `bzw_open_args`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct OpenArgs {
+    /// Size of the caller's struct.
+    pub struct_size: u32,
+    /// [`ABI_VERSION`].
+    pub abi_version: u32,
+    /// The host's layout.
+    pub layout: *const Layout,
+    /// The log path.
+    pub path: *const c_char,
+    /// For reports only; may be null.
+    pub filter_name: *const c_char,
+    /// The script's options.
+    pub globals: *const NamedValue,
+    /// How many.
+    pub num_globals: usize,
+    /// The filter's options.
+    pub config: *const NamedValue,
+    /// How many.
+    pub num_config: usize,
+    /// `threading::Field* const*`.
+    pub fields: *const *const c_void,
+    /// How many.
+    pub num_fields: c_int,
+    /// May be null.
+    pub report: Option<ReportFn>,
+    /// Passed to `report`.
+    pub report_context: *mut c_void,
+}
+
+/// `bzw_stats`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Size of the caller's struct.
+    pub struct_size: u32,
+    /// Whether a subscription matches the log path.
+    pub subscribed: u32,
+    /// Records the host handed over.
+    pub records_written: u64,
+    /// Records taken by libzmq.
+    pub records_sent: u64,
+    /// Nobody subscribed.
+    pub dropped_no_subscriber: u64,
+    /// High water mark reached.
+    pub dropped_queue_full: u64,
+    /// Not encodable.
+    pub dropped_encoding: u64,
+    /// Socket failed.
+    pub dropped_closed: u64,
+    /// Values written as null.
+    pub unknown_values: u64,
+    /// Both frames of what was sent.
+    pub bytes_sent: u64,
+}
+
+/// `bzw_writer`.
+pub struct Handle {
+    writer: Writer,
+    /// A panic has left it in an unknown state: it can only be closed.
+    broken: bool,
+}
+
+/// Runs the inside of a boundary function; a panic becomes `fallback`.
+fn guard<T>(fallback: T, inside: impl FnOnce() -> T) -> T {
+    catch_unwind(AssertUnwindSafe(inside)).unwrap_or(fallback)
+}
+
+/// Runs something with a writer. After a panic it refuses to.
+///
+/// # Safety
+///
+/// `handle` is null, or came from [`bzw_writer_open`] and was not closed.
+unsafe fn with_writer(handle: *mut Handle, inside: impl FnOnce(&mut Writer) -> c_int) -> c_int {
+    // SAFETY: this function's contract; the header demands one thread at a time.
+    let Some(handle) = (unsafe { handle.as_mut() }) else { return ERR_NULL };
+    if handle.broken {
+        return ERR_PANIC;
+    }
+    let result = guard(ERR_PANIC, || inside(&mut handle.writer));
+    handle.broken = result == ERR_PANIC;
+    result
+}
+
+/// Reads a C string that must be there.
+///
+/// # Safety
+///
+/// `text` is null or NUL-terminated.
+unsafe fn text<'a>(text: *const c_char) -> Result<&'a CStr, c_int> {
+    if text.is_null() {
+        return Err(ERR_NULL);
+    }
+    // SAFETY: this function's contract.
+    Ok(unsafe { CStr::from_ptr(text) })
+}
+
+/// Reads a layout, of this version of the struct or a later, longer one.
+///
+/// # Safety
+///
+/// `layout` is null or valid for the size it names.
+unsafe fn read_layout(layout: *const Layout) -> Result<Layout, c_int> {
+    if layout.is_null() {
+        return Err(ERR_NULL);
+    }
+    // SAFETY: not null; the size comes first in every version, and is checked before the rest is read.
+    unsafe {
+        if (layout.cast::<u32>().read() as usize) < size_of::<Layout>() {
+            return Err(ERR_VERSION);
+        }
+        Ok(layout.read())
+    }
+}
+
+/// See the header.
+#[unsafe(no_mangle)]
+pub extern "C" fn bzw_abi_version() -> u32 {
+    ABI_VERSION
+}
+
+/// See the header.
+#[unsafe(no_mangle)]
+pub extern "C" fn bzw_version() -> *const c_char {
+    concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()
+}
+
+/// See the header.
+#[unsafe(no_mangle)]
+pub extern "C" fn bzw_strerror(code: c_int) -> *const c_char {
+    let text = match code {
+        OK => c"no error",
+        ERR_NULL => c"a required pointer is null",
+        ERR_VERSION => c"the caller was built for another version of this library's interface",
+        ERR_LAYOUT => c"the layout of the host's log records is not supported",
+        ERR_CONFIG => c"an option has a value that is not allowed",
+        ERR_SOCKET => c"ZeroMQ refused the context, the socket or the endpoint",
+        ERR_ARGUMENT => c"an argument is out of range",
+        ERR_PANIC => c"a bug in the ZeroMQ writer",
+        _ => c"unknown error code",
+    };
+    text.as_ptr()
+}
+
+/// See the header.
+#[unsafe(no_mangle)]
+pub extern "C" fn bzw_option_name(index: u32) -> *const c_char {
+    OPTION_NAMES.get(index as usize).map_or(core::ptr::null(), |name| name.as_ptr())
+}
+
+/// See the header.
+///
+/// # Safety
+///
+/// `out` is null or valid for the size it names.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bzw_layout_known(index: u32, out: *mut Layout) -> *const c_char {
+    // SAFETY: this function's contract.
+    let size_known = unsafe { !out.is_null() && out.cast::<u32>().read() as usize >= size_of::<Layout>() };
+    match FAMILIES.get(index as usize) {
+        Some(family) if size_known => {
+            // SAFETY: as large as the struct.
+            unsafe { out.write(Layout { struct_size: (*out).struct_size, ..family.layout }) };
+            family.name.as_ptr()
+        }
+        _ => core::ptr::null(),
+    }
+}
+
+/// See the header.
+///
+/// # Safety
+///
+/// `layout` is null or valid for the size it names.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bzw_layout_check(layout: *const Layout) -> c_int {
+    guard(ERR_PANIC, || {
+        // SAFETY: this function's contract.
+        match unsafe { read_layout(layout) } {
+            Err(code) => code,
+            Ok(layout) if AnyShape::new(&layout).is_err() => ERR_LAYOUT,
+            Ok(_) => OK,
+        }
+    })
+}
+
+/// See the header.
+///
+/// # Safety
+///
+/// `args` is null or as the header says; `writer` is null or can be written to.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bzw_writer_open(args: *const OpenArgs, writer: *mut *mut Handle) -> c_int {
+    if writer.is_null() {
+        return ERR_NULL;
+    }
+    // SAFETY: not null, this function's contract.
+    unsafe { writer.write(core::ptr::null_mut()) };
+    guard(ERR_PANIC, || {
+        // SAFETY: this function's contract.
+        match unsafe { open(args) } {
+            Ok(opened) => {
+                let handle = Box::new(Handle { writer: opened, broken: false });
+                // SAFETY: as above.
+                unsafe { writer.write(Box::into_raw(handle)) };
+                OK
+            }
+            Err(code) => code,
+        }
+    })
+}
+
+/// # Safety
+///
+/// As [`bzw_writer_open`].
+unsafe fn open(args: *const OpenArgs) -> Result<Writer, c_int> {
+    if args.is_null() {
+        return Err(ERR_NULL);
+    }
+    // SAFETY: not null; size and version come first in every version, and are checked
+    // before the rest is read. What the pointers lead to is as the header says.
+    unsafe {
+        let [struct_size, abi_version] = args.cast::<[u32; 2]>().read();
+        if (struct_size as usize) < size_of::<OpenArgs>() || abi_version != ABI_VERSION {
+            return Err(ERR_VERSION);
+        }
+        let args = args.read();
+        let mut reporter = reporter(args.report, args.report_context);
+        let layout = read_layout(args.layout)?;
+        let shape = AnyShape::new(&layout).map_err(|(member, value)| {
+            let message = format!(
+                "this host's log records are laid out as no host known to the plugin ({member} is {value}); \
+                 build the plugin from this host's headers: ./configure --zeek-dist=DIR && make"
+            );
+            reporter(Level::Error, &message);
+            ERR_LAYOUT
+        })?;
+        let path = text(args.path)?.to_string_lossy();
+        let fields = match usize::try_from(args.num_fields) {
+            Err(_) => return Err(ERR_ARGUMENT),
+            Ok(count) if count > 0 && args.fields.is_null() => return Err(ERR_NULL),
+            Ok(count) => Field::read_all(args.fields.cast(), count, &layout).map_err(|_| ERR_NULL)?,
+        };
+        let globals = options(args.globals, args.num_globals)?;
+        let config = options(args.config, args.num_config)?;
+        let filter = given(&config, Source::Filter);
+        for name in unknown_options(&filter) {
+            let message = format!("$config[\"{name}\"] is no option of the ZeroMQ writer, and is ignored");
+            reporter(Level::Warning, &message);
+        }
+        let all = [given(&globals, Source::Global), filter].concat();
+        let config = Config::parse(&all).map_err(|error| {
+            let of_filter = match text(args.filter_name) {
+                Ok(name) => format!(" of filter \"{}\"", name.to_string_lossy()),
+                Err(_) => String::new(),
+            };
+            reporter(Level::Error, &format!("{error}. The log \"{path}\"{of_filter} is not sent."));
+            ERR_CONFIG
+        })?;
+        // The reporter goes with the writer; for the one error left it is made again.
+        let setup = Setup { path: &path, fields: &fields, layout: &layout, shape, config, reporter };
+        Writer::open(setup).map_err(|error| {
+            let mut reporter = self::reporter(args.report, args.report_context);
+            reporter(Level::Error, &format!("{error}. The log \"{path}\" is not sent."));
+            ERR_SOCKET
+        })
+    }
+}
+
+fn given(options: &[(String, String)], source: Source) -> Vec<Given<'_>> {
+    options.iter().map(|(name, value)| Given { source, name, value }).collect()
+}
+
+/// Wraps the caller's function.
+///
+/// # Safety
+///
+/// `report` may be called with `context` while calls into the writer last.
+unsafe fn reporter(report: Option<ReportFn>, context: *mut c_void) -> Reporter {
+    Box::new(move |level, message| {
+        if let Some(report) = report {
+            // A NUL cannot be passed on, and a line is a line.
+            let mut line: Vec<u8> = message.bytes().map(|byte| if byte < 0x20 { b' ' } else { byte }).collect();
+            line.push(0);
+            // SAFETY: this function's contract; the text is terminated.
+            unsafe { report(context, level as c_int, line.as_ptr().cast()) };
+        }
+    })
+}
+
+/// Copies options.
+///
+/// # Safety
+///
+/// `options` points to `count` options, or is null if that is 0.
+unsafe fn options(options: *const NamedValue, count: usize) -> Result<Vec<(String, String)>, c_int> {
+    if count == 0 {
+        return Ok(Vec::new());
+    }
+    if options.is_null() {
+        return Err(ERR_NULL);
+    }
+    // SAFETY: this function's contract.
+    let options = unsafe { core::slice::from_raw_parts(options, count) };
+    options
+        .iter()
+        .map(|option| {
+            // SAFETY: null or terminated, as the header demands.
+            let read = |string| unsafe { text(string) }.map(|text| text.to_string_lossy().into_owned());
+            Ok((read(option.name)?, read(option.value)?))
+        })
+        .collect()
+}
+
+/// See the header.
+///
+/// # Safety
+///
+/// `writer` is null or open; `vals` is null or as the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bzw_writer_write(writer: *mut Handle, num_fields: c_int, vals: *const *const c_void) -> c_int {
+    // SAFETY: this function's contract.
+    unsafe {
+        with_writer(writer, |writer| {
+            if num_fields < 0 || num_fields as usize != writer.columns() {
+                writer.reject("it has another number of columns than the log");
+            } else if vals.is_null() && num_fields > 0 {
+                return ERR_NULL;
+            } else {
+                writer.write(vals.cast());
+            }
+            OK
+        })
+    }
+}
+
+/// See the header.
+///
+/// # Safety
+///
+/// `writer` is null or open.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bzw_writer_heartbeat(writer: *mut Handle, _network_time: f64, _current_time: f64) -> c_int {
+    // SAFETY: this function's contract.
+    unsafe {
+        with_writer(writer, |writer| {
+            writer.heartbeat();
+            OK
+        })
+    }
+}
+
+/// See the header.
+///
+/// # Safety
+///
+/// `writer` is null or open.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bzw_writer_endpoints(writer: *const Handle) -> u32 {
+    // SAFETY: this function's contract.
+    unsafe { writer.as_ref() }.map_or(0, |handle| handle.writer.connections().len() as u32)
+}
+
+/// See the header.
+///
+/// # Safety
+///
+/// `writer` is null or open; `stats` is null or valid for the size it names.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bzw_writer_stats(writer: *const Handle, endpoint: u32, stats: *mut Stats) -> c_int {
+    guard(ERR_PANIC, || {
+        // SAFETY: this function's contract.
+        let Some(Handle { writer, .. }) = (unsafe { writer.as_ref() }) else { return ERR_NULL };
+        if stats.is_null() {
+            return ERR_NULL;
+        }
+        // SAFETY: not null, and the size comes first in every version.
+        let struct_size = unsafe { stats.cast::<u32>().read() };
+        if (struct_size as usize) < size_of::<Stats>() {
+            return ERR_VERSION;
+        }
+        let Some(connection) = writer.connections().get(endpoint as usize) else { return ERR_ARGUMENT };
+        let counters = &connection.counters;
+        let filled = Stats {
+            struct_size,
+            subscribed: connection.subscribed().into(),
+            records_written: writer.written(),
+            records_sent: counters.sent,
+            dropped_no_subscriber: counters.no_subscriber,
+            dropped_queue_full: counters.queue_full,
+            dropped_encoding: counters.encoding,
+            dropped_closed: counters.closed,
+            unknown_values: writer.unknown_values(),
+            bytes_sent: counters.bytes,
+        };
+        // SAFETY: as large as the struct.
+        unsafe { stats.write(filled) };
+        OK
+    })
+}
+
+/// See the header.
+///
+/// # Safety
+///
+/// `writer` is null or open, and is not used after this.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bzw_writer_close(writer: *mut Handle) -> c_int {
+    if writer.is_null() {
+        return OK;
+    }
+    guard(ERR_PANIC, || {
+        // SAFETY: this function's contract: made by `bzw_writer_open`, and given back here.
+        let handle = unsafe { Box::from_raw(writer) };
+        handle.writer.close();
+        OK
+    })
+}

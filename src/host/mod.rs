@@ -1,0 +1,18 @@
+//! The host's log records in memory: how they are laid out, and reading and making them.
+
+pub mod layout;
+pub mod synth;
+mod value;
+
+pub use layout::{ABSENT, FAMILIES, Family, LAST_KNOWN, Layout, family_of_version};
+pub use value::{
+    Address, AnyShape, Data, Dynamic, Field, Fixed, Kind, List, Malformed, Record, Shape, Tags, Value,
+};
+
+/// Bindings that `build.rs` generated from the headers of the host given to the build,
+/// with compile-time checks against the family chosen for that host.
+#[cfg(bzw_host)]
+#[allow(missing_docs, non_camel_case_types, non_upper_case_globals, dead_code, clippy::all, clippy::pedantic)]
+mod generated {
+    include!(concat!(env!("OUT_DIR"), "/host_bindings.rs"));
+}

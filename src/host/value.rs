@@ -1,0 +1,536 @@
+//! Reading `threading::Value` and `threading::Field` in the host's own memory.
+
+use core::ffi::{CStr, c_char};
+use core::marker::PhantomData;
+
+use super::layout::{ABSENT, FAMILIES, Layout};
+
+#[cfg(not(all(target_endian = "little", target_pointer_width = "64")))]
+compile_error!("the host layouts are those of 64-bit little-endian machines");
+
+/// What a value is, whatever number the host's `TypeTag` has for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// No JSON form: PATTERN, and whatever a later host adds.
+    Unknown,
+    /// BOOL.
+    Bool,
+    /// INT.
+    Int,
+    /// COUNT, and COUNTER of older hosts.
+    Count,
+    /// PORT.
+    Port,
+    /// DOUBLE and INTERVAL.
+    Double,
+    /// TIME.
+    Time,
+    /// ADDR.
+    Addr,
+    /// SUBNET.
+    Subnet,
+    /// STRING, ENUM, FILE and FUNC.
+    Text,
+    /// TABLE (a set) and VECTOR.
+    List,
+}
+
+/// The host's type tags, as a table from tag to [`Kind`].
+#[derive(Clone, Debug)]
+pub struct Tags {
+    kinds: [Kind; 256],
+}
+
+impl Tags {
+    /// The tags of `layout`; any other number is [`Kind::Unknown`].
+    #[must_use]
+    pub fn new(layout: &Layout) -> Self {
+        let mut kinds = [Kind::Unknown; 256];
+        for (tag, kind) in [
+            (layout.tag_bool, Kind::Bool),
+            (layout.tag_int, Kind::Int),
+            (layout.tag_count, Kind::Count),
+            (layout.tag_counter, Kind::Count),
+            (layout.tag_port, Kind::Port),
+            (layout.tag_double, Kind::Double),
+            (layout.tag_interval, Kind::Double),
+            (layout.tag_time, Kind::Time),
+            (layout.tag_addr, Kind::Addr),
+            (layout.tag_subnet, Kind::Subnet),
+            (layout.tag_string, Kind::Text),
+            (layout.tag_enum, Kind::Text),
+            (layout.tag_file, Kind::Text),
+            (layout.tag_func, Kind::Text),
+            (layout.tag_table, Kind::List),
+            (layout.tag_vector, Kind::List),
+        ] {
+            if let Some(slot) = kinds.get_mut(tag as usize) {
+                *slot = kind;
+            }
+        }
+        Self { kinds }
+    }
+
+    /// The kind of a host's tag.
+    #[inline]
+    #[must_use]
+    pub fn kind(&self, tag: u32) -> Kind {
+        self.kinds.get(tag as usize).copied().unwrap_or(Kind::Unknown)
+    }
+}
+
+/// Where the members of a `Value` are that differ between hosts.
+///
+/// # Safety
+///
+/// The offsets must be those of the host's type; [`AnyShape::new`] takes them from a
+/// checked [`Layout`].
+pub unsafe trait Shape: Copy {
+    /// Size of the tag: 1 or 4.
+    fn tag_size(self) -> usize;
+    /// Offset of `type`.
+    fn tag(self) -> usize;
+    /// Offset of `present`.
+    fn present(self) -> usize;
+    /// Offset of `val`.
+    fn val(self) -> usize;
+}
+
+/// A shape known when this crate was compiled: `type` at 0, the rest as given.
+#[derive(Clone, Copy, Debug)]
+pub struct Fixed<const TAG_SIZE: usize, const PRESENT: usize, const VAL: usize>;
+
+// SAFETY: `AnyShape::new` picks the type whose parameters equal the checked layout's.
+unsafe impl<const TAG_SIZE: usize, const PRESENT: usize, const VAL: usize> Shape for Fixed<TAG_SIZE, PRESENT, VAL> {
+    #[inline]
+    fn tag_size(self) -> usize {
+        TAG_SIZE
+    }
+    #[inline]
+    fn tag(self) -> usize {
+        0
+    }
+    #[inline]
+    fn present(self) -> usize {
+        PRESENT
+    }
+    #[inline]
+    fn val(self) -> usize {
+        VAL
+    }
+}
+
+/// A shape that only the layout table knows, for hosts newer than this crate.
+#[derive(Clone, Copy, Debug)]
+pub struct Dynamic {
+    tag_size: u32,
+    tag: u32,
+    present: u32,
+    val: u32,
+}
+
+// SAFETY: made from a checked layout only.
+unsafe impl Shape for Dynamic {
+    #[inline]
+    fn tag_size(self) -> usize {
+        self.tag_size as usize
+    }
+    #[inline]
+    fn tag(self) -> usize {
+        self.tag as usize
+    }
+    #[inline]
+    fn present(self) -> usize {
+        self.present as usize
+    }
+    #[inline]
+    fn val(self) -> usize {
+        self.val as usize
+    }
+}
+
+/// The shape that fits a layout. Each is compiled on its own, so that a released host's
+/// offsets are constants on the record path.
+#[derive(Clone, Copy, Debug)]
+pub enum AnyShape {
+    /// Bro 2.5.
+    Bro25(Fixed<4, 4, 8>),
+    /// Bro 2.6 to Zeek 7.2.
+    Bro26(Fixed<4, 8, 16>),
+    /// Zeek 8.0.
+    Zeek80(Fixed<1, 32, 8>),
+    /// Zeek 8.1 to 9.0.
+    Zeek81(Fixed<1, 2, 8>),
+    /// Any other.
+    Other(Dynamic),
+}
+
+impl AnyShape {
+    /// The shape of `layout`, or what is wrong with it: the member's name and its value.
+    ///
+    /// # Errors
+    ///
+    /// The first member that contradicts the others, or that no known host has.
+    pub fn new(layout: &Layout) -> Result<Self, (&'static str, u32)> {
+        check(layout)?;
+        let Layout { tag_size, value_type, value_present, value_val, .. } = *layout;
+        Ok(match (tag_size, value_type, value_present, value_val) {
+            (4, 0, 4, 8) => Self::Bro25(Fixed),
+            (4, 0, 8, 16) => Self::Bro26(Fixed),
+            (1, 0, 32, 8) => Self::Zeek80(Fixed),
+            (1, 0, 2, 8) => Self::Zeek81(Fixed),
+            _ => Self::Other(Dynamic { tag_size, tag: value_type, present: value_present, val: value_val }),
+        })
+    }
+}
+
+/// Refuses layouts that this module could not read values with.
+fn check(layout: &Layout) -> Result<(), (&'static str, u32)> {
+    // The members of the union are the same in every host, but for the size of an enum
+    // (which padding hides): they are constants here, so the table must agree.
+    let known = &FAMILIES[0].layout;
+    for ((name, value), (_, expected)) in layout.members().into_iter().zip(known.members()) {
+        if (name.starts_with("val_") || name.starts_with("ip_family_v")) && value != expected {
+            return Err((name, value));
+        }
+    }
+    let Layout { tag_size, ip_family_size, value_size, field_size, .. } = *layout;
+    for (name, size) in [("tag_size", tag_size), ("ip_family_size", ip_family_size)] {
+        if size != 1 && size != 4 {
+            return Err((name, size));
+        }
+    }
+    const LARGEST: u32 = 4096;
+    for (name, size) in [("value_size", value_size), ("field_size", field_size)] {
+        if size > LARGEST {
+            return Err((name, size));
+        }
+    }
+    for (name, offset, size, whole) in [
+        ("value_type", layout.value_type, tag_size, value_size),
+        ("value_present", layout.value_present, 1, value_size),
+        ("value_val", layout.value_val, VAL_SIZE, value_size),
+        ("field_name", layout.field_name, 8, field_size),
+        ("field_type", layout.field_type, tag_size, field_size),
+    ] {
+        if offset.checked_add(size).is_none_or(|end| end > whole) {
+            return Err((name, offset));
+        }
+    }
+    let overlap = |a: u32, a_size: u32, b: u32, b_size: u32| a < b + b_size && b < a + a_size;
+    let Layout { value_type, value_present, value_val, .. } = *layout;
+    if overlap(value_type, tag_size, value_present, 1) || overlap(value_present, 1, value_val, VAL_SIZE) {
+        return Err(("value_present", value_present));
+    }
+    if overlap(value_type, tag_size, value_val, VAL_SIZE) {
+        return Err(("value_val", value_val));
+    }
+    // Two kinds under one number would make one of them be read as the other.
+    let tags: Vec<_> = layout.members().into_iter().filter(|(name, _)| name.starts_with("tag_") && *name != "tag_size").collect();
+    for (index, &(name, tag)) in tags.iter().enumerate() {
+        let taken = tags[..index].iter().any(|&(_, other)| other == tag);
+        if tag != ABSENT && (tag > 255 || taken) {
+            return Err((name, tag));
+        }
+    }
+    Ok(())
+}
+
+/// Size of the part of the union that values use: `subnet_val`, the largest member.
+const VAL_SIZE: u32 = 24;
+
+/// Memory that does not hold what a host would have put there; the text says what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed(pub &'static str);
+
+/// An IPv4 or IPv6 address, in network order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// IPv4.
+    V4([u8; 4]),
+    /// IPv6.
+    V6([u8; 16]),
+}
+
+/// One record: the array of value pointers that `DoWrite` gets.
+#[derive(Clone, Copy)]
+pub struct Record<'a, S> {
+    values: *const *const u8,
+    shape: S,
+    lifetime: PhantomData<&'a u8>,
+}
+
+impl<'a, S: Shape> Record<'a, S> {
+    /// Wraps the host's array.
+    ///
+    /// # Safety
+    ///
+    /// For `'a`, `values` points to as many pointers as [`Record::get`] is asked for, each
+    /// null or pointing to a `threading::Value` of this shape that the host filled in:
+    /// what its tag says is what its union holds, and pointers in it are null or valid.
+    #[must_use]
+    pub unsafe fn new(values: *const *const u8, shape: S) -> Self {
+        Self { values, shape, lifetime: PhantomData }
+    }
+
+    /// The value of a column.
+    ///
+    /// # Safety
+    ///
+    /// `index` is below the number of values that [`Record::new`] was promised.
+    ///
+    /// # Errors
+    ///
+    /// The pointer is null.
+    #[inline]
+    pub unsafe fn get(&self, index: usize) -> Result<Value<'a, S>, Malformed> {
+        // SAFETY: in bounds by this function's contract, valid by that of `new`.
+        unsafe { Value::at(self.values.add(index), self.shape) }
+    }
+}
+
+/// One value.
+#[derive(Clone, Copy)]
+pub struct Value<'a, S> {
+    value: *const u8,
+    shape: S,
+    lifetime: PhantomData<&'a u8>,
+}
+
+/// What a value holds.
+pub enum Data<'a, S> {
+    /// BOOL.
+    Bool(bool),
+    /// INT.
+    Int(i64),
+    /// COUNT, COUNTER and PORT.
+    Count(u64),
+    /// DOUBLE, and INTERVAL in seconds.
+    Double(f64),
+    /// TIME, in seconds since the epoch.
+    Time(f64),
+    /// ADDR.
+    Addr(Address),
+    /// SUBNET: prefix, and length counted on the 128-bit form.
+    Subnet(Address, u8),
+    /// STRING, ENUM, FILE and FUNC: bytes of any kind.
+    Text(&'a [u8]),
+    /// Sets and vectors.
+    List(List<'a, S>),
+    /// A type without JSON form.
+    Unknown,
+}
+
+impl<'a, S: Shape> Value<'a, S> {
+    /// # Safety
+    ///
+    /// `slot` is valid for reading a pointer that is as [`Record::new`] demands.
+    #[inline]
+    unsafe fn at(slot: *const *const u8, shape: S) -> Result<Self, Malformed> {
+        // SAFETY: this function's contract.
+        let value = unsafe { slot.read_unaligned() };
+        if value.is_null() {
+            return Err(Malformed("a value's pointer is null"));
+        }
+        Ok(Self { value, shape, lifetime: PhantomData })
+    }
+
+    /// Reads a `T` at an offset.
+    ///
+    /// # Safety
+    ///
+    /// The host has a `T` there, of which every bit pattern is valid.
+    #[inline]
+    unsafe fn read<T: Copy>(&self, offset: usize) -> T {
+        // SAFETY: the offset lies within the host's value (`check`), alignment is not assumed.
+        unsafe { self.value.add(offset).cast::<T>().read_unaligned() }
+    }
+
+    /// Whether the field is set.
+    #[inline]
+    #[must_use]
+    pub fn present(&self) -> bool {
+        // SAFETY: a C++ bool, read as a byte.
+        unsafe { self.read::<u8>(self.shape.present()) != 0 }
+    }
+
+    /// The host's tag of this value.
+    #[inline]
+    #[must_use]
+    pub fn tag(&self) -> u32 {
+        // SAFETY: an enum of this size (`Shape`).
+        unsafe {
+            if self.shape.tag_size() == 1 {
+                u32::from(self.read::<u8>(self.shape.tag()))
+            } else {
+                self.read::<u32>(self.shape.tag())
+            }
+        }
+    }
+
+    /// What the value holds, as its own tag says.
+    ///
+    /// # Errors
+    ///
+    /// A negative length or a null pointer where there must be data.
+    #[inline]
+    pub fn data(&self, tags: &Tags) -> Result<Data<'a, S>, Malformed> {
+        let val = self.shape.val();
+        // SAFETY: in each arm the tag says which member of the union the host has set, and
+        // `check` has made sure that the members are where they are read here.
+        unsafe {
+            Ok(match tags.kind(self.tag()) {
+                Kind::Bool => Data::Bool(self.read::<i64>(val) != 0),
+                Kind::Int => Data::Int(self.read(val)),
+                Kind::Count | Kind::Port => Data::Count(self.read(val)),
+                Kind::Double => Data::Double(self.read(val)),
+                Kind::Time => Data::Time(self.read(val)),
+                Kind::Addr => Data::Addr(self.address()),
+                Kind::Subnet => Data::Subnet(self.address(), self.read(val + 20)),
+                Kind::Text => {
+                    let length = self.read::<i32>(val + 8);
+                    let data = self.read::<*const u8>(val);
+                    if length == 0 {
+                        return Ok(Data::Text(&[]));
+                    }
+                    let length = usize::try_from(length).map_err(|_| Malformed("a string's length is negative"))?;
+                    if data.is_null() {
+                        return Err(Malformed("a string's data is null"));
+                    }
+                    Data::Text(core::slice::from_raw_parts(data, length))
+                }
+                Kind::List => {
+                    let size = self.read::<i64>(val);
+                    let values = self.read::<*const *const u8>(val + 8);
+                    let size = usize::try_from(size).map_err(|_| Malformed("a container's size is negative"))?;
+                    if values.is_null() && size > 0 {
+                        return Err(Malformed("a container's elements are null"));
+                    }
+                    Data::List(List { next: values, left: size, shape: self.shape, lifetime: PhantomData })
+                }
+                Kind::Unknown => Data::Unknown,
+            })
+        }
+    }
+
+    /// The address at the start of the union.
+    ///
+    /// # Safety
+    ///
+    /// The value is an address or a subnet.
+    #[inline]
+    unsafe fn address(&self) -> Address {
+        let val = self.shape.val();
+        // SAFETY: `addr_val`. The first byte decides whatever the enum's size, for machines
+        // are little-endian here (see below) and `check` made sure that IPv4 is 0.
+        unsafe {
+            if self.read::<u8>(val) == 0 { Address::V4(self.read(val + 4)) } else { Address::V6(self.read(val + 4)) }
+        }
+    }
+}
+
+/// The elements of a set or a vector.
+#[derive(Clone)]
+pub struct List<'a, S> {
+    next: *const *const u8,
+    left: usize,
+    shape: S,
+    lifetime: PhantomData<&'a u8>,
+}
+
+impl<'a, S: Shape> Iterator for List<'a, S> {
+    type Item = Result<Value<'a, S>, Malformed>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.left == 0 {
+            return None;
+        }
+        // SAFETY: `left` more pointers follow, as the host said in `set_val.size`.
+        unsafe {
+            let value = Value::at(self.next, self.shape);
+            self.next = self.next.add(1);
+            self.left -= 1;
+            Some(value)
+        }
+    }
+}
+
+/// A column of a log: what `DoInit` is told of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// The column's name, such as `id.orig_h`.
+    pub name: Vec<u8>,
+}
+
+impl Field {
+    /// Copies what the host's `threading::Field* const*` array says.
+    ///
+    /// # Safety
+    ///
+    /// `fields` points to `count` pointers, each null or pointing to a `threading::Field`
+    /// laid out as `layout` says, whose name is null or NUL-terminated.
+    ///
+    /// # Errors
+    ///
+    /// A field or its name is null.
+    pub unsafe fn read_all(fields: *const *const u8, count: usize, layout: &Layout) -> Result<Vec<Self>, Malformed> {
+        (0..count)
+            .map(|index| {
+                // SAFETY: this function's contract.
+                let name = unsafe {
+                    let field = fields.add(index).read_unaligned();
+                    if field.is_null() {
+                        return Err(Malformed("a field's pointer is null"));
+                    }
+                    let name = field.add(layout.field_name as usize).cast::<*const c_char>().read_unaligned();
+                    if name.is_null() {
+                        return Err(Malformed("a field's name is null"));
+                    }
+                    CStr::from_ptr(name)
+                };
+                Ok(Self { name: name.to_bytes().to_vec() })
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_known_family_is_accepted() {
+        for family in &FAMILIES {
+            assert!(AnyShape::new(&family.layout).is_ok(), "{family:?}");
+        }
+    }
+
+    #[test]
+    fn released_hosts_have_fixed_shapes() {
+        for family in &FAMILIES {
+            assert!(!matches!(AnyShape::new(&family.layout), Ok(AnyShape::Other(_))), "{family:?}");
+        }
+    }
+
+    #[test]
+    fn a_contradiction_is_named() {
+        let good = FAMILIES[4].layout;
+        for (bad, member) in [
+            (Layout { tag_size: 3, ..good }, "tag_size"),
+            (Layout { ip_family_size: 2, ..good }, "ip_family_size"),
+            (Layout { value_present: 40, ..good }, "value_present"),
+            (Layout { value_present: 8, ..good }, "value_present"),
+            (Layout { value_val: 0, ..good }, "value_val"),
+            (Layout { value_val: u32::MAX, ..good }, "value_val"),
+            (Layout { val_subnet_length: 16, ..good }, "val_subnet_length"),
+            (Layout { ip_family_v4: 1, ..good }, "ip_family_v4"),
+            (Layout { tag_time: good.tag_string, ..good }, "tag_string"),
+            (Layout { tag_bool: 256, ..good }, "tag_bool"),
+            (Layout { field_name: 20, ..good }, "field_name"),
+        ] {
+            assert_eq!(AnyShape::new(&bad).map(|_| ()).unwrap_err().0, member);
+        }
+    }
+}

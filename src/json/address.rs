@@ -1,0 +1,228 @@
+//! Addresses and subnets as text.
+//!
+//! The form is that of the host: RFC 5952, and the last 32 bits in dotted form for
+//! IPv4-compatible (`::192.0.2.1`), IPv4-mapped (`::ffff:192.0.2.1`) and IPv4-translated
+//! (`::ffff:0:192.0.2.1`) addresses.
+
+use super::number::push_u64;
+use super::out::Out;
+use crate::host::Address;
+
+/// Bytes that an address takes at most, with what is written beyond its end.
+pub const MAX_ADDRESS: usize = 48;
+
+/// 0 to 255 in decimal, and how many digits that is.
+static OCTETS: [([u8; 4], u8); 256] = {
+    let mut table = [([0; 4], 0); 256];
+    let mut n = 0;
+    while n < 256 {
+        let (a, b, c) = (n / 100, n / 10 % 10, n % 10);
+        table[n] = if a > 0 {
+            ([b'0' + a as u8, b'0' + b as u8, b'0' + c as u8, 0], 3)
+        } else if b > 0 {
+            ([b'0' + b as u8, b'0' + c as u8, 0, 0], 2)
+        } else {
+            ([b'0' + c as u8, 0, 0, 0], 1)
+        };
+        n += 1;
+    }
+    table
+};
+
+/// The length that the host shows for a subnet, which it keeps on the 128-bit form.
+#[inline]
+#[must_use]
+pub fn subnet_length(prefix: Address, length: u8) -> u32 {
+    match prefix {
+        // The host subtracts without looking, too; its arithmetic is modulo 2^32.
+        Address::V4(_) => u32::from(length).wrapping_sub(96),
+        Address::V6(_) => u32::from(length),
+    }
+}
+
+/// Writes an address, without quotes.
+///
+/// # Safety
+///
+/// Room for [`MAX_ADDRESS`] bytes is reserved.
+#[inline]
+pub unsafe fn push_address(out: &mut Out<'_>, address: Address) {
+    // SAFETY: this function's contract.
+    unsafe {
+        match address {
+            Address::V4(octets) => push_v4(out, octets),
+            Address::V6(octets) => push_v6(out, octets),
+        }
+    }
+}
+
+/// # Safety
+///
+/// Room for 17 bytes is reserved.
+#[inline]
+unsafe fn push_v4(out: &mut Out<'_>, octets: [u8; 4]) {
+    for (index, octet) in octets.into_iter().enumerate() {
+        let (digits, len) = &OCTETS[octet as usize];
+        // SAFETY: at most 15 bytes are counted, the last copy reaches one further.
+        unsafe {
+            if index > 0 {
+                out.push(b'.');
+            }
+            out.push_padded(digits, *len as usize);
+        }
+    }
+}
+
+/// # Safety
+///
+/// Room for [`MAX_ADDRESS`] bytes is reserved.
+unsafe fn push_v6(out: &mut Out<'_>, octets: [u8; 16]) {
+    let mut words = [0_u16; 8];
+    for (word, pair) in words.iter_mut().zip(octets.as_chunks::<2>().0) {
+        *word = u16::from_be_bytes(*pair);
+    }
+
+    // The first of the longest runs of zeros is written as "::", if it is longer than one.
+    let (mut zeros, mut run) = (0..0, 0..0);
+    for (index, &word) in words.iter().enumerate() {
+        if word != 0 {
+            run = index + 1..index + 1;
+            continue;
+        }
+        run.end = index + 1;
+        if run.len() > zeros.len() {
+            zeros = run.clone();
+        }
+    }
+    if zeros.len() < 2 {
+        zeros = 0..0;
+    }
+
+    let dotted = zeros == (0..6)
+        || (zeros == (0..5) && words[5] == 0xffff)
+        || (zeros == (0..4) && words[4] == 0xffff && words[5] == 0);
+
+    // SAFETY: 45 bytes are the most: six words, their colons and a dotted quad.
+    unsafe {
+        let mut index = 0;
+        while index < 8 {
+            if index == zeros.start && !zeros.is_empty() {
+                out.push_slice(b"::");
+                index = zeros.end;
+                continue;
+            }
+            if index > 0 && index != zeros.end {
+                out.push(b':');
+            }
+            if index == 6 && dotted {
+                let [.., a, b, c, d] = octets;
+                push_v4(out, [a, b, c, d]);
+                return;
+            }
+            push_hex(out, words[index]);
+            index += 1;
+        }
+    }
+}
+
+/// # Safety
+///
+/// Room for 4 bytes is reserved.
+#[inline]
+unsafe fn push_hex(out: &mut Out<'_>, word: u16) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digits = (16 - (word | 1).leading_zeros()).div_ceil(4);
+    for shift in (0..digits).rev() {
+        // SAFETY: at most four digits.
+        unsafe { out.push(DIGITS[usize::from(word >> (4 * shift) & 15)]) };
+    }
+}
+
+/// Writes `prefix/length`, without quotes.
+///
+/// # Safety
+///
+/// Room for [`MAX_ADDRESS`] and 11 more bytes is reserved.
+pub unsafe fn push_subnet(out: &mut Out<'_>, prefix: Address, length: u8) {
+    // SAFETY: this function's contract.
+    unsafe {
+        push_address(out, prefix);
+        out.push(b'/');
+        push_u64(out, u64::from(subnet_length(prefix, length)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::test_support::written;
+
+    fn text(address: Address) -> String {
+        // SAFETY: `written` gives more room than an address takes.
+        written(|out| unsafe { push_address(out, address) })
+    }
+
+    fn v6(words: [u16; 8]) -> String {
+        let mut octets = [0; 16];
+        for (pair, word) in octets.as_chunks_mut::<2>().0.iter_mut().zip(words) {
+            *pair = word.to_be_bytes();
+        }
+        text(Address::V6(octets))
+    }
+
+    #[test]
+    fn every_octet() {
+        for n in 0..=255_u8 {
+            let octets = [n, 255 - n, 0, n / 3];
+            assert_eq!(text(Address::V4(octets)), std::net::Ipv4Addr::from(octets).to_string());
+        }
+    }
+
+    #[test]
+    fn v6_forms() {
+        for (words, expected) in [
+            ([0, 0, 0, 0, 0, 0, 0, 0], "::"),
+            ([0, 0, 0, 0, 0, 0, 0, 1], "::1"),
+            ([0, 0, 0, 0, 0, 0, 0, 0xffff], "::ffff"),
+            ([1, 0, 0, 0, 0, 0, 0, 0], "1::"),
+            ([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1], "2001:db8::1"),
+            ([0x2001, 0xdb8, 0, 1, 0, 0, 0, 1], "2001:db8:0:1::1"),
+            ([0x2001, 0xdb8, 0, 0, 1, 0, 0, 1], "2001:db8::1:0:0:1"),
+            ([0x2001, 0, 1, 2, 3, 4, 5, 6], "2001:0:1:2:3:4:5:6"),
+            ([0, 1, 2, 3, 4, 5, 6, 7], "0:1:2:3:4:5:6:7"),
+            ([0xfe80, 0, 0, 0, 0xa00, 0x27ff, 0xfe4e, 0x66a1], "fe80::a00:27ff:fe4e:66a1"),
+            ([0xffff; 8], "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+            ([0, 0, 0, 0, 0, 0, 0xc000, 0x0201], "::192.0.2.1"),
+            ([0, 0, 0, 0, 0, 0xffff, 0xc000, 0x0201], "::ffff:192.0.2.1"),
+            ([0, 0, 0, 0, 0xffff, 0, 0xc000, 0x0201], "::ffff:0:192.0.2.1"),
+            ([0, 0, 0, 0, 0, 0xfffe, 0xc000, 0x0201], "::fffe:c000:201"),
+            ([0, 0, 0, 0, 0, 0, 1, 0], "::0.1.0.0"),
+            ([0, 0, 0, 1, 0, 0, 0, 0], "0:0:0:1::"),
+        ] {
+            assert_eq!(v6(words), expected);
+        }
+    }
+
+    #[test]
+    fn v6_agrees_with_the_standard_library_where_the_host_does() {
+        let mut seed = 1_u64;
+        for _ in 0..20_000 {
+            let words = std::array::from_fn(|_| {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                if seed >> 62 == 0 { (seed >> 40) as u16 } else { 0 }
+            });
+            let standard = std::net::Ipv6Addr::from(words);
+            let host_only = words[..4] == [0; 4] && (words[4..6] == [0, 0] || words[4..6] == [0xffff, 0]);
+            if !host_only {
+                assert_eq!(v6(words), standard.to_string());
+            }
+        }
+    }
+
+    #[test]
+    fn subnet_lengths() {
+        assert_eq!(subnet_length(Address::V4([10, 0, 0, 0]), 104), 8);
+        assert_eq!(subnet_length(Address::V6([0; 16]), 64), 64);
+        assert_eq!(subnet_length(Address::V4([10, 0, 0, 0]), 0), u32::MAX - 95);
+    }
+}

@@ -1,0 +1,225 @@
+//! Text: strings, enums and the like, which may hold any bytes.
+//!
+//! The host's rule (Zeek 4.2 and later): if all of a text is printable ASCII, one of the
+//! controls `\b \t \n \f \r`, or valid UTF-8 outside the ranges below, it is written as it is.
+//! Otherwise every byte of it that is neither printable ASCII nor one of those controls
+//! becomes the four characters `\xNN`, those of its valid UTF-8 sequences included. Then
+//! JSON's own escaping follows.
+//!
+//! Not accepted though valid UTF-8: controls (U+0000 to U+001F but for the five, U+007F to
+//! U+009F), the private use area U+E000 to U+F8FF, and the specials U+FFF0 to U+FFFF.
+
+use super::out::{Full, Out};
+use super::scan::{SLACK, is_plain, push_plain};
+
+/// Writes text with its quotes.
+///
+/// # Errors
+///
+/// There is no room for it.
+#[inline]
+pub fn push_text(out: &mut Out<'_>, text: &[u8]) -> Result<(), Full> {
+    out.reserve(text.len() + 2 + SLACK)?;
+    let start = out.len();
+    // SAFETY: just reserved.
+    unsafe {
+        out.push(b'"');
+        let plain = push_plain(out, text);
+        if plain == text.len() {
+            out.push(b'"');
+            return Ok(());
+        }
+        push_rest(out, text, plain, start)
+    }
+}
+
+/// Writes what follows `done` bytes that were plain.
+#[cold]
+fn push_rest(out: &mut Out<'_>, text: &[u8], mut done: usize, start: usize) -> Result<(), Full> {
+    let mut accepted = false;
+    while let Some(&byte) = text.get(done) {
+        if let Some(letter) = short_escape(byte) {
+            out.reserve(2)?;
+            // SAFETY: just reserved.
+            unsafe { out.push_slice(&[b'\\', letter]) };
+            done += 1;
+        } else if accepted || accepts(&text[done..]) {
+            // Only UTF-8 is left that is neither plain nor has a short escape.
+            accepted = true;
+            let len = text[done..].iter().take_while(|&&byte| byte >= 0x80).count();
+            out.reserve(len)?;
+            // SAFETY: just reserved.
+            unsafe { out.push_slice(&text[done..done + len]) };
+            done += len;
+        } else {
+            out.truncate(start);
+            return push_escaped(out, text);
+        }
+        let rest = &text[done..];
+        out.reserve(rest.len() + SLACK)?;
+        // SAFETY: just reserved.
+        done += unsafe { push_plain(out, rest) };
+    }
+    out.reserve(1)?;
+    // SAFETY: just reserved.
+    unsafe { out.push(b'"') };
+    Ok(())
+}
+
+/// Writes text that the host does not accept as UTF-8.
+fn push_escaped(out: &mut Out<'_>, text: &[u8]) -> Result<(), Full> {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    out.reserve(text.len().saturating_mul(5).saturating_add(2))?;
+    // SAFETY: a byte becomes five at most.
+    unsafe {
+        out.push(b'"');
+        for &byte in text {
+            if is_plain(byte) {
+                out.push(byte);
+            } else if let Some(letter) = short_escape(byte) {
+                out.push_slice(&[b'\\', letter]);
+            } else {
+                out.push_slice(&[b'\\', b'\\', b'x', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+            }
+        }
+        out.push(b'"');
+    }
+    Ok(())
+}
+
+/// The letter behind the backslash, for bytes that JSON has one for.
+#[inline]
+const fn short_escape(byte: u8) -> Option<u8> {
+    Some(match byte {
+        b'"' | b'\\' => byte,
+        0x08 => b'b',
+        0x09 => b't',
+        0x0a => b'n',
+        0x0c => b'f',
+        0x0d => b'r',
+        _ => return None,
+    })
+}
+
+/// Whether the host writes all of this as it is.
+fn accepts(mut text: &[u8]) -> bool {
+    while let Some((&first, rest)) = text.split_first() {
+        let len = match (first, rest) {
+            (0x20..=0x7e, _) => 1,
+            (0x08 | 0x09 | 0x0a | 0x0c | 0x0d, _) => 1,
+            (0xc2, [0xa0..=0xbf, ..]) | (0xc3..=0xdf, [0x80..=0xbf, ..]) => 2,
+            (0xe0, [0xa0..=0xbf, 0x80..=0xbf, ..])
+            | (0xe1..=0xec, [0x80..=0xbf, 0x80..=0xbf, ..])
+            | (0xed, [0x80..=0x9f, 0x80..=0xbf, ..])
+            | (0xef, [0xa4..=0xbe, 0x80..=0xbf, ..])
+            | (0xef, [0xbf, 0x80..=0xaf, ..]) => 3,
+            (0xf0, [0x90..=0xbf, 0x80..=0xbf, 0x80..=0xbf, ..])
+            | (0xf1..=0xf3, [0x80..=0xbf, 0x80..=0xbf, 0x80..=0xbf, ..])
+            | (0xf4, [0x80..=0x8f, 0x80..=0xbf, 0x80..=0xbf, ..]) => 4,
+            _ => return false,
+        };
+        text = &text[len..];
+    }
+    true
+}
+
+/// Appends a column's name: as it is but for JSON's own escaping, as RapidJSON does.
+pub(super) fn push_escaped_name(to: &mut Vec<u8>, name: &[u8]) {
+    for &byte in name {
+        match short_escape(byte) {
+            Some(letter) => to.extend_from_slice(&[b'\\', letter]),
+            None if byte < 0x20 => to.extend_from_slice(format!("\\u{byte:04X}").as_bytes()),
+            None => to.push(byte),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::test_support::{written, written_bytes};
+
+    fn text(bytes: &[u8]) -> String {
+        written(|out| push_text(out, bytes).unwrap())
+    }
+
+    /// The rule of the module's documentation, word for word.
+    fn naive(bytes: &[u8]) -> Vec<u8> {
+        let control = |byte: u8| matches!(byte, 8 | 9 | 10 | 12 | 13);
+        let accepted = std::str::from_utf8(bytes).is_ok_and(|text| {
+            text.chars().all(|c| match c {
+                '\0'..='\x1f' => control(c as u8),
+                '\x7f'..='\u{9f}' | '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..='\u{ffff}' => false,
+                _ => true,
+            })
+        });
+        let mut hex = Vec::new();
+        for &byte in bytes {
+            if accepted || control(byte) || (0x20..0x7f).contains(&byte) {
+                hex.push(byte);
+            } else {
+                hex.extend_from_slice(format!("\\x{byte:02x}").as_bytes());
+            }
+        }
+        serde_json::to_vec(&String::from_utf8(hex).unwrap()).unwrap()
+    }
+
+    fn check(bytes: &[u8]) {
+        let got = written_bytes(|out| push_text(out, bytes).unwrap());
+        assert_eq!(String::from_utf8_lossy(&got), String::from_utf8_lossy(&naive(bytes)), "{bytes:?}");
+    }
+
+    #[test]
+    fn examples() {
+        assert_eq!(text(b""), "\"\"");
+        assert_eq!(text(b"plain"), "\"plain\"");
+        assert_eq!(text(b"a\"b\\c/d"), r#""a\"b\\c/d""#);
+        assert_eq!(text(b"\x08\x09\x0a\x0c\x0d"), r#""\b\t\n\f\r""#);
+        assert_eq!(text(b"a\0b"), r#""a\\x00b""#);
+        assert_eq!(text(b"\x7f"), r#""\\x7f""#);
+        assert_eq!(text("Grüße \"ü\"".as_bytes()), "\"Grüße \\\"ü\\\"\"");
+        assert_eq!(text(b"\xc3\xb1\xc0\x81"), r#""\\xc3\\xb1\\xc0\\x81""#);
+        assert_eq!(text(b"a\"\xff"), r#""a\"\\xff""#);
+    }
+
+    #[test]
+    fn every_scalar_value() {
+        for c in '\0'..=char::MAX {
+            let mut buffer = [0; 4];
+            check(c.encode_utf8(&mut buffer).as_bytes());
+        }
+    }
+
+    #[test]
+    fn every_sequence_of_two_bytes_and_the_edges_of_longer_ones() {
+        for a in 0..=255 {
+            for b in 0..=255 {
+                check(&[a, b]);
+            }
+        }
+        const EDGES: [u8; 20] = [
+            0x00, 0x22, 0x41, 0x5c, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xa3, 0xa4, 0xaf, 0xb0, 0xbe, 0xbf, 0xc2, 0xef, 0xf4, 0xff,
+        ];
+        for a in 0xc0..=0xff {
+            for b in EDGES {
+                for c in EDGES {
+                    check(&[a, b, c]);
+                    for d in EDGES {
+                        check(&[a, b, c, d]);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_room_is_an_error_at_every_length() {
+        for bytes in [&b"plain text that is longer than sixteen bytes"[..], "ü\"\n and more ü".as_bytes(), b"bad \xff bytes"] {
+            let needed = naive(bytes).len();
+            for room in 0..needed {
+                let mut memory = vec![std::mem::MaybeUninit::uninit(); room];
+                assert_eq!(push_text(&mut Out::new(&mut memory), bytes), Err(Full));
+            }
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! A log writer for Bro and Zeek: publishes every log record over ZeroMQ as two frames,
+//! the log path and the record as JSON.
+//!
+//! The modules, in the order a record passes them:
+//!
+//! - [`abi`]: the C boundary that the host's glue calls; `include/bro_zeromq_writer.h` is its manual.
+//! - [`writer`]: one log path: options in, records in, frames out, everything counted.
+//! - [`host`]: the host's `threading::Value` and `threading::Field` as it lays them out in memory.
+//! - [`json`]: turns a record into the JSON that the host's own log would have.
+//! - [`zmq`]: context, sockets and messages over libzmq.
+//!
+//! `unsafe` is confined to `abi`, `host`, `zmq`, the output cursor and the scanner of
+//! `json`, and [`clock`].
+
+pub mod abi;
+pub mod clock;
+pub mod host;
+pub mod json;
+pub mod writer;
+pub mod zmq;

@@ -1,0 +1,360 @@
+//! The options of a writer: their names, defaults and allowed values.
+
+use core::fmt;
+use core::time::Duration;
+use std::ffi::{CStr, CString};
+use std::net::{Ipv4Addr, Ipv6Addr, ToSocketAddrs};
+
+use crate::json::{Style, TimeFormat};
+
+/// The names of all options: `LogZeroMQ::NAME` in scripts, `NAME` in a filter's `$config`.
+pub static OPTION_NAMES: [&CStr; 6] = [
+    c"endpoint",
+    c"zmq_hwm",
+    c"zmq_linger",
+    c"zmq_connect_pause",
+    c"json_timestamps",
+    c"json_include_unset_fields",
+];
+
+/// Where an option's value comes from; the filter's wins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The script's global of this name.
+    Global,
+    /// The filter's `$config` table.
+    Filter,
+}
+
+/// One option as it was given.
+#[derive(Clone, Copy, Debug)]
+pub struct Given<'a> {
+    /// Where it comes from.
+    pub source: Source,
+    /// Its name, without the module.
+    pub name: &'a str,
+    /// Its value, as text.
+    pub value: &'a str,
+}
+
+/// A writer's options.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where to publish; at least one.
+    pub endpoints: Vec<Endpoint>,
+    /// `zmq_hwm`: records that libzmq queues for each endpoint; 0 is no limit.
+    pub high_water_mark: i32,
+    /// `zmq_linger`: how long unsent records are kept at the end; `None` is for ever.
+    pub linger: Option<Duration>,
+    /// `zmq_connect_pause`: how long to sleep after connecting.
+    pub connect_pause: Duration,
+    /// `json_timestamps` and `json_include_unset_fields`.
+    pub style: Style,
+}
+
+/// An endpoint to connect to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// As libzmq takes it, such as `tcp://192.0.2.1:12345`.
+    pub address: CString,
+    /// The host of a `tcp` endpoint.
+    host: Option<Host>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Host {
+    V4,
+    V6,
+    Name(String, u16),
+}
+
+impl Endpoint {
+    /// Whether the socket must be told to use IPv6. With that, libzmq prefers IPv6 and tries
+    /// only one address; so a name that has both keeps IPv4, as with the original plugin.
+    /// Looks the name up, which can take as long as the name server does.
+    #[must_use]
+    pub fn needs_ipv6(&self) -> bool {
+        match &self.host {
+            None | Some(Host::V4) => false,
+            Some(Host::V6) => true,
+            Some(Host::Name(name, port)) => (name.as_str(), *port)
+                .to_socket_addrs()
+                .is_ok_and(|mut found| found.len() > 0 && found.all(|address| address.is_ipv6())),
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.address.to_string_lossy())
+    }
+}
+
+/// A value that is not allowed: names the option, the value, and the way out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    option: String,
+    value: String,
+    reason: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { option, value, reason } = self;
+        write!(f, "{option} = \"{}\": {reason}", value.escape_debug())
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Reads the options. Of several values for one option the last from the filter counts,
+    /// or else the last global. An empty endpoint counts as none.
+    ///
+    /// # Errors
+    ///
+    /// The first value that is not allowed.
+    pub fn parse(given: &[Given<'_>]) -> Result<Self, ConfigError> {
+        let find = |name: &str| {
+            let of = |source| given.iter().rev().find(move |option| option.name == name && option.source == source);
+            of(Source::Filter)
+                .filter(|option| name != "endpoint" || !option.value.trim().is_empty())
+                .or_else(|| of(Source::Global))
+                .copied()
+        };
+        let endpoints = match find("endpoint") {
+            Some(option) => parse_endpoints(option)?,
+            None => return Err(Given { source: Source::Global, name: "endpoint", value: "" }.error(NO_ENDPOINT)),
+        };
+        let high_water_mark = number(find("zmq_hwm"), 1000, 0, "0 (no limit)")?;
+        let linger = number(find("zmq_linger"), 3000, -1, "-1 (for ever)")?;
+        let pause = number(find("zmq_connect_pause"), 0, 0, "0 (no pause)")?;
+        let time = match find("json_timestamps") {
+            None => TimeFormat::default(),
+            Some(option) => match option.value {
+                "JSON::TS_EPOCH" => TimeFormat::Epoch,
+                "JSON::TS_MILLIS" => TimeFormat::Millis,
+                "JSON::TS_MILLIS_UNSIGNED" => TimeFormat::MillisUnsigned,
+                "JSON::TS_ISO8601" => TimeFormat::Iso8601,
+                _ => {
+                    return Err(option.error(
+                        "use JSON::TS_EPOCH, JSON::TS_MILLIS, JSON::TS_MILLIS_UNSIGNED or JSON::TS_ISO8601",
+                    ));
+                }
+            },
+        };
+        let include_unset = match find("json_include_unset_fields") {
+            None => false,
+            Some(option) => match option.value {
+                "T" | "true" | "1" => true,
+                "F" | "false" | "0" => false,
+                _ => return Err(option.error("use T or F")),
+            },
+        };
+        Ok(Self {
+            endpoints,
+            high_water_mark,
+            linger: u64::try_from(linger).ok().map(Duration::from_millis),
+            connect_pause: Duration::from_millis(pause.unsigned_abs().into()),
+            style: Style { time, include_unset },
+        })
+    }
+
+    /// `zmq_linger` as libzmq takes it: milliseconds, -1 for ever.
+    #[must_use]
+    pub fn linger_millis(&self) -> i32 {
+        self.linger.map_or(-1, |linger| linger.as_millis() as i32)
+    }
+}
+
+/// The names in a filter's `$config` that are no options of this writer.
+pub fn unknown_options<'a>(given: &'a [Given<'a>]) -> impl Iterator<Item = &'a str> {
+    given
+        .iter()
+        .filter(|option| !OPTION_NAMES.iter().any(|known| known.to_bytes() == option.name.as_bytes()))
+        .map(|option| option.name)
+}
+
+impl Given<'_> {
+    fn error(&self, reason: impl Into<String>) -> ConfigError {
+        let option = match self.source {
+            Source::Global => format!("LogZeroMQ::{}", self.name),
+            Source::Filter => format!("$config[\"{}\"]", self.name),
+        };
+        ConfigError { option, value: self.value.to_owned(), reason: reason.into() }
+    }
+}
+
+const NO_ENDPOINT: &str = "there is no endpoint to send to; name the subscriber's, such as tcp://127.0.0.1:12345";
+
+fn number(option: Option<Given<'_>>, default: i32, min: i32, min_means: &str) -> Result<i32, ConfigError> {
+    let Some(option) = option else { return Ok(default) };
+    match option.value.trim().parse() {
+        Ok(number) if number >= min => Ok(number),
+        _ => Err(option.error(format!("use a whole number from {min_means} to {}, such as {default}", i32::MAX))),
+    }
+}
+
+fn parse_endpoints(option: Given<'_>) -> Result<Vec<Endpoint>, ConfigError> {
+    if option.value.trim().is_empty() {
+        return Err(option.error(NO_ENDPOINT));
+    }
+    option
+        .value
+        .split(',')
+        .map(|endpoint| parse_endpoint(endpoint.trim()).map_err(|reason| option.error(reason)))
+        .collect()
+}
+
+/// Longest path of a Unix domain socket (`sun_path` less its terminator).
+const MAX_IPC_PATH: usize = 107;
+
+fn parse_endpoint(endpoint: &str) -> Result<Endpoint, String> {
+    // czmq's prefix for connecting, which is what happens without one, too.
+    let endpoint = endpoint.strip_prefix('>').unwrap_or(endpoint);
+    if endpoint.is_empty() {
+        return Err("there is an empty endpoint between the commas".into());
+    }
+    let Ok(address) = CString::new(endpoint) else { return Err("an endpoint cannot contain a NUL byte".into()) };
+    let host = if let Some(rest) = endpoint.strip_prefix("tcp://") {
+        // libzmq takes a local address to connect from in front of a semicolon.
+        Some(parse_host(rest.rsplit(';').next().unwrap_or(rest))?)
+    } else if let Some(path) = endpoint.strip_prefix("ipc://") {
+        match path.len() {
+            0 => return Err("name the socket's path behind ipc://, such as ipc:///var/tmp/zeek-logs".into()),
+            1..=MAX_IPC_PATH => None,
+            len => return Err(format!("the socket's path has {len} bytes; the system allows {MAX_IPC_PATH}")),
+        }
+    } else if let Some((transport, _)) = endpoint.split_once("://") {
+        return Err(format!("the transport {transport} is not supported; use tcp://HOST:PORT or ipc://PATH"));
+    } else {
+        return Err("an endpoint is tcp://HOST:PORT or ipc://PATH, such as tcp://127.0.0.1:12345".into());
+    };
+    Ok(Endpoint { address, host })
+}
+
+fn parse_host(rest: &str) -> Result<Host, String> {
+    let Some((host, port)) = rest.rsplit_once(':') else {
+        return Err("the port is missing; write tcp://HOST:PORT, such as tcp://127.0.0.1:12345".into());
+    };
+    let port = match port.parse::<u16>() {
+        Ok(port) if port > 0 => port,
+        _ => return Err(format!("the port \"{port}\" is not a number from 1 to 65535")),
+    };
+    let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    // An IPv6 address may name its interface behind a percent sign.
+    let address = literal.unwrap_or(host).split('%').next().unwrap_or_default();
+    if address.parse::<Ipv6Addr>().is_ok() {
+        return Ok(Host::V6);
+    }
+    if literal.is_some() || host.contains(':') {
+        return Err(format!("\"{host}\" is not an IPv6 address; write tcp://[2001:db8::1]:{port}"));
+    }
+    match host {
+        "" => Err("the host is missing; write tcp://HOST:PORT, such as tcp://127.0.0.1:12345".into()),
+        "*" => Err("the plugin connects, so it needs the subscriber's address instead of *".into()),
+        _ if host.parse::<Ipv4Addr>().is_ok() => Ok(Host::V4),
+        _ if host.contains(|c: char| c.is_whitespace() || c == '/') => Err(format!("\"{host}\" is not a host name")),
+        _ => Ok(Host::Name(host.to_owned(), port)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn global<'a>(name: &'a str, value: &'a str) -> Given<'a> {
+        Given { source: Source::Global, name, value }
+    }
+
+    fn filter<'a>(name: &'a str, value: &'a str) -> Given<'a> {
+        Given { source: Source::Filter, name, value }
+    }
+
+    const ENDPOINT: Given<'static> = Given { source: Source::Global, name: "endpoint", value: "tcp://localhost:1234" };
+
+    #[test]
+    fn defaults_are_the_original_plugins() {
+        let config = Config::parse(&[ENDPOINT]).unwrap();
+        assert_eq!(config.high_water_mark, 1000);
+        assert_eq!(config.linger_millis(), 3000);
+        assert_eq!(config.connect_pause, Duration::ZERO);
+        assert_eq!(config.style, Style::default());
+        assert_eq!(config.endpoints[0].to_string(), "tcp://localhost:1234");
+    }
+
+    #[test]
+    fn the_filter_wins() {
+        let config = Config::parse(&[
+            filter("endpoint", "ipc:///tmp/a"),
+            filter("zmq_hwm", "5"),
+            ENDPOINT,
+            global("zmq_hwm", "7"),
+            global("zmq_linger", "-1"),
+            global("json_timestamps", "JSON::TS_ISO8601"),
+            filter("json_include_unset_fields", "T"),
+        ])
+        .unwrap();
+        assert_eq!(config.endpoints[0].to_string(), "ipc:///tmp/a");
+        assert_eq!(config.high_water_mark, 5);
+        assert_eq!(config.linger, None);
+        assert_eq!(config.linger_millis(), -1);
+        assert_eq!(config.style, Style { time: TimeFormat::Iso8601, include_unset: true });
+    }
+
+    #[test]
+    fn an_empty_endpoint_in_the_filter_means_the_global_one() {
+        let config = Config::parse(&[filter("endpoint", ""), ENDPOINT]).unwrap();
+        assert_eq!(config.endpoints[0].to_string(), "tcp://localhost:1234");
+    }
+
+    #[test]
+    fn several_endpoints() {
+        let config = Config::parse(&[global("endpoint", "tcp://a:1, >tcp://[::1]:2 ,ipc:///x,tcp://fe80::1%eth0:3")]).unwrap();
+        let all: Vec<_> = config.endpoints.iter().map(ToString::to_string).collect();
+        assert_eq!(all, ["tcp://a:1", "tcp://[::1]:2", "ipc:///x", "tcp://fe80::1%eth0:3"]);
+        assert!(config.endpoints[1].needs_ipv6() && config.endpoints[3].needs_ipv6());
+        assert!(!config.endpoints[2].needs_ipv6());
+    }
+
+    #[test]
+    fn errors_name_option_value_and_fix() {
+        let long = format!("ipc://{}", "x".repeat(108));
+        for (option, parts) in [
+            (global("endpoint", ""), ["LogZeroMQ::endpoint = \"\"", "tcp://127.0.0.1:12345"]),
+            (global("endpoint", "localhost:1"), ["LogZeroMQ::endpoint = \"localhost:1\"", "tcp://HOST:PORT"]),
+            (filter("endpoint", "tcp://x"), ["$config[\"endpoint\"] = \"tcp://x\"", "port is missing"]),
+            (filter("endpoint", "tcp://x:0"), ["tcp://x:0", "1 to 65535"]),
+            (filter("endpoint", "tcp://x:65536"), ["tcp://x:65536", "1 to 65535"]),
+            (filter("endpoint", "tcp://x:http"), ["tcp://x:http", "1 to 65535"]),
+            (filter("endpoint", "tcp://:1"), ["tcp://:1", "host is missing"]),
+            (filter("endpoint", "tcp://*:1"), ["tcp://*:1", "connects"]),
+            (filter("endpoint", "tcp://[zz]:1"), ["[zz]", "IPv6"]),
+            (filter("endpoint", "tcp://a b:1"), ["a b", "host name"]),
+            (filter("endpoint", "udp://a:1"), ["udp", "not supported"]),
+            (filter("endpoint", "tcp://a:1,,tcp://b:1"), ["tcp://a:1,,tcp://b:1", "empty endpoint"]),
+            (filter("endpoint", "ipc://"), ["ipc://", "path"]),
+            (filter("endpoint", &long), ["ipc://xxx", "107"]),
+            (filter("endpoint", "tcp://a\n:1"), ["tcp://a\\n:1", "host name"]),
+            (global("zmq_hwm", "-1"), ["LogZeroMQ::zmq_hwm = \"-1\"", "0 (no limit) to 2147483647"]),
+            (global("zmq_hwm", "many"), ["LogZeroMQ::zmq_hwm = \"many\"", "such as 1000"]),
+            (global("zmq_linger", "-2"), ["LogZeroMQ::zmq_linger = \"-2\"", "-1 (for ever)"]),
+            (filter("zmq_connect_pause", "-1"), ["$config[\"zmq_connect_pause\"] = \"-1\"", "0 (no pause)"]),
+            (filter("json_timestamps", "TS_EPOCH"), ["$config[\"json_timestamps\"]", "JSON::TS_EPOCH"]),
+            (filter("json_include_unset_fields", "yes"), ["json_include_unset_fields", "T or F"]),
+        ] {
+            let given: &[Given<'_>] = if option.name == "endpoint" { &[option] } else { &[ENDPOINT, option] };
+            let error = Config::parse(given).unwrap_err().to_string();
+            for part in parts {
+                assert!(error.contains(part), "{error:?} lacks {part:?}");
+            }
+            assert!(!error.contains('\n'));
+        }
+    }
+
+    #[test]
+    fn unknown_names_are_found() {
+        let given = [filter("endpoint", "x"), filter("endpiont", "x")];
+        assert_eq!(unknown_options(&given).collect::<Vec<_>>(), ["endpiont"]);
+    }
+}

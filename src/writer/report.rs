@@ -1,0 +1,112 @@
+//! Telling the operator about records that are dropped: when it begins, once a minute
+//! while it lasts, and when it has ended.
+
+/// Severity of a report; the numbers are those of the C header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum Level {
+    /// For the record.
+    Info = 0,
+    /// Something is being lost.
+    Warning = 1,
+    /// The writer cannot work.
+    Error = 2,
+}
+
+/// Where reports go: the host's reporter.
+pub type Reporter = Box<dyn FnMut(Level, &str)>;
+
+/// A burst of drops is over when there was none for this long.
+const QUIET_MILLIS: u64 = 5_000;
+/// How often a burst is reported while it lasts.
+const REPEAT_MILLIS: u64 = 60_000;
+
+/// Follows a counter of drops.
+#[derive(Debug, Default)]
+pub struct Burst {
+    /// The counter when it was last looked at.
+    seen: u64,
+    state: Option<Active>,
+}
+
+#[derive(Debug)]
+struct Active {
+    /// The counter when the burst began.
+    base: u64,
+    last_drop: u64,
+    last_report: u64,
+}
+
+/// What is to be reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// Records are being dropped, this many so far.
+    Began(u64),
+    /// They still are; this many since it began.
+    Lasts(u64),
+    /// It has ended; this many were dropped in all.
+    Ended(u64),
+}
+
+impl Burst {
+    /// Looks at the counter. `now` is in milliseconds.
+    pub fn observe(&mut self, dropped: u64, now: u64) -> Option<News> {
+        let before = std::mem::replace(&mut self.seen, dropped);
+        match &mut self.state {
+            None if dropped > before => {
+                self.state = Some(Active { base: before, last_drop: now, last_report: now });
+                Some(News::Began(dropped - before))
+            }
+            None => None,
+            Some(active) if dropped > before => {
+                active.last_drop = now;
+                if now.saturating_sub(active.last_report) < REPEAT_MILLIS {
+                    return None;
+                }
+                active.last_report = now;
+                Some(News::Lasts(dropped - active.base))
+            }
+            Some(active) if now.saturating_sub(active.last_drop) >= QUIET_MILLIS => {
+                let news = News::Ended(dropped - active.base);
+                self.state = None;
+                Some(news)
+            }
+            Some(_) => None,
+        }
+    }
+
+    /// Takes the drops up to now as known: they are nobody's loss.
+    pub fn skip_to(&mut self, dropped: u64) {
+        self.seen = dropped;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_at_the_start_one_a_minute_one_at_the_end() {
+        let mut burst = Burst::default();
+        let mut news = Vec::new();
+        let mut dropped = 0;
+        for second in 0..200_u64 {
+            if (10..150).contains(&second) {
+                dropped += 100;
+            }
+            news.extend(burst.observe(dropped, second * 1000).map(|news| (second, news)));
+        }
+        assert_eq!(
+            news,
+            [(10, News::Began(100)), (70, News::Lasts(6100)), (130, News::Lasts(12_100)), (154, News::Ended(14_000))]
+        );
+    }
+
+    #[test]
+    fn skipped_drops_are_no_news() {
+        let mut burst = Burst::default();
+        burst.skip_to(5);
+        assert_eq!(burst.observe(5, 0), None);
+        assert_eq!(burst.observe(6, 1), Some(News::Began(1)));
+    }
+}

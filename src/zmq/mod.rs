@@ -1,0 +1,59 @@
+//! ZeroMQ: one context per process, sockets and messages that clean up after themselves.
+//!
+//! Thin wrappers over `zmq-sys` that know nothing of logs.
+
+mod buffer;
+mod context;
+mod message;
+mod socket;
+
+use core::ffi::c_int;
+use core::fmt;
+use std::ffi::CStr;
+
+pub use buffer::{Buffers, CHUNK_SIZE};
+pub use context::{Context, Termination};
+pub use message::Message;
+pub use socket::{Kind, Socket};
+
+/// An error of libzmq: its error number.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Error(pub c_int);
+
+impl Error {
+    /// The error of the call that this thread made last.
+    fn last() -> Self {
+        // SAFETY: reads a number of this thread's own.
+        Self(unsafe { zmq_sys::zmq_errno() })
+    }
+
+    /// Turns a return code of libzmq (-1: failed) into a result.
+    fn check(code: c_int) -> Result<c_int, Self> {
+        if code == -1 { Err(Self::last()) } else { Ok(code) }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // SAFETY: libzmq returns a static string for every number, known or not.
+        let text = unsafe { CStr::from_ptr(zmq_sys::zmq_strerror(self.0)) };
+        f.write_str(&text.to_string_lossy())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Error({}: {self})", self.0)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// libzmq's version: major, minor, patch.
+#[must_use]
+pub fn version() -> (i32, i32, i32) {
+    let (mut major, mut minor, mut patch) = (0, 0, 0);
+    // SAFETY: three integers to write to.
+    unsafe { zmq_sys::zmq_version(&raw mut major, &raw mut minor, &raw mut patch) };
+    (major, minor, patch)
+}

@@ -1,0 +1,194 @@
+//! A socket.
+
+use core::ffi::{CStr, c_int, c_void};
+use core::ptr::NonNull;
+use std::sync::Arc;
+
+use super::{Context, Error, Message};
+
+/// The socket types used here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Publishes, and sees what is subscribed to.
+    XPub,
+    /// Subscribes.
+    Sub,
+}
+
+/// A socket. It belongs to the thread that made it.
+#[derive(Debug)]
+pub struct Socket {
+    socket: NonNull<c_void>,
+    /// Keeps the context alive; released by [`Socket::close`]'s caller or on drop.
+    context: Arc<Context>,
+}
+
+impl Socket {
+    /// Makes a socket.
+    ///
+    /// # Errors
+    ///
+    /// File descriptors, memory or the context's sockets are exhausted.
+    pub fn new(context: &Arc<Context>, kind: Kind) -> Result<Self, Error> {
+        let kind = match kind {
+            Kind::XPub => zmq_sys::ZMQ_XPUB,
+            Kind::Sub => zmq_sys::ZMQ_SUB,
+        };
+        // SAFETY: a valid context; a null result is an error.
+        let socket = NonNull::new(unsafe { zmq_sys::zmq_socket(context.as_ptr(), kind) }).ok_or_else(Error::last)?;
+        Ok(Self { socket, context: Arc::clone(context) })
+    }
+
+    /// Sets an option that is an integer (`ZMQ_*` of zmq-sys).
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`: the option does not exist or does not take the value.
+    pub fn set(&self, option: c_int, value: c_int) -> Result<(), Error> {
+        // SAFETY: a valid socket, and a value of the size given.
+        Error::check(unsafe {
+            zmq_sys::zmq_setsockopt(self.socket.as_ptr(), option, (&raw const value).cast(), size_of::<c_int>())
+        })?;
+        Ok(())
+    }
+
+    /// Sets an option that is a string of bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Socket::set`].
+    pub fn set_bytes(&self, option: c_int, value: &[u8]) -> Result<(), Error> {
+        // SAFETY: a valid socket, and a value of the size given.
+        Error::check(unsafe {
+            zmq_sys::zmq_setsockopt(self.socket.as_ptr(), option, value.as_ptr().cast(), value.len())
+        })?;
+        Ok(())
+    }
+
+    /// Starts connecting to an endpoint; libzmq goes on trying in the background.
+    ///
+    /// # Errors
+    ///
+    /// The endpoint is not valid or its transport not supported.
+    pub fn connect(&self, endpoint: &CStr) -> Result<(), Error> {
+        // SAFETY: a valid socket and a terminated string.
+        Error::check(unsafe { zmq_sys::zmq_connect(self.socket.as_ptr(), endpoint.as_ptr()) })?;
+        Ok(())
+    }
+
+    /// Binds to an endpoint and returns the one actually bound, with the port chosen.
+    ///
+    /// # Errors
+    ///
+    /// The endpoint is not valid, is in use, or may not be bound.
+    pub fn bind(&self, endpoint: &CStr) -> Result<String, Error> {
+        let mut bound = [0_u8; 256];
+        let mut len = bound.len();
+        // SAFETY: a valid socket, a terminated string, and a buffer of the size given.
+        unsafe {
+            Error::check(zmq_sys::zmq_bind(self.socket.as_ptr(), endpoint.as_ptr()))?;
+            Error::check(zmq_sys::zmq_getsockopt(
+                self.socket.as_ptr(),
+                zmq_sys::ZMQ_LAST_ENDPOINT,
+                bound.as_mut_ptr().cast(),
+                &raw mut len,
+            ))?;
+        }
+        let bound = bound[..len].split(|&byte| byte == 0).next().unwrap_or_default();
+        Ok(String::from_utf8_lossy(bound).into_owned())
+    }
+
+    /// Sends a frame without waiting; `more` if further frames of the message follow.
+    ///
+    /// # Errors
+    ///
+    /// The message is given back with the reason: `EAGAIN` when the queue is full.
+    #[inline]
+    pub fn try_send(&self, mut message: Message, more: bool) -> Result<(), (Error, Message)> {
+        let flags = zmq_sys::ZMQ_DONTWAIT | if more { zmq_sys::ZMQ_SNDMORE } else { 0 };
+        loop {
+            // SAFETY: a valid socket and message; on success libzmq has emptied the message.
+            if unsafe { zmq_sys::zmq_msg_send(&raw mut message.raw, self.socket.as_ptr(), flags) } != -1 {
+                return Ok(());
+            }
+            match Error::last() {
+                Error(libc::EINTR) => {}
+                error => return Err((error, message)),
+            }
+        }
+    }
+
+    /// Sends a short first frame without waiting; more frames of the message must follow.
+    ///
+    /// # Errors
+    ///
+    /// As [`Socket::try_send`].
+    #[inline]
+    pub fn try_send_first(&self, bytes: &[u8]) -> Result<(), Error> {
+        let flags = zmq_sys::ZMQ_DONTWAIT | zmq_sys::ZMQ_SNDMORE;
+        loop {
+            // SAFETY: a valid socket; libzmq copies the bytes.
+            let sent = unsafe { zmq_sys::zmq_send(self.socket.as_ptr(), bytes.as_ptr().cast(), bytes.len(), flags) };
+            match Error::check(sent) {
+                Ok(_) => return Ok(()),
+                Err(Error(libc::EINTR)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Receives a frame if there is one.
+    ///
+    /// # Errors
+    ///
+    /// What libzmq says, but for `EAGAIN`, which is `Ok(None)`.
+    pub fn try_recv(&self) -> Result<Option<Message>, Error> {
+        let mut message = Message::new();
+        loop {
+            // SAFETY: a valid socket and message.
+            let received =
+                unsafe { zmq_sys::zmq_msg_recv(&raw mut message.raw, self.socket.as_ptr(), zmq_sys::ZMQ_DONTWAIT) };
+            match Error::check(received) {
+                Ok(_) => return Ok(Some(message)),
+                Err(Error(libc::EAGAIN)) => return Ok(None),
+                Err(Error(libc::EINTR)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Waits until a frame can be received, at most `millis` (-1: for ever). A signal ends
+    /// the wait early, with `false`.
+    ///
+    /// # Errors
+    ///
+    /// What libzmq says.
+    pub fn wait_readable(&self, millis: i64) -> Result<bool, Error> {
+        let mut item = zmq_sys::zmq_pollitem_t {
+            socket: self.socket.as_ptr(),
+            fd: 0,
+            events: zmq_sys::ZMQ_POLLIN,
+            revents: 0,
+        };
+        // SAFETY: one item, valid during the call.
+        match Error::check(unsafe { zmq_sys::zmq_poll(&raw mut item, 1, millis) }) {
+            Ok(count) => Ok(count > 0),
+            Err(Error(libc::EINTR)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Closes the socket and returns its share in the context. What it has to send stays
+    /// with libzmq, for the linger time.
+    #[must_use]
+    pub fn close(self) -> Arc<Context> {
+        Arc::clone(&self.context)
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // SAFETY: a valid socket, not used after this; closing one cannot fail otherwise.
+        unsafe { zmq_sys::zmq_close(self.socket.as_ptr()) };
+    }
+}
