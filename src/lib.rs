@@ -17,4 +17,5 @@ pub mod clock;
 pub mod host;
 pub mod json;
 pub mod writer;
+pub mod zeeklog;
 pub mod zmq;

@@ -27,14 +27,16 @@ pub use time::TimeFormat;
 #[cfg(test)]
 mod test_support {
     use super::Out;
-    use std::mem::MaybeUninit;
 
     /// What `write` writes, given room for 64 KiB.
     pub fn written_bytes(write: impl FnOnce(&mut Out<'_>)) -> Vec<u8> {
-        let mut memory = vec![MaybeUninit::uninit(); 65_536];
-        let mut out = Out::new(&mut memory);
+        let mut memory = Vec::with_capacity(65_536);
+        let mut out = Out::new(memory.spare_capacity_mut());
         write(&mut out);
-        out.written().to_vec()
+        let len = out.len();
+        // SAFETY: the cursor has written these bytes.
+        unsafe { memory.set_len(len) };
+        memory
     }
 
     /// The same, as text.

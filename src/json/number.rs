@@ -229,7 +229,7 @@ mod tests {
             (100.5, "100.5"),
             (0.1, "0.1"),
             (0.000001, "0.000001"),
-            (0.0000015, "1.5e-6"),
+            (0.0000015, "0.0000015"),
             (1.5e-7, "1.5e-7"),
             (1e-7, "1e-7"),
             (0.00001234, "0.00001234"),
@@ -276,7 +276,7 @@ mod tests {
     fn the_short_cut_prints_the_shortest_digits() {
         let mut seed = 7_u64;
         let mut taken = 0;
-        for round in 0..400_000_u64 {
+        for round in 0..200_000_u64 {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let number = match round % 4 {
                 0 => (seed >> 11) as f64 / 1e6,
@@ -292,7 +292,7 @@ mod tests {
             let general = written(|out| unsafe { push_any_double(out, number) });
             assert_eq!(short, general);
         }
-        assert!(taken > 100_000, "the short cut was hardly tested: {taken}");
+        assert!(taken > 50_000, "the short cut was hardly tested: {taken}");
     }
 
     #[test]

@@ -254,7 +254,7 @@ fn parse_host(rest: &str) -> Result<Host, String> {
         "" => Err("the host is missing; write tcp://HOST:PORT, such as tcp://127.0.0.1:12345".into()),
         "*" => Err("the plugin connects, so it needs the subscriber's address instead of *".into()),
         _ if host.parse::<Ipv4Addr>().is_ok() => Ok(Host::V4),
-        _ if host.contains(|c: char| c.is_whitespace() || c == '/') => Err(format!("\"{host}\" is not a host name")),
+        _ if host.contains(|c: char| c.is_whitespace() || c == '/') => Err(format!("{host:?} is not a host name")),
         _ => Ok(Host::Name(host.to_owned(), port)),
     }
 }

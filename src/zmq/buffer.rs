@@ -316,22 +316,11 @@ mod tests {
     #[test]
     fn released_on_another_thread_while_the_owner_goes_on_or_ends() {
         for _ in 0..50 {
-            let (sender, receiver) = std::sync::mpsc::channel::<Vec<zmq_sys::zmq_msg_t>>();
-            let other = std::thread::spawn(move || {
-                for messages in receiver {
-                    for raw in messages {
-                        drop(Message { raw });
-                    }
-                }
-            });
+            let (sender, receiver) = std::sync::mpsc::channel::<Vec<Message>>();
+            let other = std::thread::spawn(move || receiver.into_iter().for_each(drop));
             let mut buffers = Buffers::new();
             for _ in 0..200 {
-                let messages = (0..20).map(|_| {
-                    let message = std::mem::ManuallyDrop::new(put(&mut buffers, &[1; 300]));
-                    // SAFETY: moves the message, which is not dropped here.
-                    unsafe { ptr::read(&raw const message.raw) }
-                });
-                sender.send(messages.collect()).unwrap();
+                sender.send((0..20).map(|_| put(&mut buffers, &[1; 300])).collect()).unwrap();
             }
             drop(buffers);
             drop(sender);

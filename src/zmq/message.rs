@@ -12,6 +12,10 @@ pub struct Message {
     pub(super) raw: zmq_sys::zmq_msg_t,
 }
 
+// SAFETY: a message belongs to whoever holds it; libzmq counts the references to shared
+// data atomically.
+unsafe impl Send for Message {}
+
 impl Message {
     /// An empty frame, to receive into.
     #[must_use]
