@@ -394,36 +394,12 @@ pub struct Family {
 
 /// All known families, oldest host first. The last reaches up to [`LAST_KNOWN`].
 pub static FAMILIES: [Family; 6] = [
-    Family {
-        name: c"bro-2.5",
-        since: (2, 5),
-        layout: value_of!(repr::ValueBro25, ABSENT, enums_of!(u32, TAGS_BRO)),
-    },
-    Family {
-        name: c"bro-2.6",
-        since: (2, 6),
-        layout: value_of!(repr::ValueBro26, enums_of!(u32, TAGS_BRO)),
-    },
-    Family {
-        name: c"zeek-4.1",
-        since: (4, 1),
-        layout: value_of!(repr::ValueBro26, enums_of!(u32, TAGS_ZEEK41)),
-    },
-    Family {
-        name: c"zeek-5.0",
-        since: (5, 0),
-        layout: value_of!(repr::ValueZeek50, enums_of!(u32, TAGS_ZEEK50)),
-    },
-    Family {
-        name: c"zeek-8.0",
-        since: (8, 0),
-        layout: value_of!(repr::ValueZeek80, enums_of!(u8, TAGS_ZEEK50)),
-    },
-    Family {
-        name: c"zeek-8.1",
-        since: (8, 1),
-        layout: value_of!(repr::ValueZeek81, enums_of!(u8, TAGS_ZEEK50)),
-    },
+    Family { name: c"bro-2.5", since: (2, 5), layout: value_of!(repr::ValueBro25, ABSENT, enums_of!(u32, TAGS_BRO)) },
+    Family { name: c"bro-2.6", since: (2, 6), layout: value_of!(repr::ValueBro26, enums_of!(u32, TAGS_BRO)) },
+    Family { name: c"zeek-4.1", since: (4, 1), layout: value_of!(repr::ValueBro26, enums_of!(u32, TAGS_ZEEK41)) },
+    Family { name: c"zeek-5.0", since: (5, 0), layout: value_of!(repr::ValueZeek50, enums_of!(u32, TAGS_ZEEK50)) },
+    Family { name: c"zeek-8.0", since: (8, 0), layout: value_of!(repr::ValueZeek80, enums_of!(u8, TAGS_ZEEK50)) },
+    Family { name: c"zeek-8.1", since: (8, 1), layout: value_of!(repr::ValueZeek81, enums_of!(u8, TAGS_ZEEK50)) },
 ];
 
 /// The newest host version whose headers [`FAMILIES`] was checked against.

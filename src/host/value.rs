@@ -227,7 +227,8 @@ fn check(layout: &Layout) -> Result<(), (&'static str, u32)> {
         return Err(("value_val", value_val));
     }
     // Two kinds under one number would make one of them be read as the other.
-    let tags: Vec<_> = layout.members().into_iter().filter(|(name, _)| name.starts_with("tag_") && *name != "tag_size").collect();
+    let tags: Vec<_> =
+        layout.members().into_iter().filter(|(name, _)| name.starts_with("tag_") && *name != "tag_size").collect();
     for (index, &(name, tag)) in tags.iter().enumerate() {
         let taken = tags[..index].iter().any(|&(_, other)| other == tag);
         if tag != ABSENT && (tag > 255 || taken) {

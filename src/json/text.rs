@@ -198,7 +198,8 @@ mod tests {
             }
         }
         const EDGES: [u8; 20] = [
-            0x00, 0x22, 0x41, 0x5c, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xa3, 0xa4, 0xaf, 0xb0, 0xbe, 0xbf, 0xc2, 0xef, 0xf4, 0xff,
+            0x00, 0x22, 0x41, 0x5c, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xa3, 0xa4, 0xaf, 0xb0, 0xbe, 0xbf, 0xc2, 0xef,
+            0xf4, 0xff,
         ];
         for a in 0xc0..=0xff {
             for b in EDGES {
@@ -214,7 +215,9 @@ mod tests {
 
     #[test]
     fn no_room_is_an_error_at_every_length() {
-        for bytes in [&b"plain text that is longer than sixteen bytes"[..], "ü\"\n and more ü".as_bytes(), b"bad \xff bytes"] {
+        for bytes in
+            [&b"plain text that is longer than sixteen bytes"[..], "ü\"\n and more ü".as_bytes(), b"bad \xff bytes"]
+        {
             let needed = naive(bytes).len();
             for room in 0..needed {
                 let mut memory = vec![std::mem::MaybeUninit::uninit(); room];

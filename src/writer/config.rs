@@ -8,14 +8,8 @@ use std::net::{Ipv4Addr, Ipv6Addr, ToSocketAddrs};
 use crate::json::{Style, TimeFormat};
 
 /// The names of all options: `LogZeroMQ::NAME` in scripts, `NAME` in a filter's `$config`.
-pub static OPTION_NAMES: [&CStr; 6] = [
-    c"endpoint",
-    c"zmq_hwm",
-    c"zmq_linger",
-    c"zmq_connect_pause",
-    c"json_timestamps",
-    c"json_include_unset_fields",
-];
+pub static OPTION_NAMES: [&CStr; 6] =
+    [c"endpoint", c"zmq_hwm", c"zmq_linger", c"zmq_connect_pause", c"json_timestamps", c"json_include_unset_fields"];
 
 /// Where an option's value comes from; the filter's wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,9 +131,8 @@ impl Config {
                 "JSON::TS_MILLIS_UNSIGNED" => TimeFormat::MillisUnsigned,
                 "JSON::TS_ISO8601" => TimeFormat::Iso8601,
                 _ => {
-                    return Err(option.error(
-                        "use JSON::TS_EPOCH, JSON::TS_MILLIS, JSON::TS_MILLIS_UNSIGNED or JSON::TS_ISO8601",
-                    ));
+                    return Err(option
+                        .error("use JSON::TS_EPOCH, JSON::TS_MILLIS, JSON::TS_MILLIS_UNSIGNED or JSON::TS_ISO8601"));
                 }
             },
         };
@@ -310,7 +303,8 @@ mod tests {
 
     #[test]
     fn several_endpoints() {
-        let config = Config::parse(&[global("endpoint", "tcp://a:1, >tcp://[::1]:2 ,ipc:///x,tcp://fe80::1%eth0:3")]).unwrap();
+        let config =
+            Config::parse(&[global("endpoint", "tcp://a:1, >tcp://[::1]:2 ,ipc:///x,tcp://fe80::1%eth0:3")]).unwrap();
         let all: Vec<_> = config.endpoints.iter().map(ToString::to_string).collect();
         assert_eq!(all, ["tcp://a:1", "tcp://[::1]:2", "ipc:///x", "tcp://fe80::1%eth0:3"]);
         assert!(config.endpoints[1].needs_ipv6() && config.endpoints[3].needs_ipv6());

@@ -91,8 +91,8 @@ impl Writer {
     /// libzmq could not make or connect a socket.
     pub fn open(setup: Setup<'_>) -> Result<Self, OpenError> {
         let Setup { path, fields, layout, shape, config, reporter } = setup;
-        let context = Context::shared()
-            .map_err(|why| OpenError { what: "cannot make a ZeroMQ context".to_owned(), why })?;
+        let context =
+            Context::shared().map_err(|why| OpenError { what: "cannot make a ZeroMQ context".to_owned(), why })?;
         let mut writer = Self {
             path: path.to_owned(),
             plan: FieldPlan::new(fields, layout, config.style),

@@ -164,12 +164,8 @@ impl Socket {
     ///
     /// What libzmq says.
     pub fn wait_readable(&self, millis: i64) -> Result<bool, Error> {
-        let mut item = zmq_sys::zmq_pollitem_t {
-            socket: self.socket.as_ptr(),
-            fd: 0,
-            events: zmq_sys::ZMQ_POLLIN,
-            revents: 0,
-        };
+        let mut item =
+            zmq_sys::zmq_pollitem_t { socket: self.socket.as_ptr(), fd: 0, events: zmq_sys::ZMQ_POLLIN, revents: 0 };
         // SAFETY: one item, valid during the call.
         match Error::check(unsafe { zmq_sys::zmq_poll(&raw mut item, 1, millis) }) {
             Ok(count) => Ok(count > 0),
