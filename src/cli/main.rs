@@ -1,2 +1,98 @@
-//! Command line.
-fn main() {}
+//! `bro-zmq`: the plugin's other end, and a host without a network, on the command line.
+
+mod console;
+mod demo;
+mod input;
+mod json;
+mod probe;
+mod publisher;
+mod replay;
+mod stop;
+mod subscribe;
+mod terminal;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::OnceLock;
+
+use clap::{Parser, Subcommand};
+
+/// Where `subscribe` listens and `replay` sends to unless told otherwise.
+const DEFAULT_ENDPOINT: &str = "tcp://127.0.0.1:12345";
+
+/// Exit status: something was not as it should be, and the rest was done.
+const INCOMPLETE: u8 = 1;
+/// Exit status: wrong arguments, or something that cannot be used.
+const FAILED: u8 = 2;
+
+/// Receives and replays Zeek's logs over ZeroMQ
+///
+/// The ZeroMQ log writer, a plugin for Zeek and Bro, publishes every log record as a message of
+/// two frames: the log path ("conn") and the record as JSON. The plugin connects; the
+/// subscriber listens.
+#[derive(Parser)]
+#[command(name = "bro-zmq", version = version(), propagate_version = true, max_term_width = 100, after_help = "\
+See it work:
+  bro-zmq demo
+
+Watch what a Zeek with LogZeroMQ::endpoint = \"tcp://127.0.0.1:12345\" publishes:
+  bro-zmq subscribe --pretty
+
+Without a Zeek, in two terminals:
+  bro-zmq subscribe
+  bro-zmq replay conn.log dns.log.gz
+
+bro-zmq COMMAND --help says more, with examples.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Publish the records of log files, as Zeek with the plugin would
+    Replay(replay::Args),
+    /// Print the records that arrive
+    Subscribe(subscribe::Args),
+    /// Run both ends over sample logs and show what a subscriber sees
+    Demo(demo::Args),
+}
+
+/// Why a command ends at once, and with which exit status.
+#[derive(Debug)]
+struct Fatal {
+    message: String,
+    code: u8,
+}
+
+impl Fatal {
+    /// Something cannot be used.
+    fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), code: FAILED }
+    }
+
+    /// Nothing, or not everything, could be done.
+    fn incomplete(message: impl Into<String>) -> Self {
+        Self { message: message.into(), code: INCOMPLETE }
+    }
+}
+
+fn version() -> &'static str {
+    static VERSION: OnceLock<String> = OnceLock::new();
+    VERSION.get_or_init(|| {
+        let (major, minor, patch) = bro_zeromq_writer::zmq::version();
+        format!("{} (libzmq {major}.{minor}.{patch})", env!("CARGO_PKG_VERSION"))
+    })
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Replay(args) => replay::run(args),
+        Command::Subscribe(args) => subscribe::run(args),
+        Command::Demo(args) => demo::run(args),
+    };
+    result.unwrap_or_else(|fatal| {
+        let _ = writeln!(io::stderr(), "bro-zmq: {}", fatal.message);
+        fatal.code.into()
+    })
+}

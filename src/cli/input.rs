@@ -1,0 +1,166 @@
+//! Where logs are read from: files, standard input or memory, compressed or not.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use flate2::bufread::MultiGzDecoder;
+
+use crate::stop::Stop;
+use crate::terminal;
+
+const BUFFER: usize = 256 * 1024;
+
+/// One log.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// A file.
+    File(PathBuf),
+    /// Standard input.
+    Stdin,
+    /// A log that is in memory, and its name.
+    Memory(&'static str, &'static [u8]),
+}
+
+impl Source {
+    /// What the command line calls it.
+    pub fn from_argument(argument: &Path) -> Self {
+        if argument.as_os_str() == "-" { Self::Stdin } else { Self::File(argument.to_owned()) }
+    }
+
+    /// Its name in messages.
+    pub fn name(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Stdin => "standard input".to_owned(),
+            Self::Memory(name, _) => (*name).to_owned(),
+        }
+    }
+
+    /// The log path that the name suggests, for a log that does not say: `conn` for
+    /// `conn.log`, `conn.10:00:00-11:00:00.log.gz` and the like.
+    pub fn path_by_name(&self) -> String {
+        let name = match self {
+            Self::File(path) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            Self::Stdin => return "stdin".to_owned(),
+            Self::Memory(name, _) => (*name).to_owned(),
+        };
+        name.split('.').find(|part| !part.is_empty()).unwrap_or("log").to_owned()
+    }
+
+    /// Its size as it is stored, if it has one.
+    pub fn size(&self) -> Option<u64> {
+        match self {
+            Self::File(path) => path.metadata().ok().filter(|data| data.is_file()).map(|data| data.len()),
+            Self::Stdin => None,
+            Self::Memory(_, bytes) => Some(bytes.len() as u64),
+        }
+    }
+
+    /// Whether it can be opened and is no directory.
+    pub fn check(&self) -> io::Result<()> {
+        match self {
+            Self::File(path) if path.metadata()?.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+            // Opening a named pipe would wait for its other end.
+            Self::File(path) if path.metadata()?.is_file() => File::open(path).map(drop),
+            _ => Ok(()),
+        }
+    }
+
+    /// Opens it for reading, uncompressed. `read` counts bytes as they are stored; `stop`
+    /// ends what would wait for more.
+    pub fn open(&self, read: &Rc<Cell<u64>>, stop: &Stop) -> io::Result<Box<dyn BufRead>> {
+        match self {
+            Self::File(path) => decompress(Watched::new(File::open(path)?, read, stop)),
+            // Not through the standard library's buffer, which `wait_readable` does not see.
+            Self::Stdin => {
+                let stdin = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+                decompress(Watched::new(stdin, read, stop))
+            }
+            Self::Memory(_, bytes) => {
+                read.set(read.get() + bytes.len() as u64);
+                decompress(*bytes)
+            }
+        }
+    }
+}
+
+/// Counts what is read, and gives up waiting when it is time to end.
+struct Watched {
+    input: File,
+    read: Rc<Cell<u64>>,
+    stop: Stop,
+}
+
+impl Watched {
+    fn new(input: File, read: &Rc<Cell<u64>>, stop: &Stop) -> Self {
+        Self { input, read: Rc::clone(read), stop: stop.clone() }
+    }
+}
+
+impl Read for Watched {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        while !self.stop.requested() {
+            if terminal::wait_readable(&self.input, 100) {
+                let count = self.input.read(to)?;
+                self.read.set(self.read.get() + count as u64);
+                return Ok(count);
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// Uncompresses what begins as gzip does.
+fn decompress(mut input: impl Read + 'static) -> io::Result<Box<dyn BufRead>> {
+    let mut start = Vec::with_capacity(4);
+    // A pipe may give them one at a time.
+    input.by_ref().take(4).read_to_end(&mut start)?;
+    let other = match start[..] {
+        [0x28, 0xb5, 0x2f, 0xfd] => Some(("zstd", "zstd -dc")),
+        [b'B', b'Z', b'h', b'1'..=b'9'] => Some(("bzip2", "bzip2 -dc")),
+        [0xfd, b'7', b'z', b'X'] => Some(("xz", "xz -dc")),
+        _ => None,
+    };
+    if let Some((name, program)) = other {
+        let message = format!("it is compressed with {name}; use {program} FILE | bro-zmq replay -");
+        return Err(io::Error::new(io::ErrorKind::Unsupported, message));
+    }
+    let gzip = start.starts_with(&[0x1f, 0x8b]);
+    let whole = BufReader::with_capacity(BUFFER, Cursor::new(start).chain(input));
+    if gzip {
+        return Ok(Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(whole))));
+    }
+    Ok(Box::new(whole))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_that_a_name_suggests() {
+        for (name, path) in [
+            ("conn.log", "conn"),
+            ("/var/log/zeek/http.10:00:00-11:00:00.log.gz", "http"),
+            ("dns", "dns"),
+            (".hidden.log", "hidden"),
+            ("..", "log"),
+        ] {
+            assert_eq!(Source::File(name.into()).path_by_name(), path);
+        }
+    }
+
+    #[test]
+    fn short_inputs_are_no_archives() {
+        for bytes in [&b""[..], b"#", b"\x1f", b"BZh"] {
+            let mut all = Vec::new();
+            decompress(bytes).unwrap().read_to_end(&mut all).unwrap();
+            assert_eq!(all, bytes);
+        }
+        assert!(decompress(&b"BZh91AY"[..]).map(drop).unwrap_err().to_string().contains("bzip2 -dc FILE"));
+    }
+}

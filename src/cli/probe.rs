@@ -1,0 +1,122 @@
+//! Finding out who is subscribed to what, with a connection of its own to each endpoint.
+//!
+//! A writer knows this for its log path only. Seeing every topic tells a subscriber that is
+//! not there from one that wants other logs.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bro_zeromq_writer::writer::Config;
+use bro_zeromq_writer::zmq::{Context, Error, Kind, Socket};
+
+use crate::stop::Stop;
+
+/// How long a wait lasts before it is looked whether to end.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// Topics told at one time may come one after the other.
+const SETTLED: Duration = Duration::from_millis(20);
+
+/// Sees the subscriptions at every endpoint.
+pub struct Probe {
+    endpoints: Vec<Watched>,
+}
+
+struct Watched {
+    name: String,
+    socket: Socket,
+    topics: BTreeSet<Vec<u8>>,
+}
+
+impl Probe {
+    /// Starts connecting to the endpoints of a configuration.
+    pub fn open(config: &Config) -> Result<Self, String> {
+        let context = Context::new().map(Arc::new).map_err(|error| format!("cannot make a ZeroMQ context: {error}"))?;
+        let endpoints = config.endpoints.iter().map(|endpoint| {
+            let open = || -> Result<Socket, Error> {
+                let socket = Socket::new(&context, Kind::XPub)?;
+                socket.set(zmq_sys::ZMQ_LINGER, 0)?;
+                if endpoint.needs_ipv6() {
+                    socket.set(zmq_sys::ZMQ_IPV6, 1)?;
+                }
+                socket.connect(&endpoint.address)?;
+                Ok(socket)
+            };
+            let socket = open().map_err(|error| format!("cannot connect to {endpoint}: {error}"))?;
+            Ok(Watched { name: endpoint.to_string(), socket, topics: BTreeSet::new() })
+        });
+        Ok(Self { endpoints: endpoints.collect::<Result<_, String>>()? })
+    }
+
+    /// The names of the endpoints, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.endpoints.iter().map(|endpoint| endpoint.name.as_str())
+    }
+
+    /// Waits until every endpoint has a subscription, at most so long. Returns the names of
+    /// those without.
+    pub fn wait(&mut self, patience: Duration, stop: &Stop) -> Vec<String> {
+        let start = Instant::now();
+        for endpoint in &mut self.endpoints {
+            let mut heard = Instant::now();
+            loop {
+                if endpoint.poll() {
+                    heard = Instant::now();
+                }
+                let left = patience.saturating_sub(start.elapsed());
+                let settled = endpoint.any() && heard.elapsed() >= SETTLED;
+                if settled || left.is_zero() || stop.requested() {
+                    break;
+                }
+                let slice = left.min(if endpoint.any() { SETTLED } else { SLICE });
+                // An error shows as a subscriber that does not come.
+                let _ = endpoint.socket.wait_readable(slice.as_millis().max(1) as i64);
+            }
+        }
+        self.endpoints.iter().filter(|endpoint| !endpoint.any()).map(|endpoint| endpoint.name.clone()).collect()
+    }
+
+    /// Takes note of subscriptions that have come or gone.
+    pub fn poll(&mut self) {
+        for endpoint in &mut self.endpoints {
+            endpoint.poll();
+        }
+    }
+
+    /// Whether a log path is subscribed to at an endpoint.
+    pub fn wants(&self, endpoint: u32, path: &str) -> bool {
+        self.endpoints
+            .get(endpoint as usize)
+            .is_some_and(|endpoint| endpoint.topics.iter().any(|topic| path.as_bytes().starts_with(topic)))
+    }
+
+    /// Whether anything is subscribed to at an endpoint.
+    pub fn any(&self, endpoint: u32) -> bool {
+        self.endpoints.get(endpoint as usize).is_some_and(Watched::any)
+    }
+}
+
+impl Watched {
+    fn any(&self) -> bool {
+        !self.topics.is_empty()
+    }
+
+    /// Reads what has come; true if there was something.
+    fn poll(&mut self) -> bool {
+        let mut any = false;
+        while let Ok(Some(message)) = self.socket.try_recv() {
+            any = true;
+            match message.as_bytes() {
+                [1, topic @ ..] => {
+                    self.topics.insert(topic.to_vec());
+                }
+                [0, topic @ ..] => {
+                    self.topics.remove(topic);
+                }
+                _ => {}
+            }
+        }
+        any
+    }
+}

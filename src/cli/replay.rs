@@ -1,0 +1,580 @@
+//! `bro-zmq replay`: publishes the records of log files as a host would.
+
+use std::cell::Cell;
+use std::ffi::CString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bro_zeromq_writer::host::synth;
+use bro_zeromq_writer::host::{FAMILIES, Layout};
+use bro_zeromq_writer::writer::{Config, Given, OPTION_NAMES, Source as OptionSource};
+use bro_zeromq_writer::zeeklog::{ErrorKind, Header, Item, Reader};
+
+use crate::console::{Console, Progress, bytes, counted, per_second, thousands};
+use crate::input::Source;
+use crate::probe::Probe;
+use crate::publisher::Publisher;
+use crate::stop::Stop;
+use crate::{Fatal, INCOMPLETE};
+
+/// Records queued for the subscriber until reading waits for it.
+const HIGH_WATER_MARK: u32 = 10_000;
+
+/// How often the writers look for subscriptions.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// How long a subscriber that takes nothing goes without a word about it.
+const STALL: Duration = Duration::from_secs(5);
+
+/// `bro-zmq replay`
+#[derive(clap::Args)]
+#[command(after_help = "\
+Logs are read in the tab-separated form that Zeek and Bro write by default, compressed with
+gzip or not. Each record becomes the values a host would hand to the plugin, and takes the
+plugin's own way from there: the same JSON, the same two frames.
+
+A malformed line costs that line; it is reported as FILE:LINE. When the subscriber does not
+keep up, reading waits for it; no record is lost, and memory does not grow.
+
+Examples:
+  bro-zmq replay conn.log dns.log              to a subscriber on this machine
+  bro-zmq replay --rate 500 --loop conn.log    500 records a second until Ctrl-C
+  bro-zmq replay --endpoint tcp://192.0.2.7:5555 /var/log/zeek/2025-01-02/*.log.gz
+  zcat old/*.gz | bro-zmq replay -             several logs in one stream
+  bro-zmq replay --option json_timestamps=JSON::TS_ISO8601 conn.log
+
+Exit status:
+  0  every record was sent
+  1  lines were malformed, records were not sent, or it was interrupted; the last line says how many
+  2  wrong arguments, a file that cannot be opened, or an endpoint that cannot be used")]
+pub struct Args {
+    /// Where the subscriber listens; several are separated by commas
+    #[arg(short, long, value_name = "ENDPOINT", default_value = crate::DEFAULT_ENDPOINT)]
+    endpoint: String,
+    /// Publish at most N records a second
+    #[arg(short, long, value_name = "N", value_parser = parse_rate)]
+    rate: Option<f64>,
+    /// Begin again after the last file, until Ctrl-C
+    #[arg(short, long = "loop")]
+    repeat: bool,
+    /// How long to wait for a subscriber; with 0, records go out at once and are dropped if there is none
+    #[arg(short, long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds)]
+    wait: Duration,
+    /// Records to queue for a subscriber that is slow, 0 for no limit [default: 10000, or no limit
+    /// with several endpoints]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=2_147_483_647))]
+    hwm: Option<u32>,
+    /// How long to wait at the end for what the subscriber has not taken yet, -1 for ever
+    #[arg(long, value_name = "MS", default_value_t = 10_000, allow_negative_numbers = true)]
+    linger: i32,
+    /// Set another of the plugin's options: json_timestamps, json_include_unset_fields, …
+    #[arg(short, long = "option", value_name = "NAME=VALUE", value_parser = parse_option)]
+    options: Vec<(String, String)>,
+    /// How values are laid out in memory
+    #[arg(long, value_name = "NAME", default_value = "zeek-8.0", hide = true, value_parser = parse_layout)]
+    layout: &'static str,
+    /// Show problems only: no progress, no summary
+    #[arg(short, long)]
+    quiet: bool,
+    /// Show everything the writers report
+    #[arg(short, long, conflicts_with = "quiet")]
+    verbose: bool,
+    /// Logs to replay; - is standard input
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+}
+
+fn parse_rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate > 0.0 && rate.is_finite() => Ok(rate),
+        _ => Err("use a number of records a second, such as 1000".to_owned()),
+    }
+}
+
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().ok();
+    seconds
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .ok_or_else(|| "use a number of seconds, such as 2.5".to_owned())
+}
+
+fn parse_option(text: &str) -> Result<(String, String), String> {
+    let names = || OPTION_NAMES.iter().map(|name| name.to_string_lossy()).collect::<Vec<_>>().join(", ");
+    match text.split_once('=') {
+        Some((name, value)) if OPTION_NAMES.iter().any(|known| known.to_bytes() == name.as_bytes()) => {
+            Ok((name.to_owned(), value.to_owned()))
+        }
+        Some((name, _)) => Err(format!("the plugin has no option {name}; it has {}", names())),
+        None => Err(format!("write NAME=VALUE; names are {}", names())),
+    }
+}
+
+fn layout_names() -> impl Iterator<Item = &'static str> {
+    FAMILIES.iter().filter_map(|family| family.name.to_str().ok())
+}
+
+fn parse_layout(text: &str) -> Result<&'static str, String> {
+    let known = || layout_names().collect::<Vec<_>>().join(", ");
+    layout_names().find(|&name| name == text).ok_or_else(|| format!("known layouts are {}", known()))
+}
+
+/// What to replay, and how.
+pub struct Settings {
+    /// The logs.
+    pub sources: Vec<Source>,
+    /// The writers' options.
+    pub options: Vec<(String, String)>,
+    /// How values are laid out.
+    pub layout: &'static str,
+    /// Records a second.
+    pub rate: Option<f64>,
+    /// Begin again after the last log.
+    pub repeat: bool,
+    /// How long to wait for a subscriber.
+    pub wait: Duration,
+}
+
+/// What became of a replay.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Records read.
+    pub records: u64,
+    /// Log paths seen.
+    pub logs: usize,
+    /// Lines that are malformed, header lines included.
+    pub malformed: u64,
+    /// Records that no valid header precedes.
+    pub headless: u64,
+    /// Logs that could not be read to their end.
+    pub unreadable: u64,
+    /// One for each endpoint.
+    pub endpoints: Vec<Tally>,
+    /// From the first record read to the last one sent.
+    pub elapsed: Duration,
+    /// The subscriber had not taken everything at the end.
+    pub unsent: bool,
+    /// Ended by a signal before the last record; never with `repeat`.
+    pub interrupted: bool,
+}
+
+/// What became of the records at an endpoint.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// The endpoint.
+    pub name: String,
+    /// Records sent.
+    pub sent: u64,
+    /// Both frames of them.
+    pub bytes: u64,
+    /// Of logs that the subscriber did not ask for.
+    pub unwanted: u64,
+    /// Dropped because nobody was there, the queue was full, for another reason.
+    pub dropped: [u64; 3],
+}
+
+impl Outcome {
+    /// Whether everything was sent that somebody had asked for.
+    pub fn complete(&self) -> bool {
+        let dropped: u64 = self.endpoints.iter().flat_map(|tally| tally.dropped).sum();
+        self.malformed + self.headless + self.unreadable + dropped == 0 && !self.unsent && !self.interrupted
+    }
+
+    /// The last line, or lines if there are several endpoints.
+    fn summary(&self) -> String {
+        let mut lines = Vec::new();
+        for tally in &self.endpoints {
+            let to = if self.endpoints.len() > 1 { format!(" to {}", tally.name) } else { String::new() };
+            let mut line = format!(
+                "sent {} of {} ({}){to} in {:.2} s, {}/s",
+                counted(tally.sent, "record"),
+                counted(self.logs as u64, "log"),
+                bytes(tally.bytes),
+                self.elapsed.as_secs_f64(),
+                thousands(per_second(tally.sent, self.elapsed)),
+            );
+            if tally.unwanted > 0 {
+                line += &format!("; {} not subscribed to", thousands(tally.unwanted));
+            }
+            for (count, why) in tally.dropped.into_iter().zip(["no subscriber", "queue full", "not encoded or sent"]) {
+                if count > 0 {
+                    line += &format!("; {} dropped: {why}", thousands(count));
+                }
+            }
+            lines.push(line);
+        }
+        let mut rest = String::new();
+        for (count, noun) in [
+            (self.malformed, "malformed line"),
+            (self.headless, "record without header line"),
+            (self.unreadable, "unreadable file"),
+        ] {
+            if count > 0 {
+                rest += &format!("; {}", counted(count, noun));
+            }
+        }
+        if self.interrupted {
+            rest += "; interrupted";
+        }
+        lines.join("\n") + &rest
+    }
+}
+
+/// Runs `bro-zmq replay`.
+pub fn run(args: Args) -> Result<ExitCode, Fatal> {
+    let sources: Vec<_> = args.files.iter().map(|file| Source::from_argument(file)).collect();
+    for source in &sources {
+        source.check().map_err(|error| Fatal::new(format!("{}: {error}", source.name())))?;
+    }
+    if sources.iter().filter(|source| matches!(source, Source::Stdin)).count() > usize::from(!args.repeat) {
+        let what = if args.repeat { "read again by --loop" } else { "read twice" };
+        return Err(Fatal::new(format!("standard input cannot be {what}")));
+    }
+    let several = args.endpoint.contains(',');
+    let hwm = args.hwm.unwrap_or(if several { 0 } else { HIGH_WATER_MARK });
+    let mut options = vec![
+        ("endpoint".to_owned(), args.endpoint.clone()),
+        ("zmq_hwm".to_owned(), hwm.to_string()),
+        ("zmq_linger".to_owned(), args.linger.to_string()),
+    ];
+    options.extend(args.options);
+    let settings =
+        Settings { sources, options, layout: args.layout, rate: args.rate, repeat: args.repeat, wait: args.wait };
+    let console = Rc::new(Console::new(args.quiet, args.verbose));
+    let stop = Stop::on_signals().map_err(|error| Fatal::new(format!("cannot handle signals: {error}")))?;
+    let outcome = replay(&settings, &console, &stop)?;
+    console.info(outcome.summary());
+    Ok(if outcome.complete() { ExitCode::SUCCESS } else { INCOMPLETE.into() })
+}
+
+/// Replays.
+pub fn replay(settings: &Settings, console: &Rc<Console>, stop: &Stop) -> Result<Outcome, Fatal> {
+    let given: Vec<_> =
+        settings.options.iter().map(|(name, value)| Given { source: OptionSource::Global, name, value }).collect();
+    let config = Config::parse(&given).map_err(|error| {
+        // Say it in the words of this command line.
+        let text = error.to_string();
+        let text = text.replace("LogZeroMQ::endpoint", "--endpoint").replace("LogZeroMQ::zmq_hwm", "--hwm");
+        let text = text.replace("LogZeroMQ::zmq_linger", "--linger").replace("LogZeroMQ::", "--option ");
+        Fatal::new(text.replace("the plugin connects", "replay connects"))
+    })?;
+    let mut probe = Probe::open(&config).map_err(Fatal::new)?;
+    if !settings.wait.is_zero() {
+        await_subscriber(&mut probe, settings.wait, console, stop)?;
+    }
+    let options = settings.options.iter().map(|(name, value)| {
+        let text = |text: &str| CString::new(text).map_err(|_| Fatal::new(format!("{name} contains a NUL byte")));
+        Ok((text(name)?, text(value)?))
+    });
+    let family = FAMILIES.iter().find(|family| family.name.to_bytes() == settings.layout.as_bytes());
+    let layout = &family.unwrap_or(&FAMILIES[FAMILIES.len() - 1]).layout;
+    let sizes = settings.sources.iter().map(Source::size).collect::<Option<Vec<_>>>();
+    let endpoints = probe.names().map(|name| Tally { name: name.to_owned(), ..Tally::default() }).collect();
+    let now = Instant::now();
+    let mut replay = Replay {
+        settings,
+        console,
+        stop,
+        options: options.collect::<Result<_, Fatal>>()?,
+        layout,
+        retries: config.endpoints.len() == 1,
+        probe,
+        logs: Vec::new(),
+        outcome: Outcome { endpoints, ..Outcome::default() },
+        read: Rc::new(Cell::new(0)),
+        total: sizes.filter(|_| !settings.repeat).map(|sizes| sizes.iter().sum()),
+        first_pass: true,
+        start: now,
+        heartbeat: now,
+        stalled: None,
+        paced_since: now,
+        paced: 0,
+    };
+    let result = replay.all_passes();
+    let closing = Instant::now();
+    if stop.requested() && result.is_ok() {
+        console.info("interrupted; waiting for the subscriber to take what is queued (Ctrl-C again ends at once)");
+    }
+    replay.close();
+    console.end_progress();
+    result?;
+    let mut outcome = replay.outcome;
+    outcome.elapsed = replay.start.elapsed();
+    // libzmq does not tell what it throws away; it does so when the time is up, and only then.
+    let sent = outcome.endpoints.iter().any(|tally| tally.sent > 0);
+    if let Some(linger) = config.linger.filter(|linger| sent && !linger.is_zero() && closing.elapsed() >= *linger) {
+        outcome.unsent = true;
+        console.problem(format!(
+            "the subscriber did not take everything within {} ms; the rest is lost (see --linger)",
+            linger.as_millis()
+        ));
+    }
+    Ok(outcome)
+}
+
+/// Waits for someone to publish to.
+fn await_subscriber(probe: &mut Probe, patience: Duration, console: &Console, stop: &Stop) -> Result<(), Fatal> {
+    let short = patience.min(Duration::from_millis(300));
+    let mut missing = probe.wait(short, stop);
+    if !missing.is_empty() && !stop.requested() && patience > short {
+        console.info(format!("waiting up to {} s for a subscriber at {}", patience.as_secs_f64(), missing.join(", ")));
+        missing = probe.wait(patience - short, stop);
+    }
+    if stop.requested() {
+        return Err(Fatal::incomplete("interrupted before there was a subscriber; nothing was sent"));
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let all_missing = missing.len() == probe.names().count();
+    let hint = format!("start one there, such as: bro-zmq subscribe --bind {}", missing[0]);
+    if all_missing {
+        let message = format!("nobody subscribes at {}; nothing was sent; {hint}", missing.join(", "));
+        return Err(Fatal::incomplete(message));
+    }
+    console.problem(format!("nobody subscribes at {}; {hint}", missing.join(", ")));
+    Ok(())
+}
+
+/// A replay under way.
+struct Replay<'a> {
+    settings: &'a Settings,
+    console: &'a Rc<Console>,
+    stop: &'a Stop,
+    options: Vec<(CString, CString)>,
+    layout: &'static Layout,
+    /// A record that finds the queue full is written again.
+    retries: bool,
+    probe: Probe,
+    logs: Vec<Log>,
+    outcome: Outcome,
+    /// Bytes read, of how many.
+    read: Rc<Cell<u64>>,
+    total: Option<u64>,
+    first_pass: bool,
+    start: Instant,
+    heartbeat: Instant,
+    /// Since when the subscriber takes nothing, and whether that was said.
+    stalled: Option<(Instant, bool)>,
+    /// Records published since then count for the rate.
+    paced_since: Instant,
+    paced: u64,
+}
+
+/// A log path.
+struct Log {
+    path: String,
+    header: Arc<Header>,
+    /// `None` once it is closed.
+    publisher: Option<Publisher>,
+    /// Full queues that were waited for.
+    retried: u64,
+}
+
+impl Replay<'_> {
+    fn all_passes(&mut self) -> Result<(), Fatal> {
+        loop {
+            let before = self.outcome.records;
+            for source in &self.settings.sources {
+                self.one_log(source)?;
+            }
+            if self.stop.requested() {
+                self.outcome.interrupted = !self.settings.repeat;
+                return Ok(());
+            }
+            if !self.settings.repeat {
+                return Ok(());
+            }
+            if self.outcome.records == before {
+                self.console.problem("there is nothing to repeat: no file has a record");
+                return Ok(());
+            }
+            self.first_pass = false;
+        }
+    }
+
+    fn one_log(&mut self, source: &Source) -> Result<(), Fatal> {
+        if self.stop.requested() {
+            return Ok(());
+        }
+        let name = source.name();
+        let input = match source.open(&self.read, self.stop) {
+            Ok(input) => input,
+            Err(error) => {
+                self.console.problem(format!("{name}: cannot be read: {error}"));
+                self.outcome.unreadable += u64::from(self.first_pass);
+                return Ok(());
+            }
+        };
+        let mut current = None;
+        let mut header_reported = false;
+        for item in Reader::new(input) {
+            if self.stop.requested() {
+                break;
+            }
+            match item {
+                Ok(Item::Header(header)) => {
+                    header_reported = false;
+                    current = Some(self.open(source, header)?);
+                }
+                Ok(Item::Record(cells)) => {
+                    if let Some(log) = current {
+                        self.publish(log, &cells)?;
+                    }
+                }
+                // Told on the first pass; the others meet them again.
+                Err(_) if !self.first_pass => {}
+                Err(error) => {
+                    let tell = match error.kind {
+                        ErrorKind::NoHeader => {
+                            self.outcome.headless += 1;
+                            !std::mem::replace(&mut header_reported, true)
+                        }
+                        ErrorKind::Io => {
+                            self.outcome.unreadable += 1;
+                            true
+                        }
+                        ErrorKind::Header | ErrorKind::Record => {
+                            header_reported |= error.kind == ErrorKind::Header;
+                            self.outcome.malformed += 1;
+                            true
+                        }
+                    };
+                    if tell {
+                        self.console.problem(format!("{name}:{}: {}", error.line, error.message));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The index of the log that a header begins, opened if it is new or has other columns.
+    fn open(&mut self, source: &Source, header: Arc<Header>) -> Result<usize, Fatal> {
+        let path = header.path.clone().unwrap_or_else(|| source.path_by_name());
+        let index = match self.logs.iter().position(|log| log.path == path) {
+            Some(index) if self.logs[index].header == header => return Ok(index),
+            Some(index) => {
+                self.close_log(index);
+                self.logs[index].header = header;
+                index
+            }
+            None => {
+                self.outcome.logs += 1;
+                self.logs.push(Log { path, header, publisher: None, retried: 0 });
+                self.logs.len() - 1
+            }
+        };
+        let log = &mut self.logs[index];
+        let mut publisher =
+            Publisher::open(&log.path, &log.header, self.layout, &self.options, self.console, self.retries)
+                .map_err(|error| Fatal::new(format!("{}: cannot be published: {error}", log.path)))?;
+        // Whoever is known to want the log gets all of it.
+        self.probe.poll();
+        let deadline = Instant::now() + self.settings.wait;
+        let missing = |publisher: &Publisher, probe: &Probe| {
+            (0..publisher.endpoints()).any(|at| probe.wants(at, &log.path) && publisher.stats(at).subscribed == 0)
+        };
+        while missing(&publisher, &self.probe) && Instant::now() < deadline && !self.stop.requested() {
+            std::thread::sleep(Duration::from_millis(2));
+            publisher.heartbeat().map_err(Fatal::new)?;
+        }
+        log.publisher = Some(publisher);
+        Ok(index)
+    }
+
+    fn publish(&mut self, index: usize, cells: &[synth::Cell]) -> Result<(), Fatal> {
+        self.outcome.records += 1;
+        self.pace()?;
+        loop {
+            let Log { publisher: Some(publisher), retried, path, .. } = &mut self.logs[index] else { return Ok(()) };
+            publisher.write(cells).map_err(|error| Fatal::new(format!("{path}: {error}")))?;
+            if !self.retries || publisher.stats(0).dropped_queue_full == *retried {
+                self.stalled = None;
+                break;
+            }
+            if self.stop.requested() {
+                break;
+            }
+            *retried += 1;
+            let (since, told) = self.stalled.get_or_insert((Instant::now(), false));
+            if !*told && since.elapsed() >= STALL {
+                *told = true;
+                self.console.info("the subscriber takes nothing; waiting for it (Ctrl-C ends)");
+            }
+            std::thread::sleep(Duration::from_millis(1));
+            self.tick()?;
+        }
+        if self.outcome.records.is_multiple_of(64) || self.settings.rate.is_some() {
+            self.tick()?;
+        }
+        Ok(())
+    }
+
+    /// Waits until it is the next record's turn.
+    fn pace(&mut self) -> Result<(), Fatal> {
+        let Some(rate) = self.settings.rate else { return Ok(()) };
+        loop {
+            let due = Duration::from_secs_f64(self.paced as f64 / rate);
+            let elapsed = self.paced_since.elapsed();
+            if elapsed >= due || self.stop.requested() {
+                if elapsed > due + Duration::from_secs(1) {
+                    // What was held up is not made up for.
+                    (self.paced_since, self.paced) = (Instant::now(), 0);
+                }
+                self.paced += 1;
+                return Ok(());
+            }
+            std::thread::sleep((due - elapsed).min(Duration::from_millis(50)));
+            self.tick()?;
+        }
+    }
+
+    /// What is to be done from time to time.
+    fn tick(&mut self) -> Result<(), Fatal> {
+        if self.heartbeat.elapsed() >= HEARTBEAT {
+            self.heartbeat = Instant::now();
+            self.probe.poll();
+            for publisher in self.logs.iter_mut().filter_map(|log| log.publisher.as_mut()) {
+                publisher.heartbeat().map_err(Fatal::new)?;
+            }
+        }
+        self.console.progress(|| Progress {
+            read: self.read.get(),
+            total: self.total,
+            records: self.outcome.records,
+            elapsed: self.start.elapsed(),
+            note: if self.stalled.is_some() { "waiting for the subscriber" } else { "" },
+        });
+        Ok(())
+    }
+
+    /// Closes a log's writer and adds up what became of its records.
+    fn close_log(&mut self, index: usize) {
+        let log = &mut self.logs[index];
+        let Some(publisher) = log.publisher.take() else { return };
+        self.probe.poll();
+        for (at, tally) in (0..publisher.endpoints()).zip(&mut self.outcome.endpoints) {
+            let stats = publisher.stats(at);
+            tally.sent += stats.records_sent;
+            tally.bytes += stats.bytes_sent;
+            if stats.records_sent == 0 && self.probe.any(at) && !self.probe.wants(at, &log.path) {
+                tally.unwanted += stats.dropped_no_subscriber;
+            } else {
+                tally.dropped[0] += stats.dropped_no_subscriber;
+            }
+            tally.dropped[1] += stats.dropped_queue_full - log.retried;
+            tally.dropped[2] += stats.dropped_encoding + stats.dropped_closed;
+        }
+        log.retried = 0;
+    }
+
+    /// Closes what is open. The last one waits for what is queued.
+    fn close(&mut self) {
+        for index in 0..self.logs.len() {
+            self.close_log(index);
+        }
+    }
+}

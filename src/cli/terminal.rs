@@ -1,0 +1,28 @@
+//! What the system knows about the standard streams and the standard library does not tell.
+
+use std::os::fd::{AsRawFd, RawFd};
+
+/// Waits until a descriptor can be read, at most so long. True if it can, or has failed.
+pub fn wait_readable(file: &impl AsRawFd, millis: i32) -> bool {
+    poll(file.as_raw_fd(), libc::POLLIN, millis) != 0
+}
+
+/// Whether nobody can read any more what is written to a pipe or a socket.
+pub fn reader_has_gone(file: &impl AsRawFd) -> bool {
+    poll(file.as_raw_fd(), 0, 0) & (libc::POLLERR | libc::POLLHUP) != 0
+}
+
+/// The events that have happened; none if the time has passed or a signal came.
+fn poll(fd: RawFd, events: i16, millis: i32) -> i16 {
+    let mut poll = libc::pollfd { fd, events, revents: 0 };
+    // SAFETY: one item, valid during the call.
+    if unsafe { libc::poll(&raw mut poll, 1, millis) } > 0 { poll.revents } else { 0 }
+}
+
+/// How many columns a terminal has; `None` if it is none, or does not tell.
+pub fn width(file: &impl AsRawFd) -> Option<usize> {
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: the request writes a `winsize`, or fails if the descriptor is no terminal.
+    let failed = unsafe { libc::ioctl(file.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) } == -1;
+    (!failed && size.ws_col > 0).then_some(size.ws_col.into())
+}
