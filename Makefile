@@ -1,0 +1,118 @@
+# Builds, installs and tests the plugin; "make help" lists the targets.
+#
+# What to build for is in $(BUILD)/config.mk, which ./configure writes. Only the plugin
+# needs that: the library, the tool, the tests and the demo are the same for all hosts.
+
+BUILD ?= build
+-include $(BUILD)/config.mk
+
+CARGO ?= cargo
+CARGOFLAGS ?= --locked
+BZW_HOST_KIND ?= none
+
+target_dir := $(or $(CARGO_TARGET_DIR),target)
+arch := $(shell uname -s | tr '[:upper:]' '[:lower:]')-$(shell uname -m)
+plugin := $(BUILD)/NCSA_ZeroMQWriter
+PORTABLE ?= build-portable/NCSA_ZeroMQWriter
+scripts := $(patsubst scripts/%.zeek,%,$(wildcard scripts/*.zeek scripts/NCSA/ZeroMQWriter/*.zeek))
+
+# For zmq-sys, everywhere; build.rs gets the host for the plugin alone, so that cargo
+# does not build everything again when going from one to the other.
+export BZW_ZMQ_PREFIX
+for_host := BZW_HOST_VERSION='$(BZW_HOST_VERSION)' BZW_HOST_INCLUDES='$(BZW_HOST_INCLUDES)' \
+	BZW_HOST_DEBUG='$(BZW_HOST_DEBUG)'
+
+# A plugin directory, from what cargo has built and the scripts.
+define assemble
+	@mkdir -p '$(1)/lib' '$(1)/scripts/NCSA/ZeroMQWriter'
+	@install -m 755 '$(target_dir)/release/libbro_zeromq_writer.so' \
+		'$(1)/lib/NCSA-ZeroMQWriter.$(arch).so'
+	@# Hosts look for one suffix or the other; those that know both prefer .zeek.
+	@set -e; for script in $(scripts); do \
+		for suffix in zeek bro; do \
+			install -m 644 "scripts/$$script.zeek" "$(1)/scripts/$$script.$$suffix"; \
+		done; \
+	done
+	@install -m 644 $(wildcard LICENSE README.md) '$(1)'
+	@for marker in __bro_plugin__ __zeek_plugin__; do \
+		echo NCSA::ZeroMQWriter >'$(1)'/$$marker || exit; \
+	done
+endef
+
+.PHONY: all configured library tool plugin portable install test test-host demo bench clean distclean help
+
+all: configured
+ifeq ($(wildcard $(BUILD)/config.mk),)
+	@$(MAKE) --no-print-directory all
+else ifeq ($(BZW_HOST_KIND),none)
+	@$(MAKE) --no-print-directory tool portable PORTABLE='$(plugin)'
+else
+	@$(MAKE) --no-print-directory tool plugin
+endif
+
+configured:
+	@test -f '$(BUILD)/config.mk' || ./configure --build-dir='$(BUILD)'
+
+library:
+	$(CARGO) build $(CARGOFLAGS) --release --lib --target-dir '$(target_dir)'
+
+tool:
+	$(CARGO) build $(CARGOFLAGS) --release --bin bro-zmq --target-dir '$(target_dir)'
+	@mkdir -p '$(BUILD)/bin'
+	@install -m 755 '$(target_dir)/release/bro-zmq' '$(BUILD)/bin/bro-zmq'
+
+# Only as a shared object: together with other kinds there is no link-time optimization.
+plugin:
+	$(for_host) $(CARGO) rustc $(CARGOFLAGS) --release --lib --no-default-features --crate-type cdylib \
+		--target-dir '$(target_dir)'
+	$(call assemble,$(plugin))
+	@echo "The plugin for $(BZW_HOST_KIND) $(BZW_HOST_VERSION) is in $(plugin)"
+
+# For every host; see docs/portable.md.
+portable:
+	BZW_PORTABLE=1 $(CARGO) rustc $(CARGOFLAGS) --release --lib --no-default-features --crate-type cdylib \
+		--target-dir '$(target_dir)'
+	$(call assemble,$(PORTABLE))
+	@echo "The plugin for every host is in $(PORTABLE)"
+
+install:
+	@test -f '$(plugin)/__zeek_plugin__' || \
+		{ echo "make install: there is no plugin to install; run ./configure and make first" >&2; exit 1; }
+	@test -n '$(PLUGIN_DIR)' || \
+		{ echo "make install: where to? give ./configure --install-root=DIR" >&2; exit 1; }
+	mkdir -p '$(DESTDIR)$(PLUGIN_DIR)'
+	rm -rf '$(DESTDIR)$(PLUGIN_DIR)/NCSA_ZeroMQWriter'
+	cp -R '$(plugin)' '$(DESTDIR)$(PLUGIN_DIR)/NCSA_ZeroMQWriter'
+
+test:
+	ci/test
+
+test-host:
+	@tests/host/run '$(BUILD)'
+
+demo:
+	$(CARGO) run $(CARGOFLAGS) --release --bin bro-zmq --target-dir '$(target_dir)' -- demo
+
+bench:
+	$(CARGO) bench $(CARGOFLAGS) --target-dir '$(target_dir)'
+
+clean:
+	rm -rf '$(plugin)' '$(PORTABLE)' '$(BUILD)/bin'
+	$(CARGO) clean --target-dir '$(target_dir)'
+
+distclean: clean
+	rm -f '$(BUILD)/config.mk'
+
+help:
+	@echo 'make             build the plugin for the host that ./configure found, or else for every'
+	@echo '                 host, and the tool bro-zmq'
+	@echo 'make portable    build the plugin for every host into build-portable; no host is needed'
+	@echo 'make install     copy the plugin into the host, or into the --install-root of ./configure'
+	@echo 'make test        run all tests, with no host needed'
+	@echo 'make test-host   run the tests that need a real Bro or Zeek (BRO_CONFIG, ZEEK_CONFIG)'
+	@echo 'make demo        publish records and print them, with no host needed'
+	@echo 'make bench       run the benchmarks'
+	@echo 'make clean       remove what was built; distclean removes the configuration too'
+	@echo
+	@echo 'BUILD=DIR builds in DIR instead of build (see ./configure --build-dir), DESTDIR=DIR'
+	@echo 'stages the installation below DIR.'

@@ -1,0 +1,211 @@
+#include "ZeroMQ.h"
+
+#include <cstdio>
+#include <exception>
+#include <locale>
+#include <new>
+#include <sstream>
+
+#include "layout.h"
+
+namespace bzw {
+
+namespace {
+
+// Decimal, whatever the locale: the other side reads it with a plain number parser.
+template <class Number> std::string decimal(Number number) {
+    std::ostringstream text;
+    text.imbue(std::locale::classic());
+    text.setf(std::ios::fixed);
+    text.precision(9);
+    text << number;
+    return text.str();
+}
+
+// An option's value as text; false for a type that has no such form.
+bool render(const host::Val& value, std::string& text) {
+    switch (host::tag(value)) {
+    case BZW_HOST_TYPES::TYPE_BOOL:
+        text = value.AsBool() ? "T" : "F";
+        return true;
+
+    case BZW_HOST_TYPES::TYPE_INT:
+        text = decimal(value.AsInt());
+        return true;
+
+    case BZW_HOST_TYPES::TYPE_COUNT:
+        text = decimal(value.AsCount());
+        return true;
+
+    case BZW_HOST_TYPES::TYPE_DOUBLE:
+    case BZW_HOST_TYPES::TYPE_INTERVAL:
+        text = decimal(value.InternalDouble());
+        return true;
+
+    case BZW_HOST_TYPES::TYPE_ENUM:
+        if (const char* name = host::enumerator(value)) {
+            text = name;
+            return true;
+        }
+        return false;
+
+    case BZW_HOST_TYPES::TYPE_STRING:
+        text = host::text(value);
+        return true;
+
+    default:
+        return false;
+    }
+}
+
+// The filter's name, in hosts that tell it.
+template <class Info> auto filter_name(const Info& info, int) -> decltype(info.filter_name.c_str()) {
+    return info.filter_name.c_str();
+}
+template <class Info> const char* filter_name(const Info&, ...) {
+    return nullptr;
+}
+
+// After these nothing more can be sent; everything else is counted and goes on.
+bool usable(int code) {
+    return code != BZW_ERR_NULL && code != BZW_ERR_PANIC;
+}
+
+} // namespace
+
+ZeroMQ::ZeroMQ(host::logging::WriterFrontend* frontend) : WriterBackend(frontend) {
+    try {
+        for (std::uint32_t i = 0; const char* name = bzw_option_name(i); ++i) {
+            const host::Val* value = host::global((std::string("LogZeroMQ::") + name).c_str());
+            std::string text;
+            if (value && render(*value, text))
+                globals.emplace_back(name, std::move(text));
+        }
+        have_globals = true;
+    } catch (...) {
+        // DoInit reports it: messages can't be sent before the thread runs.
+    }
+}
+
+ZeroMQ::~ZeroMQ() {
+    // Still open only if the host ended the thread without DoFinish; it is over by now.
+    bzw_writer_close(writer);
+}
+
+host::logging::WriterBackend* ZeroMQ::Instantiate(host::logging::WriterFrontend* frontend) {
+    try {
+        return new ZeroMQ(frontend);
+    } catch (...) {
+        return nullptr;
+    }
+}
+
+bool ZeroMQ::DoInit(const WriterInfo& info, int num_fields, const host::threading::Field* const* fields) {
+    try {
+        if (have_globals && Open(info, num_fields, fields))
+            return true;
+        if (!have_globals)
+            Say(BZW_REPORT_ERROR, "the options in LogZeroMQ could not be read");
+    } catch (const std::exception& e) {
+        Say(BZW_REPORT_ERROR, e.what());
+    } catch (...) {
+        Say(BZW_REPORT_ERROR, "unknown exception while opening the writer");
+    }
+    // False would have the host report something itself.
+    return mute;
+}
+
+bool ZeroMQ::Open(const WriterInfo& info, int num_fields, const host::threading::Field* const* fields) {
+    std::vector<bzw_option> script;
+    for (const auto& option : globals)
+        script.push_back({option.first.c_str(), option.second.c_str()});
+
+    std::vector<bzw_option> filter;
+    for (const auto& option : info.config)
+        filter.push_back({option.first, option.second});
+
+    const bzw_layout layout = layout::of_host();
+
+    bzw_open_args args = {};
+    args.struct_size = static_cast<std::uint32_t>(sizeof args);
+    args.abi_version = BZW_ABI_VERSION;
+    args.layout = &layout;
+    args.path = info.path;
+    args.filter_name = filter_name(info, 0);
+    args.globals = script.data();
+    args.num_globals = script.size();
+    args.config = filter.data();
+    args.num_config = filter.size();
+    args.fields = reinterpret_cast<const void* const*>(fields);
+    args.num_fields = num_fields;
+    args.report = Report;
+    args.report_context = this;
+
+    return bzw_writer_open(&args, &writer) == BZW_OK;
+}
+
+bool ZeroMQ::DoWrite(int num_fields, const host::threading::Field* const*, host::threading::Value** vals) {
+    if (mute && !writer)
+        return true;
+    return usable(bzw_writer_write(writer, num_fields, reinterpret_cast<const void* const*>(vals)));
+}
+
+bool ZeroMQ::DoHeartbeat(double network_time, double current_time) {
+    if (mute && !writer)
+        return true;
+    return usable(bzw_writer_heartbeat(writer, network_time, current_time));
+}
+
+bool ZeroMQ::DoFinish(double) {
+    bzw_writer* closing = writer;
+    writer = nullptr;
+    bzw_writer_close(closing);
+    return true;
+}
+
+bool ZeroMQ::DoRotate(const char*, double, double, bool) {
+    // There is no file; but the host waits for this answer.
+    try {
+        return FinishedRotation();
+    } catch (...) {
+        return false;
+    }
+}
+
+bool ZeroMQ::DoSetBuf(bool) {
+    return true;
+}
+
+bool ZeroMQ::DoFlush(double) {
+    return true;
+}
+
+void ZeroMQ::Report(void* context, int level, const char* message) {
+    static_cast<ZeroMQ*>(context)->Say(level, message);
+}
+
+void ZeroMQ::Say(int level, const char* message) noexcept {
+    if (mute) {
+        std::fprintf(stderr, "%s\n", message);
+        return;
+    }
+    // The host copies the text and prints it with "%s", so that it may hold any "%".
+    host::threading::MsgThread& thread = *this;
+    try {
+        switch (level) {
+        case BZW_REPORT_INFO:
+            thread.Info(message);
+            break;
+        case BZW_REPORT_WARNING:
+            thread.Warning(message);
+            break;
+        default:
+            thread.Error(message);
+            break;
+        }
+    } catch (...) {
+        // A message that can't be sent must not end the thread.
+    }
+}
+
+} // namespace bzw

@@ -1,0 +1,119 @@
+// What differs between host versions, and nothing else.
+//
+// BZW_HOST_VERSION comes from build.rs: major * 100 + minor, so 206 is Bro 2.6 and
+// 900 is Zeek 9.0.
+#ifndef BZW_COMPAT_H
+#define BZW_COMPAT_H
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#ifndef BZW_HOST_VERSION
+#error "BZW_HOST_VERSION is not set; this file is compiled by build.rs"
+#endif
+
+#if BZW_HOST_VERSION >= 400
+#include <zeek/ID.h>
+#include <zeek/Val.h>
+#include <zeek/logging/Component.h>
+#include <zeek/logging/WriterBackend.h>
+#include <zeek/plugin/Plugin.h>
+#include <zeek/threading/SerialTypes.h>
+#else
+#include "ID.h"
+#include "Scope.h"
+#include "Val.h"
+#include "logging/Component.h"
+#include "logging/WriterBackend.h"
+#include "plugin/Plugin.h"
+#include "threading/SerialTypes.h"
+#endif
+
+// Classes moved from the global namespace into zeek:: in two steps, 3.2 and 4.0.
+#if BZW_HOST_VERSION >= 302
+#define BZW_HOST_TYPES ::zeek
+#else
+#define BZW_HOST_TYPES
+#endif
+#if BZW_HOST_VERSION >= 400
+#define BZW_HOST_THREADS ::zeek
+#else
+#define BZW_HOST_THREADS
+#endif
+
+#if BZW_HOST_VERSION < 300
+extern bool terminating __attribute__((weak)); // in Net.h, which includes half of the host
+#endif
+
+namespace bzw {
+namespace host {
+
+// Whether a writer that is made now must not report anything. Bro can start writers
+// while it ends, and then deletes its reporter before it looks at their messages.
+inline bool mute() {
+#if BZW_HOST_VERSION < 300
+    return &::terminating && ::terminating;
+#else
+    return false;
+#endif
+}
+
+namespace plugin = BZW_HOST_TYPES::plugin;
+namespace logging = BZW_HOST_THREADS::logging;
+namespace threading = BZW_HOST_THREADS::threading;
+
+using Val = BZW_HOST_TYPES::Val;
+using Type = decltype(BZW_HOST_TYPES::TYPE_BOOL); // the enum TypeTag
+using Family = decltype(::IPv4);                  // the enum IPFamily
+
+// The value of a global script variable by its full name, or null.
+inline const Val* global(const char* name) {
+#if BZW_HOST_VERSION >= 302
+    const auto& id = ::zeek::id::find(name);
+    return id ? id->GetVal().get() : nullptr;
+#else
+    ::ID* id = ::lookup_ID(name, GLOBAL_MODULE_NAME);
+    const Val* value = id ? id->ID_Val() : nullptr;
+    Unref(id); // the variable itself stays
+    return value;
+#endif
+}
+
+inline Type tag(const Val& value) {
+#if BZW_HOST_VERSION >= 302
+    return value.GetType()->Tag();
+#else
+    return value.Type()->Tag();
+#endif
+}
+
+// The full name of an enum's value ("JSON::TS_EPOCH"), or null.
+inline const char* enumerator(const Val& value) {
+#if BZW_HOST_VERSION >= 302
+    return value.GetType()->AsEnumType()->Lookup(value.AsEnum());
+#else
+    return value.Type()->AsEnumType()->Lookup(value.AsEnum());
+#endif
+}
+
+inline std::string text(const Val& string) {
+#if BZW_HOST_VERSION >= 302
+    return string.AsStringVal()->ToStdString();
+#else
+    const auto* bytes = string.AsString();
+    return std::string(reinterpret_cast<const char*>(bytes->Bytes()), static_cast<std::size_t>(bytes->Len()));
+#endif
+}
+
+// Enumerators that some hosts do not have.
+#if BZW_HOST_VERSION < 401
+constexpr std::uint32_t tag_counter = static_cast<std::uint32_t>(BZW_HOST_TYPES::TYPE_COUNTER);
+#else
+constexpr std::uint32_t tag_counter = UINT32_MAX;
+#endif
+
+} // namespace host
+} // namespace bzw
+
+#endif

@@ -1,0 +1,3 @@
+# What "@load NCSA/ZeroMQWriter" and "@load packages" turn on.
+
+@load ./logs-to-zeromq
