@@ -109,8 +109,12 @@ pub struct Reader<R> {
     path: Option<String>,
     names: Option<Vec<String>>,
     header: Option<Arc<Header>>,
+    /// The block's `#separator` is wrong, so its other header lines say nothing.
+    broken: bool,
     ended: bool,
 }
+
+const WINDOWS: &str = "the file has Windows line ends; convert it: tr -d '\\r'";
 
 /// How a block of a log is written.
 #[derive(Debug)]
@@ -151,6 +155,7 @@ impl<R: BufRead> Reader<R> {
             path: None,
             names: None,
             header: None,
+            broken: false,
             ended: false,
         }
     }
@@ -203,12 +208,19 @@ impl<R: BufRead> Reader<R> {
         let line = &self.line[1..];
         // The one that says what separates the others is itself separated by a space.
         if let Some(separator) = line.strip_prefix(b"separator ") {
-            self.format = Format { separator: unescape(separator), ..Format::default() };
-            (self.path, self.names, self.header) = (None, None, None);
-            if self.format.separator.is_empty() {
-                self.format = Format::default();
+            (self.format, self.path, self.names, self.header) = (Format::default(), None, None, None);
+            self.broken = true;
+            if separator.is_empty() {
                 return Err("#separator is empty".to_owned());
             }
+            if separator.ends_with(b"\r") {
+                return Err(WINDOWS.to_owned());
+            }
+            self.format.separator = unescape(separator);
+            self.broken = false;
+            return Ok(None);
+        }
+        if self.broken {
             return Ok(None);
         }
         let mut parts = split(line, &self.format.separator);
@@ -238,8 +250,10 @@ impl<R: BufRead> Reader<R> {
                 }
                 let columns = names.into_iter().zip(types).map(|(name, text)| {
                     let (kind, element) = parse_type(text).ok_or_else(|| {
-                        let hint = if text.ends_with(b"\r") { "; the file has Windows line ends" } else { "" };
-                        format!("column {name} has the type \"{}\", which no log has{hint}", shorten(text))
+                        if text.ends_with(b"\r") {
+                            return WINDOWS.to_owned();
+                        }
+                        format!("column {name} has the type \"{}\", which no log has", shorten(text))
                     })?;
                     Ok(Column { name, kind, element })
                 });
@@ -761,7 +775,8 @@ mod tests {
             ("#fields\ta\n#types\tint\r\n", "Windows line ends"),
             ("#fields\ta\n#types\tset[set[int]]\n", "set[set[int]]"),
             ("#fields\ta\n#types\trecord\n", "record"),
-            ("#separator \n", "#separator is empty"),
+            ("#separator \n#fields\ta\n#types\tx\n", "#separator is empty"),
+            ("#separator \\x09\r\n#fields\ta\r\n#types\tint\r\n", "Windows line ends"),
             ("#set_separator\t\n", "#set_separator is empty"),
         ] {
             let items = read(log.as_bytes());

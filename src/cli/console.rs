@@ -153,6 +153,12 @@ pub fn bytes(number: u64) -> String {
     format!("{value:.1} {}", UNITS[unit])
 }
 
+/// A time that something took: `4.5 ms`, `12.34 s`.
+pub fn duration(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    if seconds < 1.0 { format!("{:.1} ms", seconds * 1e3) } else { format!("{seconds:.2} s") }
+}
+
 /// "1 record", "2 records".
 pub fn counted(number: u64, noun: &str) -> String {
     let mut text = thousands(number);
@@ -175,6 +181,8 @@ mod tests {
         assert_eq!(bytes(999_949), "999.9 kB");
         assert_eq!(bytes(999_999), "1.0 MB");
         assert_eq!(bytes(28_600_000), "28.6 MB");
+        assert_eq!(duration(Duration::from_micros(4_520)), "4.5 ms");
+        assert_eq!(duration(Duration::from_millis(12_340)), "12.34 s");
         assert_eq!(counted(1, "record"), "1 record");
         assert_eq!(counted(2_000, "record"), "2,000 records");
     }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::console::{Console, bytes, counted, per_second, thousands};
+use crate::console::{Console, bytes, counted, duration, per_second, thousands};
 use crate::input::Source;
 use crate::replay::{self, Outcome, Settings};
 use crate::stop::Stop;
@@ -139,11 +139,11 @@ fn summarise((arrived, size): Arrived, outcome: &Outcome) -> io::Result<bool> {
     let mut out = io::stdout().lock();
     writeln!(
         out,
-        "\n{} of {} ({}) in {:.1} ms, {}/s",
+        "\n{} of {} ({}) in {}, {}/s",
         counted(arrived, "record"),
         counted(outcome.logs as u64, "log"),
         bytes(size),
-        outcome.elapsed.as_secs_f64() * 1e3,
+        duration(outcome.elapsed),
         thousands(per_second(arrived, outcome.elapsed)),
     )?;
     let complete = arrived == outcome.records && outcome.complete();

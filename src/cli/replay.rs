@@ -13,7 +13,7 @@ use bro_zeromq_writer::host::{FAMILIES, Layout};
 use bro_zeromq_writer::writer::{Config, Given, OPTION_NAMES, Source as OptionSource};
 use bro_zeromq_writer::zeeklog::{ErrorKind, Header, Item, Reader};
 
-use crate::console::{Console, Progress, bytes, counted, per_second, thousands};
+use crate::console::{Console, Progress, bytes, counted, duration, per_second, thousands};
 use crate::input::Source;
 use crate::probe::Probe;
 use crate::publisher::Publisher;
@@ -55,13 +55,13 @@ pub struct Args {
     #[arg(short, long, value_name = "ENDPOINT", default_value = crate::DEFAULT_ENDPOINT)]
     endpoint: String,
     /// Publish at most N records a second
-    #[arg(short, long, value_name = "N", value_parser = parse_rate)]
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true, value_parser = parse_rate)]
     rate: Option<f64>,
     /// Begin again after the last file, until Ctrl-C
-    #[arg(short, long = "loop")]
+    #[arg(short = 'l', long = "loop")]
     repeat: bool,
     /// How long to wait for a subscriber; with 0, records go out at once and are dropped if there is none
-    #[arg(short, long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds)]
+    #[arg(short, long, value_name = "SECONDS", default_value = "10", allow_negative_numbers = true, value_parser = parse_seconds)]
     wait: Duration,
     /// Records to queue for a subscriber that is slow, 0 for no limit [default: 10000, or no limit
     /// with several endpoints]
@@ -188,11 +188,11 @@ impl Outcome {
         for tally in &self.endpoints {
             let to = if self.endpoints.len() > 1 { format!(" to {}", tally.name) } else { String::new() };
             let mut line = format!(
-                "sent {} of {} ({}){to} in {:.2} s, {}/s",
+                "sent {} of {} ({}){to} in {}, {}/s",
                 counted(tally.sent, "record"),
                 counted(self.logs as u64, "log"),
                 bytes(tally.bytes),
-                self.elapsed.as_secs_f64(),
+                duration(self.elapsed),
                 thousands(per_second(tally.sent, self.elapsed)),
             );
             if tally.unwanted > 0 {
@@ -206,13 +206,13 @@ impl Outcome {
             lines.push(line);
         }
         let mut rest = String::new();
-        for (count, noun) in [
-            (self.malformed, "malformed line"),
-            (self.headless, "record without header line"),
-            (self.unreadable, "unreadable file"),
+        for (count, noun, more) in [
+            (self.malformed, "malformed line", ""),
+            (self.headless, "record", " without header lines"),
+            (self.unreadable, "unreadable file", ""),
         ] {
             if count > 0 {
-                rest += &format!("; {}", counted(count, noun));
+                rest += &format!("; {}{more}", counted(count, noun));
             }
         }
         if self.interrupted {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use bro_zeromq_writer::zmq::{Context, Error, Kind, Message, Socket};
 
-use crate::console::{Console, bytes, counted, thousands};
+use crate::console::{Console, bytes, counted, duration, thousands};
 use crate::stop::Stop;
 use crate::{Fatal, INCOMPLETE, json, terminal};
 
@@ -323,12 +323,8 @@ impl Tally {
 
     /// The last line.
     fn summary(&self, elapsed: Duration) -> String {
-        let mut line = format!(
-            "received {} ({}) in {:.2} s",
-            counted(self.records, "record"),
-            bytes(self.bytes),
-            elapsed.as_secs_f64()
-        );
+        let mut line =
+            format!("received {} ({}) in {}", counted(self.records, "record"), bytes(self.bytes), duration(elapsed));
         let paths = self.paths.iter().take(LISTED);
         let paths = paths.map(|(path, count)| format!("{} {}", String::from_utf8_lossy(path), thousands(*count)));
         let paths = paths.collect::<Vec<_>>().join(", ");

@@ -1,0 +1,56 @@
+#pragma once
+
+#include "../util.h"
+
+#include <atomic>
+#include <string>
+#include <thread>
+
+TEST_HOST_BEGIN
+namespace threading {
+
+// An object with an operating system's thread of its own.
+class BasicThread {
+public:
+    BasicThread();
+    BasicThread(const BasicThread&) = delete;
+    BasicThread& operator=(const BasicThread&) = delete;
+#if TEST_HOST_VERSION >= 80000
+    virtual ~BasicThread();
+#endif
+
+    const char* Name() const {
+        return name.c_str();
+    }
+    void SetName(const char* arg_name) {
+        name = arg_name;
+    }
+    void Start();
+    void SignalStop();
+    void WaitForStop();
+    bool Terminating() const {
+        return terminating;
+    }
+
+    // Formats into a buffer that the next call overwrites; for the object's own thread.
+    const char* Fmt(const char* format, ...) __attribute__((format(printf, 2, 3)));
+
+protected:
+    virtual void Run() = 0;
+    virtual void OnStart() {}
+    virtual void OnSignalStop() {}
+    virtual void OnWaitForStop() = 0;
+    virtual void OnKill() {}
+#if TEST_HOST_VERSION < 80000
+    virtual ~BasicThread();
+#endif
+
+private:
+    std::string name;
+    std::string fmt_buffer;
+    std::thread thread;
+    std::atomic<bool> terminating;
+};
+
+} // namespace threading
+TEST_HOST_END

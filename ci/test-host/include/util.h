@@ -1,0 +1,30 @@
+#pragma once
+
+#include "test-host-config.h"
+
+#include <stdint.h>
+
+#include <cstring>
+#include <string>
+
+typedef int64_t bro_int_t;
+typedef uint64_t bro_uint_t;
+typedef int64_t zeek_int_t;
+typedef uint64_t zeek_uint_t;
+
+TEST_HOST_UTIL_BEGIN
+
+// A copy on the heap, to be freed with delete[]; null stays null.
+inline char* copy_string(const char* text) {
+    if (text == nullptr)
+        return nullptr;
+    const size_t size = strlen(text) + 1;
+    return static_cast<char*>(memcpy(new char[size], text, size));
+}
+
+// Orders the keys of WriterInfo::config by their text.
+struct CompareString {
+    bool operator()(const char* left, const char* right) const { return strcmp(left, right) < 0; }
+};
+
+TEST_HOST_UTIL_END

@@ -1,0 +1,700 @@
+//! The command-line tool from outside: `bro-zmq` is run as its users run it.
+#![cfg(feature = "cli")]
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use bro_zeromq_writer::host::FAMILIES;
+use bro_zeromq_writer::zmq::{Context, Kind, Message, Socket};
+use serde_json::Value;
+
+/// No test waits longer for a program to end.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+const SAMPLES: [&str; 6] = ["conn", "dns", "http", "ssl", "files", "notice"];
+
+/// A directory of a test's own, short enough for a socket's path.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("bro-zmq-{}-{number}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn endpoint(&self) -> String {
+        format!("ipc://{}", self.0.join("socket").display())
+    }
+
+    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.0.join(name);
+        fs::write(&path, content).unwrap();
+        path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn sample(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/sample").join(format!("{name}.log"))
+}
+
+fn is_record(line: &&str) -> bool {
+    !line.is_empty() && !line.starts_with('#')
+}
+
+fn records(name: &str) -> usize {
+    fs::read_to_string(sample(name)).unwrap().lines().filter(is_record).count()
+}
+
+/// A log with one column of counts.
+fn counts(path: &str, numbers: impl IntoIterator<Item = u64>) -> String {
+    let mut log = format!("#separator \\x09\n#path\t{path}\n#fields\tn\n#types\tcount\n");
+    for number in numbers {
+        log += &format!("{number}\n");
+    }
+    log
+}
+
+fn gzip(data: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(data).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// What a program left behind.
+struct Ended {
+    status: ExitStatus,
+    stdout: String,
+    stderr: String,
+}
+
+impl Ended {
+    #[track_caller]
+    fn expect(self, code: i32) -> Self {
+        assert_eq!(self.status.code(), Some(code), "\nstdout: {}\nstderr: {}", self.stdout, self.stderr);
+        self
+    }
+
+    #[track_caller]
+    fn expect_error(&self, part: &str) {
+        assert!(self.stderr.contains(part), "{part:?} is not in: {}", self.stderr);
+    }
+
+    fn lines(&self) -> Vec<&str> {
+        self.stdout.lines().collect()
+    }
+}
+
+/// A program under way, its output being read.
+struct Running {
+    child: Child,
+    stdout: Option<JoinHandle<Vec<u8>>>,
+    stderr: JoinHandle<Vec<u8>>,
+}
+
+fn collect(mut from: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut all = Vec::new();
+        let _ = from.read_to_end(&mut all);
+        all
+    })
+}
+
+fn command(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bro-zmq"));
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+impl Running {
+    fn start(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let stdout = child.stdout.take().map(collect);
+        let stderr = collect(child.stderr.take().unwrap());
+        Self { child, stdout, stderr }
+    }
+
+    /// A subscriber that is already listening. Its standard output is left to the caller if
+    /// `read` is false.
+    fn subscribe(endpoint: &str, args: &[&str], read: bool) -> Self {
+        let mut child = command(["subscribe", "--bind", endpoint].iter().chain(args)).spawn().unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut greeting = String::new();
+        stderr.read_line(&mut greeting).unwrap();
+        assert!(greeting.starts_with(&format!("listening on {endpoint}")), "{greeting}");
+        let stdout = if read { child.stdout.take().map(collect) } else { None };
+        Self { child, stdout, stderr: collect(stderr) }
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("sh").args(["-c", &format!("kill -s {name} {}", self.child.id())]).status().unwrap();
+        assert!(status.success());
+    }
+
+    #[track_caller]
+    fn end(mut self) -> Ended {
+        let start = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            if start.elapsed() > PATIENCE {
+                let _ = self.child.kill();
+                let stderr = self.stderr.join().unwrap();
+                panic!("it does not end: {}", String::from_utf8_lossy(&stderr));
+            }
+            thread::sleep(Duration::from_millis(5));
+        };
+        let text = |bytes: JoinHandle<Vec<u8>>| String::from_utf8(bytes.join().unwrap()).unwrap();
+        Ended { status, stdout: self.stdout.map(text).unwrap_or_default(), stderr: text(self.stderr) }
+    }
+}
+
+#[track_caller]
+fn run(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Ended {
+    Running::start(&mut command(args)).end()
+}
+
+/// Replays files to a subscriber that ends after `count` records.
+#[track_caller]
+fn round_trip(count: usize, subscribe: &[&str], replay: &[&str], files: &[PathBuf]) -> (Ended, Ended) {
+    let scratch = Scratch::new();
+    let endpoint = scratch.endpoint();
+    let count = count.to_string();
+    let subscriber = Running::subscribe(&endpoint, &[&["--count", &count], subscribe].concat(), true);
+    let mut command = command(["replay", "--endpoint", &endpoint]);
+    command.args(replay).args(files);
+    let replay = Running::start(&mut command).end();
+    if !replay.stdout.is_empty() || replay.status.code() == Some(2) {
+        panic!("{}{}", replay.stdout, replay.stderr);
+    }
+    (subscriber.end(), replay)
+}
+
+#[test]
+fn help_teaches() {
+    for (args, parts) in [
+        (&["--help"][..], &["bro-zmq demo", "replay conn.log", "subscribe --pretty"][..]),
+        (
+            &["replay", "--help"],
+            &["Examples:", "--rate 500 --loop", "Exit status:", "FILE:LINE", "tcp://127.0.0.1:12345"],
+        ),
+        (&["subscribe", "--help"], &["Examples:", "jq", "Exit status:", "tcp://127.0.0.1:12345"]),
+        (&["demo", "--help"], &["Exit status:"]),
+    ] {
+        let help = run(args).expect(0).stdout;
+        for part in parts {
+            assert!(help.contains(part), "{part:?} is not in: {help}");
+        }
+    }
+    let version = run(["--version"]).expect(0).stdout;
+    assert!(version.starts_with(concat!("bro-zmq ", env!("CARGO_PKG_VERSION"), " (libzmq 4.")), "{version}");
+}
+
+#[test]
+fn wrong_arguments_are_explained() {
+    let conn = sample("conn");
+    let conn = conn.to_str().unwrap();
+    let directory = env!("CARGO_MANIFEST_DIR");
+    for (args, part) in [
+        (&[][..], "Usage: bro-zmq"),
+        (&["replay"], "<FILE>"),
+        (&["replay", "--rate", "0", conn], "records a second"),
+        (&["replay", "--rate", "-5", conn], "records a second"),
+        (&["replay", "--wait", "-1", conn], "number of seconds"),
+        (&["replay", "--linger", "-2", conn], "--linger = \"-2\""),
+        (&["replay", "--hwm", "many", conn], "--hwm"),
+        (&["replay", "--layout", "zeek-99", conn], "known layouts are bro-2.5, "),
+        (&["replay", "--option", "colour=red", conn], "the plugin has no option colour; it has endpoint, "),
+        (&["replay", "--option", "json_timestamps=now", conn], "--option json_timestamps = \"now\""),
+        (
+            &["replay", "--endpoint", "127.0.0.1:1", conn],
+            "--endpoint = \"127.0.0.1:1\": an endpoint is tcp://HOST:PORT",
+        ),
+        (&["replay", "--endpoint", "tcp://*:1", conn], "subscriber's address"),
+        (&["replay", "no such file.log"], "no such file.log: No such file"),
+        (&["replay", directory], "is a directory"),
+        (&["replay", "-", "-"], "standard input cannot be read twice"),
+        (&["replay", "--loop", "-"], "standard input cannot be read again by --loop"),
+        (&["subscribe", "--count", "0"], "--count"),
+        (&["subscribe", "--json", "--pretty"], "--pretty"),
+        (&["subscribe", "--bind", "tcp://127.0.0.1:1", "--connect", "tcp://127.0.0.1:1"], "--connect"),
+        (
+            &["subscribe", "--bind", "127.0.0.1:1"],
+            "cannot listen on 127.0.0.1:1: Invalid argument; an endpoint is tcp://",
+        ),
+        (&["subscribe", "--bind", "smoke://signals"], "cannot listen on smoke://signals: Protocol not supported"),
+        (&["subscribe", "--bind", "tcp://192.0.2.1:1"], "on an address of this machine"),
+        (&["subscribe", "--bind", "ipc:///nowhere/at/all"], "cannot listen on ipc:///nowhere/at/all: "),
+        (&["subscribe", "--connect", "tcp://127.0.0.1"], "cannot connect to tcp://127.0.0.1: Invalid argument"),
+    ] {
+        let ended = run(args).expect(2);
+        ended.expect_error(part);
+        assert!(ended.stdout.is_empty());
+    }
+}
+
+#[test]
+fn an_endpoint_in_use_is_named() {
+    let subscriber = command(["subscribe", "--bind", "tcp://127.0.0.1:*", "--count", "1"]).spawn();
+    let mut subscriber = subscriber.unwrap();
+    let mut greeting = String::new();
+    BufReader::new(subscriber.stderr.take().unwrap()).read_line(&mut greeting).unwrap();
+    let endpoint = greeting.split(' ').nth(2).unwrap();
+    let ended = run(["subscribe", "--bind", endpoint]).expect(2);
+    ended.expect_error(&format!("cannot listen on {endpoint}: Address already in use; another program listens there"));
+    subscriber.kill().unwrap();
+    subscriber.wait().unwrap();
+}
+
+#[test]
+fn the_demo_shows_every_record() {
+    let ended = run(["demo"]).expect(0);
+    assert!(ended.stderr.is_empty(), "{}", ended.stderr);
+    let all: usize = SAMPLES.iter().map(|name| records(name)).sum();
+    for name in SAMPLES {
+        let lines = ended.lines();
+        let shown: Vec<_> = lines.iter().filter_map(|line| line.strip_prefix(&format!("{name:<8}"))).collect();
+        assert_eq!(shown.len(), records(name), "{}", ended.stdout);
+        for json in shown {
+            let record: Value = serde_json::from_str(json).unwrap();
+            assert!(record["ts"].is_f64());
+        }
+    }
+    assert!(ended.stdout.starts_with("A subscriber on tcp://127.0.0.1:"));
+    assert!(ended.stdout.contains(&format!("\n{all} records of 6 logs (")), "{}", ended.stdout);
+}
+
+#[test]
+fn the_demo_ends_when_nobody_reads() {
+    let mut child = command(["demo"]).spawn().unwrap();
+    drop(child.stdout.take());
+    let stderr = collect(child.stderr.take().unwrap());
+    let ended = Running { child, stdout: None, stderr }.end().expect(0);
+    assert!(ended.stderr.is_empty(), "{}", ended.stderr);
+}
+
+#[test]
+fn records_arrive_as_they_are_in_the_log() {
+    let files = SAMPLES.map(sample);
+    let all = SAMPLES.iter().map(|name| records(name)).sum();
+    let (subscriber, replay) = round_trip(all, &[], &[], &files);
+    let (subscriber, replay) = (subscriber.expect(0), replay.expect(0));
+    replay.expect_error(&format!("sent {all} records of 6 logs ("));
+    subscriber.expect_error(&format!("received {all} records ("));
+    subscriber.expect_error(": conn 9, dns 5, files 5, http 4, notice 3, ssl 4\n");
+    let of = |path: &str| -> Vec<String> {
+        let prefix = format!("{path}\t");
+        subscriber.lines().iter().filter_map(|line| Some(line.strip_prefix(&prefix)?.to_owned())).collect()
+    };
+    assert_eq!(
+        of("conn")[0],
+        r#"{"ts":1735790403.104418,"uid":"CqWjT52kdv3hSLpYge","id.orig_h":"192.0.2.17","id.orig_p":52114,"id.resp_h":"192.0.2.53","id.resp_p":53,"proto":"udp","service":"dns","duration":0.021847,"orig_bytes":33,"resp_bytes":65,"conn_state":"SF","local_orig":true,"local_resp":true,"missed_bytes":0,"history":"Dd","orig_pkts":1,"orig_ip_bytes":61,"resp_pkts":1,"resp_ip_bytes":93,"ip_proto":17}"#
+    );
+    assert!(of("conn")[5].contains(r#""tunnel_parents":[]"#));
+    assert!(of("dns")[2].contains(r#""query":"bücher.example""#), "{}", of("dns")[2]);
+    assert!(of("dns")[2].contains(r#""answers":["TXT 21 v=spf1,a,~all \\o/","TXT 5 hello"],"TTLs":[3600.0,3600.0]"#));
+    assert!(of("http")[2].contains(r#""orig_filenames":["report\tfinal.csv"]"#), "{}", of("http")[2]);
+    assert!(of("http")[3].contains(r#""user_agent":"-""#));
+    assert!(of("notice")[1].contains(r#""sub":"CN=shop.example.org\\, Inc.,O=\"Example\"""#), "{}", of("notice")[1]);
+    assert!(of("notice")[1].contains(r#""email_dest":["security@example.org","on-call, nights@example.org"]"#));
+    assert!(of("notice")[1].contains(r#""remote_location.latitude":52.374"#));
+}
+
+#[test]
+fn every_layout_gives_the_same_json() {
+    let file = [sample("dns")];
+    let outputs: Vec<_> = FAMILIES
+        .iter()
+        .map(|family| round_trip(records("dns"), &[], &["--layout", family.name.to_str().unwrap()], &file))
+        .map(|(subscriber, replay)| (replay.expect(0), subscriber.expect(0).stdout).1)
+        .collect();
+    assert!(outputs.iter().all(|output| *output == outputs[0] && !output.is_empty()), "{outputs:?}");
+}
+
+#[test]
+fn compressed_logs_and_several_in_one() {
+    let scratch = Scratch::new();
+    let [a, b] = [counts("a", 0..3), counts("b", [7])];
+    // As `cat a.log.gz b.log.gz` makes it: two gzip members, two blocks.
+    let both = [gzip(a.as_bytes()), gzip(b.as_bytes())].concat();
+    let file = scratch.file("both.log.gz", &both);
+    let (subscriber, replay) = round_trip(4, &[], &[], &[file]);
+    replay.expect(0).expect_error("sent 4 records of 2 logs");
+    let subscriber = subscriber.expect(0);
+    let mut lines = subscriber.lines();
+    lines.sort_unstable();
+    assert_eq!(lines, ["a\t{\"n\":0}", "a\t{\"n\":1}", "a\t{\"n\":2}", "b\t{\"n\":7}"]);
+
+    let cut = scratch.file("cut.log.gz", &gzip(counts("a", 0..5000).as_bytes())[..4000]);
+    let (_, replay) = round_trip(1, &[], &[], std::slice::from_ref(&cut));
+    let replay = replay.expect(1);
+    replay.expect_error(&format!("{}:", cut.display()));
+    replay.expect_error("cannot be read: ");
+    replay.expect_error("; 1 unreadable file");
+}
+
+#[test]
+fn standard_input_and_a_log_without_a_last_line_end() {
+    for log in [counts("a", [1, 2]).trim_end().as_bytes().to_vec(), gzip(counts("a", [1, 2]).as_bytes())] {
+        let scratch = Scratch::new();
+        let endpoint = scratch.endpoint();
+        let subscriber = Running::subscribe(&endpoint, &["--count", "2"], true);
+        let mut replay = command(["replay", "--endpoint", &endpoint, "-"]).stdin(Stdio::piped()).spawn().unwrap();
+        replay.stdin.take().unwrap().write_all(&log).unwrap();
+        let stderr = collect(replay.stderr.take().unwrap());
+        Running { child: replay, stdout: None, stderr }.end().expect(0);
+        assert_eq!(subscriber.end().expect(0).lines(), ["a\t{\"n\":1}", "a\t{\"n\":2}"]);
+    }
+}
+
+#[test]
+fn a_malformed_line_costs_that_line() {
+    let scratch = Scratch::new();
+    let log = "#separator \\x09\n#path\tx\n#fields\ta\tb\n#types\taddr\tstring\n\
+               192.0.2.1\tone\nnowhere\ttwo\n192.0.2.3\n::4\tfour\n#close\t2025-01-02-04-00-00\n";
+    let bad = scratch.file("bad.log", log);
+    let headless = scratch.file("headless.log", "1\t2\n3\t4\n5\t6\n");
+    let (subscriber, replay) = round_trip(2, &[], &[], &[bad.clone(), headless.clone()]);
+    let replay = replay.expect(1);
+    replay.expect_error(&format!("{}:6: column 1 (a): \"nowhere\" is not an address\n", bad.display()));
+    replay.expect_error(&format!("{}:7: 1 column instead of 2\n", bad.display()));
+    replay.expect_error(&format!("{}:1: a record without the header lines", headless.display()));
+    replay.expect_error("sent 2 records of 1 log (");
+    replay.expect_error("; 2 malformed lines; 3 records without header lines\n");
+    assert_eq!(
+        subscriber.expect(0).lines(),
+        ["x\t{\"a\":\"192.0.2.1\",\"b\":\"one\"}", "x\t{\"a\":\"::4\",\"b\":\"four\"}"]
+    );
+}
+
+#[test]
+fn logs_of_another_form_are_recognised() {
+    let scratch = Scratch::new();
+    let json = scratch.file("json.log", "{\"ts\":1.0}\n{\"ts\":2.0}\n");
+    let zstd = scratch.file("conn.log.zst", b"\x28\xb5\x2f\xfd....");
+    let windows = scratch.file("windows.log", counts("w", [1]).replace('\n', "\r\n"));
+    let good = scratch.file("good.log", counts("a", [1]));
+    let (_, replay) = round_trip(1, &[], &[], &[json.clone(), zstd.clone(), windows.clone(), good]);
+    let replay = replay.expect(1);
+    replay.expect_error(&format!("{}:1: this is a JSON log", json.display()));
+    replay.expect_error(&format!("{}: cannot be read: it is compressed with zstd; use zstd -dc", zstd.display()));
+    replay.expect_error(&format!("{}:1: the file has Windows line ends", windows.display()));
+    // Its other header lines are not worth a word.
+    assert_eq!(replay.stderr.matches("windows.log:").count(), 1, "{}", replay.stderr);
+}
+
+#[test]
+fn a_log_whose_columns_change() {
+    let scratch = Scratch::new();
+    let first = counts("a", [1]);
+    let second = first.replace("#fields\tn", "#fields\tm") + "2\n";
+    let file = scratch.file("a.log", first.clone() + &second + &first);
+    let (subscriber, replay) = round_trip(4, &[], &[], &[file]);
+    replay.expect(0).expect_error("sent 4 records of 1 log (");
+    let ended = subscriber.expect(0);
+    let mut lines = ended.lines();
+    lines.sort_unstable();
+    assert_eq!(lines, ["a\t{\"m\":1}", "a\t{\"m\":2}", "a\t{\"n\":1}", "a\t{\"n\":1}"]);
+}
+
+#[test]
+fn a_log_without_path_is_named_by_its_file() {
+    let scratch = Scratch::new();
+    let file = scratch.file("dhcp.2025-01-02.log", counts("x", [1]).replace("#path\tx\n", ""));
+    let (subscriber, replay) = round_trip(1, &[], &[], &[file]);
+    replay.expect(0);
+    assert_eq!(subscriber.expect(0).stdout, "dhcp\t{\"n\":1}\n");
+}
+
+#[test]
+fn the_plugins_options_can_be_set() {
+    let scratch = Scratch::new();
+    let log = "#separator \\x09\n#path\tx\n#fields\tts\ts\n#types\ttime\tstring\n0.250000\t-\n";
+    let file = [scratch.file("x.log", log)];
+    let options = ["--option", "json_timestamps=JSON::TS_MILLIS", "--option", "json_include_unset_fields=T"];
+    let (subscriber, replay) = round_trip(1, &[], &options, &file);
+    replay.expect(0);
+    assert_eq!(subscriber.expect(0).stdout, "x\t{\"ts\":250,\"s\":null}\n");
+}
+
+#[test]
+fn json_for_other_programs() {
+    let (subscriber, _) = round_trip(9, &["--json"], &[], &[sample("conn")]);
+    let subscriber = subscriber.expect(0);
+    assert_eq!(subscriber.lines().len(), 9);
+    for line in subscriber.lines() {
+        assert!(line.starts_with("{\"_path\":\"conn\",\"ts\":"), "{line}");
+        let record: Value = serde_json::from_str(line).unwrap();
+        assert!(record["uid"].is_string());
+    }
+}
+
+#[test]
+fn pretty_for_reading() {
+    let scratch = Scratch::new();
+    let log = "#separator \\x09\n#path\tx\n#fields\tts\tid.orig_h\ttags\n#types\ttime\taddr\tset[string]\n\
+               1.500000\t::1\ta,b\n";
+    let (subscriber, _) = round_trip(1, &["--pretty"], &[], &[scratch.file("x.log", log)]);
+    let expected = "x\n{\n  \"ts\":        1.5,\n  \"id.orig_h\": \"::1\",\n  \"tags\":      [\"a\", \"b\"]\n}\n\n";
+    assert_eq!(subscriber.expect(0).stdout, expected);
+}
+
+#[test]
+fn topics_choose_logs() {
+    let files = ["conn", "dns", "ssl"].map(sample);
+    let (subscriber, replay) = round_trip(9, &["dn", "ssl"], &[], &files);
+    replay.expect(0).expect_error("sent 9 records of 3 logs");
+    let subscriber = subscriber.expect(0);
+    assert!(subscriber.lines().iter().all(|line| !line.starts_with("conn")));
+}
+
+#[test]
+fn unwanted_logs_are_no_loss() {
+    let (_, replay) = round_trip(5, &["dns"], &[], &[sample("conn"), sample("dns")]);
+    replay.expect(0).expect_error("; 9 not subscribed to\n");
+}
+
+#[test]
+fn count_ends_a_subscription() {
+    let (subscriber, replay) = round_trip(3, &[], &["--linger", "100"], &[sample("conn")]);
+    let subscriber = subscriber.expect(0);
+    assert_eq!(subscriber.lines().len(), 3);
+    subscriber.expect_error("received 3 records (");
+    replay.expect_error("sent 9 records of 1 log");
+}
+
+#[test]
+fn nobody_subscribes() {
+    let scratch = Scratch::new();
+    let endpoint = scratch.endpoint();
+    let conn = sample("conn");
+    let conn = conn.to_str().unwrap();
+    let ended = run(["replay", "--endpoint", &endpoint, "--wait", "0.1", conn]).expect(1);
+    ended.expect_error(&format!("nobody subscribes at {endpoint}; nothing was sent; start one there"));
+    ended.expect_error(&format!("bro-zmq subscribe --bind {endpoint}"));
+    // Like the plugin, which does not wait either.
+    let ended = run(["replay", "--endpoint", &endpoint, "--wait", "0", conn]).expect(1);
+    ended.expect_error("sent 0 records of 1 log (0 bytes)");
+    ended.expect_error("; 9 dropped: no subscriber\n");
+    let waiting = Running::start(&mut command(["replay", "--endpoint", &endpoint, "--wait", "1000", conn]));
+    // The subscriber may come after the replay.
+    let subscriber = Running::subscribe(&endpoint, &["--count", "9"], true);
+    waiting.end().expect(0);
+    subscriber.end().expect(0);
+}
+
+#[test]
+fn several_endpoints() {
+    let [one, other] = [Scratch::new(), Scratch::new()];
+    let endpoints = format!("{},{}", one.endpoint(), other.endpoint());
+    let first = Running::subscribe(&one.endpoint(), &["--count", "9"], true);
+    let second = Running::subscribe(&other.endpoint(), &["--count", "9"], true);
+    let conn = sample("conn");
+    let replay = run(["replay", "--endpoint", &endpoints, conn.to_str().unwrap()]).expect(0);
+    replay.expect_error(&format!(") to {} in ", one.endpoint()));
+    replay.expect_error(&format!(") to {} in ", other.endpoint()));
+    assert_eq!(first.end().expect(0).stdout, second.end().expect(0).stdout);
+}
+
+#[test]
+fn a_slow_subscriber_gets_everything() {
+    const COUNT: u64 = 30_000;
+    let scratch = Scratch::new();
+    let endpoint = scratch.endpoint();
+    let count = COUNT.to_string();
+    let mut subscriber = Running::subscribe(&endpoint, &["--count", &count], false);
+    // Wide enough that what the system buffers holds a small part of it.
+    let row = format!("\t{}\n", "x".repeat(300));
+    let log = counts("wide", 0..COUNT)
+        .replace("#fields\tn", "#fields\tn\ts")
+        .replace("#types\tcount", "#types\tcount\tstring");
+    let (header, rows) = log.split_at(log.find("\n0\n").unwrap() + 1);
+    let file = scratch.file("wide.log", header.to_owned() + &rows.replace('\n', &row));
+    let mut command = command(["replay", "--hwm", "10", "--linger", "-1", "--endpoint", &endpoint]);
+    let replay = Running::start(command.arg(&file));
+    // It prints, and nobody reads, so that it stops receiving: everything fills up.
+    let stdout = subscriber.child.stdout.take().unwrap();
+    thread::sleep(Duration::from_millis(500));
+    subscriber.stdout = Some(collect(stdout));
+    replay.end().expect(0).expect_error("sent 30,000 records of 1 log");
+    let subscriber = subscriber.end().expect(0);
+    let numbers: Vec<u64> =
+        subscriber.lines().iter().map(|line| line[10..line.find(',').unwrap()].parse().unwrap()).collect();
+    assert!(numbers.iter().copied().eq(0..COUNT));
+}
+
+#[test]
+fn rate_is_a_limit() {
+    let scratch = Scratch::new();
+    let file = scratch.file("a.log", counts("a", 0..21));
+    let start = Instant::now();
+    let (subscriber, replay) = round_trip(21, &[], &["--rate", "100"], &[file]);
+    assert!(start.elapsed() >= Duration::from_millis(200));
+    replay.expect(0);
+    subscriber.expect(0);
+}
+
+#[test]
+fn loop_goes_on_until_it_is_interrupted() {
+    let scratch = Scratch::new();
+    let endpoint = scratch.endpoint();
+    let file = scratch.file("a.log", counts("a", 0..3) + "bad\n");
+    let mut subscriber = Running::subscribe(&endpoint, &[], false);
+    let mut command = command(["replay", "--loop", "--rate", "1000", "--endpoint", &endpoint]);
+    let replay = Running::start(command.arg(&file));
+    let mut lines = BufReader::new(subscriber.child.stdout.take().unwrap()).lines();
+    for number in (0..3).cycle().take(20) {
+        assert_eq!(lines.next().unwrap().unwrap(), format!("a\t{{\"n\":{number}}}"));
+    }
+    replay.signal("INT");
+    let rest = thread::spawn(move || lines.count());
+    let ended = replay.end().expect(1);
+    assert_eq!(ended.stderr.matches("a.log:8: ").count(), 1, "told once, not on every pass: {}", ended.stderr);
+    ended.expect_error("; 1 malformed line\n");
+    subscriber.signal("TERM");
+    subscriber.end().expect(0).expect_error("received ");
+    rest.join().unwrap();
+}
+
+#[test]
+fn nothing_to_repeat() {
+    let scratch = Scratch::new();
+    let endpoint = scratch.endpoint();
+    let subscriber = Running::subscribe(&endpoint, &[], true);
+    let file = scratch.file("a.log", counts("a", []));
+    let ended = run(["replay", "--loop", "--endpoint", &endpoint, file.to_str().unwrap()]).expect(0);
+    ended.expect_error("there is nothing to repeat");
+    subscriber.signal("INT");
+    subscriber.end().expect(0);
+}
+
+#[test]
+fn ctrl_c_ends_a_subscription_with_a_summary() {
+    for signal in ["INT", "TERM"] {
+        let scratch = Scratch::new();
+        let endpoint = scratch.endpoint();
+        let mut subscriber = Running::subscribe(&endpoint, &[], false);
+        let conn = sample("conn");
+        run(["replay", "--quiet", "--endpoint", &endpoint, conn.to_str().unwrap()]).expect(0);
+        let mut lines = BufReader::new(subscriber.child.stdout.take().unwrap()).lines();
+        for _ in 0..9 {
+            lines.next().unwrap().unwrap();
+        }
+        subscriber.signal(signal);
+        let ended = subscriber.end().expect(0);
+        assert!(
+            ended.stderr.starts_with("received 9 records (") && ended.stderr.ends_with(": conn 9\n"),
+            "{}",
+            ended.stderr
+        );
+    }
+}
+
+#[test]
+fn ctrl_c_ends_a_replay_that_waits() {
+    let scratch = Scratch::new();
+    let endpoint = scratch.endpoint();
+    let conn = sample("conn");
+    let mut child =
+        command(["replay", "--wait", "1000", "--endpoint", &endpoint, conn.to_str().unwrap()]).spawn().unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut first = String::new();
+    stderr.read_line(&mut first).unwrap();
+    assert!(first.starts_with("waiting up to 1000 s for a subscriber at ipc://"), "{first}");
+    let replay = Running { child, stdout: None, stderr: collect(stderr) };
+    replay.signal("INT");
+    replay.end().expect(1).expect_error("nothing was sent");
+
+    // And one that waits for its input.
+    let subscriber = Running::subscribe(&endpoint, &["--count", "1"], true);
+    let mut child = command(["replay", "--endpoint", &endpoint, "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(counts("a", [1]).as_bytes()).unwrap();
+    assert_eq!(subscriber.end().expect(0).stdout, "a\t{\"n\":1}\n");
+    let replay = Running { stderr: collect(child.stderr.take().unwrap()), child, stdout: None };
+    replay.signal("INT");
+    replay.end().expect(1).expect_error("; interrupted\n");
+    drop(stdin);
+}
+
+#[test]
+fn a_closed_pipe_ends_a_subscription_quietly() {
+    let scratch = Scratch::new();
+    let endpoint = scratch.endpoint();
+    // Whether a record arrives after that or not.
+    for publish in [false, true] {
+        let mut subscriber = Running::subscribe(&endpoint, &[], false);
+        if publish {
+            let mut lines = BufReader::new(subscriber.child.stdout.take().unwrap()).lines();
+            let conn = sample("conn");
+            run(["replay", "--linger", "100", "--endpoint", &endpoint, conn.to_str().unwrap()]);
+            lines.next().unwrap().unwrap();
+        } else {
+            drop(subscriber.child.stdout.take());
+        }
+        let ended = subscriber.end().expect(0);
+        assert!(ended.stderr.is_empty(), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn messages_that_are_no_records_are_reported() {
+    let scratch = Scratch::new();
+    let endpoint = scratch.endpoint();
+    let subscriber = Running::subscribe(&endpoint, &["--json", "--count", "1"], true);
+    let context = Arc::new(Context::new().unwrap());
+    let socket = Socket::new(&context, Kind::XPub).unwrap();
+    socket.connect(&std::ffi::CString::new(endpoint).unwrap()).unwrap();
+    assert!(socket.wait_readable(60_000).unwrap());
+    let send = |frames: &[&[u8]]| {
+        for (index, frame) in frames.iter().enumerate() {
+            let frame = Message::copy_of(frame).unwrap();
+            assert!(socket.try_send(frame, index + 1 < frames.len()).is_ok());
+        }
+    };
+    send(&[b"alone"]);
+    send(&[b"a\xff", b"{}", b"more", b"and more"]);
+    send(&[b"x", b"not json"]);
+    send(&[b"x", b""]);
+    send(&[b"y\xff", b"{\n\"a\": 1\n}"]);
+    let ended = subscriber.end().expect(1);
+    assert_eq!(ended.stdout, "{\"_path\":\"y\u{fffd}\",\"a\": 1 }\n");
+    ended.expect_error("not a record of two frames, log path and JSON: 1 frame, the first is \"alone\"\n");
+    ended.expect_error("4 frames, the first is \"a\u{fffd}\"\n");
+    ended.expect_error("a body that is no JSON object, of x\n");
+    ended.expect_error("; 4 messages that are no record\n");
+}
+
+#[test]
+fn bytes_pass_as_they_are() {
+    let scratch = Scratch::new();
+    let endpoint = scratch.endpoint();
+    let mut subscriber = Running::subscribe(&endpoint, &["--count", "1", "\u{e9}"], false);
+    let context = Arc::new(Context::new().unwrap());
+    let socket = Socket::new(&context, Kind::XPub).unwrap();
+    socket.connect(&std::ffi::CString::new(endpoint).unwrap()).unwrap();
+    assert!(socket.wait_readable(60_000).unwrap());
+    let path = "\u{e9}\0path".as_bytes();
+    assert!(socket.try_send(Message::copy_of(path).unwrap(), true).is_ok());
+    assert!(socket.try_send(Message::copy_of(b"\x00\xff\x1b[2J").unwrap(), false).is_ok());
+    let mut stdout = Vec::new();
+    subscriber.child.stdout.take().unwrap().read_to_end(&mut stdout).unwrap();
+    assert_eq!(stdout, [path, b"\t\x00\xff\x1b[2J\n"].concat());
+    subscriber.end().expect(0);
+}
