@@ -128,5 +128,8 @@ unsafe extern "C" fn report(context: *mut c_void, level: c_int, message: *const 
     if (info && !reports.console.verbose()) || (reports.retries && message.contains("zmq_hwm")) {
         return;
     }
-    reports.console.problem(format!("{}: {message}", reports.path));
+    // The writer counts each time; here each was written again.
+    let again = reports.retries && message.contains("queue full: ") && !message.contains("queue full: 0");
+    let note = if again { "; what met a full queue was written again" } else { "" };
+    reports.console.problem(format!("{}: {message}{note}", reports.path));
 }

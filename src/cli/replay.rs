@@ -49,7 +49,8 @@ Examples:
 Exit status:
   0  every record was sent
   1  lines were malformed, records were not sent, or it was interrupted; the last line says how many
-  2  wrong arguments, a file that cannot be opened, or an endpoint that cannot be used")]
+  2  wrong arguments, a file that cannot be opened, or an endpoint that cannot be used
+A second Ctrl-C ends at once, with status 130 and without sending what is queued.")]
 pub struct Args {
     /// Where the subscriber listens; several are separated by commas
     #[arg(short, long, value_name = "ENDPOINT", default_value = crate::DEFAULT_ENDPOINT)]
@@ -154,7 +155,7 @@ pub struct Outcome {
     pub endpoints: Vec<Tally>,
     /// From the first record read to the last one sent.
     pub elapsed: Duration,
-    /// The subscriber had not taken everything at the end.
+    /// The subscriber had gone, or had not taken everything, when the linger time was up.
     pub unsent: bool,
     /// Ended by a signal before the last record; never with `repeat`.
     pub interrupted: bool,
@@ -307,7 +308,7 @@ pub fn replay(settings: &Settings, console: &Rc<Console>, stop: &Stop) -> Result
     if let Some(linger) = config.linger.filter(|linger| sent && !linger.is_zero() && closing.elapsed() >= *linger) {
         outcome.unsent = true;
         console.problem(format!(
-            "the subscriber did not take everything within {} ms; the rest is lost (see --linger)",
+            "the subscriber has gone, or did not take everything within {} ms; records may be lost (see --linger)",
             linger.as_millis()
         ));
     }
