@@ -111,8 +111,8 @@ bool ZeroMQ::DoInit(const WriterInfo& info, int num_fields, const host::threadin
     } catch (...) {
         Say(BZW_REPORT_ERROR, "unknown exception while opening the writer");
     }
-    // False would have the host report something itself.
-    return mute;
+    // False would have the host report that itself, see Say().
+    return late;
 }
 
 bool ZeroMQ::Open(const WriterInfo& info, int num_fields, const host::threading::Field* const* fields) {
@@ -145,13 +145,13 @@ bool ZeroMQ::Open(const WriterInfo& info, int num_fields, const host::threading:
 }
 
 bool ZeroMQ::DoWrite(int num_fields, const host::threading::Field* const*, host::threading::Value** vals) {
-    if (mute && !writer)
+    if (late && !writer)
         return true;
     return usable(bzw_writer_write(writer, num_fields, reinterpret_cast<const void* const*>(vals)));
 }
 
 bool ZeroMQ::DoHeartbeat(double network_time, double current_time) {
-    if (mute && !writer)
+    if (late && !writer)
         return true;
     return usable(bzw_writer_heartbeat(writer, network_time, current_time));
 }
@@ -185,8 +185,10 @@ void ZeroMQ::Report(void* context, int level, const char* message) {
 }
 
 void ZeroMQ::Say(int level, const char* message) noexcept {
-    if (mute) {
-        std::fprintf(stderr, "%s\n", message);
+    // When a host ends, a message makes it start another thread for its own reporter.log;
+    // Zeek warns of that, and Bro uses its reporter after deleting it.
+    if (host::terminating()) {
+        std::fprintf(stderr, "%s: %s\n", Name(), message);
         return;
     }
     // The host copies the text and prints it with "%s", so that it may hold any "%".

@@ -39,7 +39,7 @@ private:
     void Say(int level, const char* message) noexcept;
     bool Open(const WriterInfo& info, int num_fields, const host::threading::Field* const* fields);
 
-    const bool mute = host::mute();
+    const bool late = host::terminating(); // made while the host ends
     Options globals;
     bool have_globals = false;
     bzw_writer* writer = nullptr;

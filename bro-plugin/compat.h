@@ -42,21 +42,24 @@
 #define BZW_HOST_THREADS
 #endif
 
-#if BZW_HOST_VERSION < 300
-extern bool terminating __attribute__((weak)); // in Net.h, which includes half of the host
+// Set when the host begins to end. Weak: what plays a host in tests may lack it.
+#if BZW_HOST_VERSION >= 400
+#define BZW_HOST_TERMINATING ::zeek::run_state::terminating
+namespace zeek {
+namespace run_state {
+extern bool terminating __attribute__((weak));
+}
+} // namespace zeek
+#else
+#define BZW_HOST_TERMINATING ::terminating
+extern bool terminating __attribute__((weak));
 #endif
 
 namespace bzw {
 namespace host {
 
-// Whether a writer that is made now must not report anything. Bro can start writers
-// while it ends, and then deletes its reporter before it looks at their messages.
-inline bool mute() {
-#if BZW_HOST_VERSION < 300
-    return &::terminating && ::terminating;
-#else
-    return false;
-#endif
+inline bool terminating() {
+    return &BZW_HOST_TERMINATING && __atomic_load_n(&BZW_HOST_TERMINATING, __ATOMIC_RELAXED);
 }
 
 namespace plugin = BZW_HOST_TYPES::plugin;
@@ -73,7 +76,7 @@ inline const Val* global(const char* name) {
     const auto& id = ::zeek::id::find(name);
     return id ? id->GetVal().get() : nullptr;
 #else
-    ::ID* id = ::lookup_ID(name, GLOBAL_MODULE_NAME);
+    ::ID* id = ::lookup_ID(name, "GLOBAL");
     const Val* value = id ? id->ID_Val() : nullptr;
     Unref(id); // the variable itself stays
     return value;

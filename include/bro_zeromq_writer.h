@@ -201,7 +201,9 @@ int bzw_writer_open(const bzw_open_args* args, bzw_writer** writer);
 /*
  * Publishes one record. `vals` is threading::Value** as DoWrite gets it, in the
  * layout given at open. Never blocks; a record that cannot be sent is counted in the
- * statistics and is no error: BZW_OK says the record is accounted for.
+ * statistics and is no error: BZW_OK says the record is accounted for. So is a record
+ * with another number of fields than the log has (dropped_encoding, at every endpoint).
+ * BZW_ERR_NULL: vals is null; there was no record to count.
  */
 int bzw_writer_write(bzw_writer* writer, int num_fields, const void* const* vals);
 

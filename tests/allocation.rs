@@ -4,8 +4,8 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell as Counter;
 
+use bro_zeromq_writer::host::Address;
 use bro_zeromq_writer::host::synth::{Cell, Type};
-use bro_zeromq_writer::host::{Address, FAMILIES};
 
 mod common;
 
@@ -34,7 +34,7 @@ static ALLOCATOR: Counting = Counting;
 
 #[test]
 fn no_allocation_per_record() {
-    let layout = &FAMILIES[4].layout;
+    let layout = common::zeek_80();
     let subscriber = common::Subscriber::bind(&[b""]);
     let columns = ["ts", "uid", "id.orig_h", "id.orig_p", "proto", "service", "duration", "tags", "note"];
     let mut writer = common::Writer::open(layout, "conn", &subscriber.endpoint, &[("zmq_hwm", "0")], &columns);

@@ -512,6 +512,16 @@ fn several_endpoints() {
     assert_eq!(first.end().expect(0).stdout, second.end().expect(0).stdout);
 }
 
+/// A log so large that what the system and ZeroMQ buffer holds a small part of it.
+fn wide_log(scratch: &Scratch, records: u64) -> PathBuf {
+    let mut log = "#separator \\x09\n#path\twide\n#fields\tn\ts\n#types\tcount\tstring\n".to_owned();
+    let text = "x".repeat(300);
+    for number in 0..records {
+        log += &format!("{number}\t{text}\n");
+    }
+    scratch.file("wide.log", log)
+}
+
 #[test]
 fn a_slow_subscriber_gets_everything() {
     const COUNT: u64 = 30_000;
@@ -519,24 +529,44 @@ fn a_slow_subscriber_gets_everything() {
     let endpoint = scratch.endpoint();
     let count = COUNT.to_string();
     let mut subscriber = Running::subscribe(&endpoint, &["--count", &count], false);
-    // Wide enough that what the system buffers holds a small part of it.
-    let row = format!("\t{}\n", "x".repeat(300));
-    let log = counts("wide", 0..COUNT)
-        .replace("#fields\tn", "#fields\tn\ts")
-        .replace("#types\tcount", "#types\tcount\tstring");
-    let (header, rows) = log.split_at(log.find("\n0\n").unwrap() + 1);
-    let file = scratch.file("wide.log", header.to_owned() + &rows.replace('\n', &row));
-    let mut command = command(["replay", "--hwm", "10", "--linger", "-1", "--endpoint", &endpoint]);
-    let replay = Running::start(command.arg(&file));
-    // It prints, and nobody reads, so that it stops receiving: everything fills up.
-    let stdout = subscriber.child.stdout.take().unwrap();
-    thread::sleep(Duration::from_millis(500));
-    subscriber.stdout = Some(collect(stdout));
-    replay.end().expect(0).expect_error("sent 30,000 records of 1 log");
+    let mut command = command(["replay", "--verbose", "--hwm", "10", "--linger", "-1", "--endpoint", &endpoint]);
+    let mut child = command.arg(wide_log(&scratch, COUNT)).spawn().unwrap();
+    // The subscriber prints, and nobody reads, so that it stops receiving, and everything fills up.
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut first = String::new();
+    stderr.read_line(&mut first).unwrap();
+    assert!(first.starts_with("the subscriber takes nothing; waiting for it"), "{first}");
+    let replay = Running { child, stdout: None, stderr: collect(stderr) };
+    subscriber.stdout = Some(collect(subscriber.child.stdout.take().unwrap()));
+    let replay = replay.end().expect(0);
+    replay.expect_error("; what met a full queue was written again\n");
+    replay.expect_error("sent 30,000 records of 1 log");
     let subscriber = subscriber.end().expect(0);
     let numbers: Vec<u64> =
         subscriber.lines().iter().map(|line| line[10..line.find(',').unwrap()].parse().unwrap()).collect();
     assert!(numbers.iter().copied().eq(0..COUNT));
+}
+
+#[test]
+fn a_second_ctrl_c_does_not_wait() {
+    let scratch = Scratch::new();
+    let endpoint = scratch.endpoint();
+    let mut subscriber = Running::subscribe(&endpoint, &[], false);
+    let mut stdout = BufReader::new(subscriber.child.stdout.take().unwrap());
+    let mut command = command(["replay", "--linger", "-1", "--endpoint", &endpoint]);
+    let mut child = command.arg(wide_log(&scratch, 30_000)).spawn().unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    stdout.read_line(&mut String::new()).unwrap();
+    let status = Command::new("sh").args(["-c", &format!("kill -s INT {}", child.id())]).status().unwrap();
+    assert!(status.success());
+    let mut first = String::new();
+    stderr.read_line(&mut first).unwrap();
+    assert!(first.starts_with("interrupted; waiting for the subscriber"), "{first}");
+    let replay = Running { child, stdout: None, stderr: collect(stderr) };
+    replay.signal("INT");
+    replay.end().expect(130);
+    drop(stdout);
+    subscriber.end().expect(0);
 }
 
 #[test]

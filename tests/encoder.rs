@@ -4,10 +4,15 @@
 use std::mem::MaybeUninit;
 
 use bro_zeromq_writer::host::synth::{Cell, Columns, Synth, Type};
-use bro_zeromq_writer::host::{Address, AnyShape, FAMILIES, Field, Layout, Record};
+use bro_zeromq_writer::host::{Address, AnyShape, FAMILIES, Field, Layout, Record, family_of_version};
 use bro_zeromq_writer::json::{EncodeError, FieldPlan, MAX_DEPTH, Out, Style, TimeFormat, encode};
 use proptest::prelude::*;
 use serde_json::{Map, Number, Value};
+
+/// The layout of Zeek 8.0.
+fn zeek_80() -> &'static Layout {
+    &family_of_version(8, 0).unwrap().layout
+}
 
 /// Encodes a record in `layout` and returns the JSON and the number of unknown values.
 fn encode_in(
@@ -30,6 +35,7 @@ fn encode_in(
         match AnyShape::new(layout).unwrap() {
             AnyShape::Bro25(shape) => encode(&plan, Record::new(values, shape), &mut out),
             AnyShape::Bro26(shape) => encode(&plan, Record::new(values, shape), &mut out),
+            AnyShape::Zeek72(shape) => encode(&plan, Record::new(values, shape), &mut out),
             AnyShape::Zeek80(shape) => encode(&plan, Record::new(values, shape), &mut out),
             AnyShape::Zeek81(shape) => encode(&plan, Record::new(values, shape), &mut out),
             AnyShape::Other(shape) => encode(&plan, Record::new(values, shape), &mut out),
@@ -40,7 +46,7 @@ fn encode_in(
 
 fn json_of(cells: &[Cell]) -> String {
     let names: Vec<_> = (0..cells.len()).map(|index| format!("c{index}")).collect();
-    encode_in(&FAMILIES[4].layout, Style::default(), &names, cells, 1 << 20).unwrap().0
+    encode_in(zeek_80(), Style::default(), &names, cells, 1 << 20).unwrap().0
 }
 
 /// What text becomes, by the rule of `json::text`, said in another way.
@@ -163,7 +169,7 @@ proptest! {
     #[test]
     fn too_little_room_is_said_and_nothing_else_happens(cells in proptest::collection::vec(any_cell(), 0..8), part in 0.0..1.0_f64) {
         let names: Vec<_> = (0..cells.len()).map(|index| format!("column{index}")).collect();
-        let layout = &FAMILIES[5].layout;
+        let layout = &family_of_version(9, 0).unwrap().layout;
         let (json, _) = encode_in(layout, Style::default(), &names, &cells, 1 << 20).unwrap();
         let room = (json.len() as f64 * part) as usize;
         prop_assert_eq!(encode_in(layout, Style::default(), &names, &cells, room), Err(EncodeError::Full));
@@ -209,7 +215,7 @@ fn a_string_of_megabytes() {
     for (byte, factor) in [(b'x', 1), (b'"', 2), (0xff, 5)] {
         let len = 3 << 20;
         let cells = [Cell::Text(Type::String, vec![byte; len])];
-        let (json, _) = encode_in(&FAMILIES[4].layout, Style::default(), &["s".into()], &cells, 6 * len).unwrap();
+        let (json, _) = encode_in(zeek_80(), Style::default(), &["s".into()], &cells, 6 * len).unwrap();
         assert_eq!(json.len(), r#"{"s":""}"#.len() + factor * len);
         let parsed: Value = serde_json::from_str(&json).unwrap();
         assert_eq!(parsed["s"].as_str().unwrap(), text_value(&vec![byte; len]));
@@ -220,7 +226,8 @@ fn a_string_of_megabytes() {
 fn five_hundred_columns_with_long_names() {
     let names: Vec<_> = (0..500).map(|index| format!("{}{index}", "n".repeat(index))).collect();
     let cells: Vec<_> = (0..500).map(|index| Cell::Count(index)).collect();
-    let (json, _) = encode_in(&FAMILIES[1].layout, Style::default(), &names, &cells, 1 << 20).unwrap();
+    let (json, _) =
+        encode_in(&family_of_version(2, 6).unwrap().layout, Style::default(), &names, &cells, 1 << 20).unwrap();
     let parsed: Map<String, Value> = serde_json::from_str(&json).unwrap();
     assert_eq!(parsed.len(), 500);
     for (index, (name, value)) in parsed.iter().enumerate() {
@@ -232,9 +239,9 @@ fn five_hundred_columns_with_long_names() {
 fn nesting_ends_at_the_limit() {
     let nested = |depth: usize| (0..depth).fold(Cell::Int(1), |inner, _| Cell::List(Type::Vector, vec![inner]));
     let names = ["v".to_owned()];
-    let (json, _) = encode_in(&FAMILIES[4].layout, Style::default(), &names, &[nested(MAX_DEPTH)], 1 << 12).unwrap();
+    let (json, _) = encode_in(zeek_80(), Style::default(), &names, &[nested(MAX_DEPTH)], 1 << 12).unwrap();
     assert_eq!(json, format!("{{\"v\":{}1{}}}", "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH)));
-    let deeper = encode_in(&FAMILIES[4].layout, Style::default(), &names, &[nested(MAX_DEPTH + 1)], 1 << 12);
+    let deeper = encode_in(zeek_80(), Style::default(), &names, &[nested(MAX_DEPTH + 1)], 1 << 12);
     assert_eq!(deeper, Err(EncodeError::TooDeep));
 }
 
@@ -256,7 +263,7 @@ fn an_unknown_type_costs_its_field() {
 
 #[test]
 fn damaged_memory_costs_the_record() {
-    let layout = &FAMILIES[4].layout;
+    let layout = zeek_80();
     let raw = |tag: u32, first: u64, second: u64| {
         let mut val = [0; 24];
         val[..8].copy_from_slice(&first.to_ne_bytes());
@@ -284,7 +291,7 @@ fn times_in_every_format() {
     ] {
         let style = Style { time, include_unset: true };
         let cells = [Cell::Time(1_699_999_999.123456), Cell::Unset(Type::Time)];
-        let (json, _) = encode_in(&FAMILIES[4].layout, style, &["ts".into(), "end".into()], &cells, 1 << 12).unwrap();
+        let (json, _) = encode_in(zeek_80(), style, &["ts".into(), "end".into()], &cells, 1 << 12).unwrap();
         assert_eq!(json, format!("{{\"ts\":{expected},\"end\":null}}"));
     }
 }
@@ -297,7 +304,7 @@ fn a_host_that_is_not_known_goes_by_its_table() {
         value_present: 16,
         value_val: 24,
         value_size: 56,
-        ..FAMILIES[1].layout
+        ..family_of_version(2, 6).unwrap().layout
     };
     let cells = [
         Cell::Bool(true),

@@ -13,7 +13,7 @@ use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
 
 use bro_zeromq_writer::host::synth::{Cell, Columns, Synth, Type};
-use bro_zeromq_writer::host::{AnyShape, FAMILIES, Field, Record};
+use bro_zeromq_writer::host::{AnyShape, Field, Record, family_of_version};
 use bro_zeromq_writer::json::{FieldPlan, Out, Style, encode};
 use bro_zeromq_writer::zeeklog::{Item, Reader};
 use serde_json::Value;
@@ -92,7 +92,7 @@ fn equal_but_for_digits(ours: &[u8], theirs: &[u8]) -> Option<usize> {
 
 /// Compares one log; returns how many records it has and how many numbers were shorter.
 fn compare(name: &str, tsv: &Path, json: &Path) -> (usize, usize) {
-    let layout = &FAMILIES[4].layout;
+    let layout = &family_of_version(8, 0).unwrap().layout;
     let AnyShape::Zeek80(shape) = AnyShape::new(layout).unwrap() else { unreachable!() };
     let mut lines = BufReader::new(File::open(json).unwrap()).lines();
     let (mut plan, mut header, mut synth) = (None, None, Synth::new(layout));

@@ -215,8 +215,14 @@ fn tcp() -> String {
     format!("tcp://{}", listener.local_addr().unwrap())
 }
 
-/// Columns, records and the JSON expected of them.
-fn records() -> (Vec<(&'static str, Type)>, Vec<(Vec<Cell>, &'static str)>) {
+/// A column's name and type.
+type Column = (&'static str, Type);
+
+/// A record and the JSON expected of it.
+type Expected = (Vec<Cell>, &'static str);
+
+/// The columns of a log, and some records.
+fn records() -> (Vec<Column>, Vec<Expected>) {
     let text = |bytes: &[u8]| Cell::Text(Type::String, bytes.to_vec());
     let v6 = |last| Address::V6([0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last]);
     let columns = vec![
@@ -279,6 +285,15 @@ fn records() -> (Vec<(&'static str, Type)>, Vec<(Vec<Cell>, &'static str)>) {
     (columns, expected)
 }
 
+/// Lines sorted by their log path, those of one path in the order that they have. Each
+/// writer has a connection of its own, and a subscriber takes from its connections in
+/// turn: only the records of one log path keep their order.
+fn by_log_path(lines: &[u8]) -> Vec<u8> {
+    let mut lines: Vec<_> = lines.split_inclusive(|&byte| byte == b'\n').collect();
+    lines.sort_by_key(|line| line.split(|&byte| byte == b'\t').next());
+    lines.concat()
+}
+
 /// Every host's layout, every record, to one subscriber.
 fn publish_everything(program: &[PathBuf], endpoint: &str) {
     let (columns, records) = records();
@@ -301,6 +316,7 @@ fn publish_everything(program: &[PathBuf], endpoint: &str) {
         writer.close();
     }
     let printed = subscriber.finish();
+    let (printed, expected) = (by_log_path(&printed), by_log_path(&expected));
     assert_eq!(String::from_utf8_lossy(&printed), String::from_utf8_lossy(&expected));
     assert_eq!(printed, expected);
 }

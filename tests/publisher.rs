@@ -4,12 +4,10 @@ use std::time::{Duration, Instant};
 
 use bro_zeromq_writer::abi;
 use bro_zeromq_writer::host::synth::{Cell, Type};
-use bro_zeromq_writer::host::{FAMILIES, Layout};
 
 mod common;
-use common::{PATIENCE, Subscriber, Writer};
+use common::{PATIENCE, Subscriber, Writer, zeek_80};
 
-const LAYOUT: &Layout = &FAMILIES[4].layout;
 /// Nobody listens there: the port is reserved, and below those that systems give out.
 const NOBODY: &str = "tcp://127.0.0.1:1";
 
@@ -20,7 +18,7 @@ fn number(number: u64) -> [Cell; 1] {
 #[test]
 fn two_frames_per_record_in_order() {
     let subscriber = Subscriber::bind(&[b""]);
-    let mut writer = Writer::open(LAYOUT, "conn", &subscriber.endpoint, &[], &["n"]);
+    let mut writer = Writer::open(zeek_80(), "conn", &subscriber.endpoint, &[], &["n"]);
     for n in 0..500 {
         writer.write(&number(n));
     }
@@ -40,7 +38,7 @@ fn two_frames_per_record_in_order() {
 fn a_log_path_longer_than_a_short_message() {
     let path = "a_log_path_that_is_longer_than_the_thirty_three_bytes_of_a_short_message";
     let subscriber = Subscriber::bind(&[b"a_log"]);
-    let mut writer = Writer::open(LAYOUT, path, &subscriber.endpoint, &[], &["n"]);
+    let mut writer = Writer::open(zeek_80(), path, &subscriber.endpoint, &[], &["n"]);
     writer.write(&number(1));
     assert_eq!(subscriber.take(1), [[path.as_bytes().to_vec(), b"{\"n\":1}".to_vec()]]);
 }
@@ -50,7 +48,7 @@ fn ipc() {
     let path = std::env::temp_dir().join(format!("bzw-{}.ipc", std::process::id()));
     let endpoint = format!("ipc://{}", path.display());
     let subscriber = Subscriber::bind_to(&endpoint, &[b""]);
-    let mut writer = Writer::open(LAYOUT, "dns", &endpoint, &[], &["n"]);
+    let mut writer = Writer::open(zeek_80(), "dns", &endpoint, &[], &["n"]);
     writer.write(&number(7));
     assert_eq!(subscriber.take(1), [[b"dns".to_vec(), b"{\"n\":7}".to_vec()]]);
     drop(subscriber);
@@ -65,13 +63,13 @@ fn ipv6_and_a_host_name() {
         let listener = std::net::TcpListener::bind("[::1]:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         std::thread::spawn(move || sender.send(listener.accept().is_ok()));
-        let writer = Writer::open(LAYOUT, "conn", &format!("tcp://[::1]:{port}"), &[("zmq_linger", "0")], &["n"]);
+        let writer = Writer::open(zeek_80(), "conn", &format!("tcp://[::1]:{port}"), &[("zmq_linger", "0")], &["n"]);
         assert_eq!(receiver.recv_timeout(PATIENCE), Ok(true));
         drop(writer);
     }
     let subscriber = Subscriber::bind(&[b""]);
     let port = subscriber.endpoint.rsplit(':').next().unwrap();
-    let mut writer = Writer::open(LAYOUT, "conn", &format!("tcp://localhost:{port}"), &[], &["n"]);
+    let mut writer = Writer::open(zeek_80(), "conn", &format!("tcp://localhost:{port}"), &[], &["n"]);
     writer.write(&number(1));
     assert_eq!(subscriber.take(1).len(), 1);
 }
@@ -80,7 +78,7 @@ fn ipv6_and_a_host_name() {
 fn several_endpoints_get_the_same_and_are_counted_apart() {
     let [a, b] = [Subscriber::bind(&[b""]), Subscriber::bind(&[b""])];
     let endpoints = format!("{}, {},{NOBODY}", a.endpoint, b.endpoint);
-    let mut writer = Writer::open(LAYOUT, "conn", &endpoints, &[("zmq_linger", "0")], &["n"]);
+    let mut writer = Writer::open(zeek_80(), "conn", &endpoints, &[("zmq_linger", "0")], &["n"]);
     for n in 0..100 {
         writer.write(&number(n));
     }
@@ -93,8 +91,8 @@ fn several_endpoints_get_the_same_and_are_counted_apart() {
 #[test]
 fn only_what_is_subscribed_to_is_sent() {
     let subscriber = Subscriber::bind(&[b"con", b"x"]);
-    let mut conn = Writer::open(LAYOUT, "conn", &subscriber.endpoint, &[], &["n"]);
-    let mut dns = Writer::open(LAYOUT, "dns", &subscriber.endpoint, &[], &["n"]);
+    let mut conn = Writer::open(zeek_80(), "conn", &subscriber.endpoint, &[], &["n"]);
+    let mut dns = Writer::open(zeek_80(), "dns", &subscriber.endpoint, &[], &["n"]);
     conn.write(&number(1));
     dns.write(&number(2));
     assert_eq!(subscriber.take(1)[0][0], b"conn");
@@ -107,7 +105,7 @@ fn only_what_is_subscribed_to_is_sent() {
 
 #[test]
 fn nobody_subscribed_is_counted_and_reported_once() {
-    let mut writer = Writer::open(LAYOUT, "conn", NOBODY, &[("zmq_linger", "0")], &["n"]);
+    let mut writer = Writer::open(zeek_80(), "conn", NOBODY, &[("zmq_linger", "0")], &["n"]);
     for n in 0..10_000 {
         writer.write(&number(n));
         if n % 1000 == 0 {
@@ -129,7 +127,7 @@ fn a_late_subscriber_gets_what_comes_after_it() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
     drop(listener);
-    let mut writer = Writer::open(LAYOUT, "conn", &endpoint, &[], &["n"]);
+    let mut writer = Writer::open(zeek_80(), "conn", &endpoint, &[], &["n"]);
     writer.write(&number(0));
     let subscriber = Subscriber::bind_to(&endpoint, &[b""]);
     writer.await_subscription();
@@ -164,7 +162,7 @@ fn stopped_subscriber() -> (String, std::thread::JoinHandle<std::net::TcpStream>
 #[test]
 fn a_subscriber_that_does_not_read_costs_records_that_are_counted() {
     let (endpoint, thread) = stopped_subscriber();
-    let mut writer = Writer::open(LAYOUT, "conn", &endpoint, &[("zmq_hwm", "10"), ("zmq_linger", "0")], &["s"]);
+    let mut writer = Writer::open(zeek_80(), "conn", &endpoint, &[("zmq_hwm", "10"), ("zmq_linger", "0")], &["s"]);
     let stream = thread.join().unwrap();
     writer.await_subscription();
     // More than the sockets' buffers of both ends take.
@@ -192,7 +190,7 @@ fn linger_bounds_the_end_with_many_writers_and_a_dead_subscriber() {
             std::thread::spawn(move || {
                 let (endpoint, thread) = stopped_subscriber();
                 let options = [("zmq_linger", "700"), ("zmq_hwm", "0")];
-                let mut writer = Writer::open(LAYOUT, "conn", &endpoint, &options, &["s"]);
+                let mut writer = Writer::open(zeek_80(), "conn", &endpoint, &options, &["s"]);
                 let stream = thread.join().unwrap();
                 writer.await_subscription();
                 writer.repeat(&[Cell::Text(Type::String, vec![b'x'; 100_000])], 200);
@@ -213,12 +211,12 @@ fn linger_bounds_the_end_with_many_writers_and_a_dead_subscriber() {
 #[test]
 fn records_that_are_none_are_counted() {
     let subscriber = Subscriber::bind(&[b""]);
-    let mut writer = Writer::open(LAYOUT, "conn", &subscriber.endpoint, &[], &["v", "w"]);
+    let mut writer = Writer::open(zeek_80(), "conn", &subscriber.endpoint, &[], &["v", "w"]);
     let good = [Cell::Count(1), Cell::Count(2)];
     writer.write(&good);
     let deep = (0..100).fold(Cell::Int(1), |inner, _| Cell::List(Type::Vector, vec![inner]));
     writer.write(&[Cell::Count(1), deep]);
-    writer.write(&[Cell::Raw(LAYOUT.tag_pattern, [0; 24]), Cell::Raw(99, [0; 24])]);
+    writer.write(&[Cell::Raw(zeek_80().tag_pattern, [0; 24]), Cell::Raw(99, [0; 24])]);
     writer.write(&good);
     let messages = subscriber.take(3);
     assert_eq!(messages[1][1], b"{\"v\":null,\"w\":null}");
@@ -241,7 +239,7 @@ fn a_wrong_option_is_one_error_that_names_it() {
         (NOBODY, &[("zmq_hwm", "lots")], "LogZeroMQ::zmq_hwm = \"lots\""),
         (NOBODY, &[("zmq_linger", "-7")], "LogZeroMQ::zmq_linger = \"-7\""),
     ] {
-        let (code, reports) = Writer::try_open(LAYOUT, "conn", endpoint, options, &["n"]).err().unwrap();
+        let (code, reports) = Writer::try_open(zeek_80(), "conn", endpoint, options, &["n"]).err().unwrap();
         assert_eq!(code, abi::ERR_CONFIG);
         assert_eq!(reports.len(), 1, "{reports:?}");
         assert_eq!(reports[0].0, 2);
@@ -252,7 +250,7 @@ fn a_wrong_option_is_one_error_that_names_it() {
 #[test]
 fn a_large_record_arrives_whole() {
     let subscriber = Subscriber::bind(&[b""]);
-    let mut writer = Writer::open(LAYOUT, "conn", &subscriber.endpoint, &[], &["s"]);
+    let mut writer = Writer::open(zeek_80(), "conn", &subscriber.endpoint, &[], &["s"]);
     let text = vec![b'x'; 5_000_000];
     writer.write(&[Cell::Text(Type::String, text.clone())]);
     writer.write(&[Cell::Text(Type::String, b"small".to_vec())]);

@@ -207,13 +207,23 @@ pub mod repr {
         pub val: Val<u32>,
     }
 
-    /// `threading::Value` of Zeek 5.0 to 7.2.
+    /// `threading::Value` of Zeek 5.0 to 7.1.
     #[repr(C)]
     pub struct ValueZeek50 {
         pub type_: u32,
         pub subtype: u32,
         pub present: bool,
         pub val: Val<u32>,
+        pub line_number: c_int,
+    }
+
+    /// `threading::Value` of Zeek 7.2.
+    #[repr(C)]
+    pub struct ValueZeek72 {
+        pub type_: u32,
+        pub subtype: u32,
+        pub val: Val<u32>,
+        pub present: bool,
         pub line_number: c_int,
     }
 
@@ -393,11 +403,12 @@ pub struct Family {
 }
 
 /// All known families, oldest host first. The last reaches up to [`LAST_KNOWN`].
-pub static FAMILIES: [Family; 6] = [
+pub static FAMILIES: [Family; 7] = [
     Family { name: c"bro-2.5", since: (2, 5), layout: value_of!(repr::ValueBro25, ABSENT, enums_of!(u32, TAGS_BRO)) },
     Family { name: c"bro-2.6", since: (2, 6), layout: value_of!(repr::ValueBro26, enums_of!(u32, TAGS_BRO)) },
     Family { name: c"zeek-4.1", since: (4, 1), layout: value_of!(repr::ValueBro26, enums_of!(u32, TAGS_ZEEK41)) },
     Family { name: c"zeek-5.0", since: (5, 0), layout: value_of!(repr::ValueZeek50, enums_of!(u32, TAGS_ZEEK50)) },
+    Family { name: c"zeek-7.2", since: (7, 2), layout: value_of!(repr::ValueZeek72, enums_of!(u32, TAGS_ZEEK50)) },
     Family { name: c"zeek-8.0", since: (8, 0), layout: value_of!(repr::ValueZeek80, enums_of!(u8, TAGS_ZEEK50)) },
     Family { name: c"zeek-8.1", since: (8, 1), layout: value_of!(repr::ValueZeek81, enums_of!(u8, TAGS_ZEEK50)) },
 ];

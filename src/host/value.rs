@@ -156,8 +156,10 @@ unsafe impl Shape for Dynamic {
 pub enum AnyShape {
     /// Bro 2.5.
     Bro25(Fixed<4, 4, 8>),
-    /// Bro 2.6 to Zeek 7.2.
+    /// Bro 2.6 to Zeek 7.1.
     Bro26(Fixed<4, 8, 16>),
+    /// Zeek 7.2.
+    Zeek72(Fixed<4, 32, 8>),
     /// Zeek 8.0.
     Zeek80(Fixed<1, 32, 8>),
     /// Zeek 8.1 to 9.0.
@@ -178,6 +180,7 @@ impl AnyShape {
         Ok(match (tag_size, value_type, value_present, value_val) {
             (4, 0, 4, 8) => Self::Bro25(Fixed),
             (4, 0, 8, 16) => Self::Bro26(Fixed),
+            (4, 0, 32, 8) => Self::Zeek72(Fixed),
             (1, 0, 32, 8) => Self::Zeek80(Fixed),
             (1, 0, 2, 8) => Self::Zeek81(Fixed),
             _ => Self::Other(Dynamic { tag_size, tag: value_type, present: value_present, val: value_val }),
@@ -500,6 +503,7 @@ impl Field {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::family_of_version;
 
     #[test]
     fn every_known_family_is_accepted() {
@@ -517,7 +521,7 @@ mod tests {
 
     #[test]
     fn a_contradiction_is_named() {
-        let good = FAMILIES[4].layout;
+        let good = family_of_version(8, 0).unwrap().layout;
         for (bad, member) in [
             (Layout { tag_size: 3, ..good }, "tag_size"),
             (Layout { ip_family_size: 2, ..good }, "ip_family_size"),

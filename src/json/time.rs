@@ -44,7 +44,7 @@ pub unsafe fn push_time(out: &mut Out<'_>, seconds: f64, format: TimeFormat) {
 #[inline]
 fn to_i64(number: f64) -> i64 {
     const LIMIT: f64 = 9_223_372_036_854_775_808.0;
-    if number >= -LIMIT && number < LIMIT { number as i64 } else { i64::MIN }
+    if (-LIMIT..LIMIT).contains(&number) { number as i64 } else { i64::MIN }
 }
 
 /// # Safety

@@ -178,6 +178,7 @@ impl Writer {
             match self.shape {
                 AnyShape::Bro25(shape) => self.encode(values, shape),
                 AnyShape::Bro26(shape) => self.encode(values, shape),
+                AnyShape::Zeek72(shape) => self.encode(values, shape),
                 AnyShape::Zeek80(shape) => self.encode(values, shape),
                 AnyShape::Zeek81(shape) => self.encode(values, shape),
                 AnyShape::Other(shape) => self.encode(values, shape),

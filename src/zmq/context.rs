@@ -57,6 +57,7 @@ impl Context {
     ///
     /// As [`Context::shared`].
     pub fn new() -> Result<Self, Error> {
+        require_descriptors()?;
         // SAFETY: no arguments; a null result is an error.
         let context = NonNull::new(unsafe { zmq_sys::zmq_ctx_new() }).ok_or_else(Error::last)?;
         // SAFETY: a fresh context.
@@ -106,6 +107,34 @@ impl Context {
             Err(_) => Termination::Done,
         }
     }
+}
+
+/// Descriptors that a context and its first socket take at most: a mailbox and a poller
+/// for each of two threads, and the mailbox of the socket; and some for the connections.
+const DESCRIPTORS: usize = 10;
+
+/// Makes sure that file descriptors are to be had. libzmq aborts the process if it gets none
+/// while it makes its threads.
+///
+/// # Errors
+///
+/// What the system says, such as `EMFILE`.
+pub(super) fn require_descriptors() -> Result<(), Error> {
+    let mut spare = [-1; DESCRIPTORS];
+    let mut result = Ok(());
+    for descriptor in &mut spare {
+        // SAFETY: no pointers.
+        *descriptor = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
+        if *descriptor == -1 {
+            result = Err(Error(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EMFILE)));
+            break;
+        }
+    }
+    for descriptor in spare.into_iter().filter(|&descriptor| descriptor != -1) {
+        // SAFETY: just made, and nobody else knows it.
+        unsafe { libc::close(descriptor) };
+    }
+    result
 }
 
 impl Drop for Context {

@@ -34,6 +34,7 @@ impl Socket {
             Kind::XPub => zmq_sys::ZMQ_XPUB,
             Kind::Sub => zmq_sys::ZMQ_SUB,
         };
+        super::context::require_descriptors()?;
         // SAFETY: a valid context; a null result is an error.
         let socket = NonNull::new(unsafe { zmq_sys::zmq_socket(context.as_ptr(), kind) }).ok_or_else(Error::last)?;
         Ok(Self { socket, context: Arc::clone(context) })

@@ -8,9 +8,14 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bro_zeromq_writer::abi::{self, Handle, NamedValue, OpenArgs, Stats};
-use bro_zeromq_writer::host::Layout;
 use bro_zeromq_writer::host::synth::{Cell, Columns, Synth, Type};
+use bro_zeromq_writer::host::{Layout, family_of_version};
 use bro_zeromq_writer::zmq::{Context, Kind, Socket};
+
+/// The layout of Zeek 8.0.
+pub fn zeek_80() -> &'static Layout {
+    &family_of_version(8, 0).unwrap().layout
+}
 
 /// Time within which anything on this machine must have happened.
 pub const PATIENCE: Duration = Duration::from_secs(20);

@@ -1,0 +1,1003 @@
+// A test double of a host, for the plugin that knows hosts without their headers.
+//
+// Unlike the test host one directory up, this one cannot be compiled against: it is what
+// is left of a host in an executable, that is, classes of the right names, sizes and
+// virtual functions in the flavour of a version, and no more behaviour than a log needs.
+//
+//     host SHARED_OBJECT
+//
+// loads the plugin as a host does, runs two writers, each on a thread of its own, receives
+// what they publish with a libzmq that is linked to it (as Zeek's is from 7.1 on), and
+// prints what was said and what arrived. Compiled with
+//
+//     HOST_VERSION   the flavour: 20604 is 2.6.4
+//     WRONG_...      something that is not as in a host of that version
+//
+// and with the environment variable WRONG naming something that goes wrong when it runs.
+#include <dlfcn.h>
+#include <netinet/in.h>
+#include <zmq.h>
+
+#include <atomic>
+#include <cstdarg>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <list>
+#include <map>
+#include <mutex>
+#include <set>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#ifndef HOST_VERSION
+#error "HOST_VERSION is the flavour, such as 20604"
+#endif
+
+// What of the flavour can be made wrong on its own.
+#ifdef WRONG_VALUE_OF
+#define VALUE_VERSION WRONG_VALUE_OF
+#else
+#define VALUE_VERSION HOST_VERSION
+#endif
+#ifdef WRONG_TAGS_OF
+#define TAG_VERSION WRONG_TAGS_OF
+#else
+#define TAG_VERSION HOST_VERSION
+#endif
+#ifdef WRONG_INFO_OF
+#define INFO_VERSION WRONG_INFO_OF
+#else
+#define INFO_VERSION HOST_VERSION
+#endif
+#ifdef WRONG_CONFIGURATION_OF
+#define CONFIGURATION_VERSION WRONG_CONFIGURATION_OF
+#else
+#define CONFIGURATION_VERSION HOST_VERSION
+#endif
+
+// Plugins and types moved into zeek:: with 3.2, logging and threads with 4.0.
+#if HOST_VERSION >= 30200
+#define TYPES_BEGIN namespace zeek {
+#define TYPES_END }
+#define TYPES ::zeek::
+#else
+#define TYPES_BEGIN
+#define TYPES_END
+#define TYPES ::
+#endif
+#if HOST_VERSION >= 40000
+#define THREADS_BEGIN namespace zeek {
+#define THREADS_END }
+#define THREADS ::zeek::
+#else
+#define THREADS_BEGIN
+#define THREADS_END
+#define THREADS ::
+#endif
+
+#if HOST_VERSION >= 80000
+#define BYTE_ENUM : uint8_t
+#else
+#define BYTE_ENUM
+#endif
+
+// Whether something is to go wrong.
+static bool wrong(const char* what) {
+    const char* wanted = getenv("WRONG");
+    return wanted && strcmp(wanted, what) == 0;
+}
+
+// --- the version --------------------------------------------------------------------
+
+extern "C" {
+// The build gives its name, as a host's own does, and what it says.
+#ifdef VERSION_FUNCTION
+const char* VERSION_FUNCTION() { return VERSION_IDENTIFIER; }
+#endif
+char version[] = VERSION_TEXT;
+#ifdef WRONG_SANITIZER
+void __asan_init() {}
+#endif
+}
+
+// --- text, values and variables -----------------------------------------------------
+
+#if HOST_VERSION >= 40000
+namespace zeek {
+enum DescType BYTE_ENUM { DESC_READABLE };
+class File;
+#define DESC_TYPE DescType
+#define DESC_FILE File
+#else
+enum desc_type { DESC_READABLE };
+class BroFile;
+#define DESC_TYPE desc_type
+#define DESC_FILE BroFile
+#endif
+
+class ODesc {
+public:
+    explicit ODesc(DESC_TYPE t = DESC_READABLE, DESC_FILE* f = nullptr);
+    ~ODesc();
+    void Add(const char* s, int do_indent = 1);
+
+private:
+    DESC_TYPE type;
+#if HOST_VERSION >= 80000
+    enum Style : uint8_t { STANDARD } style = STANDARD;
+#else
+    enum Style { STANDARD } style = STANDARD;
+#endif
+#ifdef WRONG_TEXT
+    DESC_FILE* file = nullptr;
+#endif
+    void* base;
+#if HOST_VERSION >= 80000
+    size_t offset = 0;
+    size_t size;
+#else
+    unsigned int offset = 0;
+    unsigned int size;
+#endif
+    bool escape = false;
+    std::set<std::string> escape_sequences;
+    int indent_level = 0;
+};
+
+ODesc::ODesc(DESC_TYPE t, DESC_FILE*) : type(t), base(malloc(16)), size(16) { static_cast<char*>(base)[0] = '\0'; }
+ODesc::~ODesc() { free(base); }
+void ODesc::Add(const char* s, int) {
+    const size_t length = strlen(s);
+    while (offset + length + 1 > size)
+        base = realloc(base, size *= 2);
+    memcpy(static_cast<char*>(base) + offset, s, length + 1);
+    offset += static_cast<unsigned>(length);
+}
+
+#if HOST_VERSION >= 40000
+}
+#endif
+
+TYPES_BEGIN
+
+class Obj {
+public:
+    virtual ~Obj() {}
+    virtual void Describe(ODesc* d) const = 0;
+    int references = 1;
+};
+
+class Val : public Obj {
+public:
+    explicit Val(const std::string& arg_text) : text(arg_text) {}
+    void Describe(ODesc* d) const override;
+
+protected:
+    virtual void ValDescribe(ODesc* d) const;
+    std::string text;
+};
+
+void Val::Describe(ODesc* d) const { ValDescribe(d); }
+void Val::ValDescribe(ODesc* d) const { d->Add(text.c_str()); }
+
+class StringVal : public Val {
+    using Val::Val;
+};
+class EnumVal : public Val {
+    using Val::Val;
+};
+class TableVal : public Val {
+    using Val::Val;
+};
+#if HOST_VERSION >= 40100
+class IntVal : public Val {
+    using Val::Val;
+};
+class BoolVal : public Val {
+    using Val::Val;
+};
+class CountVal : public Val {
+    using Val::Val;
+};
+#else
+typedef Val IntVal;
+typedef Val BoolVal;
+typedef Val CountVal;
+#endif
+
+TYPES_END
+
+namespace {
+
+std::map<std::string, TYPES Val*>& variables() {
+    static std::map<std::string, TYPES Val*> all;
+    return all;
+}
+
+} // namespace
+
+#if HOST_VERSION >= 40000
+namespace zeek {
+template <class T> class IntrusivePtr {
+public:
+    T* ptr = nullptr;
+};
+namespace detail {
+class ID;
+}
+namespace id {
+const IntrusivePtr<detail::ID>& find(std::string_view name) {
+    static IntrusivePtr<detail::ID> none;
+    static IntrusivePtr<detail::ID> some;
+    some.ptr = reinterpret_cast<detail::ID*>(&some);
+    return variables().count(std::string(name)) ? some : none;
+}
+const IntrusivePtr<Val>& find_val(std::string_view name) {
+    static IntrusivePtr<Val> value;
+    const auto found = variables().find(std::string(name));
+    if (found == variables().end())
+        abort();
+    value.ptr = found->second;
+    return value;
+}
+} // namespace id
+} // namespace zeek
+#else
+TYPES Val* opt_internal_val(const char* name) {
+    const auto found = variables().find(name);
+    return found == variables().end() ? nullptr : found->second;
+}
+#endif
+
+// --- log records --------------------------------------------------------------------
+
+#if TAG_VERSION >= 50000
+enum TypeTag BYTE_ENUM {
+    VOID, BOOL, INT, COUNT, DOUBLE, TIME, INTERVAL, STRING, PATTERN, ENUM, PORT, ADDR, SUBNET, ANY, TABLE, RECORD,
+    LIST, FUNC, FILE_, VECTOR
+};
+#elif TAG_VERSION >= 40100
+enum TypeTag {
+    VOID, BOOL, INT, COUNT, DOUBLE, TIME, INTERVAL, STRING, PATTERN, ENUM, TIMER, PORT, ADDR, SUBNET, ANY, TABLE,
+    UNION, RECORD, LIST, FUNC, FILE_, VECTOR
+};
+#else
+enum TypeTag {
+    VOID, BOOL, INT, COUNT, COUNTER, DOUBLE, TIME, INTERVAL, STRING, PATTERN, ENUM, TIMER, PORT, ADDR, SUBNET, ANY,
+    TABLE, UNION, RECORD, LIST, FUNC, FILE_, VECTOR
+};
+#endif
+#if VALUE_VERSION >= 80000
+enum Small : uint8_t { IPv4, IPv6 };
+#else
+enum Small { IPv4, IPv6 };
+#endif
+
+THREADS_BEGIN
+namespace threading {
+
+struct Field {
+#ifdef WRONG_FIELD
+    void* more;
+#endif
+    const char* name;
+    const char* secondary_name;
+    TypeTag type;
+    TypeTag subtype;
+    bool optional;
+};
+
+struct Value {
+    typedef Small Family;
+    struct Addr {
+        Family family;
+        union {
+            in_addr in4;
+            in6_addr in6;
+        } in;
+    };
+    union Content {
+        int64_t int_val;
+        uint64_t uint_val;
+        struct {
+            uint64_t port;
+            Small proto;
+        } port_val;
+        double double_val;
+        struct {
+            int64_t size;
+            Value** vals;
+        } set_val;
+        Addr addr_val;
+        struct {
+            Addr prefix;
+            uint8_t length;
+        } subnet_val;
+        struct {
+            char* data;
+            int length;
+        } string_val;
+    };
+
+#if VALUE_VERSION >= 80100
+    TypeTag type;
+    TypeTag subtype;
+    bool present;
+    bool truncated = false;
+    int32_t line_number = -1;
+    Content val;
+#elif VALUE_VERSION >= 80000
+    TypeTag type;
+    TypeTag subtype;
+    Content val;
+    bool present;
+    int line_number = -1;
+#elif VALUE_VERSION >= 50000
+    TypeTag type;
+    TypeTag subtype;
+    bool present;
+    Content val;
+    int line_number = -1;
+#elif VALUE_VERSION >= 20600
+    TypeTag type;
+    TypeTag subtype;
+    bool present;
+    Content val;
+#else
+    TypeTag type;
+    bool present;
+    Content val;
+#endif
+};
+
+} // namespace threading
+THREADS_END
+
+using THREADS threading::Field;
+using THREADS threading::Value;
+
+namespace {
+
+// What was said, line by line, and what arrived.
+std::mutex said_mutex;
+void say(const char* level, const char* who, const char* text) {
+    std::lock_guard<std::mutex> lock(said_mutex);
+    printf("%s: %s%s%s\n", level, who, *who ? ": " : "", text);
+    fflush(stdout);
+}
+
+} // namespace
+
+// --- threads and writers ------------------------------------------------------------
+
+#if HOST_VERSION >= 30100 && HOST_VERSION < 70000
+TYPES_BEGIN
+namespace iosource {
+class IOSource {
+public:
+    virtual ~IOSource() {}
+    virtual double GetNextTimeout() = 0;
+    virtual void Process() = 0;
+    virtual const char* Tag() = 0;
+    bool closed = false;
+};
+} // namespace iosource
+TYPES_END
+#define ALSO_A_SOURCE , public TYPES iosource::IOSource
+#define SOURCE_OVERRIDE override
+#else
+#define ALSO_A_SOURCE
+#define SOURCE_OVERRIDE
+#endif
+
+THREADS_BEGIN
+namespace threading {
+
+class BasicThread {
+public:
+    BasicThread() {}
+    void SetName(const char* arg_name) { name = arg_name; }
+    const char* Name() const { return name.c_str(); }
+
+    // A host's manager of threads ends them this way.
+    static void TestHostDelete(BasicThread* thread) { delete thread; }
+
+#if HOST_VERSION >= 80000
+    virtual ~BasicThread();
+#endif
+protected:
+    virtual void Run() = 0;
+    virtual void OnStart() {}
+    virtual void OnSignalStop() {}
+    virtual void OnWaitForStop() = 0;
+    virtual void OnKill() {}
+#if HOST_VERSION < 80000
+    virtual ~BasicThread();
+#endif
+
+private:
+    std::string name;
+    std::thread thread;
+};
+
+BasicThread::~BasicThread() {}
+
+class MsgThread : public BasicThread ALSO_A_SOURCE {
+public:
+    MsgThread() {}
+    ~MsgThread();
+    virtual void Info(const char* msg);
+    virtual void Warning(const char* msg);
+    virtual void Error(const char* msg);
+    void Process() SOURCE_OVERRIDE {}
+#if HOST_VERSION >= 30100 && HOST_VERSION < 70000
+    const char* Tag() override { return Name(); }
+    double GetNextTimeout() override { return -1; }
+#endif
+
+    bool TestHostBeat() {
+        beats = 0;
+        Heartbeat();
+        return beats == 0 || OnHeartbeat(1700000000, 1700000000);
+    }
+    bool TestHostFinish() { return OnFinish(1700000000); }
+
+protected:
+    virtual void Heartbeat();
+    virtual bool OnHeartbeat(double network_time, double current_time) = 0;
+    virtual bool OnFinish(double network_time) = 0;
+    void Run() override {}
+    void OnWaitForStop() override {}
+    void OnSignalStop() override {}
+    void OnKill() override {}
+#if HOST_VERSION >= 50000
+    virtual const void* GetLocationInfo() const { return nullptr; }
+#endif
+
+    int beats = 0;
+};
+
+MsgThread::~MsgThread() {}
+void MsgThread::Info(const char* msg) { say("info", Name(), msg); }
+void MsgThread::Warning(const char* msg) { say("warning", Name(), msg); }
+void MsgThread::Error(const char* msg) { say("error", Name(), msg); }
+void MsgThread::Heartbeat() { beats = 1; }
+
+} // namespace threading
+
+namespace logging {
+
+class WriterFrontend {
+public:
+    std::string path;
+    std::vector<std::pair<const char*, const char*>> config;
+};
+
+class WriterBackend : public threading::MsgThread {
+public:
+#if HOST_VERSION >= 80000
+    explicit WriterBackend(WriterFrontend* frontend, bool send_heartbeats = true);
+#else
+    explicit WriterBackend(WriterFrontend* frontend);
+#endif
+    ~WriterBackend() override;
+
+    struct Compare {
+        bool operator()(const char* a, const char* b) const { return strcmp(a, b) < 0; }
+    };
+    struct WriterInfo {
+        const char* path = nullptr;
+#if INFO_VERSION >= 70100
+        std::string filter_name = "default-zmq";
+#endif
+#if INFO_VERSION >= 30200
+        const char* post_proc_func = nullptr;
+#endif
+        double rotation_interval = 0;
+        double rotation_base = 0;
+        double network_time = 1700000000;
+        std::map<const char*, const char*, Compare> config;
+    };
+
+    bool Init(int num_fields, const threading::Field* const* fields) { return DoInit(info, num_fields, fields); }
+    bool Write(int num_fields, const threading::Field* const* fields, threading::Value** vals) {
+        return DoWrite(num_fields, fields, vals);
+    }
+    bool Rotate() {
+        --rotations;
+        return DoSetBuf(true) && DoFlush(0) && DoRotate("rotated", 0, 0, false);
+    }
+    int Rotations() const { return rotations; }
+
+    bool FinishedRotation();
+    bool OnHeartbeat(double network_time, double current_time) override;
+    bool OnFinish(double network_time) override;
+
+protected:
+#if HOST_VERSION >= 80000
+    void Heartbeat() override;
+#endif
+    virtual bool DoInit(const WriterInfo& info, int num_fields, const threading::Field* const* fields) = 0;
+#ifdef WRONG_ORDER
+    virtual bool DoSetBuf(bool enabled) = 0;
+    virtual bool DoWrite(int num_fields, const threading::Field* const* fields, threading::Value** vals) = 0;
+#else
+    virtual bool DoWrite(int num_fields, const threading::Field* const* fields, threading::Value** vals) = 0;
+    virtual bool DoSetBuf(bool enabled) = 0;
+#endif
+    virtual bool DoFlush(double network_time) = 0;
+    virtual bool DoRotate(const char* rotated_path, double open, double close, bool terminating) = 0;
+    virtual bool DoFinish(double network_time) = 0;
+#if HOST_VERSION >= 80000
+    virtual bool DoHeartbeat(double network_time, double current_time) { return true; }
+#else
+    virtual bool DoHeartbeat(double network_time, double current_time) = 0;
+#endif
+#ifdef WRONG_MORE_TO_DEFINE
+    virtual bool DoReopen() = 0;
+#endif
+
+private:
+    WriterInfo info;
+    int rotations = 0;
+    bool send_heartbeats = true;
+};
+
+#if HOST_VERSION >= 80000
+WriterBackend::WriterBackend(WriterFrontend* frontend, bool arg_send_heartbeats)
+    : send_heartbeats(arg_send_heartbeats)
+#else
+WriterBackend::WriterBackend(WriterFrontend* frontend)
+#endif
+{
+    SetName((frontend->path + "/Log::WRITER_ZEROMQ").c_str());
+    info.path = frontend->path.c_str();
+    for (const auto& entry : frontend->config)
+        info.config.insert(entry);
+}
+WriterBackend::~WriterBackend() { say("host", Name(), "the writer is gone"); }
+bool WriterBackend::FinishedRotation() { return ++rotations == 0; }
+bool WriterBackend::OnHeartbeat(double network_time, double current_time) {
+    return DoHeartbeat(network_time, current_time);
+}
+bool WriterBackend::OnFinish(double network_time) { return DoFinish(network_time); }
+#if HOST_VERSION >= 80000
+void WriterBackend::Heartbeat() {
+    if (send_heartbeats)
+        MsgThread::Heartbeat();
+}
+#endif
+
+namespace writer {
+#if HOST_VERSION >= 40000
+namespace detail {
+#endif
+
+class None : public WriterBackend {
+public:
+#if HOST_VERSION >= 80000
+    explicit None(WriterFrontend* frontend) : WriterBackend(frontend, false) {}
+#else
+    explicit None(WriterFrontend* frontend) : WriterBackend(frontend) {}
+#endif
+    ~None() override {}
+    static WriterBackend* Instantiate(WriterFrontend* frontend);
+
+protected:
+    bool DoInit(const WriterInfo&, int, const threading::Field* const*) override;
+    bool DoWrite(int, const threading::Field* const*, threading::Value**) override { return true; }
+    bool DoSetBuf(bool) override { return true; }
+    bool DoRotate(const char*, double, double, bool) override;
+    bool DoFlush(double) override { return true; }
+    bool DoFinish(double) override { return true; }
+#if HOST_VERSION < 80000
+    bool DoHeartbeat(double, double) override { return true; }
+#endif
+#ifdef WRONG_MORE_TO_DEFINE
+    bool DoReopen() override { return true; }
+#endif
+
+    char more[40];
+};
+
+class Nothing : public None {
+public:
+    using None::None;
+    bool DoFlush(double) override { return true; }
+};
+WriterBackend* None::Instantiate(WriterFrontend* frontend) {
+    return wrong("object") ? new Nothing(frontend) : new None(frontend);
+}
+bool None::DoInit(const WriterInfo&, int, const threading::Field* const*) { return true; }
+bool None::DoRotate(const char*, double, double, bool) { return FinishedRotation(); }
+
+#if HOST_VERSION >= 40000
+} // namespace detail
+#endif
+} // namespace writer
+} // namespace logging
+THREADS_END
+
+// --- plugins ------------------------------------------------------------------------
+
+TYPES_BEGIN
+namespace plugin {
+
+namespace component {
+enum Type BYTE_ENUM { READER, WRITER };
+}
+
+class Component {
+public:
+    Component(component::Type arg_type, const std::string& arg_name) : type(arg_type), name(arg_name) {}
+    virtual ~Component() {}
+    virtual void Initialize() {}
+    const std::string& Name() const { return name; }
+
+protected:
+    virtual void DoDescribe(ODesc*) const {}
+
+private:
+    component::Type type;
+    std::string name;
+    std::string canonical_name;
+};
+
+class Configuration {
+public:
+    std::string name;
+    std::string description;
+    int major = -1;
+    int minor = -1;
+#if CONFIGURATION_VERSION >= 30000
+    int patch = 0;
+#endif
+#if CONFIGURATION_VERSION >= 60100
+    std::function<const char*()> zeek_version;
+#elif CONFIGURATION_VERSION >= 60000
+    std::function<const char*()> bro_version;
+    std::function<const char*()> zeek_version;
+#elif CONFIGURATION_VERSION >= 20600
+    const char* (*bro_version)() = nullptr;
+#else
+    int api_version = 5;
+#endif
+};
+
+class Plugin {
+public:
+    Plugin();
+    virtual ~Plugin();
+
+    const Configuration& TestHostConfigure() { return config = Configure(); }
+    const std::list<Component*>& TestHostComponents() const { return components; }
+    virtual void InitPreScript();
+    virtual void Done();
+
+protected:
+    void AddComponent(Component* c);
+
+private:
+    virtual Configuration Configure() = 0;
+
+    Configuration config;
+    std::string base_dir;
+    std::string sopath;
+    bool dynamic = false;
+    std::list<Component*> components;
+};
+
+static Plugin* registered;
+
+Plugin::Plugin() { registered = this; }
+Plugin::~Plugin() {}
+void Plugin::InitPreScript() {}
+void Plugin::Done() {
+    for (Component* component : components)
+        delete component;
+    components.clear();
+}
+void Plugin::AddComponent(Component* c) { components.push_back(c); }
+
+} // namespace plugin
+TYPES_END
+
+THREADS_BEGIN
+namespace logging {
+
+class Component : public TYPES plugin::Component {
+public:
+    typedef WriterBackend* (*factory_callback)(WriterFrontend* frontend);
+    Component(const std::string& name, factory_callback factory);
+    ~Component() override;
+    factory_callback factory;
+};
+Component::Component(const std::string& name, factory_callback arg_factory)
+    : TYPES plugin::Component(TYPES plugin::component::WRITER, name), factory(arg_factory) {}
+Component::~Component() {}
+
+} // namespace logging
+THREADS_END
+
+#if HOST_VERSION >= 40000
+namespace zeek {
+namespace plugin {
+namespace detail {
+namespace Zeek_NoneWriter {
+#elif HOST_VERSION >= 30000
+namespace plugin {
+namespace Zeek_NoneWriter {
+#else
+namespace plugin {
+namespace Bro_NoneWriter {
+#endif
+
+class Plugin : public TYPES plugin::Plugin {
+public:
+    TYPES plugin::Configuration Configure() override;
+} plugin;
+
+TYPES plugin::Configuration Plugin::Configure() {
+    AddComponent(new THREADS logging::Component("None",
+#if HOST_VERSION >= 40000
+                                                THREADS logging::writer::detail::None::Instantiate));
+#else
+                                                THREADS logging::writer::None::Instantiate));
+#endif
+    TYPES plugin::Configuration config;
+    config.name = "Zeek::NoneWriter, with a name that is long enough for the heap";
+    config.description = "None log writer";
+    return config;
+}
+
+#if HOST_VERSION >= 40000
+} // namespace Zeek_NoneWriter
+} // namespace detail
+} // namespace plugin
+} // namespace zeek
+#else
+} // namespace Zeek_NoneWriter
+} // namespace plugin
+#endif
+
+// --- the run ------------------------------------------------------------------------
+
+namespace {
+
+struct Column {
+    const char* name;
+    TypeTag type;
+    TypeTag subtype;
+    bool optional;
+};
+
+const Column columns[] = {
+    {"ts", TIME, VOID, false},      {"uid", STRING, VOID, false},  {"id.orig_h", ADDR, VOID, false},
+    {"id.orig_p", PORT, VOID, false}, {"proto", ENUM, VOID, false}, {"duration", INTERVAL, VOID, true},
+    {"bytes", COUNT, VOID, true},   {"local", BOOL, VOID, true},   {"net", SUBNET, VOID, true},
+    {"tags", TABLE, STRING, true},  {"answers", VECTOR, ADDR, true}, {"delta", INT, VOID, true},
+};
+const int num_columns = sizeof columns / sizeof *columns;
+
+Value* make(TypeTag type, TypeTag subtype, bool present) {
+    // Memory that was used before, as a host's is.
+    void* memory = operator new(sizeof(Value));
+    const char* padding = getenv("PADDING");
+    memset(memory, padding ? static_cast<int>(strtol(padding, nullptr, 0)) : 0x5a, sizeof(Value));
+    Value* value = new (memory) Value;
+    value->type = type;
+#if VALUE_VERSION >= 20600
+    value->subtype = subtype;
+#else
+    (void)subtype;
+#endif
+    value->present = present;
+    return value;
+}
+
+Value* text(TypeTag type, const char* content) {
+    Value* value = make(type, VOID, true);
+    value->val.string_val.data = strdup(content);
+    value->val.string_val.length = static_cast<int>(strlen(content));
+    return value;
+}
+
+Value* address(const char* bytes, bool v6) {
+    Value* value = make(ADDR, VOID, true);
+    value->val.addr_val.family = v6 ? IPv6 : IPv4;
+    memcpy(&value->val.addr_val.in, bytes, v6 ? 16 : 4);
+    return value;
+}
+
+template <class T> Value* number(TypeTag type, T Value::Content::*, T content) {
+    Value* value = make(type, VOID, true);
+    memcpy(&value->val, &content, sizeof content);
+    return value;
+}
+
+Value* several(TypeTag type, TypeTag subtype, const std::vector<Value*>& elements) {
+    Value* value = make(type, subtype, true);
+    value->val.set_val.size = static_cast<int64_t>(elements.size());
+    value->val.set_val.vals = new Value*[elements.size()];
+    std::copy(elements.begin(), elements.end(), value->val.set_val.vals);
+    return value;
+}
+
+std::vector<Value*> make_record(int i) {
+    Value* port = make(PORT, VOID, true);
+    port->val.port_val.port = 40000 + static_cast<unsigned>(i);
+    port->val.port_val.proto = IPv6; // TCP
+    Value* net = make(SUBNET, VOID, true);
+    net->val.subnet_val.prefix.family = IPv4;
+    memcpy(&net->val.subnet_val.prefix.in, "\12\0\0\0", 4);
+    net->val.subnet_val.length = 104;
+    std::vector<Value*> record = {
+        number(TIME, &Value::Content::double_val, 1700000000.25 + i),
+        text(STRING, "CHhAvVGS1DHFjwGM9"),
+        address("\12\0\0\1", false),
+        port,
+        text(ENUM, "tcp"),
+        i % 2 ? make(INTERVAL, VOID, false) : number(INTERVAL, &Value::Content::double_val, 0.5),
+        number(COUNT, &Value::Content::uint_val, uint64_t{1} << 40),
+        number(BOOL, &Value::Content::int_val, int64_t{1}),
+        net,
+        several(TABLE, STRING, {text(STRING, "a"), text(STRING, "b")}),
+        several(VECTOR, ADDR, {address("\40\1\15\270\0\0\0\0\0\0\0\0\0\0\0\1", true)}),
+        number(INT, &Value::Content::int_val, int64_t{-3}),
+    };
+    if (wrong("type"))
+        record[1]->type = COUNT;
+    if (wrong("present"))
+        memset(&record[1]->present, 7, 1);
+    if (wrong("pointer"))
+        record[1] = reinterpret_cast<Value*>(0x10);
+    if (wrong("text"))
+        record[1]->val.string_val.data = reinterpret_cast<char*>(0x10);
+    if (wrong("length"))
+        record[1]->val.string_val.length = -5;
+    if (wrong("set"))
+        record[9]->val.set_val.vals = reinterpret_cast<Value**>(0x10);
+    if (wrong("size"))
+        record[9]->val.set_val.size = int64_t{1} << 50;
+    if (wrong("family"))
+        memset(&record[2]->val.addr_val.family, 9, 1);
+    return record;
+}
+
+void run(THREADS logging::WriterBackend* writer) {
+    std::vector<Field> fields;
+    std::vector<const Field*> pointers;
+    for (const Column& column : columns) {
+        Field field = {};
+        field.name = column.name;
+        field.type = column.type;
+        field.subtype = column.subtype;
+        field.optional = column.optional;
+        fields.push_back(field);
+    }
+    for (const Field& field : fields)
+        pointers.push_back(&field);
+
+    bool good = writer->Init(num_columns, pointers.data());
+    for (int i = 0; good && i < 20; ++i) {
+        std::vector<Value*> record = make_record(i);
+        good = writer->Write(num_columns, pointers.data(), record.data());
+    }
+    if (good && !writer->TestHostBeat())
+        say("host", writer->Name(), "the heartbeat failed");
+    if (good && (!writer->Rotate() || writer->Rotations() != 0))
+        say("host", writer->Name(), "the rotation failed");
+    if (!good)
+        say("host", writer->Name(), "the writer failed");
+    writer->TestHostFinish();
+    THREADS threading::BasicThread::TestHostDelete(writer);
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    if (argc != 2)
+        return 2;
+    // Built-in plugins are configured before others are loaded, or not: both must do.
+#if HOST_VERSION % 2
+    TYPES plugin::registered->TestHostConfigure();
+#endif
+    TYPES plugin::registered = nullptr;
+
+    void* context = zmq_ctx_new();
+    void* socket = zmq_socket(context, ZMQ_SUB);
+    zmq_setsockopt(socket, ZMQ_SUBSCRIBE, "", 0);
+    char endpoint[128];
+    size_t size = sizeof endpoint;
+    if (zmq_bind(socket, "tcp://127.0.0.1:*") != 0 || zmq_getsockopt(socket, ZMQ_LAST_ENDPOINT, endpoint, &size) != 0)
+        return 2;
+    if (!wrong("variables")) {
+    variables()["LogZeroMQ::endpoint"] = new TYPES StringVal(endpoint);
+    variables()["LogZeroMQ::zmq_hwm"] = new TYPES CountVal("1000");
+    variables()["LogZeroMQ::zmq_linger"] = new TYPES IntVal("2000");
+    variables()["LogZeroMQ::json_timestamps"] = new TYPES EnumVal("JSON::TS_MILLIS");
+    variables()["LogZeroMQ::json_include_unset_fields"] = new TYPES BoolVal("T");
+    variables()["LogZeroMQ::zmq_connect_pause"] = new TYPES TableVal("{ 1, 2 }");
+    }
+
+    if (!dlopen(argv[1], RTLD_NOW | RTLD_GLOBAL)) {
+        fprintf(stderr, "fatal error: %s\n", dlerror());
+        return 1;
+    }
+    if (!TYPES plugin::registered) {
+        fprintf(stderr, "fatal error: load plugin library did not instantiate a plugin\n");
+        return 1;
+    }
+    auto* plugin = TYPES plugin::registered;
+    const auto& config = plugin->TestHostConfigure();
+    printf("plugin: %s - %s (%d.%d)\n", config.name.c_str(), config.description.c_str(), config.major, config.minor);
+#if CONFIGURATION_VERSION >= 60000 && defined(VERSION_FUNCTION)
+    if (std::string(config.zeek_version()) != VERSION_IDENTIFIER)
+        printf("plugin: for another version\n");
+#elif CONFIGURATION_VERSION >= 20600 && defined(VERSION_FUNCTION)
+    if (config.bro_version != VERSION_FUNCTION)
+        printf("plugin: for another version\n");
+#endif
+    plugin->InitPreScript();
+
+    std::vector<THREADS logging::WriterFrontend> frontends = {{"conn", {}}, {"dns", {{"json_timestamps", "JSON::TS_EPOCH"}, {"zmq_linger", "1000"}}}};
+    std::vector<std::thread> threads;
+    std::atomic<size_t> running{0};
+    for (auto& frontend : frontends) {
+        auto* component = static_cast<THREADS logging::Component*>(plugin->TestHostComponents().front());
+        THREADS logging::WriterBackend* writer = component->factory(&frontend);
+        if (!writer) {
+            say("host", frontend.path.c_str(), "no writer was made");
+            continue;
+        }
+        ++running;
+        threads.emplace_back([writer, &running] {
+            run(writer);
+            --running;
+        });
+    }
+
+    // Each path's records come in order, but the paths do in any.
+    std::map<std::string, std::vector<std::string>> arrived;
+    zmq_pollitem_t item = {socket, 0, ZMQ_POLLIN, 0};
+    for (bool over = false;;) {
+        if (zmq_poll(&item, 1, 300) <= 0) {
+            if (over)
+                break;
+            over = running == 0;
+            continue;
+        }
+        std::vector<std::string> frames;
+        int more;
+        do {
+            zmq_msg_t message;
+            zmq_msg_init(&message);
+            if (zmq_msg_recv(&message, socket, 0) < 0)
+                return 2;
+            frames.emplace_back(static_cast<const char*>(zmq_msg_data(&message)), zmq_msg_size(&message));
+            more = zmq_msg_more(&message);
+            zmq_msg_close(&message);
+        } while (more);
+        if (frames.size() != 2)
+            return 2;
+        arrived[frames[0]].push_back(frames[1]);
+    }
+    for (std::thread& thread : threads)
+        thread.join();
+    plugin->Done();
+
+    for (const auto& path : arrived) {
+        printf("arrived: %s %zu\n", path.first.c_str(), path.second.size());
+        for (size_t i = 0; i < 2 && i < path.second.size(); ++i)
+            printf("%s\n", path.second[i].c_str());
+    }
+    zmq_close(socket);
+    zmq_ctx_term(context);
+    return 0;
+}
