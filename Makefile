@@ -63,8 +63,8 @@ tool:
 
 # Only as a shared object: together with other kinds there is no link-time optimization.
 plugin:
-	$(for_host) $(CARGO) rustc $(CARGOFLAGS) --release --lib --no-default-features --crate-type cdylib \
-		--target-dir '$(target_dir)'
+	$(for_host) $(CARGO) rustc $(CARGOFLAGS) --release --lib --no-default-features --features host \
+		--crate-type cdylib --target-dir '$(target_dir)'
 	$(call assemble,$(plugin))
 	@echo "The plugin for $(BZW_HOST_KIND) $(BZW_HOST_VERSION) is in $(plugin)"
 

@@ -19,7 +19,9 @@ use std::process::{Child, Stdio};
 #[path = "src/host/layout.rs"]
 mod layout;
 
-use layout::{ABSENT, FAMILIES, Family, LAST_KNOWN, family_of_version};
+#[cfg(feature = "host")]
+use layout::ABSENT;
+use layout::{FAMILIES, Family, LAST_KNOWN, family_of_version};
 
 type Result<T> = std::result::Result<T, String>;
 
@@ -202,7 +204,8 @@ fn build_portable() -> Result<()> {
 
     // Its own hosts' versions; the layouts themselves it asks the library for.
     let mut text = String::from("// From src/host/layout.rs.\nnamespace bzw {\nnamespace portable {\n");
-    text += "// The first host of each of bzw_layout_known()'s layouts, in their order.\nconstexpr Version families[] = {";
+    text +=
+        "// The first host of each of bzw_layout_known()'s layouts, in their order.\nconstexpr Version families[] = {";
     for family in &FAMILIES {
         let _ = write!(text, "{{{}, {}}}, ", family.since.0, family.since.1);
     }
@@ -348,7 +351,14 @@ fn write_family(out: &Path, family: &Family) -> Result<()> {
     write(&out.join("bzw_family.h"), &text)
 }
 
+/// Without bindgen there is one view too few to build for a host.
+#[cfg(not(feature = "host"))]
+fn write_bindings(_: &Host, _: &Path, _: &Family) -> Result<()> {
+    Err("building for a host needs the feature \"host\"; make turns it on".into())
+}
+
 /// Generates the host's types from its headers, with an assertion for each number.
+#[cfg(feature = "host")]
 fn write_bindings(host: &Host, out: &Path, family: &Family) -> Result<()> {
     let header = out.join("host.h");
     write(&header, &format!("#include <{}>\n", host.serial_types()))?;
@@ -415,6 +425,7 @@ fn write_bindings(host: &Host, out: &Path, family: &Family) -> Result<()> {
 
 /// Where the generated types have what a member of the layout stands for: the host's
 /// name of it, and an expression. `None` for what is no part of the host.
+#[cfg(feature = "host")]
 fn measure(member: &str, threading: &str, tags: &str) -> Option<(String, String)> {
     let offset = |of: &str, path: &str| format!("::core::mem::offset_of!(types::{threading}_{of}, {path})");
     let within = |path: &str| {

@@ -225,7 +225,7 @@ fn a_string_of_megabytes() {
 #[test]
 fn five_hundred_columns_with_long_names() {
     let names: Vec<_> = (0..500).map(|index| format!("{}{index}", "n".repeat(index))).collect();
-    let cells: Vec<_> = (0..500).map(|index| Cell::Count(index)).collect();
+    let cells: Vec<_> = (0..500).map(Cell::Count).collect();
     let (json, _) =
         encode_in(&family_of_version(2, 6).unwrap().layout, Style::default(), &names, &cells, 1 << 20).unwrap();
     let parsed: Map<String, Value> = serde_json::from_str(&json).unwrap();
@@ -276,7 +276,7 @@ fn damaged_memory_costs_the_record() {
         raw(layout.tag_table, 1, 0),
         raw(layout.tag_vector, u64::MAX, 8),
     ] {
-        let encoded = encode_in(layout, Style::default(), &["c".into()], &[cell.clone()], 1 << 12);
+        let encoded = encode_in(layout, Style::default(), &["c".into()], std::slice::from_ref(&cell), 1 << 12);
         assert!(matches!(encoded, Err(EncodeError::Malformed(_))), "{cell:?}: {encoded:?}");
     }
 }
