@@ -88,7 +88,7 @@ class Plot:
                 f'<rect x="{at}" y="34" width="11" height="11" fill="{COLORS[index]}"/>',
                 text(at + 16, 44, name, "start"),
             ]
-            at += 32 + 7 * len(name)
+            at += 36 + 7 * len(name)
 
     def bars(self, groups, names, value, label=short):
         """value(group, name) is a bar's height, or None."""
@@ -121,7 +121,7 @@ class Plot:
         return self
 
     def x_labels(self, x, values, unit):
-        self.parts += [text(x(value), self.base + 18, short(value)) for value in values]
+        self.parts += [text(x(value), self.base + 18, f"{value:g}") for value in values]
         self.parts.append(text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 12, unit))
         return self
 

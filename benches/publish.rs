@@ -95,23 +95,20 @@ fn throughput(arguments: &Arguments, logs: &[Log]) {
         let encoding = compare(arguments.effort, set.len(), &mut encoder)[0].median;
         let sending = median(&bare, |run| run.sender);
         let ratio = quantile(ratios, 0.5);
-        let row = |name: &str, runs: &[Run]| {
-            [name.to_owned(), format!("{:.0}", median(runs, |run| run.rate))]
-                .into_iter()
-                .chain([median(runs, |run| run.sender), median(runs, |run| run.process)].map(|ns| format!("{ns:.1}")))
-                .collect::<Vec<_>>()
-        };
-        for (name, runs) in [("ours", &ours), ("bare libzmq", &bare)] {
-            let mut line = vec![log.path.clone()];
-            line.extend(row(name, runs));
-            saved.push(line.clone());
-            line[0] = format!("{} ({bytes:.0} bytes)", log.path);
-            line.extend(if name == "ours" {
-                [format!("{:.1} %", ratio * 100.0), number(encoding), number(encoding / sending)]
-            } else {
-                [(); 3].map(|()| String::new())
-            });
+        for (name, runs, ratio, encoding) in [("ours", &ours, ratio, encoding), ("bare libzmq", &bare, 1.0, 0.0)] {
+            let [rate, sender, process] = [|run: &Run| run.rate, |run| run.sender, |run| run.process]
+                .map(|what: fn(&Run) -> f64| median(runs, what));
+            let numbers = [format!("{rate:.0}"), format!("{sender:.1}"), format!("{process:.1}")];
+            let mut line = vec![format!("{} ({bytes:.0} bytes)", log.path), name.to_owned()];
+            line.extend(numbers.clone());
+            line.push(format!("{:.1} %", ratio * 100.0));
+            let shown =
+                if encoding > 0.0 { [number(encoding), number(encoding / sending)] } else { Default::default() };
+            line.extend(shown);
             lines.push(line);
+            let mut numbers = [vec![log.path.clone(), name.to_owned()], numbers.to_vec()].concat();
+            numbers.extend([format!("{ratio:.4}"), format!("{encoding:.1}")]);
+            saved.push(numbers);
         }
     }
     table::print(
@@ -119,7 +116,8 @@ fn throughput(arguments: &Arguments, logs: &[Log]) {
         &["log", "", "records/s", "sender", "process", "of bare rate", "encoding", "encoding / bare sender"],
         &lines,
     );
-    table::save("throughput", &["log", "peer", "rate", "sender_ns", "process_ns"], &saved);
+    let head = ["log", "peer", "rate", "sender_ns", "process_ns", "ratio", "encoding_ns"];
+    table::save("throughput", &head, &saved);
 }
 
 /// A record that nobody wants.

@@ -78,15 +78,15 @@ typedef struct bzw_layout {
     uint32_t value_val;     /* the union */
 
     /* members of the union, counted from its start */
-    uint32_t val_port_port;      /* 64-bit number */
-    uint32_t val_set_size;       /* 64-bit signed number of elements; vectors are the same */
-    uint32_t val_set_vals;       /* Value** */
-    uint32_t val_addr_family;    /* IPFamily */
-    uint32_t val_addr_in;        /* 4 or 16 bytes, network order */
-    uint32_t val_subnet_prefix;  /* an address as above */
-    uint32_t val_subnet_length;  /* one byte, counted on the 128-bit form */
-    uint32_t val_string_data;    /* char*, not terminated */
-    uint32_t val_string_length;  /* int, 32 bits */
+    uint32_t val_port_port;     /* 64-bit number */
+    uint32_t val_set_size;      /* 64-bit signed number of elements; vectors are the same */
+    uint32_t val_set_vals;      /* Value** */
+    uint32_t val_addr_family;   /* IPFamily */
+    uint32_t val_addr_in;       /* 4 or 16 bytes, network order */
+    uint32_t val_subnet_prefix; /* an address as above */
+    uint32_t val_subnet_length; /* one byte, counted on the 128-bit form */
+    uint32_t val_string_data;   /* char*, not terminated */
+    uint32_t val_string_length; /* int, 32 bits */
 
     /* enumerators of TypeTag; BZW_ABSENT where the host has none */
     uint32_t tag_bool;
@@ -151,8 +151,8 @@ typedef struct bzw_open_args {
  *   records_written = records_sent + the sum of all dropped_*.
  */
 typedef struct bzw_stats {
-    uint32_t struct_size; /* in: sizeof(bzw_stats) of the caller */
-    uint32_t subscribed;  /* 1 while a subscription matches the log path */
+    uint32_t struct_size;           /* in: sizeof(bzw_stats) of the caller */
+    uint32_t subscribed;            /* 1 while a subscription matches the log path */
     uint64_t records_written;       /* records the host handed over */
     uint64_t records_sent;          /* taken by libzmq, which may still hold them */
     uint64_t dropped_no_subscriber; /* nobody subscribed to the log path */

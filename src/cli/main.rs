@@ -2,6 +2,8 @@
 
 mod console;
 mod demo;
+mod doctor;
+mod elf;
 mod input;
 mod json;
 mod probe;
@@ -56,6 +58,8 @@ enum Command {
     Subscribe(subscribe::Args),
     /// Run both ends over sample logs and show what a subscriber sees
     Demo(demo::Args),
+    /// Say whether the plugin will load in a host, and if not, why
+    Doctor(doctor::Args),
 }
 
 /// Why a command ends at once, and with which exit status.
@@ -90,6 +94,7 @@ fn main() -> ExitCode {
         Command::Replay(args) => replay::run(args),
         Command::Subscribe(args) => subscribe::run(args),
         Command::Demo(args) => demo::run(args),
+        Command::Doctor(args) => doctor::run(args),
     };
     result.unwrap_or_else(|fatal| {
         let _ = writeln!(io::stderr(), "bro-zmq: {}", fatal.message);
