@@ -96,8 +96,8 @@ fn throughput(arguments: &Arguments, logs: &[Log]) {
         let sending = median(&bare, |run| run.sender);
         let ratio = quantile(ratios, 0.5);
         for (name, runs, ratio, encoding) in [("ours", &ours, ratio, encoding), ("bare libzmq", &bare, 1.0, 0.0)] {
-            let [rate, sender, process] = [|run: &Run| run.rate, |run| run.sender, |run| run.process]
-                .map(|what: fn(&Run) -> f64| median(runs, what));
+            let columns: [fn(&Run) -> f64; 3] = [|run| run.rate, |run| run.sender, |run| run.process];
+            let [rate, sender, process] = columns.map(|column| median(runs, column));
             let numbers = [format!("{rate:.0}"), format!("{sender:.1}"), format!("{process:.1}")];
             let mut line = vec![format!("{} ({bytes:.0} bytes)", log.path), name.to_owned()];
             line.extend(numbers.clone());

@@ -11,18 +11,18 @@ use crate::host::Address;
 /// Bytes that an address takes at most, with what is written beyond its end.
 pub const MAX_ADDRESS: usize = 48;
 
-/// 0 to 255 in decimal, and how many digits that is.
+/// 0 to 255 in decimal with a dot behind, and how many digits that is.
 static OCTETS: [([u8; 4], u8); 256] = {
     let mut table = [([0; 4], 0); 256];
     let mut n = 0;
     while n < 256 {
-        let (a, b, c) = (n / 100, n / 10 % 10, n % 10);
-        table[n] = if a > 0 {
-            ([b'0' + a as u8, b'0' + b as u8, b'0' + c as u8, 0], 3)
-        } else if b > 0 {
-            ([b'0' + b as u8, b'0' + c as u8, 0, 0], 2)
+        let (a, b, c) = (b'0' + (n / 100) as u8, b'0' + (n / 10 % 10) as u8, b'0' + (n % 10) as u8);
+        table[n] = if n >= 100 {
+            ([a, b, c, b'.'], 3)
+        } else if n >= 10 {
+            ([b, c, b'.', 0], 2)
         } else {
-            ([b'0' + c as u8, 0, 0, 0], 1)
+            ([c, b'.', 0, 0], 1)
         };
         n += 1;
     }
@@ -45,37 +45,33 @@ pub fn subnet_length(prefix: Address, length: u8) -> u32 {
 /// # Safety
 ///
 /// Room for [`MAX_ADDRESS`] bytes is reserved.
-#[inline]
+#[inline(always)]
 pub unsafe fn push_address(out: &mut Out<'_>, address: Address) {
     // SAFETY: this function's contract.
     unsafe {
         match address {
             Address::V4(octets) => push_v4(out, octets),
-            Address::V6(octets) => push_v6(out, octets),
+            Address::V6(octets) => out.apart(|out| push_v6(out, octets)),
         }
     }
 }
 
 /// # Safety
 ///
-/// Room for 17 bytes is reserved.
-#[inline]
+/// Room for 16 bytes is reserved.
+#[inline(always)]
 unsafe fn push_v4(out: &mut Out<'_>, octets: [u8; 4]) {
     for (index, octet) in octets.into_iter().enumerate() {
         let (digits, len) = &OCTETS[octet as usize];
-        // SAFETY: at most 15 bytes are counted, the last copy reaches one further.
-        unsafe {
-            if index > 0 {
-                out.push(b'.');
-            }
-            out.push_padded(digits, *len as usize);
-        }
+        // SAFETY: at most 16 bytes, the last dot, which is not counted, among them.
+        unsafe { out.push_padded(digits, *len as usize + usize::from(index < 3)) };
     }
 }
 
 /// # Safety
 ///
 /// Room for [`MAX_ADDRESS`] bytes is reserved.
+#[inline(never)]
 unsafe fn push_v6(out: &mut Out<'_>, octets: [u8; 16]) {
     let mut words = [0_u16; 8];
     for (word, pair) in words.iter_mut().zip(octets.as_chunks::<2>().0) {
@@ -83,59 +79,62 @@ unsafe fn push_v6(out: &mut Out<'_>, octets: [u8; 16]) {
     }
 
     // The first of the longest runs of zeros is written as "::", if it is longer than one.
-    let (mut zeros, mut run) = (0..0, 0..0);
-    for (index, &word) in words.iter().enumerate() {
-        if word != 0 {
-            run = index + 1..index + 1;
-            continue;
-        }
-        run.end = index + 1;
-        if run.len() > zeros.len() {
-            zeros = run.clone();
-        }
+    let mut runs = (0..8).fold(0_u32, |bits, index| bits | u32::from(words[index] == 0) << index);
+    let (mut start, mut longest) = (0, 0);
+    while runs != 0 {
+        // A bit for each place where a run of this length begins.
+        longest += 1;
+        start = runs.trailing_zeros() as usize;
+        runs &= runs >> 1;
     }
-    if zeros.len() < 2 {
-        zeros = 0..0;
-    }
+    let zeros = if longest < 2 { 0..0 } else { start..start + longest };
 
     let dotted = zeros == (0..6)
         || (zeros == (0..5) && words[5] == 0xffff)
         || (zeros == (0..4) && words[4] == 0xffff && words[5] == 0);
 
-    // SAFETY: 45 bytes are the most: six words, their colons and a dotted quad.
+    // Every word is written with a colon behind it, of which the last is taken back.
+    let (before, after) = (&words[..zeros.start], &words[zeros.end..]);
+    // SAFETY: 46 bytes are the most: six words with their colons and a dotted quad.
     unsafe {
-        let mut index = 0;
-        while index < 8 {
-            if index == zeros.start && !zeros.is_empty() {
-                out.push_slice(b"::");
-                index = zeros.end;
-                continue;
-            }
-            if index > 0 && index != zeros.end {
-                out.push(b':');
-            }
-            if index == 6 && dotted {
-                let [.., a, b, c, d] = octets;
-                push_v4(out, [a, b, c, d]);
+        for word in before {
+            push_hex_and_colon(out, *word);
+        }
+        if !zeros.is_empty() {
+            out.push_padded(b"::", if before.is_empty() { 2 } else { 1 });
+            if after.is_empty() {
                 return;
             }
-            push_hex(out, words[index]);
-            index += 1;
         }
+        if dotted {
+            for word in &after[..after.len() - 2] {
+                push_hex_and_colon(out, *word);
+            }
+            let [.., a, b, c, d] = octets;
+            push_v4(out, [a, b, c, d]);
+            return;
+        }
+        for word in after {
+            push_hex_and_colon(out, *word);
+        }
+        out.rewind(1);
     }
 }
 
 /// # Safety
 ///
-/// Room for 4 bytes is reserved.
-#[inline]
-unsafe fn push_hex(out: &mut Out<'_>, word: u16) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digits = (16 - (word | 1).leading_zeros()).div_ceil(4);
-    for shift in (0..digits).rev() {
-        // SAFETY: at most four digits.
-        unsafe { out.push(DIGITS[usize::from(word >> (4 * shift) & 15)]) };
-    }
+/// Room for 8 bytes is reserved; 5 are counted at most.
+#[inline(always)]
+unsafe fn push_hex_and_colon(out: &mut Out<'_>, word: u16) {
+    // One digit in each byte, the first in the lowest; those above nine get what lies
+    // between '9' and 'a' in addition.
+    let [high, low] = word.to_be_bytes().map(|byte| u32::from(byte >> 4) | u32::from(byte & 15) << 8);
+    let digits = high | low << 16;
+    let letters = (digits + 0x0606_0606) >> 4 & 0x0101_0101;
+    let text = u64::from(digits + 0x3030_3030 + letters * 39) | u64::from(b':') << 32;
+    let zeros = (word | 1).leading_zeros() / 4;
+    // SAFETY: this function's contract.
+    unsafe { out.push_padded(&(text >> (8 * zeros)).to_le_bytes(), 5 - zeros as usize) };
 }
 
 /// Writes `prefix/length`, without quotes.

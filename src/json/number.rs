@@ -30,10 +30,18 @@ pub const MAX_NUMBER: usize = 32;
 /// # Safety
 ///
 /// Room for [`MAX_NUMBER`] bytes is reserved.
-#[inline]
+#[inline(always)]
 pub unsafe fn push_u64(out: &mut Out<'_>, number: u64) {
-    // SAFETY: at most 20 digits.
-    unsafe { out.push_slice(itoa::Buffer::new().format(number).as_bytes()) };
+    // SAFETY: at most 20 digits, and what is written beyond them ends within 24 bytes.
+    unsafe {
+        if let Some(pair) = PAIRS.get(number as usize) {
+            out.push_padded(pair, if number < 10 { 1 } else { 2 });
+        } else if number < EIGHT_DIGITS {
+            push_short(out, number);
+        } else {
+            push_long(out, number);
+        }
+    }
 }
 
 /// Writes a signed integer.
@@ -41,10 +49,82 @@ pub unsafe fn push_u64(out: &mut Out<'_>, number: u64) {
 /// # Safety
 ///
 /// Room for [`MAX_NUMBER`] bytes is reserved.
-#[inline]
+#[inline(always)]
 pub unsafe fn push_i64(out: &mut Out<'_>, number: i64) {
-    // SAFETY: a sign and at most 19 digits.
-    unsafe { out.push_slice(itoa::Buffer::new().format(number).as_bytes()) };
+    // SAFETY: a sign, and 24 bytes at most.
+    unsafe {
+        if number < 0 {
+            out.push(b'-');
+        }
+        push_u64(out, number.unsigned_abs());
+    }
+}
+
+/// 0 to 99 in decimal: many numbers in logs are that small.
+static PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut n = 0;
+    while n < 100 {
+        let (tens, ones) = (b'0' + (n / 10) as u8, b'0' + (n % 10) as u8);
+        pairs[n] = if n < 10 { [ones, 0] } else { [tens, ones] };
+        n += 1;
+    }
+    pairs
+};
+
+/// Numbers below have at most eight digits.
+const EIGHT_DIGITS: u64 = 100_000_000;
+
+/// The character '0' in each byte.
+const ZEROS: u64 = 0x3030_3030_3030_3030;
+
+/// The last eight decimal digits of a number below 10^8, as bytes from 0 to 9, the first
+/// digit in the lowest byte.
+///
+/// The number is halved into two of four digits, these into four of two, and these into
+/// eight, all parts at the same time in one register. Divisions by 100 and 10 are
+/// multiplications that are exact for so few digits.
+#[inline]
+fn eight_digits(number: u64) -> u64 {
+    let fours = (number / 10_000) | ((number % 10_000) << 32);
+    let hundreds = (fours * 10_486) >> 20 & 0x7f_0000_007f;
+    let twos = hundreds | ((fours - 100 * hundreds) << 16);
+    let tens = (twos * 103) >> 10 & 0x000f_000f_000f_000f;
+    tens | ((twos - 10 * tens) << 8)
+}
+
+/// Writes a number below 10^8: no branch depends on how long it is.
+///
+/// # Safety
+///
+/// Room for 8 bytes is reserved.
+#[inline(always)]
+unsafe fn push_short(out: &mut Out<'_>, number: u64) {
+    let digits = eight_digits(number);
+    // At least one digit stays.
+    let zeros = (digits | 1 << 56).trailing_zeros() & !7;
+    // SAFETY: this function's contract.
+    unsafe { out.push_padded(&((digits | ZEROS) >> zeros).to_le_bytes(), 8 - zeros as usize / 8) };
+}
+
+/// Writes a number of more than eight digits.
+///
+/// # Safety
+///
+/// Room for 24 bytes is reserved.
+#[inline(always)]
+unsafe fn push_long(out: &mut Out<'_>, number: u64) {
+    let (before, after) = (number / EIGHT_DIGITS, number % EIGHT_DIGITS);
+    // SAFETY: at most 20 digits.
+    unsafe {
+        if let Some(pair) = PAIRS.get(before as usize) {
+            // The seconds of times have ten digits.
+            out.push_padded(pair, if before < 10 { 1 } else { 2 });
+            out.push_padded(&(eight_digits(after) | ZEROS).to_le_bytes(), 8);
+        } else {
+            out.apart(|out| out.push_slice(itoa::Buffer::new().format(number).as_bytes()));
+        }
+    }
 }
 
 /// Writes a double; NaN and the infinities as null.
@@ -52,13 +132,13 @@ pub unsafe fn push_i64(out: &mut Out<'_>, number: i64) {
 /// # Safety
 ///
 /// Room for [`MAX_NUMBER`] bytes is reserved.
-#[inline]
+#[inline(always)]
 pub unsafe fn push_double(out: &mut Out<'_>, number: f64) {
     // SAFETY: each of the two writes at most 24 bytes.
     unsafe {
         match as_micros(number) {
             Some(micros) => push_micros(out, micros),
-            None => push_any_double(out, number),
+            None => out.apart(|out| push_any_double(out, number)),
         }
     }
 }
@@ -72,55 +152,50 @@ fn as_micros(number: f64) -> Option<u64> {
         return None;
     }
     // Rounds by truncation; where that is one off, the comparison fails and ryu takes over.
-    let micros = (number * 1e6 + 0.5) as u64;
-    (micros as f64 / 1e6 == number).then_some(micros)
+    // Signed, for which there are instructions.
+    let micros = (number * 1e6 + 0.5) as i64;
+    (micros as f64 / 1e6 == number).then_some(micros as u64)
 }
-
-static PAIRS: [[u8; 2]; 100] = {
-    let mut pairs = [[0; 2]; 100];
-    let mut n = 0;
-    while n < 100 {
-        pairs[n] = [b'0' + (n / 10) as u8, b'0' + (n % 10) as u8];
-        n += 1;
-    }
-    pairs
-};
 
 /// Writes microseconds as seconds.
 ///
 /// # Safety
 ///
 /// Room for [`MAX_NUMBER`] bytes is reserved, and `micros` is below 2^53.
-#[inline]
+#[inline(always)]
 unsafe fn push_micros(out: &mut Out<'_>, micros: u64) {
-    let (seconds, fraction) = (micros / 1_000_000, (micros % 1_000_000) as u32);
-    // SAFETY: at most ten digits, the point, and six digits.
+    let (seconds, fraction) = (micros / 1_000_000, micros % 1_000_000);
+    // SAFETY: at most ten digits, the point, and eight bytes.
     unsafe {
         push_u64(out, seconds);
+        if fraction == 0 {
+            out.push_padded(b".0", 2);
+            return;
+        }
+        // Two more digits, which are zeros, make eight.
+        let digits = eight_digits(fraction * 100);
         out.push(b'.');
-        let [a, b, c] = [fraction / 10_000, fraction / 100 % 100, fraction % 100].map(|pair| PAIRS[pair as usize]);
-        let digits = [a[0], a[1], b[0], b[1], c[0], c[1], b'0', b'0'];
-        let zeros = trailing_zeros(digits);
-        out.push_padded(&digits, 6 - zeros);
+        out.push_padded(&(digits | ZEROS).to_le_bytes(), 8 - digits.leading_zeros() as usize / 8);
     }
-}
-
-/// How many of the six digits are zeros at the end, leaving at least one digit.
-#[inline]
-fn trailing_zeros(digits: [u8; 8]) -> usize {
-    // Little-endian: the last digit is in the high bits. '0' becomes 0, and the two
-    // bytes of padding are shifted out.
-    let significant = (u64::from_le_bytes(digits) ^ 0x3030_3030_3030_3030) << 16;
-    if significant == 0 { 5 } else { significant.leading_zeros() as usize / 8 }
 }
 
 /// # Safety
 ///
 /// Room for [`MAX_NUMBER`] bytes is reserved.
-#[cold]
+#[inline(never)]
 unsafe fn push_any_double(out: &mut Out<'_>, number: f64) {
-    // SAFETY: `layout` writes at most 24 bytes.
+    // SAFETY: ryu and `push_laid_out` write at most 24 bytes.
     unsafe {
+        // Here ryu lays out as RapidJSON does.
+        if (1e-5..1e16).contains(&number.abs()) {
+            let mut buffer = ryu::Buffer::new();
+            let text = buffer.format_finite(number).as_bytes();
+            match (text.first_chunk::<16>(), text.last_chunk::<16>()) {
+                (Some(first), Some(last)) => out.push_overlapping(first, last, text.len()),
+                _ => out.push_slice(text),
+            }
+            return;
+        }
         if !number.is_finite() {
             out.push_slice(b"null");
             return;
@@ -296,8 +371,18 @@ mod tests {
     }
 
     #[test]
+    fn eight_digits_of_every_number() {
+        // Each of the steps sees all of its values.
+        for number in (0..10_000).chain((0..10_000).map(|n| n * 10_000)).chain((0..EIGHT_DIGITS).step_by(9_973)) {
+            let digits = String::from_utf8((eight_digits(number) | ZEROS).to_le_bytes().to_vec()).unwrap();
+            assert_eq!(digits, format!("{number:08}"));
+        }
+    }
+
+    #[test]
     fn integers() {
-        for number in [0, 1, 9, 10, 99, 100, u64::from(u32::MAX), u64::MAX] {
+        let powers = (0..20).flat_map(|power| [10_u64.pow(power) - 1, 10_u64.pow(power), 10_u64.pow(power) + 1]);
+        for number in powers.chain([u64::from(u32::MAX), u64::MAX]) {
             // SAFETY: `written` gives more room than a number takes.
             assert_eq!(written(|out| unsafe { push_u64(out, number) }), number.to_string());
         }

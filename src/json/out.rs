@@ -95,6 +95,16 @@ impl<'a> Out<'a> {
         }
     }
 
+    /// Calls a function that is not inlined with a copy of the cursor. A cursor whose address
+    /// is passed on lives in memory; so this one can stay in registers.
+    #[inline(always)]
+    pub(super) fn apart<T>(&mut self, call: impl FnOnce(&mut Out<'a>) -> T) -> T {
+        let mut copy = Out { ..*self };
+        let result = call(&mut copy);
+        self.next = copy.next;
+        result
+    }
+
     /// Writes bytes.
     ///
     /// # Safety
@@ -123,6 +133,22 @@ impl<'a> Out<'a> {
         unsafe {
             self.next.cast::<[u8; N]>().write_unaligned(*bytes);
             self.next = self.next.add(len);
+        }
+    }
+
+    /// Writes `len` bytes, of which `first` are the first and `last` the last.
+    ///
+    /// # Safety
+    ///
+    /// Room for them is reserved, and `len` is from `N` to twice that.
+    #[inline]
+    pub unsafe fn push_overlapping<const N: usize>(&mut self, first: &[u8; N], last: &[u8; N], len: usize) {
+        debug_assert!((N..=2 * N).contains(&len) && self.end as usize - self.next as usize >= len);
+        // SAFETY: reserved by the caller.
+        unsafe {
+            self.next.cast::<[u8; N]>().write_unaligned(*first);
+            self.next = self.next.add(len);
+            self.next.sub(N).cast::<[u8; N]>().write_unaligned(*last);
         }
     }
 }

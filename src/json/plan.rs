@@ -1,10 +1,11 @@
 //! What is known of a log's records before the first one comes.
 
+use super::record::MAX_SCALAR;
 use super::text::push_escaped_name;
 use super::time::TimeFormat;
 use crate::host::{Field, Layout, Tags};
 
-/// Names are copied in blocks of this size.
+/// Names up to this length are copied as a whole, in a few moves.
 pub(super) const NAME_BLOCK: usize = 32;
 
 /// How records are written; the defaults are the host's.
@@ -16,13 +17,17 @@ pub struct Style {
     pub include_unset: bool,
 }
 
-/// A column's name, ready to be copied.
+/// A column's name, ready to be copied: `,"name":`.
 #[derive(Debug)]
 pub(super) struct Column {
-    /// `,"name":` followed by zeros up to a multiple of [`NAME_BLOCK`].
-    pub name: Box<[[u8; NAME_BLOCK]]>,
-    /// Length without the zeros.
-    pub len: usize,
+    /// Its first bytes, followed by zeros if it is shorter.
+    pub start: [u8; NAME_BLOCK],
+    /// How many of them count.
+    pub start_len: usize,
+    /// Room to be reserved for the name and a value that is neither text nor a list.
+    pub room: usize,
+    /// The rest of a longer one.
+    pub rest: Box<[u8]>,
 }
 
 /// The columns' names, the host's tags and the style, made once per writer.
@@ -43,10 +48,10 @@ impl FieldPlan {
                 let mut name = vec![b',', b'"'];
                 push_escaped_name(&mut name, &field.name);
                 name.extend_from_slice(b"\":");
-                let len = name.len();
-                name.resize(len.next_multiple_of(NAME_BLOCK), 0);
-                let (blocks, _) = name.as_chunks::<NAME_BLOCK>();
-                Column { name: blocks.into(), len }
+                let rest = name.split_off(name.len().min(NAME_BLOCK)).into_boxed_slice();
+                let mut start = [0; NAME_BLOCK];
+                start[..name.len()].copy_from_slice(&name);
+                Column { start, start_len: name.len(), room: NAME_BLOCK + rest.len() + MAX_SCALAR, rest }
             })
             .collect();
         Self { columns, tags: Tags::new(layout), style }

@@ -3,7 +3,7 @@
 use super::address::{MAX_ADDRESS, push_address, push_subnet};
 use super::number::{MAX_NUMBER, push_double, push_i64, push_u64};
 use super::out::{Full, Out};
-use super::plan::{Column, FieldPlan, NAME_BLOCK};
+use super::plan::{Column, FieldPlan};
 use super::text::push_text;
 use super::time::{MAX_TIME, push_time};
 use crate::host::{Data, List, Malformed, Record, Shape, Value};
@@ -36,7 +36,7 @@ impl From<Malformed> for EncodeError {
 }
 
 /// Bytes that a value other than text and lists takes at most, quotes included.
-const MAX_SCALAR: usize = {
+pub(super) const MAX_SCALAR: usize = {
     let mut max = MAX_NUMBER;
     if MAX_TIME > max {
         max = MAX_TIME;
@@ -61,68 +61,66 @@ const MAX_SCALAR: usize = {
 pub unsafe fn encode<S: Shape>(plan: &FieldPlan, record: Record<'_, S>, out: &mut Out<'_>) -> Result<u64, EncodeError> {
     debug_assert!(out.is_empty());
     let mut unknown = 0;
-    for (index, column) in plan.columns.iter().enumerate() {
-        // SAFETY: this function's contract.
-        let value = unsafe { record.get(index)? };
-        let present = value.present();
-        if !present && !plan.style.include_unset {
-            continue;
+    // A cursor of its own, which nothing else knows the address of.
+    out.apart(|out| {
+        for (index, column) in plan.columns.iter().enumerate() {
+            // SAFETY: this function's contract.
+            let value = unsafe { record.get(index)? };
+            if value.present() {
+                push_name(column, out)?;
+                // SAFETY: `push_name` has reserved room for a scalar behind the name.
+                unsafe { push_value(plan, value, out, 0, &mut unknown)? };
+            } else if plan.style.include_unset {
+                push_name(column, out)?;
+                // SAFETY: as above.
+                unsafe { out.push_slice(b"null") };
+            }
         }
-        push_name(column, out)?;
-        // SAFETY: `push_name` has reserved room for a scalar behind the name.
-        unsafe { push_value(plan, value, present, out, 0, &mut unknown)? };
-    }
-    out.reserve(2)?;
-    // SAFETY: room for two bytes was just reserved.
-    unsafe {
-        if out.is_empty() {
-            out.push(b'{');
-        } else {
-            // Every name begins with a comma; the first one's becomes the object's start.
-            out.set_first(b'{');
+        out.reserve(2)?;
+        // SAFETY: room for two bytes was just reserved.
+        unsafe {
+            if out.is_empty() {
+                out.push(b'{');
+            } else {
+                // Every name begins with a comma; the first one's becomes the object's start.
+                out.set_first(b'{');
+            }
+            out.push(b'}');
         }
-        out.push(b'}');
-    }
-    Ok(unknown)
+        Ok(unknown)
+    })
 }
 
 /// Writes a column's name and reserves room for a scalar behind it.
-#[inline]
+#[inline(always)]
 fn push_name(column: &Column, out: &mut Out<'_>) -> Result<(), Full> {
-    out.reserve(column.name.len() * NAME_BLOCK + MAX_SCALAR)?;
-    // SAFETY: room for all blocks was just reserved; the last one's part that is not
-    // counted becomes part of the room for the scalar.
+    out.reserve(column.room)?;
+    // SAFETY: just reserved; the part of the block that is not counted becomes part of the
+    // room for the rest and the scalar.
     unsafe {
-        let mut left = column.len;
-        for block in &column.name {
-            let len = left.min(NAME_BLOCK);
-            out.push_padded(block, len);
-            left -= len;
+        out.push_padded(&column.start, column.start_len);
+        if !column.rest.is_empty() {
+            out.push_slice(&column.rest);
         }
     }
     Ok(())
 }
 
-/// Writes a value.
+/// Writes a value that is set.
 ///
 /// # Safety
 ///
 /// Room for [`MAX_SCALAR`] bytes is reserved.
-#[inline]
+#[inline(always)]
 unsafe fn push_value<S: Shape>(
     plan: &FieldPlan,
     value: Value<'_, S>,
-    present: bool,
     out: &mut Out<'_>,
     depth: usize,
     unknown: &mut u64,
 ) -> Result<(), EncodeError> {
     // SAFETY: none of these writes more than `MAX_SCALAR` without reserving itself.
     unsafe {
-        if !present {
-            out.push_slice(b"null");
-            return Ok(());
-        }
         match value.data(&plan.tags)? {
             Data::Text(bytes) => push_text(out, bytes)?,
             Data::Count(number) => push_u64(out, number),
@@ -133,15 +131,17 @@ unsafe fn push_value<S: Shape>(
                 push_address(out, address);
                 out.push(b'"');
             }
-            Data::Bool(true) => out.push_slice(b"true"),
-            Data::Bool(false) => out.push_slice(b"false"),
+            Data::Bool(yes) => {
+                let (word, len) = if yes { (b"true ", 4) } else { (b"false", 5) };
+                out.push_padded(word, len);
+            }
             Data::Int(number) => push_i64(out, number),
-            Data::Subnet(prefix, length) => {
+            Data::Subnet(prefix, length) => out.apart(|out| {
                 out.push(b'"');
                 push_subnet(out, prefix, length);
                 out.push(b'"');
-            }
-            Data::List(list) => push_list(plan, list, out, depth, unknown)?,
+            }),
+            Data::List(list) => out.apart(|out| push_list(plan, list, out, depth, unknown))?,
             Data::Unknown => {
                 *unknown += 1;
                 out.push_slice(b"null");
@@ -152,6 +152,7 @@ unsafe fn push_value<S: Shape>(
 }
 
 /// Writes a set or a vector.
+#[inline(never)]
 fn push_list<S: Shape>(
     plan: &FieldPlan,
     list: List<'_, S>,
@@ -172,7 +173,11 @@ fn push_list<S: Shape>(
                 out.push(b',');
             }
             let value = value?;
-            push_value(plan, value, value.present(), out, depth + 1, unknown)?;
+            if value.present() {
+                push_value(plan, value, out, depth + 1, unknown)?;
+            } else {
+                out.push_slice(b"null");
+            }
         }
         out.reserve(1)?;
         out.push(b']');

@@ -10,14 +10,14 @@
 //! U+009F), the private use area U+E000 to U+F8FF, and the specials U+FFF0 to U+FFFF.
 
 use super::out::{Full, Out};
-use super::scan::{SLACK, is_plain, push_plain};
+use super::scan::{SLACK, is_plain, plain_of_block, push_plain};
 
 /// Writes text with its quotes.
 ///
 /// # Errors
 ///
 /// There is no room for it.
-#[inline]
+#[inline(always)]
 pub fn push_text(out: &mut Out<'_>, text: &[u8]) -> Result<(), Full> {
     out.reserve(text.len() + 2 + SLACK)?;
     let start = out.len();
@@ -29,59 +29,102 @@ pub fn push_text(out: &mut Out<'_>, text: &[u8]) -> Result<(), Full> {
             out.push(b'"');
             return Ok(());
         }
-        push_rest(out, text, plain, start)
+        out.apart(|out| push_rest(out, text, plain, start))
     }
 }
 
 /// Writes what follows `done` bytes that were plain.
 #[cold]
 fn push_rest(out: &mut Out<'_>, text: &[u8], mut done: usize, start: usize) -> Result<(), Full> {
-    let mut accepted = false;
-    while let Some(&byte) = text.get(done) {
-        if let Some(letter) = short_escape(byte) {
-            out.reserve(2)?;
-            // SAFETY: just reserved.
-            unsafe { out.push_slice(&[b'\\', letter]) };
-            done += 1;
-        } else if accepted || accepts(&text[done..]) {
-            // Only UTF-8 is left that is neither plain nor has a short escape.
-            accepted = true;
-            let len = text[done..].iter().take_while(|&&byte| byte >= 0x80).count();
-            out.reserve(len)?;
-            // SAFETY: just reserved.
-            unsafe { out.push_slice(&text[done..done + len]) };
-            done += len;
-        } else {
-            out.truncate(start);
-            return push_escaped(out, text);
-        }
-        let rest = &text[done..];
-        out.reserve(rest.len() + SLACK)?;
-        // SAFETY: just reserved.
-        done += unsafe { push_plain(out, rest) };
-    }
-    out.reserve(1)?;
+    // A byte becomes two at most, until it is known that hosts do not accept the text.
+    out.reserve((text.len() - done).saturating_mul(2).saturating_add(1 + SLACK))?;
     // SAFETY: just reserved.
-    unsafe { out.push(b'"') };
+    unsafe {
+        done += push_short_escaped::<false>(out, &text[done..]);
+        let rest = &text[done..];
+        if !rest.is_empty() {
+            if !accepts(rest) {
+                out.truncate(start);
+                return push_escaped(out, text);
+            }
+            push_short_escaped::<true>(out, rest);
+        }
+        out.push(b'"');
+    }
     Ok(())
 }
 
-/// Writes text that the host does not accept as UTF-8.
-fn push_escaped(out: &mut Out<'_>, text: &[u8]) -> Result<(), Full> {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    out.reserve(text.len().saturating_mul(5).saturating_add(2))?;
-    // SAFETY: a byte becomes five at most.
+/// Writes text up to the first byte that is neither plain nor has a short escape, and returns
+/// how many bytes that was; with `UTF8`, bytes from 0x80 on count as plain.
+///
+/// # Safety
+///
+/// Room for twice the text's length and [`SLACK`] more bytes is reserved.
+unsafe fn push_short_escaped<const UTF8: bool>(out: &mut Out<'_>, text: &[u8]) -> usize {
+    let mut done = 0;
+    // SAFETY: this function's contract: a byte becomes two at most, and what is written but
+    // not counted is within the slack.
     unsafe {
-        out.push(b'"');
-        for &byte in text {
-            if is_plain(byte) {
-                out.push(byte);
-            } else if let Some(letter) = short_escape(byte) {
+        while let Some(block) = text[done..].first_chunk::<16>() {
+            let plain = plain_of_block::<UTF8>(block);
+            out.push_padded(block, plain);
+            done += plain;
+            if plain < 16 {
+                let Some(letter) = short_escape(block[plain]) else { return done };
                 out.push_slice(&[b'\\', letter]);
-            } else {
-                out.push_slice(&[b'\\', b'\\', b'x', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+                done += 1;
             }
         }
+        for &byte in &text[done..] {
+            if is_plain(byte) || UTF8 && byte >= 0x80 {
+                out.push(byte);
+            } else {
+                let Some(letter) = short_escape(byte) else { return done };
+                out.push_slice(&[b'\\', letter]);
+            }
+            done += 1;
+        }
+    }
+    done
+}
+
+/// What each byte becomes in text that is not accepted as UTF-8, and how long that is.
+static ESCAPED: [([u8; 7], u8); 256] = {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let mut table = [([0; 7], 0); 256];
+    let mut n = 0;
+    while n < 256 {
+        let byte = n as u8;
+        table[n] = match short_escape(byte) {
+            _ if is_plain(byte) => ([byte, 0, 0, 0, 0, 0, 0], 1),
+            Some(letter) => ([b'\\', letter, 0, 0, 0, 0, 0], 2),
+            None => ([b'\\', b'\\', b'x', HEX[n >> 4], HEX[n & 15], 0, 0], 5),
+        };
+        n += 1;
+    }
+    table
+};
+
+/// Writes text that the host does not accept as UTF-8.
+fn push_escaped(out: &mut Out<'_>, text: &[u8]) -> Result<(), Full> {
+    out.reserve(text.len().saturating_mul(5).saturating_add(2 + SLACK))?;
+    let (blocks, rest) = text.as_chunks::<16>();
+    // SAFETY: a byte becomes five at most, and what is written but not counted is within
+    // the slack.
+    unsafe {
+        let push_byte = |out: &mut Out<'_>, byte: u8| {
+            let (bytes, len) = &ESCAPED[usize::from(byte)];
+            out.push_padded(bytes, usize::from(*len));
+        };
+        out.push(b'"');
+        for block in blocks {
+            if plain_of_block::<false>(block) == 16 {
+                out.push_padded(block, 16);
+            } else {
+                block.iter().for_each(|&byte| push_byte(out, byte));
+            }
+        }
+        rest.iter().for_each(|&byte| push_byte(out, byte));
         out.push(b'"');
     }
     Ok(())
@@ -105,7 +148,11 @@ const fn short_escape(byte: u8) -> Option<u8> {
 fn accepts(mut text: &[u8]) -> bool {
     while let Some((&first, rest)) = text.split_first() {
         let len = match (first, rest) {
-            (0x20..=0x7e, _) => 1,
+            (0x20..=0x7e, _) => match text.first_chunk() {
+                // The quote and the backslash are accepted, but not plain.
+                Some(block) => plain_of_block::<false>(block).max(1),
+                None => 1,
+            },
             (0x08 | 0x09 | 0x0a | 0x0c | 0x0d, _) => 1,
             (0xc2, [0xa0..=0xbf, ..]) | (0xc3..=0xdf, [0x80..=0xbf, ..]) => 2,
             (0xe0, [0xa0..=0xbf, 0x80..=0xbf, ..])

@@ -26,8 +26,23 @@ pub const MAX_TIME: usize = if MAX_NUMBER > 48 { MAX_NUMBER } else { 48 };
 /// # Safety
 ///
 /// Room for [`MAX_TIME`] bytes is reserved.
-#[inline]
+#[inline(always)]
 pub unsafe fn push_time(out: &mut Out<'_>, seconds: f64, format: TimeFormat) {
+    // SAFETY: this function's contract.
+    unsafe {
+        if format == TimeFormat::Epoch {
+            push_double(out, seconds);
+        } else {
+            out.apart(|out| push_other_time(out, seconds, format));
+        }
+    }
+}
+
+/// # Safety
+///
+/// Room for [`MAX_TIME`] bytes is reserved.
+#[inline(never)]
+unsafe fn push_other_time(out: &mut Out<'_>, seconds: f64, format: TimeFormat) {
     // SAFETY: this function's contract.
     unsafe {
         match format {

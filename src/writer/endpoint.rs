@@ -131,7 +131,15 @@ impl Connection {
             return;
         };
         let len = body.as_bytes().len();
-        match socket.try_send_first(path) {
+        let first = socket.try_send_first(path).or_else(|error| {
+            if error != Error(libc::EAGAIN) {
+                return Err(error);
+            }
+            // The queue may only look full.
+            socket.catch_up();
+            socket.try_send_first(path)
+        });
+        match first {
             Ok(()) => {}
             Err(Error(libc::EAGAIN)) => {
                 self.counters.queue_full += 1;

@@ -138,6 +138,19 @@ impl Socket {
         }
     }
 
+    /// Lets libzmq look at what its I/O thread has told the socket, such as that the queue has
+    /// room again: while sending it does so once a millisecond at most.
+    #[cold]
+    pub fn catch_up(&self) {
+        let mut events: c_int = 0;
+        let mut len = size_of::<c_int>();
+        // SAFETY: a valid socket, and a buffer of the size given. A socket that fails here
+        // fails again when it is used.
+        unsafe {
+            zmq_sys::zmq_getsockopt(self.socket.as_ptr(), zmq_sys::ZMQ_EVENTS, (&raw mut events).cast(), &raw mut len)
+        };
+    }
+
     /// Receives a frame if there is one.
     ///
     /// # Errors
