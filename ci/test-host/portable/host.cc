@@ -98,7 +98,9 @@ static bool wrong(const char* what) {
 extern "C" {
 // The build gives its name, as a host's own does, and what it says.
 #ifdef VERSION_FUNCTION
-const char* VERSION_FUNCTION() { return VERSION_IDENTIFIER; }
+const char* VERSION_FUNCTION() {
+    return VERSION_IDENTIFIER;
+}
 #endif
 char version[] = VERSION_TEXT;
 #ifdef WRONG_SANITIZER
@@ -150,8 +152,12 @@ private:
     int indent_level = 0;
 };
 
-ODesc::ODesc(DESC_TYPE t, DESC_FILE*) : type(t), base(malloc(16)), size(16) { static_cast<char*>(base)[0] = '\0'; }
-ODesc::~ODesc() { free(base); }
+ODesc::ODesc(DESC_TYPE t, DESC_FILE*) : type(t), base(malloc(16)), size(16) {
+    static_cast<char*>(base)[0] = '\0';
+}
+ODesc::~ODesc() {
+    free(base);
+}
 void ODesc::Add(const char* s, int) {
     const size_t length = strlen(s);
     while (offset + length + 1 > size)
@@ -183,8 +189,12 @@ protected:
     std::string text;
 };
 
-void Val::Describe(ODesc* d) const { ValDescribe(d); }
-void Val::ValDescribe(ODesc* d) const { d->Add(text.c_str()); }
+void Val::Describe(ODesc* d) const {
+    ValDescribe(d);
+}
+void Val::ValDescribe(ODesc* d) const {
+    d->Add(text.c_str());
+}
 
 class StringVal : public Val {
     using Val::Val;
@@ -259,18 +269,77 @@ TYPES Val* opt_internal_val(const char* name) {
 
 #if TAG_VERSION >= 50000
 enum TypeTag BYTE_ENUM {
-    VOID, BOOL, INT, COUNT, DOUBLE, TIME, INTERVAL, STRING, PATTERN, ENUM, PORT, ADDR, SUBNET, ANY, TABLE, RECORD,
-    LIST, FUNC, FILE_, VECTOR
+    VOID,
+    BOOL,
+    INT,
+    COUNT,
+    DOUBLE,
+    TIME,
+    INTERVAL,
+    STRING,
+    PATTERN,
+    ENUM,
+    PORT,
+    ADDR,
+    SUBNET,
+    ANY,
+    TABLE,
+    RECORD,
+    LIST,
+    FUNC,
+    FILE_,
+    VECTOR
 };
 #elif TAG_VERSION >= 40100
 enum TypeTag {
-    VOID, BOOL, INT, COUNT, DOUBLE, TIME, INTERVAL, STRING, PATTERN, ENUM, TIMER, PORT, ADDR, SUBNET, ANY, TABLE,
-    UNION, RECORD, LIST, FUNC, FILE_, VECTOR
+    VOID,
+    BOOL,
+    INT,
+    COUNT,
+    DOUBLE,
+    TIME,
+    INTERVAL,
+    STRING,
+    PATTERN,
+    ENUM,
+    TIMER,
+    PORT,
+    ADDR,
+    SUBNET,
+    ANY,
+    TABLE,
+    UNION,
+    RECORD,
+    LIST,
+    FUNC,
+    FILE_,
+    VECTOR
 };
 #else
 enum TypeTag {
-    VOID, BOOL, INT, COUNT, COUNTER, DOUBLE, TIME, INTERVAL, STRING, PATTERN, ENUM, TIMER, PORT, ADDR, SUBNET, ANY,
-    TABLE, UNION, RECORD, LIST, FUNC, FILE_, VECTOR
+    VOID,
+    BOOL,
+    INT,
+    COUNT,
+    COUNTER,
+    DOUBLE,
+    TIME,
+    INTERVAL,
+    STRING,
+    PATTERN,
+    ENUM,
+    TIMER,
+    PORT,
+    ADDR,
+    SUBNET,
+    ANY,
+    TABLE,
+    UNION,
+    RECORD,
+    LIST,
+    FUNC,
+    FILE_,
+    VECTOR
 };
 #endif
 #if VALUE_VERSION >= 80000
@@ -437,8 +506,12 @@ public:
     virtual void Error(const char* msg);
     void Process() SOURCE_OVERRIDE {}
 #if HOST_VERSION >= 30100 && HOST_VERSION < 70000
-    const char* Tag() override { return Name(); }
-    double GetNextTimeout() override { return -1; }
+    const char* Tag() override {
+        return Name();
+    }
+    double GetNextTimeout() override {
+        return -1;
+    }
 #endif
 
     bool TestHostBeat() {
@@ -446,7 +519,9 @@ public:
         Heartbeat();
         return beats == 0 || OnHeartbeat(1700000000, 1700000000);
     }
-    bool TestHostFinish() { return OnFinish(1700000000); }
+    bool TestHostFinish() {
+        return OnFinish(1700000000);
+    }
 
 protected:
     virtual void Heartbeat();
@@ -457,17 +532,27 @@ protected:
     void OnSignalStop() override {}
     void OnKill() override {}
 #if HOST_VERSION >= 50000
-    virtual const void* GetLocationInfo() const { return nullptr; }
+    virtual const void* GetLocationInfo() const {
+        return nullptr;
+    }
 #endif
 
     int beats = 0;
 };
 
 MsgThread::~MsgThread() {}
-void MsgThread::Info(const char* msg) { say("info", Name(), msg); }
-void MsgThread::Warning(const char* msg) { say("warning", Name(), msg); }
-void MsgThread::Error(const char* msg) { say("error", Name(), msg); }
-void MsgThread::Heartbeat() { beats = 1; }
+void MsgThread::Info(const char* msg) {
+    say("info", Name(), msg);
+}
+void MsgThread::Warning(const char* msg) {
+    say("warning", Name(), msg);
+}
+void MsgThread::Error(const char* msg) {
+    say("error", Name(), msg);
+}
+void MsgThread::Heartbeat() {
+    beats = 1;
+}
 
 } // namespace threading
 
@@ -505,7 +590,9 @@ public:
         std::map<const char*, const char*, Compare> config;
     };
 
-    bool Init(int num_fields, const threading::Field* const* fields) { return DoInit(info, num_fields, fields); }
+    bool Init(int num_fields, const threading::Field* const* fields) {
+        return DoInit(info, num_fields, fields);
+    }
     bool Write(int num_fields, const threading::Field* const* fields, threading::Value** vals) {
         return DoWrite(num_fields, fields, vals);
     }
@@ -513,7 +600,9 @@ public:
         --rotations;
         return DoSetBuf(true) && DoFlush(0) && DoRotate("rotated", 0, 0, false);
     }
-    int Rotations() const { return rotations; }
+    int Rotations() const {
+        return rotations;
+    }
 
     bool FinishedRotation();
     bool OnHeartbeat(double network_time, double current_time) override;
@@ -535,7 +624,9 @@ protected:
     virtual bool DoRotate(const char* rotated_path, double open, double close, bool terminating) = 0;
     virtual bool DoFinish(double network_time) = 0;
 #if HOST_VERSION >= 80000
-    virtual bool DoHeartbeat(double network_time, double current_time) { return true; }
+    virtual bool DoHeartbeat(double network_time, double current_time) {
+        return true;
+    }
 #else
     virtual bool DoHeartbeat(double network_time, double current_time) = 0;
 #endif
@@ -561,12 +652,18 @@ WriterBackend::WriterBackend(WriterFrontend* frontend)
     for (const auto& entry : frontend->config)
         info.config.insert(entry);
 }
-WriterBackend::~WriterBackend() { say("host", Name(), "the writer is gone"); }
-bool WriterBackend::FinishedRotation() { return ++rotations == 0; }
+WriterBackend::~WriterBackend() {
+    say("host", Name(), "the writer is gone");
+}
+bool WriterBackend::FinishedRotation() {
+    return ++rotations == 0;
+}
 bool WriterBackend::OnHeartbeat(double network_time, double current_time) {
     return DoHeartbeat(network_time, current_time);
 }
-bool WriterBackend::OnFinish(double network_time) { return DoFinish(network_time); }
+bool WriterBackend::OnFinish(double network_time) {
+    return DoFinish(network_time);
+}
 #if HOST_VERSION >= 80000
 void WriterBackend::Heartbeat() {
     if (send_heartbeats)
@@ -591,16 +688,28 @@ public:
 
 protected:
     bool DoInit(const WriterInfo&, int, const threading::Field* const*) override;
-    bool DoWrite(int, const threading::Field* const*, threading::Value**) override { return true; }
-    bool DoSetBuf(bool) override { return true; }
+    bool DoWrite(int, const threading::Field* const*, threading::Value**) override {
+        return true;
+    }
+    bool DoSetBuf(bool) override {
+        return true;
+    }
     bool DoRotate(const char*, double, double, bool) override;
-    bool DoFlush(double) override { return true; }
-    bool DoFinish(double) override { return true; }
+    bool DoFlush(double) override {
+        return true;
+    }
+    bool DoFinish(double) override {
+        return true;
+    }
 #if HOST_VERSION < 80000
-    bool DoHeartbeat(double, double) override { return true; }
+    bool DoHeartbeat(double, double) override {
+        return true;
+    }
 #endif
 #ifdef WRONG_MORE_TO_DEFINE
-    bool DoReopen() override { return true; }
+    bool DoReopen() override {
+        return true;
+    }
 #endif
 
     char more[40];
@@ -614,8 +723,12 @@ public:
 WriterBackend* None::Instantiate(WriterFrontend* frontend) {
     return wrong("object") ? new Nothing(frontend) : new None(frontend);
 }
-bool None::DoInit(const WriterInfo&, int, const threading::Field* const*) { return true; }
-bool None::DoRotate(const char*, double, double, bool) { return FinishedRotation(); }
+bool None::DoInit(const WriterInfo&, int, const threading::Field* const*) {
+    return true;
+}
+bool None::DoRotate(const char*, double, double, bool) {
+    return FinishedRotation();
+}
 
 #if HOST_VERSION >= 40000
 } // namespace detail
@@ -695,7 +808,9 @@ private:
 
 static Plugin* registered;
 
-Plugin::Plugin() { registered = this; }
+Plugin::Plugin() {
+    registered = this;
+}
 Plugin::~Plugin() {}
 void Plugin::InitPreScript() {}
 void Plugin::Done() {
@@ -703,7 +818,9 @@ void Plugin::Done() {
         delete component;
     components.clear();
 }
-void Plugin::AddComponent(Component* c) { components.push_back(c); }
+void Plugin::AddComponent(Component* c) {
+    components.push_back(c);
+}
 
 } // namespace plugin
 TYPES_END
@@ -778,10 +895,10 @@ struct Column {
 };
 
 const Column columns[] = {
-    {"ts", TIME, VOID, false},      {"uid", STRING, VOID, false},  {"id.orig_h", ADDR, VOID, false},
-    {"id.orig_p", PORT, VOID, false}, {"proto", ENUM, VOID, false}, {"duration", INTERVAL, VOID, true},
-    {"bytes", COUNT, VOID, true},   {"local", BOOL, VOID, true},   {"net", SUBNET, VOID, true},
-    {"tags", TABLE, STRING, true},  {"answers", VECTOR, ADDR, true}, {"delta", INT, VOID, true},
+    {"ts", TIME, VOID, false},        {"uid", STRING, VOID, false},    {"id.orig_h", ADDR, VOID, false},
+    {"id.orig_p", PORT, VOID, false}, {"proto", ENUM, VOID, false},    {"duration", INTERVAL, VOID, true},
+    {"bytes", COUNT, VOID, true},     {"local", BOOL, VOID, true},     {"net", SUBNET, VOID, true},
+    {"tags", TABLE, STRING, true},    {"answers", VECTOR, ADDR, true}, {"delta", INT, VOID, true},
 };
 const int num_columns = sizeof columns / sizeof *columns;
 
@@ -919,8 +1036,9 @@ int main(int argc, char** argv) {
     if (argc != 2)
         return 2;
     // Built-in plugins are configured before others are loaded, or not: both must do.
+    TYPES plugin::Plugin* const built_in = TYPES plugin::registered;
 #if HOST_VERSION % 2
-    TYPES plugin::registered->TestHostConfigure();
+    built_in->TestHostConfigure();
 #endif
     TYPES plugin::registered = nullptr;
 
@@ -929,7 +1047,8 @@ int main(int argc, char** argv) {
     zmq_setsockopt(socket, ZMQ_SUBSCRIBE, "", 0);
     char endpoint[128];
     size_t size = sizeof endpoint;
-    if (zmq_bind(socket, "tcp://127.0.0.1:*") != 0 || zmq_getsockopt(socket, ZMQ_LAST_ENDPOINT, endpoint, &size) != 0)
+    if (zmq_bind(socket, "tcp://127.0.0.1:*") != 0 ||
+        zmq_getsockopt(socket, ZMQ_LAST_ENDPOINT, endpoint, &size) != 0)
         return 2;
     if (!wrong("variables")) {
         variables()["LogZeroMQ::endpoint"] = new TYPES StringVal(endpoint);
@@ -950,7 +1069,8 @@ int main(int argc, char** argv) {
     }
     auto* plugin = TYPES plugin::registered;
     const auto& config = plugin->TestHostConfigure();
-    printf("plugin: %s - %s (%d.%d)\n", config.name.c_str(), config.description.c_str(), config.major, config.minor);
+    printf("plugin: %s - %s (%d.%d)\n", config.name.c_str(), config.description.c_str(), config.major,
+           config.minor);
 #if CONFIGURATION_VERSION >= 60000 && defined(VERSION_FUNCTION)
     if (std::string(config.zeek_version()) != VERSION_IDENTIFIER)
         printf("plugin: for another version\n");
@@ -1010,6 +1130,7 @@ int main(int argc, char** argv) {
     for (std::thread& thread : threads)
         thread.join();
     plugin->Done();
+    built_in->Done();
 
     for (const auto& path : arrived) {
         printf("arrived: %s %zu\n", path.first.c_str(), path.second.size());

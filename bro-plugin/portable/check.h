@@ -1,0 +1,64 @@
+// Whether what a host hands to a writer is laid out as it should be: looked at once, when
+// the writer starts and at its first record, without trusting any of it.
+#ifndef BZW_PORTABLE_CHECK_H
+#define BZW_PORTABLE_CHECK_H
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "bro_zeromq_writer.h"
+
+#include "facts.h"
+#include "image.h"
+
+namespace bzw {
+namespace portable {
+
+// WriterBackend::WriterInfo, whatever the host's version.
+struct Info {
+    const char* path;
+    const char* filter_name; // null in hosts that do not tell it
+    const ConfigMap* config;
+};
+
+class Check {
+public:
+    explicit Check(const bzw_layout& layout);
+
+    // Whether anything can be checked.
+    bool Usable() const { return memory.Usable(); }
+
+    // Each returns what is wrong, or nothing.
+    std::string Writer(const void* info, Version version, Info* read) const;
+    std::string Fields(int num_fields, const void* const* fields);
+    std::string Record(Version version, const void* const* vals) const;
+
+    // Whether a record has as many values as there are columns.
+    bool Fits(int num_fields) const {
+        return num_fields >= 0 && static_cast<std::size_t>(num_fields) == columns.size();
+    }
+
+private:
+    struct Column {
+        std::string name;
+        std::uint32_t type;
+        std::uint32_t subtype;
+        bool optional;
+    };
+
+    std::string Value(const void* value, std::uint32_t type, std::uint32_t subtype, int depth,
+                      bool* present) const;
+    std::string Content(const unsigned char* content, std::uint32_t type, std::uint32_t subtype,
+                        int depth) const;
+    std::uint32_t Tag(const unsigned char* bytes) const;
+
+    const bzw_layout& layout;
+    Memory memory;
+    std::vector<Column> columns;
+};
+
+} // namespace portable
+} // namespace bzw
+
+#endif

@@ -1,0 +1,354 @@
+// What is known of the hosts without having their headers, stated once.
+//
+// Three kinds of facts, and where each comes from:
+//
+//   names    How the Itanium C++ ABI (section 5.1, mangling) spells what is used of a host.
+//            A mangled name has the argument types in it, and std::string's is spelled
+//            differently by each C++ library: that a name is found proves its signature
+//            and the library.
+//   layouts  The few structs of a host that are read or filled here, from the public
+//            headers of the versions named. host.cc compares each with an object of the
+//            host's own before it is used, or check.cc does when a writer starts.
+//   classes  Which virtual functions are replaced. host.cc finds their slots by name.
+//
+// How log records are laid out is not here but in src/host/layout.rs, for both builds.
+#ifndef BZW_PORTABLE_FACTS_H
+#define BZW_PORTABLE_FACTS_H
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+
+#if !defined(__x86_64__) && !defined(__aarch64__)
+#error "the portable plugin is for 64-bit x86 and ARM; build from the host's headers"
+#endif
+#if !defined(__GLIBC__) || !defined(_GLIBCXX_USE_CXX11_ABI) || !_GLIBCXX_USE_CXX11_ABI
+#error "the portable plugin needs the GNU C and C++ libraries, with the C++11 string"
+#endif
+
+namespace bzw {
+namespace portable {
+
+struct Version {
+    int major;
+    int minor;
+};
+
+inline bool operator<(const Version& a, const Version& b) {
+    return a.major != b.major ? a.major < b.major : a.minor < b.minor;
+}
+
+// --- names --------------------------------------------------------------------------
+
+#define BZW_STRING "NSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE"
+#define BZW_VIEW "St17basic_string_viewIcSt11char_traitsIcEE"
+
+struct Names {
+    // plugin::Plugin, which registers itself with the host when it is constructed.
+    const char* plugin_constructor;
+    const char* plugin_add_component;
+    const char* component_constructor;
+
+    // The plugin that contains the host's writer "None": its class and its one object.
+    const char* none_plugin_vtable;
+    const char* none_plugin_configure;
+    const char* none_plugin_object;
+
+    // logging::WriterBackend, and "None", the writer that writes nothing.
+    const char* backend_vtable;
+    const char* backend_heartbeat; // Zeek 8.0 on: it may be turned off
+    const char* backend_do_heartbeat;
+    const char* backend_finished_rotation;
+    const char* none_vtable;
+    const char* none_instantiate;
+    const char* none_destructor;
+    const char* none_deleting_destructor;
+    const char* none_do[7]; // DoInit, DoWrite, DoSetBuf, DoFlush, DoRotate, DoFinish, DoHeartbeat
+
+    // threading::MsgThread
+    const char* thread_info;
+    const char* thread_warning;
+    const char* thread_error;
+    const char* thread_heartbeat;
+
+    // Script variables and their text. Either the first function or the next two.
+    const char* option_value;
+    const char* find_variable;
+    const char* find_value;
+    const char* value_describe;
+    const char* text_constructor;
+    const char* text_destructor;
+    const char* text_add;
+
+    // A bool, set when the host begins to end.
+    const char* terminating;
+};
+
+// The same names in any namespace. N and L: the namespace, as a part of a mangled name;
+// W: that of writers in it; L0, F and V: how names refer back to namespaces that they have
+// spelled before (compression, ABI section 5.1.10), in front of a class of logging, of
+// Field and of Value.
+#define BZW_NONE(L, W, L0, F, V)                                                                             \
+    "_ZTVN" L "7logging6writer" W "4NoneE",                                                                  \
+        "_ZN" L "7logging6writer" W "4None11InstantiateEPN" L0 "14WriterFrontendE",                          \
+        "_ZN" L "7logging6writer" W "4NoneD1Ev", "_ZN" L "7logging6writer" W "4NoneD0Ev", {                  \
+        "_ZN" L "7logging6writer" W "4None6DoInitERKN" L0 "13WriterBackend10WriterInfoEiPKPKN" F "5FieldE",  \
+            "_ZN" L "7logging6writer" W "4None7DoWriteEiPKPKN" F "5FieldEPPN" V "5ValueE",                   \
+            "_ZN" L "7logging6writer" W "4None8DoSetBufEb", "_ZN" L "7logging6writer" W "4None7DoFlushEd",   \
+            "_ZN" L "7logging6writer" W "4None8DoRotateEPKcddb",                                             \
+            "_ZN" L "7logging6writer" W "4None8DoFinishEd",                                                  \
+            "_ZN" L "7logging6writer" W "4None11DoHeartbeatEdd"                                              \
+    }
+
+#define BZW_BACKEND(L)                                                                                       \
+    "_ZTVN" L "7logging13WriterBackendE", "_ZN" L "7logging13WriterBackend9HeartbeatEv",                     \
+        "_ZN" L "7logging13WriterBackend11DoHeartbeatEdd",                                                   \
+        "_ZN" L "7logging13WriterBackend16FinishedRotationEv"
+
+#define BZW_THREAD(L)                                                                                        \
+    "_ZN" L "9threading9MsgThread4InfoEPKc", "_ZN" L "9threading9MsgThread7WarningEPKc",                     \
+        "_ZN" L "9threading9MsgThread5ErrorEPKc", "_ZN" L "9threading9MsgThread9HeartbeatEv"
+
+#define BZW_COMPONENT(L, L0)                                                                                 \
+    "_ZN" L "7logging9ComponentC1ERK" BZW_STRING "PFPN" L0 "13WriterBackendEPN" L0 "14WriterFrontendEE"
+
+#define BZW_NONE_PLUGIN(N) "_ZTVN" N "6PluginE", "_ZN" N "6Plugin9ConfigureEv", "_ZN" N "6pluginE"
+
+// Bro 2.5 and 2.6.
+constexpr Names bro_names = {
+    "_ZN6plugin6PluginC2Ev",
+    "_ZN6plugin6Plugin12AddComponentEPNS_9ComponentE",
+    BZW_COMPONENT("", "S_"),
+    BZW_NONE_PLUGIN("6plugin14Bro_NoneWriter"),
+    BZW_BACKEND(""),
+    BZW_NONE("", "", "S_", "9threading", "S2_"),
+    BZW_THREAD(""),
+    "_Z16opt_internal_valPKc",
+    nullptr,
+    nullptr,
+    "_ZNK3Val8DescribeEP5ODesc",
+    "_ZN5ODescC1E9desc_typeP7BroFile",
+    "_ZN5ODescD1Ev",
+    "_ZN5ODesc3AddEPKci",
+    "terminating",
+};
+
+// Zeek 3.0 and 3.1: the host's plugins are named after Zeek.
+constexpr Names zeek30_names = {
+    "_ZN6plugin6PluginC2Ev",
+    "_ZN6plugin6Plugin12AddComponentEPNS_9ComponentE",
+    BZW_COMPONENT("", "S_"),
+    BZW_NONE_PLUGIN("6plugin15Zeek_NoneWriter"),
+    BZW_BACKEND(""),
+    BZW_NONE("", "", "S_", "9threading", "S2_"),
+    BZW_THREAD(""),
+    "_Z16opt_internal_valPKc",
+    nullptr,
+    nullptr,
+    "_ZNK3Val8DescribeEP5ODesc",
+    "_ZN5ODescC1E9desc_typeP7BroFile",
+    "_ZN5ODescD1Ev",
+    "_ZN5ODesc3AddEPKci",
+    "terminating",
+};
+
+// Zeek 3.2: plugins and script values are in zeek::, logging and threads are not yet.
+constexpr Names zeek32_names = {
+    "_ZN4zeek6plugin6PluginC2Ev",
+    "_ZN4zeek6plugin6Plugin12AddComponentEPNS0_9ComponentE",
+    BZW_COMPONENT("", "S_"),
+    BZW_NONE_PLUGIN("6plugin15Zeek_NoneWriter"),
+    BZW_BACKEND(""),
+    BZW_NONE("", "", "S_", "9threading", "S2_"),
+    BZW_THREAD(""),
+    "_Z16opt_internal_valPKc",
+    nullptr,
+    nullptr,
+    "_ZNK4zeek3Val8DescribeEP5ODesc",
+    "_ZN5ODescC1E9desc_typeP7BroFile",
+    "_ZN5ODescD1Ev",
+    "_ZN5ODesc3AddEPKci",
+    "terminating",
+};
+
+// Zeek 4.0 and later: everything is in zeek::.
+constexpr Names zeek40_names = {
+    "_ZN4zeek6plugin6PluginC2Ev",
+    "_ZN4zeek6plugin6Plugin12AddComponentEPNS0_9ComponentE",
+    BZW_COMPONENT("4zeek", "S0_"),
+    BZW_NONE_PLUGIN("4zeek6plugin6detail15Zeek_NoneWriter"),
+    BZW_BACKEND("4zeek"),
+    BZW_NONE("4zeek", "6detail", "S0_", "S_9threading", "S4_"),
+    BZW_THREAD("4zeek"),
+    nullptr,
+    "_ZN4zeek2id4findE" BZW_VIEW,
+    "_ZN4zeek2id8find_valE" BZW_VIEW,
+    "_ZNK4zeek3Val8DescribeEPNS_5ODescE",
+    "_ZN4zeek5ODescC1ENS_8DescTypeEPNS_4FileE",
+    "_ZN4zeek5ODescD1Ev",
+    "_ZN4zeek5ODesc3AddEPKci",
+    "_ZN4zeek9run_state11terminatingE",
+};
+
+inline const Names& names_of(Version version) {
+    if (version < Version{3, 0})
+        return bro_names;
+    if (version < Version{3, 2})
+        return zeek30_names;
+    if (version < Version{4, 0})
+        return zeek32_names;
+    return zeek40_names;
+}
+
+// Functions that the instrumentation of a compiler puts into a program: its objects have
+// something around them that the layouts here do not have, or it watches every virtual
+// call and would take the replaced ones for an attack.
+constexpr const char* instrumentations[][2] = {
+    {"__asan_init", "AddressSanitizer"},
+    {"__hwasan_init", "HWAddressSanitizer"},
+    {"__msan_init", "MemorySanitizer"},
+    {"__tsan_init", "ThreadSanitizer"},
+    {"__ubsan_handle_dynamic_type_cache_miss", "UndefinedBehaviorSanitizer"},
+    {"__ubsan_handle_type_mismatch_v1", "UndefinedBehaviorSanitizer"},
+    {"__cfi_check", "control flow integrity"},
+    {"_Z18__VLTVerifyVtablePPvPKv", "vtable verification"},
+};
+
+// --- layouts ------------------------------------------------------------------------
+
+// What Plugin::Configure returns. It has a constructor and a destructor, so that the
+// caller passes the place to put it (ABI section 3.1.3.1); functions that return these
+// are called just as the host's are. The host's plugins hold one right behind their
+// vtable pointer, followed by an empty std::string: there host.cc compares its size.
+
+// Bro 2.5.
+struct Configuration25 {
+    std::string name;
+    std::string description;
+    int major;
+    int minor;
+    int api_version;
+};
+
+// Bro 2.6.
+struct Configuration26 {
+    std::string name;
+    std::string description;
+    int major;
+    int minor;
+    const char* (*version_function)();
+};
+
+// Zeek 3.0 to 5.2.
+struct Configuration30 {
+    std::string name;
+    std::string description;
+    int major;
+    int minor;
+    int patch;
+    const char* (*version_function)();
+};
+
+// Zeek 6.0.
+struct Configuration60 {
+    std::string name;
+    std::string description;
+    int major;
+    int minor;
+    int patch;
+    std::function<const char*()> bro_version_function;
+    std::function<const char*()> version_function;
+};
+
+// Zeek 6.1 and later.
+struct Configuration61 {
+    std::string name;
+    std::string description;
+    int major;
+    int minor;
+    int patch;
+    std::function<const char*()> version_function;
+};
+
+// The only API version that Bro 2.5 takes.
+constexpr int api_version_25 = 5;
+
+// WriterBackend::WriterInfo, which DoInit gets. The map's order does not matter here:
+// it is only walked.
+using ConfigMap = std::map<const char*, const char*>;
+
+// Bro 2.5 to Zeek 3.1.
+struct WriterInfo25 {
+    const char* path;
+    double rotation_interval;
+    double rotation_base;
+    double network_time;
+    ConfigMap config;
+};
+
+// Zeek 3.2 to 7.0.
+struct WriterInfo32 {
+    const char* path;
+    const char* post_processor;
+    double rotation_interval;
+    double rotation_base;
+    double network_time;
+    ConfigMap config;
+};
+
+// Zeek 7.1 and later.
+struct WriterInfo71 {
+    const char* path;
+    std::string filter_name;
+    const char* post_processor;
+    double rotation_interval;
+    double rotation_base;
+    double network_time;
+    ConfigMap config;
+};
+
+// From here on a record's values are the elements of one std::vector, so that the distance
+// of two neighbours shows their size. In older hosts each is allocated on its own.
+constexpr Version values_in_a_row = {7, 1};
+
+// The front of ODesc, which collects an object's text, in all versions. (From 8.0 on the
+// first two are smaller and the last is larger, which makes no difference to the lower
+// half of the length on these processors.)
+struct Text {
+    std::int32_t type;
+    std::int32_t style;
+    const char* bytes;
+    std::uint32_t length;
+};
+
+// Room for the objects of the host whose sizes are nowhere to be found: several times what
+// they have in any version. host.cc looks whether the last part of it stays untouched.
+constexpr std::size_t component_room = 2048; // at most 152
+constexpr std::size_t text_room = 2048;      // at most 272
+
+// A vtable group, in words: WriterBackend's has at most 31, Plugin's at most 28.
+constexpr std::size_t vtable_room = 64;
+
+// The classes of script values that have text for an option: bool, int, count, double,
+// interval, enum and string. Up to Zeek 4.0 "Val" itself is most of them.
+constexpr const char* option_classes[] = {
+    "3Val",
+    "9StringVal",
+    "7EnumVal",
+    "11IntervalVal",
+    "N4zeek3ValE",
+    "N4zeek9StringValE",
+    "N4zeek7EnumValE",
+    "N4zeek11IntervalValE",
+    "N4zeek7BoolValE",
+    "N4zeek6IntValE",
+    "N4zeek8CountValE",
+    "N4zeek9DoubleValE",
+};
+
+} // namespace portable
+} // namespace bzw
+
+#endif

@@ -1,0 +1,369 @@
+#include "host.h"
+
+#include <cctype>
+#include <cstdlib>
+#include <cstring>
+#include <cxxabi.h>
+#include <memory>
+#include <typeinfo>
+
+#include "bzw_families.h" // from build.rs: `families`, `last_known`
+#include "image.h"
+
+namespace bzw {
+namespace portable {
+
+namespace {
+
+template <class... Parts> [[noreturn]] void refuse(const Parts&... parts) {
+    Refusal refusal;
+    (refusal.what.append(parts), ...);
+    throw refusal;
+}
+
+std::string text_of(Version version) {
+    return std::to_string(version.major) + "." + std::to_string(version.minor);
+}
+
+std::string readable(const char* name) {
+    int status;
+    std::unique_ptr<char, void (*)(void*)> plain(abi::__cxa_demangle(name, nullptr, nullptr, &status),
+                                                 std::free);
+    return status == 0 && plain ? std::string(plain.get()) : std::string(name);
+}
+
+// An object's room, filled with something that its constructor would not write.
+class Room {
+public:
+    Room(void* arg_start, std::size_t arg_size)
+        : start(static_cast<unsigned char*>(arg_start)), size(arg_size) {
+        std::memset(start, 0, size / 2);
+        std::memset(start + size / 2, untouched, size - size / 2);
+    }
+
+    bool LargeEnough() const {
+        for (std::size_t i = size / 2; i < size; ++i)
+            if (start[i] != untouched)
+                return false;
+        return true;
+    }
+
+private:
+    static constexpr unsigned char untouched = 0xa5;
+
+    unsigned char* start;
+    std::size_t size;
+};
+
+// Reads a number off the front of a name that has it in the form "_8".
+bool take_number(const char** name, int* number) {
+    if (**name != '_')
+        return false;
+    char* end;
+    const long value = std::strtol(*name + 1, &end, 10);
+    if (end == *name + 1 || value < 0 || value > 1000)
+        return false;
+    *name = end;
+    *number = static_cast<int>(value);
+    return true;
+}
+
+} // namespace
+
+class Host::Finder {
+public:
+    Finder(const Image& arg_image, const std::string& arg_host) : image(arg_image), host(arg_host) {}
+
+    const void* Symbol(const char* name) const {
+        if (const void* found = image.Find(name))
+            return found;
+        // Named by what it is, and by what would explain its absence.
+        if (std::strstr(name, BZW_STRING)) {
+            if (image.Name("_ZN", "7logging9ComponentC1ERKSs"))
+                refuse(
+                    host,
+                    " was built with the old std::string of the GNU C++ library (_GLIBCXX_USE_CXX11_ABI=0)");
+            if (image.Name("_ZN", "NSt3__112basic_string"))
+                refuse(host, " was built with another C++ library, libc++");
+        }
+        refuse(host, " does not export ", readable(name), " (", name, ")");
+    }
+
+    template <class Function> void Set(Function* function, const char* name) const {
+        // A pointer to a function and one to data are the same here, as for dlsym().
+        *function = reinterpret_cast<Function>(const_cast<void*>(Symbol(name)));
+    }
+
+    Word Address(const char* name) const { return reinterpret_cast<Word>(Symbol(name)); }
+
+    const Word* Vtable(const char* name, std::size_t* words) const {
+        std::size_t size;
+        Symbol(name);
+        const auto* table = static_cast<const Word*>(image.Find(name, &size));
+        if (size % sizeof(Word) != 0 || size < 4 * sizeof(Word) || size > vtable_room * sizeof(Word))
+            refuse(host, " has a ", readable(name), " of ", std::to_string(size), " bytes");
+        *words = size / sizeof(Word);
+        if (table[0] != 0 || table[1] == 0)
+            refuse(host, " has a ", readable(name), " that does not start as one");
+        return table;
+    }
+
+    // Where a vtable has a function.
+    std::size_t Slot(const Word* table, std::size_t words, const char* name) const {
+        const Word address = Address(name);
+        for (std::size_t i = vtable_header; i < words; ++i)
+            if (table[i] == address)
+                return i;
+        refuse(host, " has ", readable(name), " in no slot of its class");
+    }
+
+private:
+    const Image& image;
+    const std::string& host;
+};
+
+namespace {
+
+// The version as the host spells it, "8.0.10": a variable, char version[].
+std::string version_variable(const Image& image) {
+    std::size_t size;
+    const auto* text = static_cast<const char*>(image.Find("version", &size));
+    if (!text || size < 4 || size > 64 || text[size - 1] != '\0')
+        return {};
+    return text;
+}
+
+// Which version the program is: the one function that every plugin built from headers asks
+// for has it in its name; Bro 2.5 has no such function, but the variable.
+Version find_version(const Image& image, std::string* text, const char* (**function)()) {
+    *function = nullptr;
+    *text = version_variable(image);
+    const char* name = image.Name("zeek_version_", "_plugin_");
+    if (!name)
+        name = image.Name("bro_version_", "_plugin_");
+
+    Version version{0, 0};
+    if (name) {
+        const char* identifier = std::strstr(name, "_version_") + std::strlen("_version_");
+        const char* rest = identifier - 1;
+        if (!take_number(&rest, &version.major) || !take_number(&rest, &version.minor))
+            refuse("the host's ", name, " is not named after a version");
+        if (std::strstr(rest, "_debug"))
+            refuse("the host was built for debugging (", name, ")");
+        if (std::strstr(rest, "_dev") || std::strstr(rest, "_git"))
+            refuse("the host is a version under development (", name, ")");
+        *function = reinterpret_cast<const char* (*)()>(const_cast<void*>(image.Find(name)));
+        const char* told = (*function)();
+        if (!told || std::strcmp(told, identifier) != 0)
+            refuse("the host's ", name, " says \"", told ? told : "", "\"");
+        if (text->empty())
+            *text = text_of(version);
+    } else if (!text->empty()) {
+        char* end;
+        version.major = static_cast<int>(std::strtol(text->c_str(), &end, 10));
+        version.minor = *end == '.' ? static_cast<int>(std::strtol(end + 1, &end, 10)) : 0;
+        if (!(version < Version{2, 6}))
+            refuse("the host says that it is version \"", *text,
+                   "\", but has no function that is named after it");
+        if (std::strchr(text->c_str(), '-'))
+            refuse("the host is a version under development (", *text, ")");
+    } else {
+        refuse("the program is neither Bro nor Zeek, or it does not export its functions");
+    }
+
+    const std::string start = text_of(version);
+    if (text->compare(0, start.size(), start) != 0 ||
+        std::isdigit(static_cast<unsigned char>((*text)[start.size()])))
+        refuse("the host says that it is version \"", *text, "\", and also that it is ", start);
+    return version;
+}
+
+// Whether an object of the host has an empty std::string at an offset.
+bool is_empty_string(const char* object, std::size_t offset) {
+    struct {
+        const char* data;
+        std::size_t length;
+    } string;
+    std::memcpy(&string, object + offset, sizeof string);
+    return string.data == object + offset + sizeof string && string.length == 0;
+}
+
+std::size_t configuration_size(Version version) {
+    if (version < Version{2, 6})
+        return sizeof(Configuration25);
+    if (version < Version{3, 0})
+        return sizeof(Configuration26);
+    if (version < Version{6, 0})
+        return sizeof(Configuration30);
+    if (version < Version{6, 1})
+        return sizeof(Configuration60);
+    return sizeof(Configuration61);
+}
+
+} // namespace
+
+Host::Host() {
+    Image image;
+    if (!image.Open())
+        refuse("the host has no table of symbols");
+
+    for (const auto& instrumentation : instrumentations)
+        if (image.Mentions(instrumentation[0]))
+            refuse("the host was built with ", instrumentation[1]);
+
+    version = find_version(image, &version_text, &version_function);
+    const std::string host = (version < Version{3, 0} ? "Bro " : "Zeek ") + version_text;
+    if (last_known < version)
+        refuse(host, " is newer than ", text_of(last_known), ", the last version known to this plugin");
+
+    family = nullptr;
+    for (std::uint32_t i = 0; i < sizeof families / sizeof *families; ++i) {
+        if (version < families[i])
+            break;
+        layout.struct_size = sizeof layout;
+        family = bzw_layout_known(i, &layout);
+    }
+    if (!family)
+        refuse(host, " is older than ", text_of(families[0]), ", the first version known to this plugin");
+
+    const Finder find(image, host);
+    const Names& names = names_of(version);
+
+    // First what shows the C++ library.
+    find.Set(&component_constructor, names.component_constructor);
+
+    // The host's own plugin for "None" has been made long ago. It is one to look at.
+    plugin_vtable = find.Vtable(names.none_plugin_vtable, &plugin_vtable_words);
+    configure_slot = find.Slot(plugin_vtable, plugin_vtable_words, names.none_plugin_configure);
+    const auto* sample = static_cast<const char*>(find.Symbol(names.none_plugin_object));
+    image.Find(names.none_plugin_object, &plugin_size);
+    const std::size_t base_directory = sizeof(Object) + configuration_size(version);
+    if (plugin_size < base_directory + 2 * sizeof(std::string) || plugin_size > 4096)
+        refuse(host, " has plugins of ", std::to_string(plugin_size), " bytes");
+    if (reinterpret_cast<const Object*>(sample)->functions != plugin_vtable + vtable_header)
+        refuse(host, " has plugins that do not start with their virtual functions");
+    if (!is_empty_string(sample, base_directory) ||
+        !is_empty_string(sample, base_directory + sizeof(std::string)))
+        refuse(host, " has a plugin::Configuration that is not one of ",
+               std::to_string(configuration_size(version)), " bytes");
+
+    // "None" has all that a writer needs, under names that can be looked up.
+    none_vtable = find.Vtable(names.none_vtable, &none_vtable_words);
+    const bool heartbeat_is_pure = version < Version{8, 0};
+    const std::size_t first = find.Slot(none_vtable, none_vtable_words, names.none_do[do_init]);
+    for (std::size_t i = 0; i < 7; ++i) {
+        const char* name =
+            i == do_heartbeat && !heartbeat_is_pure ? names.backend_do_heartbeat : names.none_do[i];
+        slots[i] = first + i;
+        if (slots[i] >= none_vtable_words || none_vtable[slots[i]] != find.Address(name))
+            refuse(host, " has ", readable(name), " in another slot of its class than expected");
+    }
+    destructor_slot = find.Slot(none_vtable, none_vtable_words, names.none_destructor);
+    if (none_vtable[destructor_slot + 1] != find.Address(names.none_deleting_destructor))
+        refuse(host, " has its destructors in other slots than expected");
+
+    // Its base class must leave open just these slots: whatever else a newer version may
+    // want of a writer cannot be known here.
+    std::size_t backend_words;
+    const Word* backend_vtable = find.Vtable(names.backend_vtable, &backend_words);
+    const Word pure = reinterpret_cast<Word>(&abi::__cxa_pure_virtual);
+    std::size_t open = 0;
+    for (std::size_t i = vtable_header; i < backend_words; ++i)
+        if (backend_vtable[i] == pure)
+            ++open;
+    const std::size_t expected = heartbeat_is_pure ? 7 : 6;
+    if (backend_words != none_vtable_words || open != expected)
+        refuse(host, " has writers with ", std::to_string(open), " functions to define, of ",
+               std::to_string(backend_words), " in all; expected are ", std::to_string(expected));
+    for (std::size_t i = 0; i < expected; ++i)
+        if (backend_vtable[slots[i]] != pure)
+            refuse(host, " has writers that define ", readable(names.none_do[i]), " already");
+
+    // From 8.0 on "None" is a writer that gets no heartbeats.
+    heartbeat_slot = 0;
+    thread_heartbeat = find.Address(names.thread_heartbeat);
+    if (!heartbeat_is_pure)
+        heartbeat_slot = find.Slot(none_vtable, none_vtable_words, names.backend_heartbeat);
+
+    find.Set(&plugin_constructor, names.plugin_constructor);
+    find.Set(&plugin_add_component, names.plugin_add_component);
+    find.Set(&none_instantiate, names.none_instantiate);
+    find.Set(&finished_rotation, names.backend_finished_rotation);
+    find.Set(&thread_info, names.thread_info);
+    find.Set(&thread_warning, names.thread_warning);
+    find.Set(&thread_error, names.thread_error);
+
+    std::size_t size;
+    terminating = static_cast<const bool*>(image.Find(names.terminating, &size));
+    if (terminating && size != sizeof *terminating)
+        refuse(host, " has a ", readable(names.terminating), " of ", std::to_string(size), " bytes");
+
+    option_value = nullptr;
+    find_variable = nullptr;
+    find_value = nullptr;
+    if (names.option_value) {
+        find.Set(&option_value, names.option_value);
+    } else {
+        find.Set(&find_variable, names.find_variable);
+        find.Set(&find_value, names.find_value);
+    }
+    find.Set(&value_describe, names.value_describe);
+    find.Set(&text_constructor, names.text_constructor);
+    find.Set(&text_destructor, names.text_destructor);
+    find.Set(&text_add, names.text_add);
+
+    // A text that is put in must come out.
+    constexpr char sentence[] = "The text of LogZeroMQ's options.";
+    alignas(64) unsigned char room[text_room];
+    Room whole(room, sizeof room);
+    text_constructor(room, 0, nullptr);
+    text_add(room, sentence, 0);
+    Text text;
+    std::memcpy(&text, room, sizeof text);
+    char copy[sizeof sentence - 1];
+    const Memory memory;
+    const bool same = whole.LargeEnough() && memory.Usable() && text.length == sizeof copy &&
+                      memory.Read(text.bytes, copy, sizeof copy) &&
+                      std::memcmp(copy, sentence, sizeof copy) == 0;
+    if (!same)
+        refuse(host, " collects text otherwise than expected (ODesc)");
+    text_destructor(room);
+}
+
+bool Host::Option(const std::string& name, std::string* text) const {
+    const void* value = nullptr;
+    if (option_value) {
+        value = option_value(name.c_str());
+    } else {
+        // find_value() ends the host if there is no such variable.
+        void* const* variable = find_variable(name);
+        if (variable && *variable) {
+            void* const* found = find_value(name);
+            value = found ? *found : nullptr;
+        }
+    }
+    if (!value)
+        return false;
+
+    // The type's information is in front of the virtual functions.
+    const auto* type =
+        reinterpret_cast<const std::type_info*>(static_cast<const Object*>(value)->functions[-1]);
+    bool known = false;
+    for (const char* name_of_class : option_classes)
+        known = known || std::strcmp(type->name(), name_of_class) == 0;
+    if (!known)
+        return false;
+
+    alignas(64) unsigned char room[text_room];
+    std::memset(room, 0, sizeof room);
+    text_constructor(room, 0, nullptr);
+    value_describe(value, room);
+    Text collected;
+    std::memcpy(&collected, room, sizeof collected);
+    text->assign(collected.bytes ? collected.bytes : "", collected.bytes ? collected.length : 0);
+    text_destructor(room);
+    return true;
+}
+
+} // namespace portable
+} // namespace bzw

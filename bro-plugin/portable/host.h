@@ -1,0 +1,93 @@
+// The host that the plugin was loaded into: found, compared with the facts, and usable
+// only if everything is as expected.
+#ifndef BZW_PORTABLE_HOST_H
+#define BZW_PORTABLE_HOST_H
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "bro_zeromq_writer.h"
+
+#include "facts.h"
+
+namespace bzw {
+namespace portable {
+
+using Word = std::uintptr_t;
+
+// Why the plugin cannot be used here, for the one who reads it.
+struct Refusal {
+    std::string what;
+};
+
+// The virtual functions that a writer has to have, in the order of their declaration.
+enum Slot { do_init, do_write, do_set_buf, do_flush, do_rotate, do_finish, do_heartbeat };
+
+struct Host {
+    // Finds everything, or throws a Refusal.
+    Host();
+
+    std::string version_text;
+    Version version;
+    const char* family;
+    bzw_layout layout;
+    const char* (*version_function)(); // null in Bro 2.5
+
+    // Plugin: its size, its virtual functions, and which of them is Configure.
+    std::size_t plugin_size;
+    const Word* plugin_vtable;
+    std::size_t plugin_vtable_words;
+    std::size_t configure_slot;
+
+    // None: likewise; the indices are those of the vtable, not of the functions.
+    const Word* none_vtable;
+    std::size_t none_vtable_words;
+    std::size_t slots[7];
+    std::size_t destructor_slot; // the deleting one follows
+    std::size_t heartbeat_slot;  // 0: heartbeats need not be turned on
+    Word thread_heartbeat;
+
+    // What is called; member functions get the object first (ABI section 3.1).
+    void (*plugin_constructor)(void* plugin);
+    void (*plugin_add_component)(void* plugin, void* component);
+    void (*component_constructor)(void* component, const std::string& name, void* (*factory)(void* frontend));
+    void* (*none_instantiate)(void* frontend);
+    bool (*finished_rotation)(void* writer);
+    void (*thread_info)(void* thread, const char* text);
+    void (*thread_warning)(void* thread, const char* text);
+    void (*thread_error)(void* thread, const char* text);
+
+    // Whether the host ends.
+    bool Terminating() const { return terminating && __atomic_load_n(terminating, __ATOMIC_RELAXED); }
+
+    // The text of a global script variable; false if there is none, or none of that kind.
+    bool Option(const std::string& name, std::string* text) const;
+
+private:
+    class Finder;
+
+    const bool* terminating; // null in what plays a host and never ends
+    void* (*option_value)(const char* name);
+    void* const* (*find_variable)(std::string_view name);
+    void* const* (*find_value)(std::string_view name);
+    void (*value_describe)(const void* value, void* text);
+    void (*text_constructor)(void* text, int type, void* file);
+    void (*text_destructor)(void* text);
+    void (*text_add)(void* text, const char* more, int indent);
+};
+
+// The first words of an object, where its virtual functions are (ABI section 2.5.2: in
+// front of them are the distance to the whole object and the type's information).
+constexpr std::size_t vtable_header = 2;
+
+// An object that has a vtable, as every one here has it at its start.
+struct Object {
+    const Word* functions;
+};
+
+} // namespace portable
+} // namespace bzw
+
+#endif

@@ -1,0 +1,73 @@
+// The program that the plugin was loaded into, as a file of symbols and as memory.
+#ifndef BZW_PORTABLE_IMAGE_H
+#define BZW_PORTABLE_IMAGE_H
+
+#include <link.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace bzw {
+namespace portable {
+
+// The dynamic symbols of the executable (ELF specification, "Dynamic Section"; the
+// GNU hash table only to learn how many there are).
+class Image {
+public:
+    // False if the executable has no readable symbol table.
+    bool Open();
+
+    // The address of a symbol that the executable itself defines, or null. A library's
+    // or another plugin's symbol of the same name is not what is looked for.
+    const void* Find(const char* name) const;
+
+    // The same, with the size that the symbol table gives it.
+    const void* Find(const char* name, std::size_t* size) const;
+
+    // The name of a symbol defined here that starts with one text and contains another,
+    // or null.
+    const char* Name(const char* start, const char* part) const;
+
+    // Whether it defines, or asks another file for, a symbol of this name.
+    bool Mentions(const char* name) const;
+
+private:
+    const ElfW(Sym) * Entry(const char* name) const;
+
+    std::uintptr_t base = 0;
+    const ElfW(Sym) * symbols = nullptr;
+    const std::uint32_t* hash = nullptr;
+    const char* strings = nullptr;
+    std::size_t count = 0;
+};
+
+// Memory that may not be there: copies without ever faulting.
+class Memory {
+public:
+    Memory();
+    ~Memory();
+    Memory(const Memory&) = delete;
+    Memory& operator=(const Memory&) = delete;
+
+    // Whether anything can be read at all: it takes two file descriptors.
+    bool Usable() const { return ends[0] >= 0; }
+
+    // Copies `size` bytes from an address; false, if not all of them are there.
+    bool Read(const void* from, void* to, std::size_t size) const;
+
+    template <class T> bool Read(const void* from, T* to) const {
+        return Read(from, static_cast<void*>(to), sizeof *to);
+    }
+
+    // Whether a string of at most `longest` bytes that ends in a NUL is there.
+    bool String(const char* from, std::size_t longest) const;
+
+private:
+    int ends[2];
+};
+
+} // namespace portable
+} // namespace bzw
+
+#endif

@@ -1,0 +1,388 @@
+// The glue for every host: what Plugin.cc and ZeroMQ.cc are to a host whose headers are
+// there, made without them. docs/portable.md says how it works; facts.h, what it knows.
+//
+// Two objects are needed of classes that derive from the host's: a plugin and, for every
+// log, a writer. Both are made of the host's own "None", a writer that does nothing: the
+// host makes an object of it, of the right size and with everything that belongs in it,
+// and then the object is given other virtual functions (ABI section 2.5: a pointer at its
+// start leads to the table of them). The table is a copy of None's with the functions
+// below in the slots that a writer defines.
+
+#include <unistd.h>
+
+#include <cstddef>
+#include <cstdio>
+#include <cstring>
+#include <exception>
+#include <memory>
+#include <new>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bro_zeromq_writer.h"
+
+#include "check.h"
+#include "facts.h"
+#include "host.h"
+
+namespace bzw {
+namespace portable {
+
+namespace {
+
+constexpr char name[] = "NCSA::ZeroMQWriter";
+
+constexpr char advice[] = "build the plugin from this host's headers: ./configure --zeek-dist=DIR && make";
+
+// Set once, before the host knows of this plugin, and never changed.
+const Host* host = nullptr;
+
+// --- the writer ---------------------------------------------------------------------
+
+// What belongs to one writer: among others the table of its object's functions, with a
+// pointer back in front of it, by which the functions find their writer.
+struct Writer {
+    static Writer& Of(void* object) {
+        return *reinterpret_cast<Writer*>(
+            static_cast<Object*>(object)->functions[-1 - std::ptrdiff_t{vtable_header}]);
+    }
+
+    struct {
+        Writer* writer;
+        Word words[vtable_room];
+    } vtable;
+
+    void* object = nullptr;
+    bzw_writer* open = nullptr;
+    bool checked = false;
+    bool have_globals = false;
+    const bool late = host->Terminating(); // made while the host ends
+    std::vector<std::pair<std::string, std::string>> globals;
+    std::string path;
+    std::unique_ptr<Check> check; // while there is something to check
+
+    void Say(int level, const char* message) noexcept {
+        // When a host ends, a message makes it start another thread for its own
+        // reporter.log; Zeek warns of that, and Bro uses its reporter after deleting it.
+        if (host->Terminating()) {
+            std::fprintf(stderr, "%s%s: %s\n", path.c_str(), "/Log::WRITER_ZEROMQ", message);
+            return;
+        }
+        try {
+            switch (level) {
+            case BZW_REPORT_INFO:
+                host->thread_info(object, message);
+                break;
+            case BZW_REPORT_WARNING:
+                host->thread_warning(object, message);
+                break;
+            default:
+                host->thread_error(object, message);
+                break;
+            }
+        } catch (...) {
+            // A message that can't be sent must not end the thread.
+        }
+    }
+
+    void Refuse(const std::string& what) {
+        const std::string log = path.empty() ? "A log" : "The log \"" + path + "\"";
+        Say(BZW_REPORT_ERROR, (log + " is not sent: this host does not hand it over as hosts like " +
+                               host->family + " do; " + what + ". Please " + advice)
+                                  .c_str());
+    }
+
+    void Close() {
+        bzw_writer* closing = open;
+        open = nullptr;
+        bzw_writer_close(closing);
+    }
+
+    bool Init(const void* info, int num_fields, const void* const* fields);
+};
+
+void report(void* context, int level, const char* message) {
+    static_cast<Writer*>(context)->Say(level, message);
+}
+
+// After these nothing more can be sent; everything else is counted and goes on.
+bool usable(int code) {
+    return code != BZW_ERR_NULL && code != BZW_ERR_PANIC;
+}
+
+bool Writer::Init(const void* info, int num_fields, const void* const* fields) {
+    if (!have_globals) {
+        Say(BZW_REPORT_ERROR, "the options in LogZeroMQ could not be read");
+        return false;
+    }
+
+    check.reset(new Check(host->layout));
+    if (!check->Usable()) {
+        Say(BZW_REPORT_ERROR,
+            "A log is not sent: the host has no file descriptor left; raise the limit (ulimit -n)");
+        return false;
+    }
+    Info read;
+    std::string wrong = check->Writer(info, host->version, &read);
+    if (wrong.empty()) {
+        path = read.path;
+        wrong = check->Fields(num_fields, fields);
+    }
+    if (!wrong.empty()) {
+        Refuse(wrong);
+        return false;
+    }
+
+    std::vector<bzw_option> script;
+    for (const auto& option : globals)
+        script.push_back({option.first.c_str(), option.second.c_str()});
+    std::vector<bzw_option> filter;
+    for (const auto& option : *read.config)
+        filter.push_back({option.first, option.second});
+
+    bzw_open_args args = {};
+    args.struct_size = static_cast<std::uint32_t>(sizeof args);
+    args.abi_version = BZW_ABI_VERSION;
+    args.layout = &host->layout;
+    args.path = read.path;
+    args.filter_name = read.filter_name;
+    args.globals = script.data();
+    args.num_globals = script.size();
+    args.config = filter.data();
+    args.num_config = filter.size();
+    args.fields = fields;
+    args.num_fields = num_fields;
+    args.report = report;
+    args.report_context = this;
+    return bzw_writer_open(&args, &open) == BZW_OK;
+}
+
+// The functions that go into the slots. They are called as member functions are: with the
+// object as the first argument. No exception may pass through the host.
+
+bool on_init(void* object, const void* info, int num_fields, const void* const* fields) {
+    Writer& writer = Writer::Of(object);
+    try {
+        if (writer.Init(info, num_fields, fields))
+            return true;
+    } catch (const std::exception& e) {
+        writer.Say(BZW_REPORT_ERROR, e.what());
+    } catch (...) {
+        writer.Say(BZW_REPORT_ERROR, "unknown exception while opening the writer");
+    }
+    writer.check.reset();
+    // False would have the host report that itself, see Say().
+    return writer.late;
+}
+
+bool check_first(Writer& writer, int num_fields, const void* const* vals) {
+    if (!writer.check)
+        return false; // it has failed before
+    if (!writer.check->Fits(num_fields))
+        return true; // this record is rejected below, and the next one is the first
+    try {
+        const std::string wrong = writer.check->Record(host->version, vals);
+        writer.check.reset();
+        if (wrong.empty()) {
+            writer.checked = true;
+            return true;
+        }
+        writer.Refuse("of its first record, " + wrong);
+    } catch (...) {
+        writer.Say(BZW_REPORT_ERROR, "the first record could not be checked");
+    }
+    writer.Close();
+    return false;
+}
+
+bool on_write(void* object, int num_fields, const void* const*, const void* const* vals) {
+    Writer& writer = Writer::Of(object);
+    if (!writer.checked) {
+        if (writer.late && !writer.open)
+            return true;
+        if (!check_first(writer, num_fields, vals))
+            return writer.late;
+    }
+    return usable(bzw_writer_write(writer.open, num_fields, vals));
+}
+
+bool on_set_buf(void*, bool) {
+    return true;
+}
+
+bool on_flush(void*, double) {
+    return true;
+}
+
+bool on_rotate(void* object, const char*, double, double, bool) {
+    // There is no file; but the host waits for this answer.
+    try {
+        return host->finished_rotation(object);
+    } catch (...) {
+        return false;
+    }
+}
+
+bool on_finish(void* object, double) {
+    Writer::Of(object).Close();
+    return true;
+}
+
+bool on_heartbeat(void* object, double network_time, double current_time) {
+    Writer& writer = Writer::Of(object);
+    if (writer.late && !writer.open)
+        return true;
+    return usable(bzw_writer_heartbeat(writer.open, network_time, current_time));
+}
+
+// Makes the object what the host made it, and lets the host end it.
+void end(void* object, std::size_t slot) {
+    Writer* writer = &Writer::Of(object);
+    // Still open only if the host ended the thread without DoFinish; it is over by now.
+    writer->Close();
+    static_cast<Object*>(object)->functions = host->none_vtable + vtable_header;
+    delete writer;
+    const Word destructor = host->none_vtable[slot];
+    reinterpret_cast<void (*)(void*)>(destructor)(object);
+}
+
+void on_destroy(void* object) {
+    end(object, host->destructor_slot);
+}
+
+void on_delete(void* object) {
+    end(object, host->destructor_slot + 1);
+}
+
+template <class Function> Word word_of(Function* function) {
+    return reinterpret_cast<Word>(function);
+}
+
+// What the host calls for each new writer, on its main thread, the only one that may read
+// script variables. Null if there is none.
+void* make_writer(void* frontend) {
+    try {
+        auto* writer = new Writer;
+        Word* vtable = writer->vtable.words;
+        writer->vtable.writer = writer;
+        std::memcpy(vtable, host->none_vtable, host->none_vtable_words * sizeof(Word));
+        const Word functions[] = {word_of(on_init),     word_of(on_write),  word_of(on_set_buf),
+                                  word_of(on_flush),    word_of(on_rotate), word_of(on_finish),
+                                  word_of(on_heartbeat)};
+        for (std::size_t i = 0; i < 7; ++i)
+            vtable[host->slots[i]] = functions[i];
+        vtable[host->destructor_slot] = word_of(on_destroy);
+        vtable[host->destructor_slot + 1] = word_of(on_delete);
+        if (host->heartbeat_slot)
+            vtable[host->heartbeat_slot] = host->thread_heartbeat;
+
+        try {
+            for (std::uint32_t i = 0; const char* option = bzw_option_name(i); ++i) {
+                std::string text;
+                if (host->Option(std::string("LogZeroMQ::") + option, &text))
+                    writer->globals.emplace_back(option, std::move(text));
+            }
+            writer->have_globals = true;
+        } catch (...) {
+            // DoInit reports it: messages can't be sent before the thread runs.
+        }
+
+        void* made = host->none_instantiate(frontend);
+        auto* object = static_cast<Object*>(made);
+        if (!object || object->functions != host->none_vtable + vtable_header) {
+            // The host's "None" is then what the log gets.
+            std::fprintf(stderr,
+                         "%s: a log is not sent: the host makes other writers than it says; please %s\n",
+                         name, advice);
+            delete writer;
+            return made;
+        }
+        writer->object = object;
+        object->functions = vtable + vtable_header;
+        return object;
+    } catch (...) {
+        return nullptr;
+    }
+}
+
+// --- the plugin ---------------------------------------------------------------------
+
+void describe(Configuration25& configuration) {
+    configuration.api_version = api_version_25;
+}
+void describe(Configuration26& configuration) {
+    configuration.version_function = host->version_function;
+}
+void describe(Configuration30& configuration) {
+    configuration.patch = BZW_VERSION_PATCH;
+    configuration.version_function = host->version_function;
+}
+void describe(Configuration60& configuration) {
+    configuration.patch = BZW_VERSION_PATCH;
+    configuration.bro_version_function = host->version_function;
+    configuration.version_function = host->version_function;
+}
+void describe(Configuration61& configuration) {
+    configuration.patch = BZW_VERSION_PATCH;
+    configuration.version_function = host->version_function;
+}
+
+// Plugin::Configure.
+template <class Configuration> Configuration configure(void* plugin) {
+    void* component = ::operator new(component_room);
+    std::memset(component, 0, component_room);
+    host->component_constructor(component, "ZeroMQ", make_writer);
+    host->plugin_add_component(plugin, component);
+
+    Configuration configuration;
+    configuration.name = name;
+    configuration.description = "ZeroMQ log writer";
+    configuration.major = BZW_VERSION_MAJOR;
+    configuration.minor = BZW_VERSION_MINOR;
+    describe(configuration);
+    return configuration;
+}
+
+Word configure_of(Version version) {
+    if (version < Version{2, 6})
+        return word_of(configure<Configuration25>);
+    if (version < Version{3, 0})
+        return word_of(configure<Configuration26>);
+    if (version < Version{6, 0})
+        return word_of(configure<Configuration30>);
+    if (version < Version{6, 1})
+        return word_of(configure<Configuration60>);
+    return word_of(configure<Configuration61>);
+}
+
+// The host keeps a pointer to it until its end, and does not delete it.
+struct Plugin {
+    Plugin() {
+        try {
+            host = new Host;
+            std::memcpy(vtable, host->plugin_vtable, host->plugin_vtable_words * sizeof(Word));
+            vtable[host->configure_slot] = configure_of(host->version);
+            void* plugin = ::operator new(host->plugin_size);
+            // By this the host knows of it.
+            host->plugin_constructor(plugin);
+            static_cast<Object*>(plugin)->functions = vtable + vtable_header;
+        } catch (const Refusal& refusal) {
+            // The host says next that the shared object did not have a plugin in it.
+            std::fprintf(stderr, "%s: cannot be used here: %s. Please %s\n", name, refusal.what.c_str(),
+                         advice);
+        } catch (...) {
+            std::fprintf(stderr, "%s: cannot be used here: out of memory\n", name);
+        }
+    }
+
+    Word vtable[vtable_room];
+};
+
+// Made while the host loads the shared object.
+Plugin plugin;
+
+} // namespace
+
+} // namespace portable
+} // namespace bzw
