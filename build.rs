@@ -59,10 +59,10 @@ fn main() {
     }
 
     // A libzmq outside the system's directories is found at run time where it was found now.
-    if let (Some("dynamic"), Some(lib)) = (var("DEP_ZMQ_LINK").as_deref(), var("DEP_ZMQ_LIB")) {
-        if !["/lib", "/usr/lib"].iter().any(|system| Path::new(&lib).starts_with(system)) {
-            println!("cargo::rustc-link-arg=-Wl,-rpath,{lib}");
-        }
+    if let (Some("dynamic"), Some(lib)) = (var("DEP_ZMQ_LINK").as_deref(), var("DEP_ZMQ_LIB"))
+        && !["/lib", "/usr/lib"].iter().any(|system| Path::new(&lib).starts_with(system))
+    {
+        println!("cargo::rustc-link-arg=-Wl,-rpath,{lib}");
     }
 
     let result = match var("BZW_PORTABLE") {
