@@ -153,6 +153,8 @@ Version find_version(const Image& image, std::string* text, const char* (**funct
         if (std::strstr(rest, "_dev") || std::strstr(rest, "_git"))
             refuse("the host is a version under development (", name, ")");
         *function = reinterpret_cast<const char* (*)()>(const_cast<void*>(image.Find(name)));
+        if (!*function)
+            refuse("the host's table of symbols is damaged (", name, ")");
         const char* told = (*function)();
         if (!told || std::strcmp(told, identifier) != 0)
             refuse("the host's ", name, " says \"", told ? told : "", "\"");
