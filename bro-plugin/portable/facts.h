@@ -21,6 +21,8 @@
 #include <map>
 #include <string>
 
+#include "bro_zeromq_writer.h"
+
 #if !defined(__x86_64__) && !defined(__aarch64__)
 #error "the portable plugin is for 64-bit x86 and ARM; build from the host's headers"
 #endif
@@ -82,6 +84,9 @@ struct Names {
     const char* text_destructor;
     const char* text_add;
 
+    // What the host calls a type.
+    const char* type_name;
+
     // A bool, set when the host begins to end.
     const char* terminating;
 };
@@ -132,6 +137,7 @@ constexpr Names bro_names = {
     "_ZN5ODescC1E9desc_typeP7BroFile",
     "_ZN5ODescD1Ev",
     "_ZN5ODesc3AddEPKci",
+    "_Z9type_name7TypeTag",
     "terminating",
 };
 
@@ -151,6 +157,7 @@ constexpr Names zeek30_names = {
     "_ZN5ODescC1E9desc_typeP7BroFile",
     "_ZN5ODescD1Ev",
     "_ZN5ODesc3AddEPKci",
+    "_Z9type_name7TypeTag",
     "terminating",
 };
 
@@ -170,6 +177,7 @@ constexpr Names zeek32_names = {
     "_ZN5ODescC1E9desc_typeP7BroFile",
     "_ZN5ODescD1Ev",
     "_ZN5ODesc3AddEPKci",
+    "_ZN4zeek9type_nameENS_7TypeTagE",
     "terminating",
 };
 
@@ -189,6 +197,7 @@ constexpr Names zeek40_names = {
     "_ZN4zeek5ODescC1ENS_8DescTypeEPNS_4FileE",
     "_ZN4zeek5ODescD1Ev",
     "_ZN4zeek5ODesc3AddEPKci",
+    "_ZN4zeek9type_nameENS_7TypeTagE",
     "_ZN4zeek9run_state11terminatingE",
 };
 
@@ -308,6 +317,27 @@ struct WriterInfo71 {
     double network_time;
     ConfigMap config;
 };
+
+// What hosts call the types of log columns, and where the number of each is.
+struct TypeName {
+    const char* name;
+    std::uint32_t bzw_layout::*tag;
+};
+constexpr TypeName type_names[] = {
+    {"bool", &bzw_layout::tag_bool},         {"int", &bzw_layout::tag_int},
+    {"count", &bzw_layout::tag_count},       {"counter", &bzw_layout::tag_counter},
+    {"double", &bzw_layout::tag_double},     {"time", &bzw_layout::tag_time},
+    {"interval", &bzw_layout::tag_interval}, {"string", &bzw_layout::tag_string},
+    {"pattern", &bzw_layout::tag_pattern},   {"enum", &bzw_layout::tag_enum},
+    {"port", &bzw_layout::tag_port},         {"addr", &bzw_layout::tag_addr},
+    {"subnet", &bzw_layout::tag_subnet},     {"table", &bzw_layout::tag_table},
+    {"func", &bzw_layout::tag_func},         {"file", &bzw_layout::tag_file},
+    {"vector", &bzw_layout::tag_vector},
+};
+
+// Older hosts still use a writer that has failed, after they have deleted it (in
+// WriterFrontend::Stop): there it stays, and drops what it gets.
+constexpr Version failures_end_writers = {7, 0};
 
 // From here on a record's values are the elements of one std::vector, so that the distance
 // of two neighbours shows their size. In older hosts each is allocated on its own.

@@ -234,6 +234,19 @@ Host::Host() {
     // First what shows the C++ library.
     find.Set(&component_constructor, names.component_constructor);
 
+    // What it calls each number that the layout has for a type.
+    const char* (*type_name)(int tag);
+    find.Set(&type_name, names.type_name);
+    for (const TypeName& type : type_names) {
+        const std::uint32_t tag = layout.*type.tag;
+        if (tag == BZW_ABSENT)
+            continue;
+        const char* told = type_name(static_cast<int>(tag));
+        if (!told || std::strcmp(told, type.name) != 0)
+            refuse(host, " has a type ", std::to_string(tag), " that is not called ", type.name, " but ",
+                   told ? told : "nothing");
+    }
+
     // The host's own plugin for "None" has been made long ago. It is one to look at.
     plugin_vtable = find.Vtable(names.none_plugin_vtable, &plugin_vtable_words);
     configure_slot = find.Slot(plugin_vtable, plugin_vtable_words, names.none_plugin_configure);

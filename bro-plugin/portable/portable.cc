@@ -57,7 +57,8 @@ struct Writer {
     bzw_writer* open = nullptr;
     bool checked = false;
     bool have_globals = false;
-    const bool late = host->Terminating(); // made while the host ends
+    // Whether it must not fail, see Say() and failures_end_writers.
+    const bool stays = host->Terminating() || host->version < failures_end_writers;
     std::vector<std::pair<std::string, std::string>> globals;
     std::string path;
     std::unique_ptr<Check> check; // while there is something to check
@@ -172,13 +173,10 @@ bool on_init(void* object, const void* info, int num_fields, const void* const* 
         writer.Say(BZW_REPORT_ERROR, "unknown exception while opening the writer");
     }
     writer.check.reset();
-    // False would have the host report that itself, see Say().
-    return writer.late;
+    return writer.stays;
 }
 
 bool check_first(Writer& writer, int num_fields, const void* const* vals) {
-    if (!writer.check)
-        return false; // it has failed before
     if (!writer.check->Fits(num_fields))
         return true; // this record is rejected below, and the next one is the first
     try {
@@ -198,13 +196,9 @@ bool check_first(Writer& writer, int num_fields, const void* const* vals) {
 
 bool on_write(void* object, int num_fields, const void* const*, const void* const* vals) {
     Writer& writer = Writer::Of(object);
-    if (!writer.checked) {
-        if (writer.late && !writer.open)
-            return true;
-        if (!check_first(writer, num_fields, vals))
-            return writer.late;
-    }
-    return usable(bzw_writer_write(writer.open, num_fields, vals));
+    if (!writer.checked && (!writer.open || !check_first(writer, num_fields, vals)))
+        return writer.stays;
+    return usable(bzw_writer_write(writer.open, num_fields, vals)) || writer.stays;
 }
 
 bool on_set_buf(void*, bool) {
@@ -231,9 +225,7 @@ bool on_finish(void* object, double) {
 
 bool on_heartbeat(void* object, double network_time, double current_time) {
     Writer& writer = Writer::Of(object);
-    if (writer.late && !writer.open)
-        return true;
-    return usable(bzw_writer_heartbeat(writer.open, network_time, current_time));
+    return usable(bzw_writer_heartbeat(writer.open, network_time, current_time)) || writer.stays;
 }
 
 // Makes the object what the host made it, and lets the host end it.

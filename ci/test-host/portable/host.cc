@@ -267,6 +267,7 @@ TYPES Val* opt_internal_val(const char* name) {
 
 // --- log records --------------------------------------------------------------------
 
+TYPES_BEGIN
 #if TAG_VERSION >= 50000
 enum TypeTag BYTE_ENUM {
     VOID,
@@ -342,6 +343,51 @@ enum TypeTag {
     VECTOR
 };
 #endif
+
+const char* type_name(TypeTag t) {
+    switch (t) {
+    case BOOL:
+        return "bool";
+    case INT:
+        return "int";
+    case COUNT:
+        return "count";
+    case DOUBLE:
+        return "double";
+    case TIME:
+        return "time";
+    case INTERVAL:
+        return "interval";
+    case STRING:
+        return "string";
+    case PATTERN:
+        return "pattern";
+    case ENUM:
+        return "enum";
+    case PORT:
+        return "port";
+    case ADDR:
+        return "addr";
+    case SUBNET:
+        return "subnet";
+    case TABLE:
+        return "table";
+    case FUNC:
+        return "func";
+    case FILE_:
+        return "file";
+    case VECTOR:
+        return "vector";
+#if TAG_VERSION < 40100
+    case COUNTER:
+        return "counter";
+#endif
+    default:
+        return "something else";
+    }
+}
+TYPES_END
+
 #if VALUE_VERSION >= 80000
 enum Small : uint8_t { IPv4, IPv6 };
 #else
@@ -357,8 +403,8 @@ struct Field {
 #endif
     const char* name;
     const char* secondary_name;
-    TypeTag type;
-    TypeTag subtype;
+    TYPES TypeTag type;
+    TYPES TypeTag subtype;
     bool optional;
 };
 
@@ -395,31 +441,31 @@ struct Value {
     };
 
 #if VALUE_VERSION >= 80100
-    TypeTag type;
-    TypeTag subtype;
+    TYPES TypeTag type;
+    TYPES TypeTag subtype;
     bool present;
     bool truncated = false;
     int32_t line_number = -1;
     Content val;
 #elif VALUE_VERSION >= 70200
-    TypeTag type;
-    TypeTag subtype;
+    TYPES TypeTag type;
+    TYPES TypeTag subtype;
     Content val;
     bool present;
     int line_number = -1;
 #elif VALUE_VERSION >= 50000
-    TypeTag type;
-    TypeTag subtype;
+    TYPES TypeTag type;
+    TYPES TypeTag subtype;
     bool present;
     Content val;
     int line_number = -1;
 #elif VALUE_VERSION >= 20600
-    TypeTag type;
-    TypeTag subtype;
+    TYPES TypeTag type;
+    TYPES TypeTag subtype;
     bool present;
     Content val;
 #else
-    TypeTag type;
+    TYPES TypeTag type;
     bool present;
     Content val;
 #endif
@@ -886,6 +932,10 @@ TYPES plugin::Configuration Plugin::Configure() {
 // --- the run ------------------------------------------------------------------------
 
 namespace {
+
+#if HOST_VERSION >= 30200
+using namespace zeek;
+#endif
 
 struct Column {
     const char* name;
