@@ -111,8 +111,7 @@ bool ZeroMQ::DoInit(const WriterInfo& info, int num_fields, const host::threadin
     } catch (...) {
         Say(BZW_REPORT_ERROR, "unknown exception while opening the writer");
     }
-    // False would have the host report that itself, see Say().
-    return late;
+    return stays;
 }
 
 bool ZeroMQ::Open(const WriterInfo& info, int num_fields, const host::threading::Field* const* fields) {
@@ -145,13 +144,13 @@ bool ZeroMQ::Open(const WriterInfo& info, int num_fields, const host::threading:
 }
 
 bool ZeroMQ::DoWrite(int num_fields, const host::threading::Field* const*, host::threading::Value** vals) {
-    if (late && !writer)
+    if (stays && !writer)
         return true;
     return usable(bzw_writer_write(writer, num_fields, reinterpret_cast<const void* const*>(vals)));
 }
 
 bool ZeroMQ::DoHeartbeat(double network_time, double current_time) {
-    if (late && !writer)
+    if (stays && !writer)
         return true;
     return usable(bzw_writer_heartbeat(writer, network_time, current_time));
 }

@@ -39,7 +39,10 @@ private:
     void Say(int level, const char* message) noexcept;
     bool Open(const WriterInfo& info, int num_fields, const host::threading::Field* const* fields);
 
-    const bool late = host::terminating(); // made while the host ends
+    // A writer that cannot be opened stays and drops its records instead of failing: while
+    // the host ends, which then could not report it, and in every host before Zeek 7.0,
+    // which goes on using a writer that it has deleted because it failed.
+    const bool stays = BZW_HOST_VERSION < 700 || host::terminating();
     Options globals;
     bool have_globals = false;
     bzw_writer* writer = nullptr;
