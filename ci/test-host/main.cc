@@ -407,7 +407,10 @@ void test_bad_config(const Setup& setup, const Config& config, const std::string
     for (const auto& entry : config)
         what += " " + entry.first + "=\"" + entry.second + "\"";
     const std::unique_ptr<logging::Writer> writer = small_writer(setup, "bad", config);
-    check(!writer->Drain(), what + ": the writer is refused");
+    // Before Zeek 7.0 a host uses a writer that it has deleted because it failed, so that
+    // there it stays and drops its records.
+    const bool stays = TEST_HOST_VERSION < 70000;
+    check(writer->Drain() == stays, what + (stays ? ": the writer stays" : ": the writer is refused"));
     // A host sends nothing more to a writer that has failed, but for what was on its way.
     writer->Write(record_of(small_record(1, "never")));
     writer->Heartbeat(1700000000.0);
