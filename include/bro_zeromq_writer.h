@@ -128,7 +128,7 @@ typedef struct bzw_open_args {
     uint32_t abi_version; /* BZW_ABI_VERSION */
 
     const bzw_layout* layout;
-    const char* path;        /* log path, the first frame of every message: "conn" */
+    const char* path;        /* log path: "conn"; the option topic makes the first frame of it */
     const char* filter_name; /* for reports only; may be null */
 
     /* The script's options (LogZeroMQ::…), then the filter's own $config, which wins.

@@ -30,4 +30,13 @@ export {
 	## Whether fields without a value are written as ``null``; otherwise
 	## they are left out.
 	const json_include_unset_fields: bool = F &redef;
+
+	## The first frame of each message, which subscribers choose logs by. In
+	## it, "%path" stands for the log path, such as "conn", "%sensor" for
+	## ``LogZeroMQ::sensor`` and "%%" for a percent sign.
+	const topic = "%path" &redef;
+
+	## This sensor's name, for "%sensor" in ``LogZeroMQ::topic``; the
+	## machine's host name while it is empty.
+	const sensor = "" &redef;
 }

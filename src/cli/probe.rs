@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bro_zeromq_writer::writer::Config;
+use bro_zeromq_writer::writer::{Config, Topic};
 use bro_zeromq_writer::zmq::{Context, Error, Kind, Socket};
 
 use crate::stop::Stop;
@@ -21,6 +21,7 @@ const SETTLED: Duration = Duration::from_millis(20);
 /// Sees the subscriptions at every endpoint.
 pub struct Probe {
     endpoints: Vec<Watched>,
+    topic: Topic,
 }
 
 struct Watched {
@@ -46,7 +47,7 @@ impl Probe {
             let socket = open().map_err(|error| format!("cannot connect to {endpoint}: {error}"))?;
             Ok(Watched { name: endpoint.to_string(), socket, topics: BTreeSet::new() })
         });
-        Ok(Self { endpoints: endpoints.collect::<Result<_, String>>()? })
+        Ok(Self { endpoints: endpoints.collect::<Result<_, String>>()?, topic: config.topic.clone() })
     }
 
     /// The names of the endpoints, in order.
@@ -86,9 +87,10 @@ impl Probe {
 
     /// Whether a log path is subscribed to at an endpoint.
     pub fn wants(&self, endpoint: u32, path: &str) -> bool {
+        let log = self.topic.of(path);
         self.endpoints
             .get(endpoint as usize)
-            .is_some_and(|endpoint| endpoint.topics.iter().any(|topic| path.as_bytes().starts_with(topic)))
+            .is_some_and(|endpoint| endpoint.topics.iter().any(|topic| log.as_bytes().starts_with(topic)))
     }
 
     /// Whether anything is subscribed to at an endpoint.

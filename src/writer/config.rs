@@ -5,11 +5,20 @@ use core::time::Duration;
 use std::ffi::{CStr, CString};
 use std::net::{Ipv4Addr, Ipv6Addr, ToSocketAddrs};
 
+use super::topic::{Topic, host_name};
 use crate::json::{Style, TimeFormat};
 
 /// The names of all options: `LogZeroMQ::NAME` in scripts, `NAME` in a filter's `$config`.
-pub static OPTION_NAMES: [&CStr; 6] =
-    [c"endpoint", c"zmq_hwm", c"zmq_linger", c"zmq_connect_pause", c"json_timestamps", c"json_include_unset_fields"];
+pub static OPTION_NAMES: &[&CStr] = &[
+    c"endpoint",
+    c"zmq_hwm",
+    c"zmq_linger",
+    c"zmq_connect_pause",
+    c"json_timestamps",
+    c"json_include_unset_fields",
+    c"topic",
+    c"sensor",
+];
 
 /// Where an option's value comes from; the filter's wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +53,8 @@ pub struct Config {
     pub connect_pause: Duration,
     /// `json_timestamps` and `json_include_unset_fields`.
     pub style: Style,
+    /// `topic`, with `sensor` filled in.
+    pub topic: Topic,
 }
 
 /// An endpoint to connect to.
@@ -144,12 +155,19 @@ impl Config {
                 _ => return Err(option.error("use T or F")),
             },
         };
+        let topic = find("topic").unwrap_or(Given { source: Source::Global, name: "topic", value: "%path" });
+        let sensor = || match find("sensor") {
+            Some(Given { value, .. }) if !value.is_empty() => Ok(value.to_owned()),
+            _ => host_name(),
+        };
+        let topic = Topic::parse(topic.value, sensor).map_err(|reason| topic.error(reason))?;
         Ok(Self {
             endpoints,
             high_water_mark,
             linger: u64::try_from(linger).ok().map(Duration::from_millis),
             connect_pause: Duration::from_millis(pause.unsigned_abs().into()),
             style: Style { time, include_unset },
+            topic,
         })
     }
 
@@ -273,6 +291,7 @@ mod tests {
         assert_eq!(config.linger_millis(), 3000);
         assert_eq!(config.connect_pause, Duration::ZERO);
         assert_eq!(config.style, Style::default());
+        assert_eq!(config.topic.of("conn"), "conn");
         assert_eq!(config.endpoints[0].to_string(), "tcp://localhost:1234");
     }
 
@@ -299,6 +318,16 @@ mod tests {
     fn an_empty_endpoint_in_the_filter_means_the_global_one() {
         let config = Config::parse(&[filter("endpoint", ""), ENDPOINT]).unwrap();
         assert_eq!(config.endpoints[0].to_string(), "tcp://localhost:1234");
+    }
+
+    #[test]
+    fn the_topic_has_the_sensors_name() {
+        let given = [ENDPOINT, global("topic", "%sensor/%path"), global("sensor", "s1")];
+        assert_eq!(Config::parse(&given).unwrap().topic.of("conn"), "s1/conn");
+        let given = [&given[..], &[filter("sensor", "s2"), filter("topic", "%path@%sensor")]].concat();
+        assert_eq!(Config::parse(&given).unwrap().topic.of("conn"), "conn@s2");
+        let given = [&given[..], &[filter("sensor", "")]].concat();
+        assert_eq!(Config::parse(&given).unwrap().topic.of("conn"), format!("conn@{}", host_name().unwrap()));
     }
 
     #[test]
@@ -336,6 +365,8 @@ mod tests {
             (filter("zmq_connect_pause", "-1"), ["$config[\"zmq_connect_pause\"] = \"-1\"", "0 (no pause)"]),
             (filter("json_timestamps", "TS_EPOCH"), ["$config[\"json_timestamps\"]", "JSON::TS_EPOCH"]),
             (filter("json_include_unset_fields", "yes"), ["json_include_unset_fields", "T or F"]),
+            (global("topic", ""), ["LogZeroMQ::topic = \"\"", "%path"]),
+            (filter("topic", "%sensro/%path"), ["$config[\"topic\"] = \"%sensro/%path\"", "%sensor"]),
         ] {
             let given: &[Given<'_>] = if option.name == "endpoint" { &[option] } else { &[ENDPOINT, option] };
             let error = Config::parse(given).unwrap_err().to_string();

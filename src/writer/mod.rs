@@ -3,6 +3,7 @@
 mod config;
 mod endpoint;
 mod report;
+mod topic;
 
 use core::fmt;
 use core::time::Duration;
@@ -16,6 +17,7 @@ use crate::zmq::{Buffers, CHUNK_SIZE, Context, Error, Termination};
 pub use config::{Config, ConfigError, Given, OPTION_NAMES, Source, unknown_options};
 pub use endpoint::{Connection, Counters};
 pub use report::{Level, Reporter};
+pub use topic::Topic;
 
 /// How often the subscriptions are looked at while records come. A subscription takes
 /// effect within this time and a record; looking costs as much as sending.
@@ -68,7 +70,8 @@ impl std::error::Error for OpenError {}
 
 /// Publishes the records of one log path. Belongs to the thread that opened it.
 pub struct Writer {
-    path: String,
+    /// The first frame of its messages.
+    topic: String,
     plan: FieldPlan,
     shape: AnyShape,
     buffers: Buffers,
@@ -94,7 +97,7 @@ impl Writer {
         let context =
             Context::shared().map_err(|why| OpenError { what: "cannot make a ZeroMQ context".to_owned(), why })?;
         let mut writer = Self {
-            path: path.to_owned(),
+            topic: config.topic.of(path),
             plan: FieldPlan::new(fields, layout, config.style),
             shape,
             buffers: Buffers::new(),
@@ -125,12 +128,12 @@ impl Writer {
     /// Waits until every endpoint has a subscription to this log or other ones only, or for
     /// [`GREETING`].
     fn await_subscribers(&mut self, opened: Instant) {
-        let path = self.path.as_bytes();
+        let topic = self.topic.as_bytes();
         for connection in &mut self.connections {
             let mut heard = Instant::now();
             loop {
                 let now = Instant::now();
-                if connection.poll(path) {
+                if connection.poll(topic) {
                     heard = now;
                 }
                 let left = GREETING.saturating_sub(opened.elapsed());
@@ -189,7 +192,7 @@ impl Writer {
                 for connection in self.connections.iter_mut().filter(|connection| connection.subscribed()) {
                     // SAFETY: `encode` has just written these bytes; `advance` passes them.
                     let body = unsafe { self.buffers.message(len) };
-                    connection.send(self.path.as_bytes(), body);
+                    connection.send(self.topic.as_bytes(), body);
                 }
                 self.buffers.advance(len);
             }
@@ -252,8 +255,8 @@ impl Writer {
     fn poll(&mut self, now: u64) {
         self.polled = now;
         for connection in &mut self.connections {
-            connection.report(&self.path, self.problem, now, &mut self.reporter);
-            connection.poll(self.path.as_bytes());
+            connection.report(&self.topic, self.problem, now, &mut self.reporter);
+            connection.poll(self.topic.as_bytes());
         }
     }
 
@@ -285,7 +288,7 @@ impl Writer {
     pub fn close(mut self) {
         let now = coarse_millis();
         for connection in &mut self.connections {
-            connection.report(&self.path, self.problem, now, &mut self.reporter);
+            connection.report(&self.topic, self.problem, now, &mut self.reporter);
             let Counters { sent, no_subscriber, queue_full, encoding, closed, bytes } = connection.counters;
             let summary = format!(
                 "{}: {} records written, {sent} sent ({bytes} bytes), {} dropped (no subscriber: {no_subscriber}, \
