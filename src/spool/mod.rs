@@ -1,0 +1,1055 @@
+//! Records that cannot be sent now, on disk: a queue of byte strings for one log path and
+//! endpoint that survives the process.
+//!
+//! Below a root directory, which one process holds by a lock, each spool has a directory
+//! with segment files (see `segment.rs`) and a state file (see `state.rs`). Records are
+//! written at the end, read from the front, and deleted once they are confirmed.
+//!
+//! Invariants:
+//!
+//! 1. A record lies in one segment, in one piece, behind its length and checksum. A segment
+//!    is written from its beginning to its end by one run of the program, never changed
+//!    afterwards, but for a torn end that recovery cuts off, and never written to again.
+//! 2. When [`Spool::push`] has returned, the kernel has the record: the end of the process
+//!    does not lose it. [`Sync`] says when the disk has it.
+//! 3. Every record has a sequence number: the segment's first, from the header, and its place
+//!    behind it. So what is missing between two segments is counted exactly.
+//! 4. confirmed ≤ read ≤ written, in this order. The state file tells what is confirmed. It is
+//!    written before a segment is deleted, and a segment is deleted only when all of it is
+//!    confirmed or it gives way to newer records.
+//! 5. What is delivered is a record that was pushed, whole and in order. Each is delivered
+//!    once, but for those that were read and not confirmed when the process ended or
+//!    [`Spool::rewind`] was called.
+//! 6. What is not delivered is counted: as evicted, damaged, or refused by [`Spool::push`].
+//! 7. Only regular files with a segment's name and header are read or deleted.
+//! 8. No failure of the disk panics, waits, or takes more memory than the largest record
+//!    and a few read-ahead chunks.
+//!
+//! Knows nothing of ZeroMQ and JSON.
+
+mod root;
+mod segment;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use core::fmt;
+use std::collections::VecDeque;
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use root::Lease;
+use segment::{Cursor, FRAME, Found, Header, Identity};
+use state::{Left, State, StateFile};
+
+/// Where spools are, and how large they may be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// The root directory: an absolute path, whose parent exists.
+    pub dir: PathBuf,
+    /// Bytes of all segments below the root.
+    pub max_bytes: u64,
+    /// Which records go when there are more.
+    pub when_full: WhenFull,
+    /// When records are forced to the disk.
+    pub sync: Sync,
+}
+
+/// Which records give way when the limit is reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenFull {
+    /// The oldest, a segment at a time.
+    #[default]
+    Oldest,
+    /// The newest: they are refused.
+    Newest,
+}
+
+/// When records are forced to the disk. The end of the process loses none in any case; this
+/// is about the machine's power.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sync {
+    /// When the kernel thinks fit, usually within half a minute.
+    Never,
+    /// With each [`Spool::tick`], about once a second.
+    #[default]
+    Interval,
+    /// Each record, before [`Spool::push`] returns.
+    Always,
+}
+
+/// What a spool had when it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Records to be read, left by earlier runs.
+    pub records: u64,
+    /// Their bytes on disk.
+    pub bytes: u64,
+    /// Records known to be lost: torn when the last run ended, or missing. Damage behind the
+    /// beginning is found when it is read, and counted in [`Counters`].
+    pub damaged_records: u64,
+    /// Bytes that were cut off or deleted because no record could be read from them.
+    pub damaged_bytes: u64,
+    /// The last run ended without closing the spool: so many records at most it had told of
+    /// with [`Spool::set_in_flight`].
+    pub lost_in_flight: u64,
+    /// The last run ended without closing the spool.
+    pub unclean: bool,
+    /// There are segments but no usable state file: records that were confirmed may come again.
+    pub state_lost: bool,
+    /// Files named like segments that are not this spool's; they are left alone.
+    pub foreign_files: u64,
+}
+
+/// What has happened to records since the spool was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Records that gave way to newer ones.
+    pub evicted: u64,
+    /// Records that could not be read back.
+    pub damaged_records: u64,
+    /// Bytes that were skipped for that.
+    pub damaged_bytes: u64,
+    /// System calls that failed, a full disk included.
+    pub io_errors: u64,
+}
+
+/// Why a spool could not be opened. Its text names the directory and the way out.
+#[derive(Debug)]
+pub enum OpenError {
+    /// Another process, if known with its id, uses the directory.
+    InUse(PathBuf, Option<u32>),
+    /// The path is not absolute.
+    Relative(PathBuf),
+    /// The directory above it does not exist.
+    NoParent(PathBuf),
+    /// It is a file, or something else.
+    NoDirectory(PathBuf),
+    /// It cannot be written to or read.
+    Unusable(PathBuf, io::Error),
+    /// A later version of the program wrote this file.
+    Newer(PathBuf, u64),
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InUse(dir, holder) => {
+                write!(f, "{} is in use by another process", dir.display())?;
+                if let Some(holder) = holder {
+                    write!(f, " (pid {holder})")?;
+                }
+                f.write_str("; give each host a spool_dir of its own")
+            }
+            Self::Relative(dir) => {
+                write!(f, "\"{}\" is not an absolute path; write one, such as /var/spool/zeek-zmq", dir.display())
+            }
+            Self::NoParent(dir) => write!(
+                f,
+                "{} cannot be made, because the directory above it does not exist; make that one first",
+                dir.display()
+            ),
+            Self::NoDirectory(dir) => write!(f, "{} is not a directory; name one, or remove it", dir.display()),
+            Self::Unusable(path, error) => write!(
+                f,
+                "{} cannot be used: {error}; it must be writable for the user that the host runs as, with room for it",
+                path.display()
+            ),
+            Self::Newer(path, version) => write!(
+                f,
+                "{} was written by a later version of this plugin (format {version}); use that one, or remove the file",
+                path.display()
+            ),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+/// Why a record was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PushError {
+    /// The limit is reached and nothing may give way.
+    Full,
+    /// The record alone exceeds the limit.
+    TooLarge,
+    /// The system's error number. Until the next [`Spool::tick`], records are refused with
+    /// the same without trying.
+    Io(i32),
+}
+
+impl fmt::Display for PushError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Full => f.write_str("the spool is full"),
+            Self::TooLarge => f.write_str("the record is larger than the spool may be"),
+            Self::Io(errno) => io::Error::from_raw_os_error(errno).fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for PushError {}
+
+/// A place between two records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Position {
+    segment: u64,
+    offset: u64,
+    /// Sequence number of the record behind it.
+    record: u64,
+}
+
+/// A segment on disk.
+#[derive(Clone, Copy, Debug)]
+struct Segment {
+    number: u64,
+    /// Sequence number of its first record.
+    first: u64,
+    /// Where its last record ends.
+    len: u64,
+    /// Where reading goes on behind it, if not at the beginning of the next.
+    resume: Option<Position>,
+}
+
+/// The segment being written.
+struct Active {
+    number: u64,
+    file: Arc<File>,
+}
+
+/// The first segment's number and the first record's: in the middle, because records can be
+/// put in front.
+const MIDDLE: u64 = 1 << 63;
+
+/// A segment's size is a sixteenth of the limit, within these bounds.
+const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 1 << 16..=1 << 24;
+
+/// A buffer larger than this is given back.
+const LARGE: usize = 1 << 20;
+
+/// A spool: see the module. Dropping it without [`Spool::close`] is what a crash of the
+/// process does: everything is there the next time.
+pub struct Spool {
+    options: Options,
+    identity: Identity,
+    lease: Lease,
+    dir: PathBuf,
+    state: StateFile,
+    /// In the order of their numbers. The first has what is confirmed last.
+    segments: VecDeque<Segment>,
+    /// Always the last of `segments`.
+    active: Option<Active>,
+    /// For the next segment.
+    next_number: u64,
+    segment_bytes: u64,
+    confirmed: Position,
+    /// What is read next.
+    read: Position,
+    /// The end of the record there, when it has been looked at.
+    peeked: Option<Position>,
+    /// Where the records end that are read and not confirmed.
+    unconfirmed: VecDeque<Position>,
+    /// The first of them that are no longer on disk.
+    gone: u64,
+    /// Sequence number of the next record to be written.
+    end: u64,
+    cursor: Option<Cursor>,
+    frame: Vec<u8>,
+    counters: Counters,
+    /// Records in flight, as the caller says, and what the state file says of them.
+    in_flight: u64,
+    in_flight_bound: u64,
+    /// Writing has failed with this.
+    stalled: Option<i32>,
+    /// To be forced to the disk: segments, and whether there are new files.
+    unsynced: Vec<Arc<File>>,
+    new_files: bool,
+    /// The state file could not be written.
+    state_stale: bool,
+}
+
+impl fmt::Debug for Spool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { dir, confirmed, read, end, .. } = self;
+        f.debug_struct("Spool")
+            .field("dir", dir)
+            .field("confirmed", confirmed)
+            .field("read", read)
+            .field("end", end)
+            .finish()
+    }
+}
+
+impl Spool {
+    /// Opens or makes the spool of a log path and endpoint below `options.dir`, which is
+    /// made if need be, with what earlier runs have left. While this process has the same
+    /// one open, another is opened beside it.
+    ///
+    /// # Errors
+    ///
+    /// The directory cannot be used, another process uses it, or a later version of the
+    /// program wrote the spool.
+    pub fn open(options: &Options, path: &str, endpoint: &str) -> Result<(Self, Recovered), OpenError> {
+        let identity = Identity::new(path, endpoint);
+        let lease = Lease::take(&options.dir, &dir_name(path, &identity))?;
+        let dir = lease.dir();
+        let unusable = |error| OpenError::Unusable(dir.clone(), error);
+        lease.make_dir().map_err(unusable)?;
+        if !fs::symlink_metadata(&dir).map_err(unusable)?.is_dir() {
+            return Err(OpenError::NoDirectory(dir));
+        }
+        let state_path = dir.join("state");
+        let (state, left) =
+            StateFile::open(&state_path, identity.hash()).map_err(|error| OpenError::Unusable(state_path, error))?;
+        let (least, most) = SEGMENT_BYTES.into_inner();
+        let start = Position { segment: MIDDLE, offset: identity.header_len(), record: MIDDLE };
+        let mut spool = Self {
+            options: options.clone(),
+            segment_bytes: (options.max_bytes / 16).clamp(least, most).min(options.max_bytes / 4),
+            identity,
+            lease,
+            dir,
+            state,
+            segments: VecDeque::new(),
+            active: None,
+            next_number: MIDDLE,
+            confirmed: start,
+            read: start,
+            peeked: None,
+            unconfirmed: VecDeque::new(),
+            gone: 0,
+            end: MIDDLE,
+            cursor: None,
+            frame: Vec::new(),
+            counters: Counters::default(),
+            in_flight: 0,
+            in_flight_bound: 0,
+            stalled: None,
+            unsynced: Vec::new(),
+            new_files: true,
+            state_stale: false,
+        };
+        let recovered = spool.recover(left)?;
+        Ok((spool, recovered))
+    }
+
+    /// Writes a record at the end.
+    ///
+    /// # Errors
+    ///
+    /// It was not written; the spool is as before, but for records that gave way.
+    pub fn push(&mut self, record: &[u8]) -> Result<(), PushError> {
+        if let Some(errno) = self.stalled {
+            return Err(PushError::Io(errno));
+        }
+        let size = FRAME + record.len() as u64;
+        let header = self.identity.header_len();
+        if u32::try_from(record.len()).is_err() || header + size > self.options.max_bytes {
+            return Err(PushError::TooLarge);
+        }
+        if self.segments.back().is_some_and(|last| last.len > header && last.len + size > self.segment_bytes) {
+            self.finish_active();
+        }
+        self.make_room(header + size)?;
+        let mut result = self.append(record);
+        if let Err(error) = &result {
+            // One segment's worth of room on a disk that is full, not all of them.
+            if is_full(error) && self.options.when_full == WhenFull::Oldest && self.evict() {
+                result = self.append(record);
+            }
+        }
+        result.map_err(|error| {
+            let errno = error.raw_os_error().unwrap_or(libc::EIO);
+            self.stalled = Some(errno);
+            PushError::Io(errno)
+        })
+    }
+
+    /// Puts records in front of the first unread one, in order, after a [`Spool::rewind`];
+    /// for those that were handed over without the spool and turned out to be unsent.
+    /// Returns how many there was room for; the others, the first ones, are counted as
+    /// evicted.
+    ///
+    /// # Errors
+    ///
+    /// None was written.
+    pub fn unshift<'a>(&mut self, records: impl Iterator<Item = &'a [u8]>) -> Result<u64, PushError> {
+        self.rewind();
+        let records: Vec<_> = records.collect();
+        let header = self.identity.header_len();
+        let room = self.options.max_bytes.saturating_sub(self.lease.used()).saturating_sub(header);
+        let mut size = 0;
+        let fits = |record: &&&[u8]| {
+            size += FRAME + record.len() as u64;
+            size <= room && u32::try_from(record.len()).is_ok()
+        };
+        let kept = records.iter().rev().take_while(fits).count();
+        if kept > 0 {
+            let kept = &records[records.len() - kept..];
+            let first = self.confirmed.record.wrapping_sub(kept.len() as u64);
+            let mut number = self.segments.front().map_or(self.next_number, |front| front.number);
+            let (file, bytes) = loop {
+                number = number.wrapping_sub(1);
+                let mut bytes = self.identity.header(number, first, Some(self.confirmed));
+                for record in kept {
+                    let offset = bytes.len() as u64;
+                    segment::frame(&mut bytes, number, offset, record);
+                }
+                match self.create(number, &bytes) {
+                    Ok(file) => break (file, bytes),
+                    // Somebody else's file has the name.
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                    Err(error) => {
+                        self.counters.io_errors += 1;
+                        return Err(PushError::Io(error.raw_os_error().unwrap_or(libc::EIO)));
+                    }
+                }
+            };
+            self.written(Arc::new(file));
+            self.lease.add(bytes.len() as u64);
+            let resume = Some(self.confirmed);
+            self.segments.push_front(Segment { number, first, len: bytes.len() as u64, resume });
+            self.confirmed = Position { segment: number, offset: header, record: first };
+            self.read = self.confirmed;
+            self.write_state(false);
+        }
+        self.counters.evicted += (records.len() - kept) as u64;
+        Ok(kept as u64)
+    }
+
+    /// The first unread record. Damaged ones are passed and counted.
+    pub fn next(&mut self) -> Option<&[u8]> {
+        let end = match self.peeked {
+            Some(end) => end,
+            None => self.find()?,
+        };
+        self.peeked = Some(end);
+        Some(self.cursor.as_ref()?.data(self.read.offset, end.offset))
+    }
+
+    /// Passes the record that [`Spool::next`] returned last: it is read, but not confirmed.
+    /// Does nothing without one.
+    pub fn advance(&mut self) {
+        if let Some(end) = self.peeked.take() {
+            self.unconfirmed.push_back(end);
+            self.read = end;
+        }
+    }
+
+    /// The first `records` unconfirmed ones are done and will not come again. Each call is a
+    /// system call.
+    pub fn confirm(&mut self, records: u64) {
+        let records = records.min(self.unconfirmed());
+        if records == 0 {
+            return;
+        }
+        self.gone -= self.gone.min(records);
+        let last = self.unconfirmed.drain(..records as usize).next_back();
+        if let Some(last) = last.filter(|last| last.segment >= self.confirmed.segment) {
+            self.confirmed = last;
+        }
+        self.settle();
+    }
+
+    /// Makes the unconfirmed records unread. Those that have given way meanwhile are counted
+    /// as evicted.
+    pub fn rewind(&mut self) {
+        self.peeked = None;
+        self.unconfirmed.clear();
+        self.counters.evicted += core::mem::take(&mut self.gone);
+        self.read = self.confirmed;
+    }
+
+    /// How many records are unread. Damaged ones are among them until they are found.
+    #[must_use]
+    pub fn waiting(&self) -> u64 {
+        self.end.saturating_sub(self.read.record)
+    }
+
+    /// How many records are read and not confirmed.
+    #[must_use]
+    pub fn unconfirmed(&self) -> u64 {
+        self.unconfirmed.len() as u64
+    }
+
+    /// What has happened to records since [`Spool::open`].
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Tells how many records were handed over without the spool and are not known to be
+    /// sent, for [`Recovered::lost_in_flight`] of the next run. The state file has a bound
+    /// that is rarely raised, so that this is seldom a system call.
+    #[inline]
+    pub fn set_in_flight(&mut self, records: u64) {
+        self.in_flight = records;
+        if records + self.gone > self.in_flight_bound {
+            self.raise_in_flight();
+        }
+    }
+
+    /// To be called about once a second: forces records to the disk if it is time, tries
+    /// again after a full disk, makes room for other spools, and deletes what is done.
+    pub fn tick(&mut self) {
+        self.stalled = None;
+        if self.options.when_full == WhenFull::Oldest {
+            while self.lease.used() > self.options.max_bytes && self.lease.bytes() > self.share() && self.evict() {}
+        }
+        if self.options.sync == Sync::Interval {
+            self.sync();
+        }
+        if self.waiting() == 0 && self.unconfirmed.is_empty() && !self.segments.is_empty() {
+            self.finish_active();
+            self.settle();
+        }
+        let in_flight = self.in_flight + self.gone;
+        if self.state_stale || in_flight != self.in_flight_bound {
+            self.in_flight_bound = in_flight;
+            self.write_state(false);
+        }
+    }
+
+    /// Closes the spool: what is unread or unconfirmed is there the next time. The files of
+    /// an empty one are removed.
+    pub fn close(mut self) {
+        self.rewind();
+        self.finish_active();
+        self.settle();
+        if self.options.sync != Sync::Never {
+            self.sync();
+        }
+        self.in_flight_bound = 0;
+        self.write(true, self.options.sync != Sync::Never);
+        if self.segments.is_empty() {
+            // What is not empty, or gone already, stays as it is.
+            let _ = fs::remove_file(self.dir.join("state"));
+            let _ = fs::remove_dir(&self.dir);
+        }
+    }
+
+    /// Takes what is on disk.
+    fn recover(&mut self, left: Left) -> Result<Recovered, OpenError> {
+        let mut recovered = Recovered::default();
+        let state = match left {
+            Left::Whole(state) => state,
+            Left::Newer(version) => return Err(OpenError::Newer(self.dir.join("state"), version)),
+            Left::Nothing | Left::Damaged => State { confirmed: self.confirmed, end: self.end, ..State::default() },
+        };
+        let known = matches!(left, Left::Whole(_));
+        if known {
+            (self.confirmed, self.end) = (state.confirmed, state.end);
+            recovered.unclean = !state.closed;
+            recovered.lost_in_flight = if state.closed { 0 } else { state.in_flight };
+        }
+
+        let mut numbers = Vec::new();
+        for entry in fs::read_dir(&self.dir).map_err(|error| OpenError::Unusable(self.dir.clone(), error))? {
+            let entry = entry.map_err(|error| OpenError::Unusable(self.dir.clone(), error))?;
+            numbers.extend(segment_number(&entry.file_name()));
+        }
+        numbers.sort_unstable();
+        let mut unnumbered = false;
+        for number in numbers {
+            // Those in front are confirmed; the last run did not get to deleting them.
+            let done = known && number < state.confirmed.segment;
+            unnumbered |= self.recover_segment(number, done, &mut recovered)?;
+        }
+        if unnumbered {
+            self.number_records();
+        }
+        let behind = self.segments.back().map_or(0, |last| last.number.wrapping_add(1));
+        self.next_number = self.next_number.max(behind).max(self.confirmed.segment);
+
+        let Some(&front) = self.segments.front() else {
+            recovered.state_lost = left == Left::Damaged;
+            recovered.damaged_records += self.end.saturating_sub(self.confirmed.record);
+            self.end = self.end.max(self.confirmed.record);
+            (self.confirmed, self.read) = (self.beyond(), self.beyond());
+            self.write_state(false);
+            return Ok(recovered);
+        };
+        recovered.state_lost = !known;
+        if known && front.number == self.confirmed.segment {
+            self.confirmed.offset = self.confirmed.offset.clamp(self.identity.header_len(), front.len);
+        } else {
+            if known {
+                recovered.damaged_records += front.first.saturating_sub(self.confirmed.record);
+            }
+            self.confirmed = self.start_of(&front);
+        }
+        let last = self.segments.len() - 1;
+        let from = if last == 0 { self.confirmed } else { self.start_of(&self.segments[last]) };
+        let (found, whole) = self.count(last, from);
+        let torn = self.segments[last].len - whole;
+        if torn > 0 {
+            recovered.damaged_bytes += torn;
+            self.truncate(last, whole);
+        }
+        self.confirmed.offset = self.confirmed.offset.min(self.segments[0].len);
+        // The state file can know of records that did not get to the disk, or of fewer.
+        let missing = if known { state.end.saturating_sub(found) } else { 0 };
+        recovered.damaged_records += missing.max(u64::from(torn > 0));
+        self.end = found;
+        self.read = self.confirmed;
+        self.settle();
+        recovered.records = self.waiting();
+        recovered.bytes = self.lease.bytes();
+        Ok(recovered)
+    }
+
+    /// Takes a segment, or deletes it if it is `done` or has no record. Returns whether its
+    /// header is damaged, so that the sequence number of its first record is not known.
+    fn recover_segment(&mut self, number: u64, done: bool, recovered: &mut Recovered) -> Result<bool, OpenError> {
+        let path = self.path(number);
+        let start = self.identity.header_len();
+        let opened = open_segment(&path).and_then(|(file, len)| {
+            let header = segment::read_header(&file, len, number, &self.identity)?;
+            Ok((file, len, header))
+        });
+        let Ok((file, len, header)) = opened else {
+            recovered.foreign_files += 1;
+            return Ok(false);
+        };
+        let (first, resume) = match header {
+            Header::Newer(version) => return Err(OpenError::Newer(path, version.into())),
+            Header::Foreign => {
+                recovered.foreign_files += 1;
+                return Ok(false);
+            }
+            Header::Whole { first, resume } => (Some(first), resume),
+            Header::Damaged { ours } => {
+                let mut cursor = Cursor::new(Arc::new(file), number);
+                match cursor.search(start, len) {
+                    Ok(Some(_)) => {}
+                    Ok(None) if ours => {
+                        recovered.damaged_bytes += if done { 0 } else { len };
+                        self.delete(number, 0);
+                        return Ok(false);
+                    }
+                    Ok(None) | Err(_) => {
+                        recovered.foreign_files += 1;
+                        return Ok(false);
+                    }
+                }
+                (None, None)
+            }
+        };
+        if done {
+            self.delete(number, 0);
+            return Ok(false);
+        }
+        self.lease.add(len);
+        self.segments.push_back(Segment { number, first: first.unwrap_or(UNKNOWN), len, resume });
+        Ok(first.is_none())
+    }
+
+    /// Gives segments with damaged headers the sequence numbers that their neighbours and
+    /// their records tell.
+    fn number_records(&mut self) {
+        let start = self.identity.header_len();
+        let records = |spool: &mut Self, index: usize| {
+            let from = Position { segment: spool.segments[index].number, offset: start, record: 0 };
+            spool.count(index, from).0
+        };
+        for index in (1..self.segments.len()).rev() {
+            let next = self.segments[index].first;
+            if self.segments[index - 1].first == UNKNOWN && next != UNKNOWN {
+                self.segments[index - 1].first = next.wrapping_sub(records(self, index - 1));
+            }
+        }
+        for index in 0..self.segments.len() {
+            if self.segments[index].first == UNKNOWN {
+                self.segments[index].first = match index.checked_sub(1) {
+                    Some(before) => self.segments[before].first.wrapping_add(records(self, before)),
+                    None => self.confirmed.record,
+                };
+            }
+        }
+    }
+
+    /// Counts the records of a segment from a position in it: the sequence number behind the
+    /// last one, and where it ends.
+    fn count(&mut self, index: usize, from: Position) -> (u64, u64) {
+        let segment = self.segments[index];
+        let Position { mut offset, mut record, .. } = from;
+        while offset < segment.len {
+            match self.look(&segment, offset) {
+                Ok(Found::Record { end }) => offset = end,
+                Ok(Found::Damage { next }) if next == segment.len => return (record, offset),
+                // As many as `find` will count.
+                Ok(Found::Damage { next }) => offset = next,
+                Err(_) => return (record, segment.len),
+            }
+            record = record.wrapping_add(1);
+        }
+        (record, offset)
+    }
+
+    /// Cuts a segment's torn end off.
+    fn truncate(&mut self, index: usize, len: u64) {
+        let path = self.path(self.segments[index].number);
+        self.lease.remove(self.segments[index].len - len);
+        self.segments[index].len = len;
+        let file = OpenOptions::new().write(true).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC).open(path);
+        // If that fails, the next run finds the same again.
+        if file.and_then(|file| file.set_len(len)).is_err() {
+            self.counters.io_errors += 1;
+        }
+        self.cursor = None;
+    }
+
+    /// Looks for the next record and passes what is damaged; returns where the record ends.
+    fn find(&mut self) -> Option<Position> {
+        loop {
+            let index = self.segments.iter().position(|segment| segment.number == self.read.segment)?;
+            let segment = self.segments[index];
+            if self.read.offset >= segment.len {
+                if index + 1 == self.segments.len() {
+                    self.skip_to(Position { record: self.end, ..self.read });
+                    return None;
+                }
+                self.skip_to(self.after(index));
+                continue;
+            }
+            match self.look(&segment, self.read.offset) {
+                Ok(Found::Record { end }) => {
+                    return Some(Position {
+                        segment: segment.number,
+                        offset: end,
+                        record: self.read.record.wrapping_add(1),
+                    });
+                }
+                Ok(Found::Damage { next }) => {
+                    self.counters.damaged_bytes += next - self.read.offset;
+                    // At least one; the segment's end tells whether there were more.
+                    let record = self.read.record.wrapping_add((next < segment.len).into());
+                    self.skip_to(Position { offset: next, record, ..self.read });
+                }
+                Err(_) => {
+                    self.counters.io_errors += 1;
+                    self.counters.damaged_bytes += segment.len - self.read.offset;
+                    self.read.offset = segment.len;
+                }
+            }
+        }
+    }
+
+    /// What is at an offset of a segment, which is before its end.
+    fn look(&mut self, segment: &Segment, offset: u64) -> io::Result<Found> {
+        let cursor = match self.cursor.take() {
+            Some(cursor) if cursor.number() == segment.number => cursor,
+            _ => {
+                let file = match &self.active {
+                    Some(active) if active.number == segment.number => Arc::clone(&active.file),
+                    _ => Arc::new(open_segment(&self.path(segment.number))?.0),
+                };
+                Cursor::new(file, segment.number)
+            }
+        };
+        self.cursor.insert(cursor).find(offset, segment.len)
+    }
+
+    /// Goes on reading there; the records between are damaged.
+    fn skip_to(&mut self, position: Position) {
+        self.counters.damaged_records += position.record.saturating_sub(self.read.record);
+        self.read = position;
+    }
+
+    /// Where reading goes on behind a segment.
+    fn after(&self, index: usize) -> Position {
+        match (self.segments[index].resume, self.segments.get(index + 1)) {
+            (_, None) => self.beyond(),
+            (Some(resume), Some(next)) if resume.segment == next.number => resume,
+            (_, Some(next)) => self.start_of(next),
+        }
+    }
+
+    fn start_of(&self, segment: &Segment) -> Position {
+        Position { segment: segment.number, offset: self.identity.header_len(), record: segment.first }
+    }
+
+    /// The beginning of a segment that is yet to be made.
+    fn beyond(&self) -> Position {
+        Position { segment: self.next_number, offset: self.identity.header_len(), record: self.end }
+    }
+
+    /// Deletes the segments that are confirmed to their end, and writes the state.
+    fn settle(&mut self) {
+        if self.unconfirmed.is_empty() {
+            self.confirmed = self.read;
+        }
+        let mut done = Vec::new();
+        while let Some(&front) = self.segments.front() {
+            let active = self.active.as_ref().is_some_and(|active| active.number == front.number);
+            if front.number == self.confirmed.segment && self.confirmed.offset >= front.len && !active {
+                let after = self.after(0);
+                if self.read.segment == front.number {
+                    self.skip_to(after);
+                }
+                self.confirmed = after;
+            } else if front.number >= self.confirmed.segment {
+                break;
+            }
+            self.segments.pop_front();
+            done.push(front);
+        }
+        self.write_state(!done.is_empty());
+        for segment in done {
+            self.delete(segment.number, segment.len);
+        }
+    }
+
+    /// Gives up the oldest segment; not the one being written while there is another. Returns
+    /// whether there was one.
+    fn evict(&mut self) -> bool {
+        if self.segments.len() == 1 {
+            self.finish_active();
+        }
+        let Some(&front) = self.segments.front() else { return false };
+        let after = self.after(0);
+        if self.read.segment == front.number {
+            self.counters.evicted += after.record.saturating_sub(self.read.record);
+            self.read = after;
+            self.peeked = None;
+        }
+        let here = self.unconfirmed.iter().skip(self.gone as usize).take_while(|end| end.segment == front.number);
+        self.gone += here.count() as u64;
+        self.in_flight_bound = self.in_flight_bound.max(self.in_flight + self.gone);
+        self.confirmed = after;
+        self.segments.pop_front();
+        self.write_state(true);
+        self.delete(front.number, front.len);
+        true
+    }
+
+    /// Makes room for a record of so many bytes.
+    fn make_room(&mut self, size: u64) -> Result<(), PushError> {
+        while self.lease.used() + size > self.options.max_bytes {
+            if self.options.when_full == WhenFull::Newest {
+                return Err(PushError::Full);
+            }
+            // A spool that has less than its share gets room; those that have more give way
+            // with their next record or tick.
+            if self.lease.bytes() + size <= self.share() {
+                break;
+            }
+            if !self.evict() {
+                return Err(PushError::Full);
+            }
+        }
+        Ok(())
+    }
+
+    /// This spool's part of the limit.
+    fn share(&self) -> u64 {
+        self.options.max_bytes / self.lease.spools()
+    }
+
+    /// Writes a record behind the last one.
+    fn append(&mut self, record: &[u8]) -> io::Result<()> {
+        let result = self.try_append(record);
+        self.counters.io_errors += u64::from(result.is_err());
+        result
+    }
+
+    fn try_append(&mut self, record: &[u8]) -> io::Result<()> {
+        if self.active.is_none() {
+            self.start_segment()?;
+        }
+        let (Some(active), Some(last)) = (&self.active, self.segments.back_mut()) else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        let file = Arc::clone(&active.file);
+        self.frame.clear();
+        segment::frame(&mut self.frame, last.number, last.len, record);
+        if let Err(error) = (&*file).write_all(&self.frame) {
+            // What was written of it goes; or else nothing more is written behind it.
+            if file.set_len(last.len).is_err() || !is_full(&error) {
+                self.finish_active();
+            }
+            return Err(error);
+        }
+        if let Some(cursor) = self.cursor.as_mut().filter(|cursor| cursor.number() == last.number) {
+            cursor.offer(self.read.offset, last.len, &self.frame);
+        }
+        let size = self.frame.len() as u64;
+        last.len += size;
+        self.end = self.end.wrapping_add(1);
+        self.lease.add(size);
+        if self.frame.capacity() > LARGE {
+            self.frame = Vec::new();
+        }
+        self.written(file);
+        Ok(())
+    }
+
+    /// Makes the next segment.
+    fn start_segment(&mut self) -> io::Result<()> {
+        let start = self.identity.header_len();
+        let (number, file) = loop {
+            let number = self.next_number;
+            match self.create(number, &self.identity.header(number, self.end, None)) {
+                // Somebody else's file has the name.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    self.next_number = number.wrapping_add(1);
+                }
+                made => break (number, made?),
+            }
+        };
+        if self.segments.is_empty() {
+            // Nothing is there to be read but what comes now.
+            (self.confirmed, self.read) = (self.beyond(), self.beyond());
+        }
+        self.next_number = number.wrapping_add(1);
+        self.segments.push_back(Segment { number, first: self.end, len: start, resume: None });
+        self.active = Some(Active { number, file: Arc::new(file) });
+        self.lease.add(start);
+        Ok(())
+    }
+
+    /// Makes a segment's file with these bytes.
+    fn create(&mut self, number: u64, bytes: &[u8]) -> io::Result<File> {
+        let path = self.path(number);
+        let open = || {
+            OpenOptions::new()
+                .read(true)
+                .append(true)
+                .create_new(true)
+                .mode(0o600)
+                .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
+                .open(&path)
+        };
+        let mut file = match open() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // Somebody has deleted the directory.
+                self.lease.make_dir()?;
+                (self.state, _) = StateFile::open(&self.dir.join("state"), self.identity.hash())?;
+                self.state_stale = true;
+                open()?
+            }
+            opened => opened?,
+        };
+        if let Err(error) = file.write_all(bytes) {
+            let _ = fs::remove_file(&path);
+            return Err(error);
+        }
+        self.new_files = true;
+        Ok(file)
+    }
+
+    /// Sees to it that what was written to a segment gets to the disk in time.
+    fn written(&mut self, file: Arc<File>) {
+        if self.options.sync != Sync::Never && self.unsynced.last().is_none_or(|last| !Arc::ptr_eq(last, &file)) {
+            self.unsynced.push(file);
+        }
+        if self.options.sync == Sync::Always {
+            self.sync();
+        }
+    }
+
+    /// Forces what was written to the disk.
+    fn sync(&mut self) {
+        if self.unsynced.is_empty() {
+            return;
+        }
+        for file in self.unsynced.drain(..) {
+            self.counters.io_errors += u64::from(file.sync_data().is_err());
+        }
+        if core::mem::take(&mut self.new_files) {
+            for dir in [Some(&*self.dir), self.dir.parent()].into_iter().flatten() {
+                let synced = File::open(dir).and_then(|dir| dir.sync_all());
+                self.counters.io_errors += u64::from(synced.is_err());
+            }
+        }
+    }
+
+    /// Nothing more is written to the last segment.
+    fn finish_active(&mut self) {
+        self.active = None;
+    }
+
+    fn delete(&mut self, number: u64, len: u64) {
+        if self.cursor.as_ref().is_some_and(|cursor| cursor.number() == number) {
+            self.cursor = None;
+        }
+        self.lease.remove(len);
+        match fs::remove_file(self.path(number)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => self.counters.io_errors += 1,
+            _ => {}
+        }
+    }
+
+    #[cold]
+    fn raise_in_flight(&mut self) {
+        self.in_flight_bound = (self.in_flight + self.gone).next_power_of_two().max(64);
+        self.write_state(false);
+    }
+
+    /// Writes the state of an open spool; to the disk if it is `important` and the policy
+    /// cares.
+    fn write_state(&mut self, important: bool) {
+        self.write(false, important && self.options.sync != Sync::Never);
+    }
+
+    fn write(&mut self, closed: bool, sync: bool) {
+        let state = State { confirmed: self.confirmed, end: self.end, in_flight: self.in_flight_bound, closed };
+        let written = self.state.write(&state, self.identity.hash());
+        self.state_stale = written.and_then(|()| if sync { self.state.sync() } else { Ok(()) }).is_err();
+        self.counters.io_errors += u64::from(self.state_stale);
+    }
+
+    fn path(&self, number: u64) -> PathBuf {
+        self.dir.join(format!("{number:016x}.seg"))
+    }
+}
+
+/// A sequence number that is not known yet.
+const UNKNOWN: u64 = u64::MAX;
+
+/// Opens a segment for reading; with its length.
+fn open_segment(path: &Path) -> io::Result<(File, u64)> {
+    let flags = libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let found = file.metadata()?;
+    if found.is_file() { Ok((file, found.len())) } else { Err(io::ErrorKind::InvalidInput.into()) }
+}
+
+/// Whether there is no room on the disk, or no more for this user or process.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT | libc::EFBIG))
+        || error.kind() == io::ErrorKind::WriteZero
+}
+
+/// The number of the segment with that file name.
+fn segment_number(name: &OsStr) -> Option<u64> {
+    let digits = name.to_str()?.strip_suffix(".seg")?;
+    let plain = digits.len() == 16 && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    u64::from_str_radix(digits, 16).ok().filter(|_| plain)
+}
+
+/// The name of a spool's directory: for people the log path, for the program the hash.
+fn dir_name(path: &str, identity: &Identity) -> String {
+    const MAX: usize = 100;
+    let mut name = String::new();
+    for byte in path.bytes() {
+        if name.len() > MAX {
+            break;
+        }
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' => name.push(byte.into()),
+            b'.' if !name.is_empty() => name.push('.'),
+            _ => name.push_str(&format!("%{byte:02x}")),
+        }
+    }
+    format!("{name}@{:016x}", identity.hash())
+}
+
+/// The number at an index, or zero beyond the end.
+fn word(bytes: &[u8], at: usize) -> u64 {
+    bytes.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_le_bytes)
+}
