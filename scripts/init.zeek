@@ -39,4 +39,27 @@ export {
 	## This sensor's name, for "%sensor" in ``LogZeroMQ::topic``; the
 	## machine's host name while it is empty.
 	const sensor = "" &redef;
+
+	## A directory for records that cannot be sent now: they wait there, also
+	## over a restart, instead of being dropped. An absolute path, for this
+	## host alone; it is made if its parent exists. Empty means that there is
+	## none.
+	const spool_dir = "" &redef;
+
+	## How many bytes the records in ``LogZeroMQ::spool_dir`` may take, at
+	## least 1048576.
+	const spool_max_bytes = 1073741824 &redef;
+
+	## Which records are dropped when that is reached: "oldest" or "newest".
+	const spool_when_full = "oldest" &redef;
+
+	## When records in ``LogZeroMQ::spool_dir`` are forced to the disk, so
+	## that they outlast a power failure: "never", "interval" (once a second)
+	## or "always" (each record; slow).
+	const spool_sync = "interval" &redef;
+
+	## Whether every record goes through ``LogZeroMQ::spool_dir``, so that a
+	## host that is killed loses none; otherwise only those that cannot be
+	## sent at once.
+	const spool_always: bool = F &redef;
 }

@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, ToSocketAddrs};
 
 use super::topic::{Topic, host_name};
 use crate::json::{Style, TimeFormat};
+use crate::spool::{self, Sync, WhenFull};
 
 /// The names of all options: `LogZeroMQ::NAME` in scripts, `NAME` in a filter's `$config`.
 pub static OPTION_NAMES: &[&CStr] = &[
@@ -18,6 +19,11 @@ pub static OPTION_NAMES: &[&CStr] = &[
     c"json_include_unset_fields",
     c"topic",
     c"sensor",
+    c"spool_dir",
+    c"spool_max_bytes",
+    c"spool_when_full",
+    c"spool_sync",
+    c"spool_always",
 ];
 
 /// Where an option's value comes from; the filter's wins.
@@ -55,6 +61,10 @@ pub struct Config {
     pub style: Style,
     /// `topic`, with `sensor` filled in.
     pub topic: Topic,
+    /// `spool_dir`, and with it `spool_max_bytes`, `spool_when_full` and `spool_sync`.
+    pub spool: Option<spool::Options>,
+    /// `spool_always`: every record goes through the spool. Never without one.
+    pub spool_always: bool,
 }
 
 /// An endpoint to connect to.
@@ -147,20 +157,14 @@ impl Config {
                 }
             },
         };
-        let include_unset = match find("json_include_unset_fields") {
-            None => false,
-            Some(option) => match option.value {
-                "T" | "true" | "1" => true,
-                "F" | "false" | "0" => false,
-                _ => return Err(option.error("use T or F")),
-            },
-        };
+        let include_unset = switch(find("json_include_unset_fields"))?;
         let topic = find("topic").unwrap_or(Given { source: Source::Global, name: "topic", value: "%path" });
         let sensor = || match find("sensor") {
             Some(Given { value, .. }) if !value.is_empty() => Ok(value.to_owned()),
             _ => host_name(),
         };
         let topic = Topic::parse(topic.value, sensor).map_err(|reason| topic.error(reason))?;
+        let (spool, spool_always) = parse_spool(find)?;
         Ok(Self {
             endpoints,
             high_water_mark,
@@ -168,6 +172,8 @@ impl Config {
             connect_pause: Duration::from_millis(pause.unsigned_abs().into()),
             style: Style { time, include_unset },
             topic,
+            spool,
+            spool_always,
         })
     }
 
@@ -203,6 +209,62 @@ fn number(option: Option<Given<'_>>, default: i32, min: i32, min_means: &str) ->
     match option.value.trim().parse() {
         Ok(number) if number >= min => Ok(number),
         _ => Err(option.error(format!("use a whole number from {min_means} to {}, such as {default}", i32::MAX))),
+    }
+}
+
+fn switch(option: Option<Given<'_>>) -> Result<bool, ConfigError> {
+    let Some(option) = option else { return Ok(false) };
+    match option.value {
+        "T" | "true" | "1" => Ok(true),
+        "F" | "false" | "0" => Ok(false),
+        _ => Err(option.error("use T or F")),
+    }
+}
+
+/// Default of `spool_max_bytes`: 1 GiB.
+const SPOOL_MAX_BYTES: u64 = 1 << 30;
+
+/// Reads the options of the spool, and whether it takes every record.
+fn parse_spool<'a>(find: impl Fn(&str) -> Option<Given<'a>>) -> Result<(Option<spool::Options>, bool), ConfigError> {
+    let max_bytes = match find("spool_max_bytes") {
+        None => SPOOL_MAX_BYTES,
+        Some(option) => match option.value.trim().parse() {
+            Ok(bytes @ 1_048_576..) => bytes,
+            _ => return Err(option.error("use a whole number of bytes, 1048576 (1 MiB) or more")),
+        },
+    };
+    let when_full = match find("spool_when_full") {
+        None => WhenFull::default(),
+        Some(option) => match option.value {
+            "oldest" => WhenFull::Oldest,
+            "newest" => WhenFull::Newest,
+            _ => return Err(option.error("use oldest or newest")),
+        },
+    };
+    let sync = match find("spool_sync") {
+        None => Sync::default(),
+        Some(option) => match option.value {
+            "never" => Sync::Never,
+            "interval" => Sync::Interval,
+            "always" => Sync::Always,
+            _ => return Err(option.error("use never, interval or always")),
+        },
+    };
+    let always = find("spool_always");
+    let every_record = switch(always)?;
+    let dir = find("spool_dir").filter(|option| !option.value.is_empty());
+    match (dir, always) {
+        (Some(dir), _) if !dir.value.starts_with('/') => {
+            Err(dir.error("use an absolute path, such as /var/spool/zeek-zmq"))
+        }
+        (Some(dir), _) if dir.value.contains('\0') => Err(dir.error("a path cannot contain a NUL byte")),
+        (Some(dir), _) => {
+            Ok((Some(spool::Options { dir: dir.value.into(), max_bytes, when_full, sync }), every_record))
+        }
+        (None, Some(always)) if every_record && find("spool_dir").is_none_or(|dir| dir.source != Source::Filter) => {
+            Err(always.error("there is no spool; set spool_dir, too"))
+        }
+        (None, _) => Ok((None, false)),
     }
 }
 
@@ -315,6 +377,38 @@ mod tests {
     }
 
     #[test]
+    fn the_spool() {
+        let spool = |given: &[Given<'_>]| {
+            let config = Config::parse(&[&[ENDPOINT], given].concat()).unwrap();
+            (config.spool, config.spool_always)
+        };
+        assert_eq!(spool(&[]), (None, false));
+        // What the scripts give for a host that sets nothing.
+        assert_eq!(spool(&[global("spool_dir", ""), global("spool_always", "F")]), (None, false));
+        let defaults = spool::Options {
+            dir: "/var/spool/x".into(),
+            max_bytes: 1 << 30,
+            when_full: WhenFull::Oldest,
+            sync: Sync::Interval,
+        };
+        let dir = global("spool_dir", "/var/spool/x");
+        assert_eq!(spool(&[dir]), (Some(defaults), false));
+        let others =
+            spool::Options { dir: "/y".into(), max_bytes: 1 << 20, when_full: WhenFull::Newest, sync: Sync::Always };
+        let given = [
+            dir,
+            filter("spool_dir", "/y"),
+            filter("spool_max_bytes", "1048576"),
+            filter("spool_when_full", "newest"),
+            global("spool_sync", "always"),
+            global("spool_always", "T"),
+        ];
+        assert_eq!(spool(&given), (Some(others), true));
+        // A filter can do without.
+        assert_eq!(spool(&[dir, global("spool_always", "T"), filter("spool_dir", "")]), (None, false));
+    }
+
+    #[test]
     fn an_empty_endpoint_in_the_filter_means_the_global_one() {
         let config = Config::parse(&[filter("endpoint", ""), ENDPOINT]).unwrap();
         assert_eq!(config.endpoints[0].to_string(), "tcp://localhost:1234");
@@ -365,6 +459,14 @@ mod tests {
             (filter("zmq_connect_pause", "-1"), ["$config[\"zmq_connect_pause\"] = \"-1\"", "0 (no pause)"]),
             (filter("json_timestamps", "TS_EPOCH"), ["$config[\"json_timestamps\"]", "JSON::TS_EPOCH"]),
             (filter("json_include_unset_fields", "yes"), ["json_include_unset_fields", "T or F"]),
+            (global("spool_dir", "spool"), ["LogZeroMQ::spool_dir = \"spool\"", "absolute path"]),
+            (filter("spool_dir", "/a\0"), ["spool_dir", "NUL"]),
+            (global("spool_max_bytes", "1048575"), ["LogZeroMQ::spool_max_bytes = \"1048575\"", "1048576 (1 MiB)"]),
+            (filter("spool_max_bytes", "1G"), ["$config[\"spool_max_bytes\"] = \"1G\"", "whole number of bytes"]),
+            (global("spool_when_full", "old"), ["LogZeroMQ::spool_when_full = \"old\"", "oldest or newest"]),
+            (global("spool_sync", ""), ["LogZeroMQ::spool_sync = \"\"", "never, interval or always"]),
+            (filter("spool_always", "maybe"), ["$config[\"spool_always\"] = \"maybe\"", "T or F"]),
+            (global("spool_always", "T"), ["LogZeroMQ::spool_always = \"T\"", "set spool_dir"]),
             (global("topic", ""), ["LogZeroMQ::topic = \"\"", "%path"]),
             (filter("topic", "%sensro/%path"), ["$config[\"topic\"] = \"%sensro/%path\"", "%sensor"]),
         ] {
