@@ -422,7 +422,7 @@ impl Spool {
     }
 
     /// The first unread record. Damaged ones are passed and counted.
-    pub fn next(&mut self) -> Option<&[u8]> {
+    pub fn peek(&mut self) -> Option<&[u8]> {
         let end = match self.peeked {
             Some(end) => end,
             None => self.find()?,
@@ -431,7 +431,7 @@ impl Spool {
         Some(self.cursor.as_ref()?.data(self.read.offset, end.offset))
     }
 
-    /// Passes the record that [`Spool::next`] returned last: it is read, but not confirmed.
+    /// Passes the record that [`Spool::peek`] returned last: it is read, but not confirmed.
     /// Does nothing without one.
     pub fn advance(&mut self) {
         if let Some(end) = self.peeked.take() {

@@ -59,7 +59,7 @@ fn push(spool: &mut Spool, records: impl IntoIterator<Item = u64>) {
 /// Reads all that is unread, without confirming.
 fn read(spool: &mut Spool) -> Vec<u64> {
     let mut numbers = Vec::new();
-    while let Some(data) = spool.next() {
+    while let Some(data) = spool.peek() {
         let text = std::str::from_utf8(data).unwrap();
         let number: u64 = text["{\"record\":".len()..].split(',').next().unwrap().parse().unwrap();
         assert_eq!(data, record(number));
@@ -78,11 +78,11 @@ fn first_in_first_out() {
     let dir = Dir::new();
     let (mut spool, recovered) = open(&dir.options());
     assert_eq!(recovered, Recovered::default());
-    assert_eq!(spool.next(), None);
+    assert_eq!(spool.peek(), None);
     push(&mut spool, 0..10);
     assert_eq!((spool.waiting(), spool.unconfirmed()), (10, 0));
-    assert_eq!(spool.next(), Some(&*record(0)));
-    assert_eq!(spool.next(), Some(&*record(0)));
+    assert_eq!(spool.peek(), Some(&*record(0)));
+    assert_eq!(spool.peek(), Some(&*record(0)));
     spool.advance();
     spool.advance();
     assert_eq!((spool.waiting(), spool.unconfirmed()), (9, 1));
@@ -108,7 +108,7 @@ fn a_crash_loses_nothing_and_a_close_neither() {
         push(&mut spool, 0..40);
         assert!(dir.segments().len() > 2);
         for _ in 0..30 {
-            spool.next().unwrap();
+            spool.peek().unwrap();
             spool.advance();
         }
         spool.confirm(20);
@@ -140,7 +140,7 @@ fn the_oldest_give_way() {
     push(&mut spool, 0..20);
     // Ten are with the caller; their loss is known only when they are wanted again.
     for _ in 0..10 {
-        spool.next().unwrap();
+        spool.peek().unwrap();
         spool.advance();
     }
     push(&mut spool, 20..200);
@@ -187,13 +187,13 @@ fn a_record_that_is_larger_than_a_segment_or_the_spool() {
     spool.push(&large).unwrap();
     spool.push(b"").unwrap();
     assert_eq!(spool.push(&vec![b'x'; 4096]), Err(PushError::TooLarge));
-    assert_eq!(spool.next().unwrap(), record(0));
+    assert_eq!(spool.peek().unwrap(), record(0));
     spool.advance();
-    assert_eq!(spool.next().unwrap(), large);
+    assert_eq!(spool.peek().unwrap(), large);
     spool.advance();
-    assert_eq!(spool.next().unwrap(), b"");
+    assert_eq!(spool.peek().unwrap(), b"");
     spool.advance();
-    assert_eq!(spool.next(), None);
+    assert_eq!(spool.peek(), None);
 }
 
 #[test]
