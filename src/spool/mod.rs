@@ -38,7 +38,7 @@ use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -295,7 +295,25 @@ impl Spool {
     /// program wrote the spool.
     pub fn open(options: &Options, path: &str, endpoint: &str) -> Result<(Self, Recovered), OpenError> {
         let identity = Identity::new(path, endpoint);
-        let lease = Lease::take(&options.dir, &dir_name(path, &identity))?;
+        let name = dir_name(path, &identity);
+        let lease = Lease::take(&options.dir, &name)?;
+        let first = lease.name() == name;
+        let (mut spool, mut recovered) = Self::open_leased(options, identity.clone(), lease)?;
+        // What was opened beside it in earlier runs, and is not open now, comes behind.
+        for lease in if first { spool.lease.beside(&name) } else { Vec::new() } {
+            let Ok((beside, found)) = Self::open_leased(options, identity.clone(), lease) else { continue };
+            recovered.records += spool.take_over(beside);
+            recovered.damaged_records += found.damaged_records;
+            recovered.damaged_bytes += found.damaged_bytes;
+            recovered.lost_in_flight += found.lost_in_flight;
+            recovered.unclean |= found.unclean;
+            recovered.foreign_files += found.foreign_files;
+        }
+        recovered.bytes = spool.lease.bytes();
+        Ok((spool, recovered))
+    }
+
+    fn open_leased(options: &Options, identity: Identity, lease: Lease) -> Result<(Self, Recovered), OpenError> {
         let dir = lease.dir();
         let unusable = |error| OpenError::Unusable(dir.clone(), error);
         lease.make_dir().map_err(unusable)?;
@@ -494,9 +512,11 @@ impl Spool {
     }
 
     /// To be called about once a second: forces records to the disk if it is time, tries
-    /// again after a full disk, makes room for other spools, and deletes what is done.
+    /// again after a full disk, makes room for other spools, deletes what is done, and makes
+    /// files again that somebody has deleted.
     pub fn tick(&mut self) {
         self.stalled = None;
+        self.check_files();
         if self.options.when_full == WhenFull::Oldest {
             while self.lease.used() > self.options.max_bytes && self.lease.bytes() > self.share() && self.evict() {}
         }
@@ -530,6 +550,24 @@ impl Spool {
             let _ = fs::remove_file(self.dir.join("state"));
             let _ = fs::remove_dir(&self.dir);
         }
+    }
+
+    /// Moves the records of another spool to the end of this one; returns how many.
+    fn take_over(&mut self, mut other: Self) -> u64 {
+        let mut taken = 0;
+        while let Some(record) = other.peek() {
+            if self.push(record).is_err() {
+                break;
+            }
+            taken += 1;
+            other.advance();
+            if other.unconfirmed() >= 1024 {
+                other.confirm(1024);
+            }
+        }
+        other.confirm(u64::MAX);
+        other.close();
+        taken
     }
 
     /// Takes what is on disk.
@@ -927,9 +965,7 @@ impl Spool {
         let mut file = match open() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 // Somebody has deleted the directory.
-                self.lease.make_dir()?;
-                (self.state, _) = StateFile::open(&self.dir.join("state"), self.identity.hash())?;
-                self.state_stale = true;
+                self.make_dir()?;
                 open()?
             }
             opened => opened?,
@@ -940,6 +976,42 @@ impl Spool {
         }
         self.new_files = true;
         Ok(file)
+    }
+
+    /// Looks whether the files being written are still what they should be.
+    fn check_files(&mut self) {
+        if self.state.is_deleted() && self.make_dir().is_err() {
+            self.counters.io_errors += 1;
+        }
+        let (Some(active), Some(last)) = (&self.active, self.segments.back()) else { return };
+        let (number, file, len) = (active.number, Arc::clone(&active.file), last.len);
+        match file.metadata() {
+            Ok(found) if found.len() == len && found.nlink() > 0 => {}
+            Ok(found) if found.len() == len => {
+                // It was deleted. Its records are still there, as long as it is open.
+                let mut bytes = vec![0; len as usize];
+                let copied = file.read_exact_at(&mut bytes, 0).and_then(|()| self.create(number, &bytes));
+                match copied {
+                    Ok(file) => {
+                        let file = Arc::new(file);
+                        self.active = Some(Active { number, file: Arc::clone(&file) });
+                        self.cursor = None;
+                        self.written(file);
+                    }
+                    Err(_) => self.counters.io_errors += 1,
+                }
+            }
+            // Somebody has changed it. What can be read of it is; nothing more is written to it.
+            _ => self.finish_active(),
+        }
+    }
+
+    /// Makes the spool's directory and state file again.
+    fn make_dir(&mut self) -> io::Result<()> {
+        self.lease.make_dir()?;
+        (self.state, _) = StateFile::open(&self.dir.join("state"), self.identity.hash())?;
+        self.state_stale = true;
+        Ok(())
     }
 
     /// Sees to it that what was written to a segment gets to the disk in time.

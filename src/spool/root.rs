@@ -36,6 +36,13 @@ struct Names {
 /// All of the process's.
 static ROOTS: Mutex<Vec<Arc<Root>>> = Mutex::new(Vec::new());
 
+/// How many of the same name are looked for.
+const MAX_BESIDE: u32 = 16;
+
+fn numbered(name: &str, count: u32) -> String {
+    if count == 1 { name.to_owned() } else { format!("{name}-{count}") }
+}
+
 /// One spool's share of its root.
 #[derive(Debug)]
 pub struct Lease {
@@ -60,18 +67,35 @@ impl Lease {
                 root
             }
         };
+        let open = lock(&root.names).open.clone();
+        let name = (1..).map(|count| numbered(name, count)).find(|name| !open.contains(name)).unwrap_or_default();
+        Ok(Self::new(root, name))
+    }
+
+    /// The spools beside `name`, as [`Lease::take`] makes them, that exist and are not open.
+    pub fn beside(&self, name: &str) -> Vec<Self> {
+        // Nobody opens one meanwhile.
+        let _roots = lock(&ROOTS);
+        let open = lock(&self.root.names).open.clone();
+        let others = (2..=MAX_BESIDE).map(|count| numbered(name, count));
+        let free = others.filter(|other| !open.contains(other) && self.root.dir.join(other).is_dir());
+        free.map(|name| Self::new(Arc::clone(&self.root), name)).collect()
+    }
+
+    fn new(root: Arc<Root>, name: String) -> Self {
         let mut names = lock(&root.names);
-        let name = (1..)
-            .map(|count: u32| if count == 1 { name.to_owned() } else { format!("{name}-{count}") })
-            .find(|name| !names.open.contains(name))
-            .unwrap_or_default();
         // From here on the spool counts what it has.
         let idle = names.idle.remove(&name).unwrap_or(0);
         root.used.fetch_sub(idle, Ordering::Relaxed);
         names.open.push(name.clone());
         drop(names);
         root.spools.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { root, name, bytes: 0 })
+        Self { root, name, bytes: 0 }
+    }
+
+    /// The name of the spool's directory.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The spool's directory.

@@ -19,7 +19,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use crc32c::crc32c;
@@ -126,6 +126,11 @@ impl StateFile {
         self.file.write_all_at(&slot, SLOT_OFFSETS[(generation % 2) as usize])?;
         self.generation = generation;
         Ok(())
+    }
+
+    /// Whether somebody has deleted it.
+    pub fn is_deleted(&self) -> bool {
+        self.file.metadata().is_ok_and(|found| found.nlink() == 0)
     }
 
     /// Waits until it is on the disk.
