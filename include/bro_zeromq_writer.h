@@ -175,8 +175,9 @@ const char* bzw_version(void);
 const char* bzw_strerror(int code);
 
 /*
- * The names of all options, index 0, 1, 2, … until null. The glue looks each up as
- * LogZeroMQ::NAME and passes the values it finds as bzw_open_args.globals.
+ * The names of all options, and of texts that the script makes of options that are
+ * tables, index 0, 1, 2, … until null. The glue looks each up as LogZeroMQ::NAME and
+ * passes the values it finds, but for tables, as bzw_open_args.globals.
  */
 const char* bzw_option_name(uint32_t index);
 

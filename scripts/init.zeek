@@ -31,6 +31,16 @@ export {
 	## they are left out.
 	const json_include_unset_fields: bool = F &redef;
 
+	## How strings are written that hold other bytes than printable ASCII
+	## and valid UTF-8, the same as for the host's own JSON logs. Hosts
+	## before Zeek 9.0 do not know the type ``JSON::StringEscapePolicy``:
+	## there, this is a string with the same names.
+@ifdef ( JSON::StringEscapePolicy )
+	const json_string_escape_policy: JSON::StringEscapePolicy = JSON::STRING_ESCAPE_POLICY_HEX &redef;
+@else
+	const json_string_escape_policy = "JSON::STRING_ESCAPE_POLICY_HEX" &redef;
+@endif
+
 	## The first frame of each message, which subscribers choose logs by. In
 	## it, "%path" stands for the log path, such as "conn", "%sensor" for
 	## ``LogZeroMQ::sensor`` and "%%" for a percent sign.
@@ -62,4 +72,42 @@ export {
 	## host that is killed loses none; otherwise only those that cannot be
 	## sent at once.
 	const spool_always: bool = F &redef;
+
+	## Fields to add at the end of every record, such as this sensor's name
+	## or site: names and their values.
+	const extra_fields: table[string] of string &redef;
+
+	## Whether each record is put into an object of its own, as its only
+	## member and under the log path as its name: ``{"conn":{...}}``.
+	const tag_json: bool = F &redef;
+
+	## ``LogZeroMQ::extra_fields`` as the writer reads it. Not an option.
+	global extra_fields_hex = "";
 }
+
+# A writer reads text. Hexadecimal digits are the same text in every host, whatever a name
+# or a value consists of.
+function set_extra_fields()
+	{
+	local separator = "";
+
+	for ( name in extra_fields )
+		{
+		extra_fields_hex = cat(extra_fields_hex, separator, bytestring_to_hexstr(name), "=",
+		                       bytestring_to_hexstr(extra_fields[name]));
+		separator = ",";
+		}
+	}
+
+# Before anybody can write a record.
+@ifdef ( zeek_init )
+event zeek_init() &priority=1000000
+	{
+	set_extra_fields();
+	}
+@else
+event bro_init() &priority=1000000
+	{
+	set_extra_fields();
+	}
+@endif

@@ -7,7 +7,9 @@ use core::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 
 use crate::host::{AnyShape, FAMILIES, Field, Layout};
-use crate::writer::{Config, Given, Level, OPTION_NAMES, Reporter, Setup, Source, Writer, unknown_options};
+use crate::writer::{
+    Config, Given, Level, OPTION_NAMES, Reporter, SCRIPT_NAMES, Setup, Source, Writer, unknown_options,
+};
 
 /// `BZW_ABI_VERSION`.
 pub const ABI_VERSION: u32 = 1;
@@ -190,7 +192,8 @@ pub extern "C" fn bzw_strerror(code: c_int) -> *const c_char {
 /// See the header.
 #[unsafe(no_mangle)]
 pub extern "C" fn bzw_option_name(index: u32) -> *const c_char {
-    OPTION_NAMES.get(index as usize).map_or(core::ptr::null(), |name| name.as_ptr())
+    let mut names = OPTION_NAMES.iter().chain(SCRIPT_NAMES);
+    names.nth(index as usize).map_or(core::ptr::null(), |name| name.as_ptr())
 }
 
 /// See the header.

@@ -5,7 +5,9 @@ use std::mem::MaybeUninit;
 
 use bro_zeromq_writer::host::synth::{Cell, Columns, Synth, Type};
 use bro_zeromq_writer::host::{Address, AnyShape, FAMILIES, Field, Layout, Record, family_of_version};
-use bro_zeromq_writer::json::{EncodeError, FieldPlan, MAX_DEPTH, Out, Style, TimeFormat, encode};
+use bro_zeromq_writer::json::{
+    EncodeError, Envelope, EscapePolicy, FieldPlan, MAX_DEPTH, Out, Style, TimeFormat, encode,
+};
 use proptest::prelude::*;
 use serde_json::{Map, Number, Value};
 
@@ -22,6 +24,18 @@ fn encode_in(
     cells: &[Cell],
     room: usize,
 ) -> Result<(String, u64), EncodeError> {
+    encode_within(None, layout, style, names, cells, room)
+}
+
+/// The same, in an envelope.
+fn encode_within(
+    envelope: Option<&Envelope>,
+    layout: &Layout,
+    style: Style,
+    names: &[String],
+    cells: &[Cell],
+    room: usize,
+) -> Result<(String, u64), EncodeError> {
     let columns = Columns::new(layout, names.iter().map(|name| (name.as_str(), Type::String)));
     // SAFETY: `columns` was made for this layout and lives on.
     let fields = unsafe { Field::read_all(columns.as_ptr().cast(), columns.len(), layout) }.unwrap();
@@ -29,7 +43,10 @@ fn encode_in(
     let mut synth = Synth::new(layout);
     let values = synth.record(cells).as_ptr().cast();
     let mut memory = vec![MaybeUninit::uninit(); room];
-    let mut out = Out::new(&mut memory);
+    let mut out = match envelope {
+        None => Out::new(&mut memory),
+        Some(envelope) => envelope.begin(&mut memory)?,
+    };
     // SAFETY: `values` was made for this layout, one for each column, and lives on.
     let unknown = unsafe {
         match AnyShape::new(layout).unwrap() {
@@ -41,7 +58,13 @@ fn encode_in(
             AnyShape::Other(shape) => encode(&plan, Record::new(values, shape), &mut out),
         }
     }?;
-    Ok((String::from_utf8(out.written().to_vec()).expect("JSON is UTF-8"), unknown))
+    let len = match envelope {
+        None => out.len(),
+        Some(envelope) => envelope.end(&mut out)?,
+    };
+    // SAFETY: all of this has been written.
+    let json = memory[..len].iter().map(|byte| unsafe { byte.assume_init() }).collect();
+    Ok((String::from_utf8(json).expect("JSON is UTF-8"), unknown))
 }
 
 fn json_of(cells: &[Cell]) -> String {
@@ -183,6 +206,57 @@ fn nothing_set() {
     assert_eq!(json_of(&[Cell::Unset(Type::Time), Cell::Bool(true)]), r#"{"c1":true}"#);
 }
 
+/// What `tag_json` and `extra_fields` make of a record with these columns.
+fn wrapped(tag: Option<&str>, members: &[(&str, &str)], escape: EscapePolicy, cells: &[Cell]) -> String {
+    let names: Vec<_> = (0..cells.len()).map(|index| format!("c{index}")).collect();
+    let style = Style { escape, ..Style::default() };
+    let members = members.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+    let envelope = Envelope::new(tag.map(str::as_bytes), members, escape);
+    let encode = |room| encode_within(envelope.as_ref(), zeek_80(), style, &names, cells, room);
+    let (json, _) = encode(1 << 16).unwrap();
+    for room in 0..json.len() {
+        assert_eq!(encode(room), Err(EncodeError::Full));
+    }
+    json
+}
+
+#[test]
+fn a_record_in_an_object_of_its_own_and_with_members_of_ours() {
+    let set = [Cell::Unset(Type::Time), Cell::Bool(true)];
+    let unset = [Cell::Unset(Type::Time)];
+    let site = [("sensor", "s\"1"), ("site", "Zürich\n")];
+    for (tag, members, cells, json) in [
+        (None, &[][..], &set[..], r#"{"c1":true}"#),
+        (None, &site, &set, r#"{"c1":true,"sensor":"s\"1","site":"Zürich\n"}"#),
+        (None, &site, &unset, r#"{"sensor":"s\"1","site":"Zürich\n"}"#),
+        (Some("conn"), &[], &set, r#"{"conn":{"c1":true}}"#),
+        (Some("conn"), &[], &unset, r#"{"conn":{}}"#),
+        (Some("a\\\"b"), &site, &set, r#"{"a\\\"b":{"c1":true,"sensor":"s\"1","site":"Zürich\n"}}"#),
+        (Some("conn"), &site, &unset, r#"{"conn":{"sensor":"s\"1","site":"Zürich\n"}}"#),
+    ] {
+        assert_eq!(wrapped(tag, members, EscapePolicy::Hex, cells), json);
+    }
+    assert_eq!(
+        wrapped(Some("é\n"), &[("a\\", "b\\")], EscapePolicy::Tsv, &[]),
+        r#"{"\\xc3\\xa9\\x0a":{"a\\\\":"b\\\\"}}"#
+    );
+}
+
+#[test]
+fn the_escape_policy_is_for_strings_only() {
+    let text = |kind| Cell::Text(kind, "a\\ü\x01".as_bytes().to_vec());
+    let cells = [text(Type::String), text(Type::Enum), Cell::List(Type::Vector, vec![text(Type::String)])];
+    let hex = r"a\\\\xc3\\xbc\\x01";
+    for (policy, string) in [
+        (EscapePolicy::Hex, r"a\\\\xc3\\xbc\\x01"),
+        (EscapePolicy::Pua, r"a\\ü\udb80\udc01"),
+        (EscapePolicy::Tsv, r"a\\\\\\xc3\\xbc\\x01"),
+    ] {
+        let json = wrapped(None, &[], policy, &cells);
+        assert_eq!(json, format!(r#"{{"c0":"{string}","c1":"{hex}","c2":["{string}"]}}"#));
+    }
+}
+
 #[test]
 fn empty_is_not_unset() {
     assert_eq!(
@@ -289,7 +363,7 @@ fn times_in_every_format() {
         (TimeFormat::MillisUnsigned, "1699999999123"),
         (TimeFormat::Iso8601, "\"2023-11-14T22:13:19.123456Z\""),
     ] {
-        let style = Style { time, include_unset: true };
+        let style = Style { time, include_unset: true, ..Style::default() };
         let cells = [Cell::Time(1_699_999_999.123456), Cell::Unset(Type::Time)];
         let (json, _) = encode_in(zeek_80(), style, &["ts".into(), "end".into()], &cells, 1 << 12).unwrap();
         assert_eq!(json, format!("{{\"ts\":{expected},\"end\":null}}"));

@@ -136,6 +136,37 @@ fn a_late_subscriber_gets_what_comes_after_it() {
     assert_eq!(writer.stats().dropped_no_subscriber, 1);
 }
 
+#[test]
+fn the_topic_is_what_is_sent_and_subscribed_to() {
+    let subscriber = Subscriber::bind(&[b"s1/"]);
+    let options = [("topic", "%sensor/%path"), ("sensor", "s1")];
+    let mut writer = Writer::open(zeek_80(), "conn", &subscriber.endpoint, &options, &["n"]);
+    writer.await_subscription();
+    writer.write(&number(1));
+    assert_eq!(subscriber.take(1), [[b"s1/conn".to_vec(), b"{\"n\":1}".to_vec()]]);
+    assert_eq!(writer.stats().bytes_sent, 7 + 7);
+    let mut other = Writer::open(zeek_80(), "s1/conn", &subscriber.endpoint, &[], &["n"]);
+    other.await_subscription();
+    other.write(&number(2));
+    assert_eq!(subscriber.take(1), [[b"s1/conn".to_vec(), b"{\"n\":2}".to_vec()]]);
+}
+
+#[test]
+fn a_column_wins_over_an_extra_field_of_its_name() {
+    let subscriber = Subscriber::bind(&[b""]);
+    let options = [("extra_fields", "sensor=s1,n=x,site=a\\,b"), ("tag_json", "T")];
+    let mut writer = Writer::open(zeek_80(), "conn", &subscriber.endpoint, &options, &["n", "m"]);
+    writer.await_subscription();
+    let reports = writer.take_reports();
+    assert_eq!(reports.len(), 1, "{reports:?}");
+    for part in ["\"n\"", "column", "\"conn\"", "LogZeroMQ::extra_fields"] {
+        assert!(reports[0].0 == 1 && reports[0].1.contains(part), "{reports:?}");
+    }
+    writer.write(&[Cell::Unset(Type::Count), Cell::Count(1)]);
+    let json = r#"{"conn":{"m":1,"sensor":"s1","site":"a,b"}}"#;
+    assert_eq!(subscriber.take(1), [[b"conn".to_vec(), json.into()]]);
+}
+
 /// A peer that subscribes to everything and then never reads: ZMTP 3.0 by hand.
 fn stopped_subscriber() -> (String, std::thread::JoinHandle<std::net::TcpStream>) {
     use std::io::{Read, Write};

@@ -402,6 +402,30 @@ void test_globals(const Setup& setup) {
     check_no_complaints("globals");
 }
 
+// Options of other types than text; a table arrives as the text that the script makes of it.
+void test_global_types(const Setup& setup) {
+    const std::string endpoint = fresh_endpoint();
+    set_global("LogZeroMQ::topic", new StringVal("%sensor/%path"));
+    set_global("LogZeroMQ::sensor", new StringVal("s1"));
+    set_global("LogZeroMQ::tag_json", new Val(TYPE_BOOL, int64_t(1)));
+    set_global("LogZeroMQ::extra_fields_hex", new StringVal("73697465=5ac3bc72696368,61=22"));
+    Subscriber subscriber(setup.subscriber, endpoint, 1, 20000 * slow());
+    const std::unique_ptr<logging::Writer> writer = small_writer(setup, "types", {{"endpoint", endpoint}});
+    let_subscribe(*writer);
+    writer->Write(record_of(small_record(1, "x")));
+    writer->Close();
+    check(subscriber.Wait() == 0, "options of every type: arrives");
+    const std::vector<Subscriber::Message>& messages = subscriber.Messages();
+    check_equal(messages.empty() ? "" : messages[0].first, "s1/types", "options of every type: topic");
+    check_equal(messages.empty() ? "" : messages[0].second,
+                "{\"types\":{\"n\":1,\"who\":\"x\",\"a\":\"\\\"\",\"site\":\"Z\xc3\xbcrich\"}}",
+                "options of every type: JSON");
+    set_global("LogZeroMQ::topic", new StringVal("%path"));
+    set_global("LogZeroMQ::tag_json", new Val(TYPE_BOOL, int64_t(0)));
+    set_global("LogZeroMQ::extra_fields_hex", new StringVal(""));
+    check_no_complaints("options of every type");
+}
+
 void test_bad_config(const Setup& setup, const Config& config, const std::string& named) {
     std::string what = "bad configuration";
     for (const auto& entry : config)
@@ -579,6 +603,7 @@ void run(const Setup& setup) {
     test_many_writers(setup, free_tcp_endpoint(), "8 writers over tcp");
     test_life(setup);
     test_globals(setup);
+    test_global_types(setup);
     const std::string good = fresh_endpoint();
     test_bad_config(setup, {}, "endpoint");
     test_bad_config(setup, {{"endpoint", "nonsense"}}, "nonsense");

@@ -12,7 +12,7 @@ compile_error!("the host layouts are those of 64-bit little-endian machines");
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
-    /// No JSON form: PATTERN, and whatever a later host adds.
+    /// No JSON form: PATTERN, and whatever a later host adds; and what is set apart.
     Unknown,
     /// BOOL.
     Bool,
@@ -70,6 +70,15 @@ impl Tags {
             }
         }
         Self { kinds }
+    }
+
+    /// Makes a tag unknown, so that its values can be treated apart.
+    #[must_use]
+    pub fn without(mut self, tag: u32) -> Self {
+        if let Some(slot) = self.kinds.get_mut(tag as usize) {
+            *slot = Kind::Unknown;
+        }
+        self
     }
 
     /// The kind of a host's tag.
@@ -392,18 +401,7 @@ impl<'a, S: Shape> Value<'a, S> {
                 Kind::Time => Data::Time(self.read(val)),
                 Kind::Addr => Data::Addr(self.address()),
                 Kind::Subnet => Data::Subnet(self.address(), self.read(val + 20)),
-                Kind::Text => {
-                    let length = self.read::<i32>(val + 8);
-                    let data = self.read::<*const u8>(val);
-                    if length == 0 {
-                        return Ok(Data::Text(&[]));
-                    }
-                    let length = usize::try_from(length).map_err(|_| Malformed("a string's length is negative"))?;
-                    if data.is_null() {
-                        return Err(Malformed("a string's data is null"));
-                    }
-                    Data::Text(core::slice::from_raw_parts(data, length))
-                }
+                Kind::Text => Data::Text(self.text()?),
                 Kind::List => {
                     let size = self.read::<i64>(val);
                     let values = self.read::<*const *const u8>(val + 8);
@@ -415,6 +413,33 @@ impl<'a, S: Shape> Value<'a, S> {
                 }
                 Kind::Unknown => Data::Unknown,
             })
+        }
+    }
+
+    /// The bytes of text.
+    ///
+    /// # Safety
+    ///
+    /// The value's tag is one of text.
+    ///
+    /// # Errors
+    ///
+    /// As [`Value::data`].
+    #[inline(always)]
+    pub unsafe fn text(&self) -> Result<&'a [u8], Malformed> {
+        let val = self.shape.val();
+        // SAFETY: `string_val`, of which the host says that it is valid.
+        unsafe {
+            let length = self.read::<i32>(val + 8);
+            let data = self.read::<*const u8>(val);
+            if length == 0 {
+                return Ok(&[]);
+            }
+            let length = usize::try_from(length).map_err(|_| Malformed("a string's length is negative"))?;
+            if data.is_null() {
+                return Err(Malformed("a string's data is null"));
+            }
+            Ok(core::slice::from_raw_parts(data, length))
         }
     }
 

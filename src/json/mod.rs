@@ -11,6 +11,7 @@
 //! It knows nothing of ZeroMQ: it writes into memory that it is given ([`Out`]).
 
 pub mod address;
+mod envelope;
 pub mod number;
 mod out;
 mod plan;
@@ -19,9 +20,11 @@ mod scan;
 pub mod text;
 pub mod time;
 
+pub use envelope::Envelope;
 pub use out::{Full, Out};
 pub use plan::{FieldPlan, Style};
 pub use record::{EncodeError, MAX_DEPTH, encode};
+pub use text::EscapePolicy;
 pub use time::TimeFormat;
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What is known of a log's records before the first one comes.
 
 use super::record::MAX_SCALAR;
-use super::text::push_escaped_name;
+use super::text::{EscapePolicy, push_escaped_name};
 use super::time::TimeFormat;
 use crate::host::{Field, Layout, Tags};
 
@@ -15,6 +15,8 @@ pub struct Style {
     pub time: TimeFormat,
     /// Whether unset columns are written as null instead of being left out.
     pub include_unset: bool,
+    /// How strings are written that are not accepted as they are.
+    pub escape: EscapePolicy,
 }
 
 /// A column's name, ready to be copied: `,"name":`.
@@ -35,6 +37,9 @@ pub(super) struct Column {
 pub struct FieldPlan {
     pub(super) columns: Box<[Column]>,
     pub(super) tags: Tags,
+    /// The host's tag of strings, if they are written by a rule of their own; then it is
+    /// none of `tags`.
+    pub(super) apart: Option<u32>,
     pub(super) style: Style,
 }
 
@@ -54,7 +59,13 @@ impl FieldPlan {
                 Column { start, start_len: name.len(), room: NAME_BLOCK + rest.len() + MAX_SCALAR, rest }
             })
             .collect();
-        Self { columns, tags: Tags::new(layout), style }
+        let tags = Tags::new(layout);
+        // What the other rules are for; other text stays as it is.
+        let (tags, apart) = match style.escape {
+            EscapePolicy::Hex => (tags, None),
+            EscapePolicy::Pua | EscapePolicy::Tsv => (tags.without(layout.tag_string), Some(layout.tag_string)),
+        };
+        Self { columns, tags, apart, style }
     }
 
     /// How many columns there are.

@@ -4,7 +4,7 @@ use super::address::{MAX_ADDRESS, push_address, push_subnet};
 use super::number::{MAX_NUMBER, push_double, push_i64, push_u64};
 use super::out::{Full, Out};
 use super::plan::{Column, FieldPlan};
-use super::text::push_text;
+use super::text::{push_text, push_text_by};
 use super::time::{MAX_TIME, push_time};
 use crate::host::{Data, List, Malformed, Record, Shape, Value};
 
@@ -142,10 +142,32 @@ unsafe fn push_value<S: Shape>(
                 out.push(b'"');
             }),
             Data::List(list) => out.apart(|out| push_list(plan, list, out, depth, unknown))?,
-            Data::Unknown => {
-                *unknown += 1;
-                out.push_slice(b"null");
-            }
+            Data::Unknown => out.apart(|out| push_other(plan, value, out, unknown))?,
+        }
+    }
+    Ok(())
+}
+
+/// Writes a value whose tag is unknown to the plan: a string that is treated apart, or null.
+///
+/// # Safety
+///
+/// Room for [`MAX_SCALAR`] bytes is reserved.
+#[cold]
+#[inline(never)]
+unsafe fn push_other<S: Shape>(
+    plan: &FieldPlan,
+    value: Value<'_, S>,
+    out: &mut Out<'_>,
+    unknown: &mut u64,
+) -> Result<(), EncodeError> {
+    // SAFETY: this function's contract, and a string's tag is one of text.
+    unsafe {
+        if plan.apart == Some(value.tag()) {
+            push_text_by(plan.style.escape, out, value.text()?)?;
+        } else {
+            *unknown += 1;
+            out.push_slice(b"null");
         }
     }
     Ok(())

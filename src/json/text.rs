@@ -8,9 +8,26 @@
 //!
 //! Not accepted though valid UTF-8: controls (U+0000 to U+001F but for the five, U+007F to
 //! U+009F), the private use area U+E000 to U+F8FF, and the specials U+FFF0 to U+FFFF.
+//!
+//! Zeek 9 has two more rules to choose from for strings, see [`EscapePolicy`].
 
 use super::out::{Full, Out};
 use super::scan::{SLACK, is_plain, plain_of_block, push_plain};
+
+/// What becomes of a string's bytes that are not accepted (`JSON::StringEscapePolicy`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EscapePolicy {
+    /// `STRING_ESCAPE_POLICY_HEX`: the rule of [this module](self), and the only one before
+    /// Zeek 9.
+    #[default]
+    Hex,
+    /// `STRING_ESCAPE_POLICY_PUA`: each becomes a character of its own, U+F0000 plus the byte,
+    /// written as a surrogate pair; all other characters stay as they are.
+    Pua,
+    /// `STRING_ESCAPE_POLICY_TSV`: as in the host's TSV logs. Each backslash is doubled, and
+    /// the rule of this module holds for what is between them, with no control accepted.
+    Tsv,
+}
 
 /// Writes text with its quotes.
 ///
@@ -130,6 +147,91 @@ fn push_escaped(out: &mut Out<'_>, text: &[u8]) -> Result<(), Full> {
     Ok(())
 }
 
+/// Writes text with its quotes by a rule of choice.
+///
+/// # Errors
+///
+/// There is no room for it.
+pub fn push_text_by(policy: EscapePolicy, out: &mut Out<'_>, text: &[u8]) -> Result<(), Full> {
+    match policy {
+        EscapePolicy::Hex => push_text(out, text),
+        EscapePolicy::Pua => push_pua(out, text),
+        EscapePolicy::Tsv => push_tsv(out, text),
+    }
+}
+
+/// Writes text by [`EscapePolicy::Pua`].
+fn push_pua(out: &mut Out<'_>, mut text: &[u8]) -> Result<(), Full> {
+    out.reserve(text.len().saturating_mul(PUA_LEN).saturating_add(2))?;
+    // SAFETY: just reserved: no byte becomes more than these.
+    unsafe {
+        out.push(b'"');
+        while let Some(&byte) = text.first() {
+            let accepted = |&len: &usize| text.get(..len).is_some_and(accepts_apart);
+            let len = if byte < 0x80 { 1 } else { (2..=4).find(accepted).unwrap_or(1) };
+            let (character, rest) = text.split_at(len);
+            match short_escape(byte) {
+                Some(letter) => out.push_slice(&[b'\\', letter]),
+                None if len > 1 || is_plain(byte) => out.push_slice(character),
+                None => {
+                    out.push_slice(b"\\udb80\\udc");
+                    out.push_slice(&HEX[usize::from(byte)]);
+                }
+            }
+            text = rest;
+        }
+        out.push(b'"');
+    }
+    Ok(())
+}
+
+/// What a byte takes at most by [`EscapePolicy::Pua`].
+const PUA_LEN: usize = r"\udb80\udcff".len();
+
+/// [`accepts`] where it is not to be inlined.
+#[inline(never)]
+fn accepts_apart(text: &[u8]) -> bool {
+    accepts(text)
+}
+
+/// Writes text by [`EscapePolicy::Tsv`].
+fn push_tsv(out: &mut Out<'_>, text: &[u8]) -> Result<(), Full> {
+    out.reserve(text.len().saturating_mul(5).saturating_add(2))?;
+    // SAFETY: just reserved: no byte becomes more than five.
+    unsafe {
+        out.push(b'"');
+        for (index, part) in text.split(|&byte| byte == b'\\').enumerate() {
+            if index > 0 {
+                out.push_slice(br"\\\\");
+            }
+            let accepted = accepts_apart(part) && !part.iter().any(|&byte| byte < 0x20);
+            for &byte in part {
+                match byte {
+                    b'"' => out.push_slice(br#"\""#),
+                    _ if accepted || is_plain(byte) => out.push(byte),
+                    _ => {
+                        out.push_slice(br"\\x");
+                        out.push_slice(&HEX[usize::from(byte)]);
+                    }
+                }
+            }
+        }
+        out.push(b'"');
+    }
+    Ok(())
+}
+
+/// Each byte's two digits.
+static HEX: [[u8; 2]; 256] = {
+    let mut table = [[0; 2]; 256];
+    let mut n = 0;
+    while n < 256 {
+        table[n] = [b"0123456789abcdef"[n >> 4], b"0123456789abcdef"[n & 15]];
+        n += 1;
+    }
+    table
+};
+
 /// The letter behind the backslash, for bytes that JSON has one for.
 #[inline]
 const fn short_escape(byte: u8) -> Option<u8> {
@@ -145,6 +247,7 @@ const fn short_escape(byte: u8) -> Option<u8> {
 }
 
 /// Whether the host writes all of this as it is.
+#[inline(always)]
 fn accepts(mut text: &[u8]) -> bool {
     while let Some((&first, rest)) = text.split_first() {
         let len = match (first, rest) {
@@ -187,7 +290,11 @@ mod tests {
     use crate::json::test_support::{written, written_bytes};
 
     fn text(bytes: &[u8]) -> String {
-        written(|out| push_text(out, bytes).unwrap())
+        text_by(EscapePolicy::Hex, bytes)
+    }
+
+    fn text_by(policy: EscapePolicy, bytes: &[u8]) -> String {
+        written(|out| push_text_by(policy, out, bytes).unwrap())
     }
 
     /// The rule of the module's documentation, word for word.
@@ -211,9 +318,54 @@ mod tests {
         serde_json::to_vec(&String::from_utf8(hex).unwrap()).unwrap()
     }
 
+    /// Zeek 9's two other rules, one character at a time.
+    fn naive_by(policy: EscapePolicy, bytes: &[u8]) -> String {
+        let accepted = |c: char| !matches!(c, '\0'..='\x1f' | '\x7f'..='\u{9f}' | '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..='\u{ffff}');
+        let json = |c: char| serde_json::to_string(&c.to_string()).unwrap().trim_matches('"').to_owned();
+        let mut text = String::from("\"");
+        match policy {
+            EscapePolicy::Hex => return String::from_utf8(naive(bytes)).unwrap(),
+            EscapePolicy::Pua => {
+                for chunk in bytes.utf8_chunks() {
+                    for c in chunk.valid().chars() {
+                        text += &match c {
+                            '"' => "\\\"".to_owned(),
+                            _ if accepted(c) || matches!(c, '\x08' | '\t' | '\n' | '\x0c' | '\r') => json(c),
+                            _ => c.to_string().bytes().map(|byte| format!("\\udb80\\udc{byte:02x}")).collect(),
+                        }
+                    }
+                    for byte in chunk.invalid() {
+                        text += &format!("\\udb80\\udc{byte:02x}");
+                    }
+                }
+            }
+            EscapePolicy::Tsv => {
+                for (index, part) in bytes.split(|&byte| byte == b'\\').enumerate() {
+                    text += if index > 0 { r"\\\\" } else { "" };
+                    match std::str::from_utf8(part) {
+                        Ok(part) if part.chars().all(accepted) => text += &part.replace('"', "\\\""),
+                        _ => {
+                            for &byte in part {
+                                text += &match byte {
+                                    b'"' => "\\\"".to_owned(),
+                                    b' '..=b'~' => char::from(byte).to_string(),
+                                    _ => format!(r"\\x{byte:02x}"),
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        text + "\""
+    }
+
     fn check(bytes: &[u8]) {
         let got = written_bytes(|out| push_text(out, bytes).unwrap());
         assert_eq!(String::from_utf8_lossy(&got), String::from_utf8_lossy(&naive(bytes)), "{bytes:?}");
+        for policy in [EscapePolicy::Pua, EscapePolicy::Tsv] {
+            assert_eq!(text_by(policy, bytes), naive_by(policy, bytes), "{policy:?} {bytes:?}");
+        }
     }
 
     #[test]
@@ -227,6 +379,27 @@ mod tests {
         assert_eq!(text("Grüße \"ü\"".as_bytes()), "\"Grüße \\\"ü\\\"\"");
         assert_eq!(text(b"\xc3\xb1\xc0\x81"), r#""\\xc3\\xb1\\xc0\\x81""#);
         assert_eq!(text(b"a\"\xff"), r#""a\"\\xff""#);
+    }
+
+    /// As `LogAscii::json_string_escape_policy` has it; the first two lines are Zeek 9's own
+    /// examples.
+    #[test]
+    fn policies() {
+        for (bytes, pua, tsv) in [
+            (&b"\x07"[..], r#""\udb80\udc07""#, r#""\\x07""#),
+            (br"\x07", r#""\\x07""#, r#""\\\\x07""#),
+            (b"plain", r#""plain""#, r#""plain""#),
+            (b"a\"b/c", r#""a\"b/c""#, r#""a\"b/c""#),
+            (b"\x08\t\n\x0c\r", r#""\b\t\n\f\r""#, r#""\\x08\\x09\\x0a\\x0c\\x0d""#),
+            (b"\0\x7f", r#""\udb80\udc00\udb80\udc7f""#, r#""\\x00\\x7f""#),
+            ("ü\n".as_bytes(), r#""ü\n""#, r#""\\xc3\\xbc\\x0a""#),
+            (b"\xc3\xbc\xff\xc3\xbc", r#""ü\udb80\udcffü""#, r#""\\xc3\\xbc\\xff\\xc3\\xbc""#),
+            (b"\xc3\xbc\\\xff\\\xc3\xbc", r#""ü\\\udb80\udcff\\ü""#, r#""ü\\\\\\xff\\\\ü""#),
+            ("\u{e000}".as_bytes(), r#""\udb80\udcee\udb80\udc80\udb80\udc80""#, r#""\\xee\\x80\\x80""#),
+        ] {
+            assert_eq!(text_by(EscapePolicy::Pua, bytes), pua);
+            assert_eq!(text_by(EscapePolicy::Tsv, bytes), tsv);
+        }
     }
 
     #[test]
@@ -265,10 +438,11 @@ mod tests {
         for bytes in
             [&b"plain text that is longer than sixteen bytes"[..], "ü\"\n and more ü".as_bytes(), b"bad \xff bytes"]
         {
-            let needed = naive(bytes).len();
-            for room in 0..needed {
-                let mut memory = vec![std::mem::MaybeUninit::uninit(); room];
-                assert_eq!(push_text(&mut Out::new(&mut memory), bytes), Err(Full));
+            for policy in [EscapePolicy::Hex, EscapePolicy::Pua, EscapePolicy::Tsv] {
+                for room in 0..naive_by(policy, bytes).len() {
+                    let mut memory = vec![std::mem::MaybeUninit::uninit(); room];
+                    assert_eq!(push_text_by(policy, &mut Out::new(&mut memory), bytes), Err(Full));
+                }
             }
         }
     }

@@ -5,8 +5,9 @@ use core::time::Duration;
 use std::ffi::{CStr, CString};
 use std::net::{Ipv4Addr, Ipv6Addr, ToSocketAddrs};
 
+use super::extra::{self, ExtraFields};
 use super::topic::{Topic, host_name};
-use crate::json::{Style, TimeFormat};
+use crate::json::{EscapePolicy, Style, TimeFormat};
 use crate::spool::{self, Sync, WhenFull};
 
 /// The names of all options: `LogZeroMQ::NAME` in scripts, `NAME` in a filter's `$config`.
@@ -17,6 +18,7 @@ pub static OPTION_NAMES: &[&CStr] = &[
     c"zmq_connect_pause",
     c"json_timestamps",
     c"json_include_unset_fields",
+    c"json_string_escape_policy",
     c"topic",
     c"sensor",
     c"spool_dir",
@@ -24,7 +26,12 @@ pub static OPTION_NAMES: &[&CStr] = &[
     c"spool_when_full",
     c"spool_sync",
     c"spool_always",
+    c"extra_fields",
+    c"tag_json",
 ];
+
+/// Names of what is no option but text that the script makes of one: of `extra_fields`.
+pub static SCRIPT_NAMES: &[&CStr] = &[c"extra_fields_hex"];
 
 /// Where an option's value comes from; the filter's wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +64,7 @@ pub struct Config {
     pub linger: Option<Duration>,
     /// `zmq_connect_pause`: how long to sleep after connecting.
     pub connect_pause: Duration,
-    /// `json_timestamps` and `json_include_unset_fields`.
+    /// `json_timestamps`, `json_include_unset_fields` and `json_string_escape_policy`.
     pub style: Style,
     /// `topic`, with `sensor` filled in.
     pub topic: Topic,
@@ -65,6 +72,10 @@ pub struct Config {
     pub spool: Option<spool::Options>,
     /// `spool_always`: every record goes through the spool. Never without one.
     pub spool_always: bool,
+    /// `extra_fields`: what every record gets.
+    pub extra_fields: ExtraFields,
+    /// `tag_json`: whether a record is put into an object, under its log path.
+    pub tag_json: bool,
 }
 
 /// An endpoint to connect to.
@@ -158,6 +169,20 @@ impl Config {
             },
         };
         let include_unset = switch(find("json_include_unset_fields"))?;
+        let escape = match find("json_string_escape_policy") {
+            None => EscapePolicy::default(),
+            Some(option) => match option.value {
+                "JSON::STRING_ESCAPE_POLICY_HEX" => EscapePolicy::Hex,
+                "JSON::STRING_ESCAPE_POLICY_PUA" => EscapePolicy::Pua,
+                "JSON::STRING_ESCAPE_POLICY_TSV" => EscapePolicy::Tsv,
+                _ => {
+                    return Err(option.error(
+                        "use JSON::STRING_ESCAPE_POLICY_HEX, JSON::STRING_ESCAPE_POLICY_PUA or \
+                         JSON::STRING_ESCAPE_POLICY_TSV",
+                    ));
+                }
+            },
+        };
         let topic = find("topic").unwrap_or(Given { source: Source::Global, name: "topic", value: "%path" });
         let sensor = || match find("sensor") {
             Some(Given { value, .. }) if !value.is_empty() => Ok(value.to_owned()),
@@ -165,15 +190,24 @@ impl Config {
         };
         let topic = Topic::parse(topic.value, sensor).map_err(|reason| topic.error(reason))?;
         let (spool, spool_always) = parse_spool(find)?;
+        let extra_fields = match (find("extra_fields"), find("extra_fields_hex")) {
+            (Some(option), _) => extra::parse_text(option.value).map_err(|reason| option.error(reason))?,
+            (None, Some(option)) => extra::parse_hex(option.value)
+                .map_err(|reason| Given { name: "extra_fields", ..option }.error(reason))?,
+            (None, None) => ExtraFields::new(),
+        };
+        let tag_json = switch(find("tag_json"))?;
         Ok(Self {
             endpoints,
             high_water_mark,
             linger: u64::try_from(linger).ok().map(Duration::from_millis),
             connect_pause: Duration::from_millis(pause.unsigned_abs().into()),
-            style: Style { time, include_unset },
+            style: Style { time, include_unset, escape },
             topic,
             spool,
             spool_always,
+            extra_fields,
+            tag_json,
         })
     }
 
@@ -373,7 +407,8 @@ mod tests {
         assert_eq!(config.high_water_mark, 5);
         assert_eq!(config.linger, None);
         assert_eq!(config.linger_millis(), -1);
-        assert_eq!(config.style, Style { time: TimeFormat::Iso8601, include_unset: true });
+        let escape = EscapePolicy::Hex;
+        assert_eq!(config.style, Style { time: TimeFormat::Iso8601, include_unset: true, escape });
     }
 
     #[test]
@@ -412,6 +447,41 @@ mod tests {
     fn an_empty_endpoint_in_the_filter_means_the_global_one() {
         let config = Config::parse(&[filter("endpoint", ""), ENDPOINT]).unwrap();
         assert_eq!(config.endpoints[0].to_string(), "tcp://localhost:1234");
+    }
+
+    #[test]
+    fn every_form_of_text_and_time_has_its_name() {
+        for (name, time) in [
+            ("JSON::TS_EPOCH", TimeFormat::Epoch),
+            ("JSON::TS_MILLIS", TimeFormat::Millis),
+            ("JSON::TS_MILLIS_UNSIGNED", TimeFormat::MillisUnsigned),
+            ("JSON::TS_ISO8601", TimeFormat::Iso8601),
+        ] {
+            assert_eq!(Config::parse(&[ENDPOINT, filter("json_timestamps", name)]).unwrap().style.time, time);
+        }
+        for (name, escape) in [
+            ("JSON::STRING_ESCAPE_POLICY_HEX", EscapePolicy::Hex),
+            ("JSON::STRING_ESCAPE_POLICY_PUA", EscapePolicy::Pua),
+            ("JSON::STRING_ESCAPE_POLICY_TSV", EscapePolicy::Tsv),
+        ] {
+            let given = [ENDPOINT, global("json_string_escape_policy", name)];
+            assert_eq!(Config::parse(&given).unwrap().style.escape, escape);
+        }
+    }
+
+    #[test]
+    fn extra_fields_of_the_filter_replace_the_scripts() {
+        let given = [ENDPOINT, global("extra_fields_hex", "62=32,61=31"), global("tag_json", "T")];
+        let pair = |name: &str, value: &str| (name.as_bytes().to_vec(), value.as_bytes().to_vec());
+        let config = Config::parse(&given).unwrap();
+        assert_eq!(config.extra_fields, [pair("a", "1"), pair("b", "2")]);
+        assert!(config.tag_json);
+        let given = [&given[..], &[filter("extra_fields", "c=3"), filter("tag_json", "F")]].concat();
+        let config = Config::parse(&given).unwrap();
+        assert_eq!(config.extra_fields, [pair("c", "3")]);
+        assert!(!config.tag_json);
+        let given = [&given[..], &[filter("extra_fields", "")]].concat();
+        assert_eq!(Config::parse(&given).unwrap().extra_fields, []);
     }
 
     #[test]
@@ -467,6 +537,10 @@ mod tests {
             (global("spool_sync", ""), ["LogZeroMQ::spool_sync = \"\"", "never, interval or always"]),
             (filter("spool_always", "maybe"), ["$config[\"spool_always\"] = \"maybe\"", "T or F"]),
             (global("spool_always", "T"), ["LogZeroMQ::spool_always = \"T\"", "set spool_dir"]),
+            (filter("tag_json", "on"), ["$config[\"tag_json\"] = \"on\"", "T or F"]),
+            (filter("json_string_escape_policy", "HEX"), ["json_string_escape_policy", "_PUA or JSON::"]),
+            (filter("extra_fields", "a"), ["$config[\"extra_fields\"] = \"a\"", "name=value"]),
+            (global("extra_fields_hex", "=61"), ["LogZeroMQ::extra_fields", "no name"]),
             (global("topic", ""), ["LogZeroMQ::topic = \"\"", "%path"]),
             (filter("topic", "%sensro/%path"), ["$config[\"topic\"] = \"%sensro/%path\"", "%sensor"]),
         ] {
@@ -483,5 +557,6 @@ mod tests {
     fn unknown_names_are_found() {
         let given = [filter("endpoint", "x"), filter("endpiont", "x")];
         assert_eq!(unknown_options(&given).collect::<Vec<_>>(), ["endpiont"]);
+        assert_eq!(unknown_options(&[filter("extra_fields_hex", "")]).count(), 1);
     }
 }

@@ -2,6 +2,7 @@
 
 mod config;
 mod endpoint;
+mod extra;
 mod report;
 mod topic;
 
@@ -11,11 +12,12 @@ use std::time::Instant;
 
 use crate::clock::coarse_millis;
 use crate::host::{AnyShape, Field, Layout, Record, Shape};
-use crate::json::{EncodeError, FieldPlan, Out, encode};
+use crate::json::{EncodeError, Envelope, FieldPlan, Out, encode};
 use crate::zmq::{Buffers, CHUNK_SIZE, Context, Error, Termination};
 
-pub use config::{Config, ConfigError, Given, OPTION_NAMES, Source, unknown_options};
+pub use config::{Config, ConfigError, Given, OPTION_NAMES, SCRIPT_NAMES, Source, unknown_options};
 pub use endpoint::{Connection, Counters};
+pub use extra::ExtraFields;
 pub use report::{Level, Reporter};
 pub use topic::Topic;
 
@@ -73,6 +75,7 @@ pub struct Writer {
     /// The first frame of its messages.
     topic: String,
     plan: FieldPlan,
+    envelope: Option<Envelope>,
     shape: AnyShape,
     buffers: Buffers,
     connections: Vec<Connection>,
@@ -93,12 +96,14 @@ impl Writer {
     ///
     /// libzmq could not make or connect a socket.
     pub fn open(setup: Setup<'_>) -> Result<Self, OpenError> {
-        let Setup { path, fields, layout, shape, config, reporter } = setup;
+        let Setup { path, fields, layout, shape, config, mut reporter } = setup;
+        let envelope = envelope(path, fields, &config, &mut reporter);
         let context =
             Context::shared().map_err(|why| OpenError { what: "cannot make a ZeroMQ context".to_owned(), why })?;
         let mut writer = Self {
             topic: config.topic.of(path),
             plan: FieldPlan::new(fields, layout, config.style),
+            envelope,
             shape,
             buffers: Buffers::new(),
             connections: Vec::with_capacity(config.endpoints.len()),
@@ -228,12 +233,23 @@ impl Writer {
         let record = unsafe { Record::new(values, shape) };
         let mut room = CHUNK_SIZE / 2;
         loop {
-            let mut out = Out::new(self.buffers.free_space());
-            // SAFETY: as above.
-            match unsafe { encode(&self.plan, record, &mut out) } {
-                Ok(unknown) => {
+            let memory = self.buffers.free_space();
+            let begun = match &self.envelope {
+                None => Ok(Out::new(memory)),
+                Some(envelope) => envelope.begin(memory),
+            };
+            let encoded = begun.map_err(EncodeError::from).and_then(|mut out| {
+                // SAFETY: as above.
+                let unknown = unsafe { encode(&self.plan, record, &mut out)? };
+                match &self.envelope {
+                    None => Ok((out.len(), unknown)),
+                    Some(envelope) => Ok((envelope.end(&mut out)?, unknown)),
+                }
+            });
+            match encoded {
+                Ok((len, unknown)) => {
                     self.unknown += unknown;
-                    return Ok(out.len());
+                    return Ok(len);
                 }
                 Err(EncodeError::Full) => {
                     if room > MAX_RECORD {
@@ -317,4 +333,22 @@ impl Writer {
             (self.reporter)(Level::Warning, "ZeroMQ did not end within the linger time; unsent records are lost");
         }
     }
+}
+
+/// What the records of a log path are put into. A column wins over an extra field of its name.
+fn envelope(path: &str, fields: &[Field], config: &Config, reporter: &mut Reporter) -> Option<Envelope> {
+    let free = config.extra_fields.iter().filter(|(name, _)| {
+        let taken = fields.iter().any(|field| field.name == *name);
+        if taken {
+            let name = String::from_utf8_lossy(name);
+            let message = format!(
+                "the extra field {name:?} is left out of the log \"{path}\", which has a column of that name; \
+                 rename it in LogZeroMQ::extra_fields, or in $config[\"extra_fields\"] of this filter"
+            );
+            reporter(Level::Warning, &message);
+        }
+        !taken
+    });
+    let tag = config.tag_json.then_some(path.as_bytes());
+    Envelope::new(tag, free.map(|(name, value)| (&**name, &**value)), config.style.escape)
 }

@@ -67,18 +67,18 @@ def same_but_for_digits(ours, theirs):
     )
 
 
-def run(program, modern, scratch, capture):
+def run(program, modern, scratch, capture, name="", arguments=(os.path.join(HERE, "all-columns.zeek"),)):
     """Returns what is wrong, and how many records there were of how many logs."""
-    work = os.path.join(scratch, os.path.basename(capture))
+    work = os.path.join(scratch, name + os.path.basename(capture))
     os.makedirs(work)
     endpoint = "ipc://" + os.path.join(work, "socket")
     context = zmq.Context()
     subscriber = Subscriber(context, endpoint)
     subscriber.start()
     host = subprocess.run(
-        [program, "-C", "-r", os.path.abspath(capture), "local", os.path.join(HERE, "all-columns.zeek"),
-         "NCSA/ZeroMQWriter", "LogZeroMQ::endpoint=" + endpoint, "LogZeroMQ::zmq_hwm=0",
-         "LogZeroMQ::zmq_linger=20000", "LogAscii::use_json=T"],
+        [program, "-C", "-r", os.path.abspath(capture), "local", "NCSA/ZeroMQWriter",
+         "LogZeroMQ::endpoint=" + endpoint, "LogZeroMQ::zmq_hwm=0", "LogZeroMQ::zmq_linger=20000",
+         "LogAscii::use_json=T", *arguments],
         cwd=work, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300, check=False,
         env={**os.environ, "ZEEK_DNS_FAKE": "1", "BRO_DNS_FAKE": "1"},
     )

@@ -83,7 +83,8 @@ event zeek_init() &priority=5
 	create();
 	}
 
-event zeek_init() &priority=-10
+# When the plugin's script has done all it does.
+event zeek_init() &priority=-2000000
 	{
 	write();
 	}
@@ -93,7 +94,7 @@ event bro_init() &priority=5
 	create();
 	}
 
-event bro_init() &priority=-10
+event bro_init() &priority=-2000000
 	{
 	write();
 	}

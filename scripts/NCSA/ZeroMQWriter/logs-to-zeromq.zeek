@@ -10,38 +10,159 @@ export {
 	## Logs not to send, even if they are in
 	## ``LogZeroMQ::send_logs``.
 	const excluded_log_ids: set[Log::ID] &redef;
+
+	## Whether the logs that are sent are no longer written to files: their
+	## default filter is removed. Other logs keep theirs.
+	const only_zeromq: bool = F &redef;
+
+	## Whether a log is sent as its default filter has it: with the same
+	## path, columns and names, and without the records that it leaves out.
+	## Otherwise all columns and all records are sent.
+	const follow_default_filter: bool = F &redef;
 }
+
+# The default filters that are followed, as text, to notice when one is changed later.
+global followed: table[Log::ID] of string;
+
+function is_sent(id: Log::ID): bool
+	{
+	if ( endpoint == "" || id in excluded_log_ids )
+		return F;
+
+	return |send_logs| == 0 || id in send_logs;
+	}
+
+function has_filter(id: Log::ID, name: string): bool
+	{
+	# It returns one of another name if there is none.
+	return Log::get_filter(id, name)$name == name;
+	}
+
+# Keeps a log's default filter from writing. It stays for now, for a site's scripts to find.
+function mute_default_filter(id: Log::ID)
+	{
+	if ( ! has_filter(id, "default") )
+		return;
+
+	local filter = Log::get_filter(id, "default");
+	filter$log_local = F;
+	filter$log_remote = F;
+	Log::add_filter(id, filter);
+	}
+
+function add_filter(id: Log::ID)
+	{
+	# No rotation: there is no file.
+	local filter = Log::Filter($name = "default-zmq",
+	                           $writer = Log::WRITER_ZEROMQ,
+	                           $interv = 0 sec);
+
+	if ( follow_default_filter )
+		followed[id] = "";
+
+	if ( follow_default_filter && has_filter(id, "default") )
+		{
+		local original = Log::get_filter(id, "default");
+		followed[id] = cat(original);
+
+		# Hosts differ in what a filter has. From Zeek 4.0 on, which brought the policy
+		# hook, a copy has all of it, and what concerns files is taken out again.
+@ifdef ( Log::PolicyHook )
+		local same = copy(original);
+		same$name = filter$name;
+		same$writer = filter$writer;
+		same$interv = filter$interv;
+		same$config = filter$config;
+		same$log_local = filter$log_local;
+		same$log_remote = filter$log_remote;
+		delete same$postprocessor;
+		filter = same;
+@else
+		if ( original?$path )
+			filter$path = original$path;
+		if ( original?$path_func )
+			filter$path_func = original$path_func;
+		if ( original?$pred )
+			filter$pred = original$pred;
+		if ( original?$include )
+			filter$include = original$include;
+		if ( original?$exclude )
+			filter$exclude = original$exclude;
+		filter$field_name_map = original$field_name_map;
+		filter$scope_sep = original$scope_sep;
+		filter$ext_prefix = original$ext_prefix;
+		filter$ext_func = original$ext_func;
+@endif
+		}
+
+	Log::add_filter(id, filter);
+	}
 
 function add_filters()
 	{
-	if ( endpoint == "" )
-		return;
-
 	for ( id in Log::active_streams )
 		{
-		if ( id in excluded_log_ids )
+		if ( ! is_sent(id) )
 			next;
 
-		if ( |send_logs| > 0 && id !in send_logs )
-			next;
+		if ( only_zeromq )
+			mute_default_filter(id);
 
-		# No rotation: there is no file.
-		Log::add_filter(id, [$name = "default-zmq",
-		                     $writer = Log::WRITER_ZEROMQ,
-		                     $interv = 0 sec]);
+		add_filter(id);
 		}
 	}
 
-# Bro raises the one, Zeek the other. The priority leaves the streams time to be
-# created (5 and 0), and lets a site's own filters come after these (-10).
+# A site's own scripts may have changed filters since.
+function finish_filters()
+	{
+	for ( id in Log::active_streams )
+		{
+		if ( ! has_filter(id, "default-zmq") || ! has_filter(id, "default") )
+			next;
+
+		if ( id in followed && followed[id] != cat(Log::get_filter(id, "default")) )
+			add_filter(id);
+
+		if ( only_zeromq )
+			Log::remove_default_filter(id);
+		}
+	}
+
+# Bro raises the one, Zeek the other. -5 leaves the streams time to be created (5 and 0), and
+# lets a site's own filters come after these (-10). Bro writes its first record at -5, which
+# is not to make a file.
 @ifdef ( zeek_init )
+event zeek_init() &priority=-4
+	{
+	if ( only_zeromq )
+		add_filters();
+	}
+
 event zeek_init() &priority=-5
 	{
-	add_filters();
+	if ( ! only_zeromq )
+		add_filters();
+	}
+
+event zeek_init() &priority=-1000000
+	{
+	finish_filters();
 	}
 @else
+event bro_init() &priority=-4
+	{
+	if ( only_zeromq )
+		add_filters();
+	}
+
 event bro_init() &priority=-5
 	{
-	add_filters();
+	if ( ! only_zeromq )
+		add_filters();
+	}
+
+event bro_init() &priority=-1000000
+	{
+	finish_filters();
 	}
 @endif

@@ -1,0 +1,81 @@
+//! What a record is put into: an object of its own, and members besides its columns.
+
+use core::mem::MaybeUninit;
+
+use super::out::{Full, Out};
+use super::text::{EscapePolicy, push_text_by};
+
+/// What is written in front of and behind each record, made once per writer. A record in it is
+/// encoded between [`Envelope::begin`] and [`Envelope::end`]; one that needs none costs nothing.
+#[derive(Debug)]
+pub struct Envelope {
+    /// In front of the record's object.
+    prefix: Box<[u8]>,
+    /// Members behind the columns, each with a comma in front.
+    members: Box<[u8]>,
+}
+
+impl Envelope {
+    /// With a tag, a record is the only member, of that name, of an object. Members are names
+    /// and strings; all text is written as strings of records are. `None` if there is neither.
+    #[must_use]
+    pub fn new<'a>(
+        tag: Option<&[u8]>,
+        members: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+        escape: EscapePolicy,
+    ) -> Option<Self> {
+        let json = |text| json(text, escape);
+        let prefix = tag.map(|tag| [b"{", &*json(tag), b":"].concat()).unwrap_or_default();
+        let members: Vec<u8> =
+            members.into_iter().flat_map(|(name, value)| [b",", &*json(name), b":", &*json(value)].concat()).collect();
+        (!prefix.is_empty() || !members.is_empty()).then(|| Self { prefix: prefix.into(), members: members.into() })
+    }
+
+    /// Begins a record in `memory`; its columns come next.
+    ///
+    /// # Errors
+    ///
+    /// There is no room.
+    pub fn begin<'a>(&self, memory: &'a mut [MaybeUninit<u8>]) -> Result<Out<'a>, Full> {
+        let (prefix, rest) = memory.split_at_mut_checked(self.prefix.len()).ok_or(Full)?;
+        for (slot, byte) in prefix.iter_mut().zip(&*self.prefix) {
+            slot.write(*byte);
+        }
+        Ok(Out::new(rest))
+    }
+
+    /// Ends a record, an object that `out` holds, and returns the length of all from where it
+    /// began.
+    ///
+    /// # Errors
+    ///
+    /// There is no room.
+    pub fn end(&self, out: &mut Out<'_>) -> Result<usize, Full> {
+        out.reserve(self.members.len() + 1)?;
+        // SAFETY: just reserved; an object ends with the brace that is taken back.
+        unsafe {
+            if let [_, first @ ..] = &*self.members {
+                out.rewind(1);
+                out.push_slice(if out.len() == 1 { first } else { &self.members });
+                out.push(b'}');
+            }
+            if !self.prefix.is_empty() {
+                out.push(b'}');
+            }
+        }
+        Ok(self.prefix.len() + out.len())
+    }
+}
+
+/// Text in its JSON form.
+fn json(text: &[u8], escape: EscapePolicy) -> Vec<u8> {
+    let mut room = 64;
+    loop {
+        let mut json = vec![MaybeUninit::uninit(); room];
+        let mut out = Out::new(&mut json);
+        match push_text_by(escape, &mut out, text) {
+            Ok(()) => return out.written().to_vec(),
+            Err(Full) => room *= 2,
+        }
+    }
+}

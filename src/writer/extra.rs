@@ -1,0 +1,149 @@
+//! `extra_fields`: names and values that every record gets.
+
+/// The fields: names, which differ, and values.
+pub type ExtraFields = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// Reads the form of a filter's `$config`: `name=value,name=value`. A backslash in front of a
+/// character makes it part of a name or value; other spaces around these do not count.
+///
+/// # Errors
+///
+/// What is wrong, and what to write.
+pub fn parse_text(text: &str) -> Result<ExtraFields, String> {
+    let mut characters = Vec::new();
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        characters.push(match c {
+            '\\' => Literal(rest.next().ok_or("the backslash at the end stands in front of nothing; write \\\\")?),
+            _ => Plain(c),
+        });
+    }
+    let characters = trimmed(&characters);
+    if characters.is_empty() {
+        return Ok(Vec::new());
+    }
+    let fields = characters.split(|&c| c == Plain(',')).map(|field| {
+        let equals = field.iter().position(|&c| c == Plain('='));
+        let (name, value) = field.split_at(equals.unwrap_or(field.len()));
+        let name = string(name);
+        match value {
+            [_, value @ ..] => Ok((name.into_bytes(), string(value).into_bytes())),
+            [] if name.is_empty() => Err(format!("there is an empty field between the commas; {FORM}")),
+            [] => Err(format!("the field {name:?} has no value; {FORM}")),
+        }
+    });
+    checked(fields.collect::<Result<_, _>>()?)
+}
+
+/// Reads the form that the script makes of the table: the same with hexadecimal digits. A
+/// table has no order, so the fields get that of their names.
+///
+/// # Errors
+///
+/// As [`parse_text`].
+pub fn parse_hex(text: &str) -> Result<ExtraFields, String> {
+    let fields = text.split(',').filter(|field| !field.is_empty()).map(|field| {
+        let (name, value) = field.split_once('=')?;
+        Some((bytes(name)?, bytes(value)?))
+    });
+    let mut fields: ExtraFields = fields.collect::<Option<_>>().ok_or("this is for the plugin's script only")?;
+    fields.sort();
+    checked(fields)
+}
+
+const FORM: &str = "write name=value, with commas between, such as sensor=nids1,site=berlin";
+
+/// A character as written, or behind a backslash.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Character {
+    Plain(char),
+    Literal(char),
+}
+use Character::{Literal, Plain};
+
+fn trimmed(mut text: &[Character]) -> &[Character] {
+    let space = |c: &Character| matches!(c, Plain(c) if c.is_whitespace());
+    while let [first, rest @ ..] = text
+        && space(first)
+    {
+        text = rest;
+    }
+    while let [rest @ .., last] = text
+        && space(last)
+    {
+        text = rest;
+    }
+    text
+}
+
+fn string(text: &[Character]) -> String {
+    trimmed(text).iter().map(|&(Plain(c) | Literal(c))| c).collect()
+}
+
+fn bytes(digits: &str) -> Option<Vec<u8>> {
+    let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let byte = |&[high, low]: &[u8; 2]| Some((digit(high)? << 4 | digit(low)?) as u8);
+    rest.is_empty().then(|| pairs.iter().map(byte).collect())?
+}
+
+fn checked(fields: ExtraFields) -> Result<ExtraFields, String> {
+    for (index, (name, _)) in fields.iter().enumerate() {
+        if name.is_empty() {
+            return Err(format!("a field has no name; {FORM}"));
+        }
+        if fields[..index].iter().any(|(other, _)| other == name) {
+            return Err(format!("the field {:?} is there twice", String::from_utf8_lossy(name)));
+        }
+    }
+    Ok(fields)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(fields: &[(&str, &str)]) -> Result<ExtraFields, String> {
+        Ok(fields.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec())).collect())
+    }
+
+    #[test]
+    fn text() {
+        for (text, expected) in [
+            ("", &[][..]),
+            (" ", &[]),
+            ("sensor=s1", &[("sensor", "s1")]),
+            (" site = Berlin Mitte , sensor=s1 ", &[("site", "Berlin Mitte"), ("sensor", "s1")]),
+            ("a=b=c,d=", &[("a", "b=c"), ("d", "")]),
+            (r"a\=b=\,\\,ü\ =\ x\ ", &[("a=b", r",\"), ("ü ", " x ")]),
+        ] {
+            assert_eq!(parse_text(text), fields(expected), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn hexadecimal_digits() {
+        assert_eq!(parse_hex(""), fields(&[]));
+        assert_eq!(parse_hex("73656e736f72=7331,61=,62=C3bc"), fields(&[("a", ""), ("b", "ü"), ("sensor", "s1")]));
+        assert_eq!(parse_hex("61=ff00").unwrap(), [(b"a".to_vec(), vec![0xff, 0])]);
+    }
+
+    #[test]
+    fn errors_say_what_to_write() {
+        for (text, part) in [
+            ("sensor", "the field \"sensor\" has no value; write name=value"),
+            ("a=b,", "empty field between the commas"),
+            ("a=b,,c=d", "empty field between the commas"),
+            (" =b", "a field has no name"),
+            ("a=b, a=c", "the field \"a\" is there twice"),
+            ("a=b\\", "backslash at the end"),
+        ] {
+            let error = parse_text(text).unwrap_err();
+            assert!(error.contains(part), "{error}");
+        }
+        for text in ["61", "6=61", "6g=61", "61=é"] {
+            assert!(parse_hex(text).unwrap_err().contains("script only"), "{text}");
+        }
+        assert!(parse_hex("=61").unwrap_err().contains("no name"));
+    }
+}

@@ -1,0 +1,301 @@
+#!/usr/bin/env python3
+"""The options that change what is sent, on a real host, compared with the host's own files.
+
+    options.py PROGRAM MODERN SCRATCH README
+
+PROGRAM is the bro or zeek, its environment naming and activating the plugin; MODERN is 1 if
+its own JSON is that of Zeek 4.2 and later (else only what does not depend on that is
+compared); README is the manual whose configurations are run. Prints a line for each test and
+ends with 1 if one of them failed.
+"""
+
+import glob
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+
+import zmq
+
+import captures
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+RECORDS = os.path.join(HERE, "records.zeek")
+WEB = os.path.join(captures.CAPTURES, "web.pcap")
+DNS = os.path.join(captures.CAPTURES, "dns.pcap")
+
+
+class Run:
+    """One run of the host: what it said, sent and wrote."""
+
+    def __init__(self, name, arguments, receivers=1):
+        self.work = os.path.join(SCRATCH, "options-" + name)
+        os.makedirs(self.work)
+        context = zmq.Context()
+        endpoints = ["ipc://" + os.path.join(self.work, "socket%d" % number) for number in range(receivers)]
+        subscribers = [captures.Subscriber(context, endpoint) for endpoint in endpoints]
+        for subscriber in subscribers:
+            subscriber.start()
+        host = subprocess.run(
+            [PROGRAM, *arguments(*endpoints)], cwd=self.work, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            timeout=300, check=False, env={**os.environ, "ZEEK_DNS_FAKE": "1", "BRO_DNS_FAKE": "1"})
+        for subscriber in subscribers:
+            subscriber.over.set()
+            subscriber.join()
+        context.destroy(0)
+        self.said = host.stdout.decode(errors="replace")
+        assert host.returncode == 0, "exit status %d: %s" % (host.returncode, self.said)
+        assert not any(subscriber.malformed for subscriber in subscribers), "messages without two frames"
+        self.received = [subscriber.records for subscriber in subscribers]
+        self.sent = self.received[0]
+
+    def file(self, path):
+        """The lines of a log's file."""
+        with open(os.path.join(self.work, path + ".log"), "rb") as log:
+            return log.read().splitlines()
+
+    def files(self):
+        return {os.path.basename(name)[:-4] for name in glob.glob(os.path.join(self.work, "*.log"))}
+
+    def quiet(self):
+        """Asserts that there was no message but the writers' totals."""
+        said = [line for line in self.said.splitlines() if " records written, " not in line]
+        assert not said, said
+
+
+def same(ours, theirs, what):
+    assert theirs, what + ": the host wrote nothing"
+    assert len(ours) == len(theirs), "%s: %d records sent, %d in the file" % (what, len(ours), len(theirs))
+    for sent, written in zip(ours, theirs):
+        assert captures.same_but_for_digits(sent, written), "%s:\n  sent    %r\n  in file %r" % (what, sent, written)
+
+
+def records(*arguments, code=""):
+    """Arguments for a host that writes the records of records.zeek, with the plugin's filters."""
+    return lambda endpoint: [
+        "-b", RECORDS, "NCSA/ZeroMQWriter", "LogZeroMQ::endpoint=" + endpoint,
+        *arguments, *(["-e", code] if code else [])]
+
+
+def filters_of_every_kind():
+    """Pairs of filters with the same options, one of the host's JSON writer and one of ours."""
+    run = Run("formats", lambda endpoint: [
+        "-b", os.path.join(HERE, "formats.zeek"), "Formats::endpoint=" + endpoint])
+    run.quiet()
+    names = sorted(path[len("sent_"):] for path in run.sent)
+    assert len(names) >= 9, names
+    for name in names:
+        sent = run.sent["sent_" + name]
+        if MODERN:
+            same(sent, run.file("file_" + name), name)
+        for record in sent:
+            json.loads(record)
+    assert b'"source \\"address\\"":"192.0.2.1"' in run.sent["sent_names"][0], run.sent["sent_names"][0]
+    assert b'"id__resp_h":"2001:db8::1"' in run.sent["sent_names"][0], run.sent["sent_names"][0]
+    assert run.sent["sent_more"][0].startswith(b'{"where":"s1","x-at":1.5,"ts":'), run.sent["sent_more"][0]
+    return len(names)
+
+
+EXTENSION = (
+    "type Extension: record { sensor: string &log; }; "
+    "function extension(path: string): Extension { return Extension($sensor=path); } "
+    "redef Log::default_ext_func = extension; redef Log::default_ext_prefix = \"@\"; "
+    "redef Log::default_scope_sep = \"_\"; "
+    "redef Log::default_field_name_map = table([\"ts\"] = \"time\", [\"@sensor\"] = \"log\"); ")
+
+
+def defaults_of_all_filters():
+    """The host's options for all filters, and its JSON options as options of the script."""
+    run = Run("defaults", records(
+        "LogAscii::use_json=T", "LogAscii::json_include_unset_fields=T", "LogZeroMQ::json_include_unset_fields=T",
+        code=EXTENSION + "redef LogAscii::json_timestamps = JSON::TS_ISO8601; "
+        "redef LogZeroMQ::json_timestamps = JSON::TS_ISO8601;"))
+    run.quiet()
+    record = run.sent["hosttest"][0]
+    assert record.startswith(b'{"log":"hosttest","time":"2023-11-14T22:13:19.123456Z","yes":true,'), record
+    assert b'"id_orig_h":' in record and b'"unset":null' in record, record
+    if MODERN:
+        same(run.sent["hosttest"], run.file("hosttest"), "hosttest")
+        same(run.sent["other"], run.file("other"), "other")
+
+
+def escape_policies():
+    """As options of the script, which hosts before Zeek 9 have as a string."""
+    for policy, text in (("PUA", b'latin\\udb80\\udce9"'), ("TSV", b'"tab\\\\x09 quote\\" percent%s latin\\\\xe9"')):
+        name = "JSON::STRING_ESCAPE_POLICY_" + policy
+        run = Run("policy-" + policy, records(code=(
+            "@ifdef ( JSON::StringEscapePolicy )\nredef LogZeroMQ::json_string_escape_policy = %s;\n"
+            "redef LogAscii::json_string_escape_policy = %s;\nredef LogAscii::use_json = T;\n"
+            "@else\nredef LogZeroMQ::json_string_escape_policy = \"%s\";\n@endif\n" % (name, name, name))))
+        run.quiet()
+        assert text in run.sent["hosttest"][0], run.sent["hosttest"][0]
+        if run.file("hosttest")[0].startswith(b"{"):
+            same(run.sent["hosttest"], run.file("hosttest"), policy)
+
+
+def followed_filters():
+    """Messages are the lines in the files, whatever the default filters are."""
+    run = Run("follow", lambda endpoint: records(
+        os.path.join(HERE, "follow.zeek"), "LogZeroMQ::follow_default_filter=T", "LogAscii::use_json=T",
+        "HostTest::how_many=4")(endpoint))
+    run.quiet()
+    assert "hosttest" not in run.sent, run.sent.keys()
+    same(run.sent["followed"], run.file("followed"), "followed")
+    assert run.sent["followed"] == [
+        b'{"@sensor":"s1","yes":true,"id_orig_h":"192.168.0.1","number":%d}' % number for number in (0, 2)
+    ], run.sent["followed"]
+    same(run.sent["other"], run.file("other"), "other")
+    assert run.sent["other"][0] == b'{"resp_p":53}', run.sent["other"]
+
+    # Not asked for, the filters are not followed.
+    run = Run("not-followed", lambda endpoint: records(
+        os.path.join(HERE, "follow.zeek"), "LogAscii::use_json=T")(endpoint))
+    run.quiet()
+    assert run.sent["other"][0] == b'{"orig_h":"10.0.0.1","resp_p":53}', run.sent["other"]
+    assert len(run.sent["hosttest"]) == 2 and "followed" not in run.sent, run.sent.keys()
+
+
+def followed_filters_of_the_host():
+    """The same with all that the host logs from a capture; Zeek 8's ssl.log leaves columns out."""
+    for capture in ("tls.pcap", "mail.pcap", "dns.pcap"):
+        wrong, count, _ = captures.run(
+            PROGRAM, MODERN, SCRATCH, os.path.join(captures.CAPTURES, capture), "follow-",
+            ["LogZeroMQ::follow_default_filter=T"])
+        assert not wrong and count > 0, (capture, wrong)
+
+
+def no_files():
+    """only_zeromq: the files of what is sent are gone, those of other logs are there."""
+    run = Run("only", records("LogZeroMQ::only_zeromq=T", code="redef LogZeroMQ::send_logs += { HostTest::LOG };"))
+    run.quiet()
+    assert len(run.sent["hosttest"]) == 2 and "other" not in run.sent, run.sent.keys()
+    assert "other" in run.files() and "hosttest" not in run.files(), run.files()
+
+    run = Run("only-capture", lambda endpoint: [
+        "-C", "-r", WEB, "NCSA/ZeroMQWriter", "LogZeroMQ::endpoint=" + endpoint, "LogZeroMQ::only_zeromq=T",
+        "LogZeroMQ::zmq_hwm=0"])
+    assert {"conn", "http"} <= set(run.sent), run.sent.keys()
+    assert not run.files(), run.files()
+
+    # Followed first, and removed then.
+    run = Run("only-follow", lambda endpoint: records(
+        os.path.join(HERE, "follow.zeek"), "LogZeroMQ::only_zeromq=T", "LogZeroMQ::follow_default_filter=T")(endpoint))
+    run.quiet()
+    assert run.sent["other"][0] == b'{"resp_p":53}' and "followed" in run.sent, run.sent
+    assert not run.files(), run.files()
+
+    # Without an endpoint nothing is sent, and so everything is written.
+    run = Run("only-nowhere", lambda _: ["-b", RECORDS, "NCSA/ZeroMQWriter", "LogZeroMQ::only_zeromq=T"])
+    run.quiet()
+    assert {"hosttest", "other"} <= run.files(), run.files()
+
+
+def fields_topics_tags():
+    """extra_fields, topic, sensor and tag_json: of the script, and of a filter."""
+    table = r'redef LogZeroMQ::extra_fields += { ["site"] = "Z\xc3\xbcrich, \"x\"=1", ["a\\b"] = "" };'
+    run = Run("extra", records("LogZeroMQ::topic=%sensor/%path", "LogZeroMQ::sensor=s1", "LogZeroMQ::tag_json=T", code=table))
+    run.quiet()
+    assert set(run.sent) == {"s1/hosttest", "s1/other"}, run.sent.keys()
+    expected = '{"other":{"orig_h":"10.0.0.1","resp_p":53,"a\\\\b":"","site":"Zürich, \\"x\\"=1"}}'.encode()
+    assert run.sent["s1/other"] == [expected] * 2, run.sent["s1/other"]
+
+    run = Run("extra-filter", records(code=table + (
+        r'event zeek_init() &priority=-10 { Log::add_filter(HostTest::OTHER, [$name="own", $writer=Log::WRITER_ZEROMQ,'
+        r' $interv=0sec, $path="own", $config=table(["topic"] = "%path@%sensor%%",'
+        r' ["extra_fields"] = "site=a\\,b, x=y", ["tag_json"] = "T")]); }')
+        .replace("zeek_init", INIT)))
+    run.quiet()
+    assert run.sent["other"][0].endswith('"a\\\\b":"","site":"Zürich, \\"x\\"=1"}'.encode()), run.sent["other"]
+    own = run.sent["own@%s%%" % socket.gethostname()]
+    assert own == [b'{"own":{"orig_h":"10.0.0.1","resp_p":53,"site":"a,b","x":"y"}}'] * 2, own
+
+    # A column wins.
+    run = Run("extra-column", records(code='redef LogZeroMQ::extra_fields += { ["resp_p"] = "x", ["z"] = "1" };'))
+    assert run.sent["other"][0] == b'{"orig_h":"10.0.0.1","resp_p":53,"z":"1"}', run.sent["other"]
+    assert 'the extra field "resp_p" is left out of the log "other"' in run.said, run.said
+
+
+def a_bad_value():
+    """It costs its filter only, and the message names option, value and what is allowed."""
+    for option, value, part in (
+            ("topic", "%paht", "use %path, %sensor, or %%"), ("extra_fields", "site", "write name=value"),
+            ("tag_json", "maybe", "use T or F"), ("json_timestamps", "TS_EPOCH", "JSON::TS_EPOCH"),
+            ("json_string_escape_policy", "HEX", "JSON::STRING_ESCAPE_POLICY_HEX")):
+        run = Run("bad-" + option, records(code=(
+            'event zeek_init() &priority=-10 { Log::add_filter(HostTest::OTHER, [$name="own", $path="own",'
+            ' $writer=Log::WRITER_ZEROMQ, $interv=0sec, $config=table(["%s"] = "%s")]); }' % (option, value))
+            .replace("zeek_init", INIT)))
+        assert '$config["%s"] = "%s"' % (option, value) in run.said and part in run.said, run.said
+        assert len(run.sent["other"]) == 2 and len(run.sent["hosttest"]) == 2 and "own" not in run.sent, run.sent
+        assert len(run.file("other")) >= 2
+
+
+def documented_configurations():
+    """Each configuration of the manual, which are those of the original plugin's, unchanged but
+    for the subscribers' addresses (and the name of the event, on Bro)."""
+    with open(README, encoding="utf-8") as readme:
+        section = readme.read().split("\n## Activate it\n")[1].split("\n## ")[0]
+    blocks = ["\n".join(line[4:] for line in block.strip("\n").split("\n"))
+              for block in re.findall(r"(?:^(?: {4}.*)?\n)+", section, re.M)]
+    blocks = [block for block in blocks if "LogZeroMQ::" in block and not block.startswith("zeek ")]
+    assert len(blocks) >= 5, blocks
+    complete = 0
+    for number, block in enumerate(blocks):
+        if "@load" not in block:
+            block = "@load NCSA/ZeroMQWriter\n" + block
+        receivers = 1 + ("10.1.2.3" in block)
+
+        def arguments(first, second="", block=block, number=number):
+            script = os.path.join(SCRATCH, "documented-%d.zeek" % number)
+            with open(script, "w", encoding="utf-8") as file:
+                file.write(block.replace("tcp://localhost:12345", first).replace("tcp://10.1.2.3:44000", second)
+                           .replace("zeek_init", INIT))
+            return ["-C", "-r", DNS if "DNS::" in block else WEB, script]
+
+        run = Run("documented-%d" % number, arguments, receivers)
+        sent = set(run.sent)
+        files = run.files() - captures.IGNORED
+        if "send_logs" in block:
+            assert sent and sent <= {"http", "files"}, sent
+        elif "excluded_log_ids" in block:
+            assert sent & files and not sent & {"conn", "dns"}, sent
+        elif "Log::add_filter" in block:
+            assert "dns" in sent and set(run.received[1]) == {"dns-2"}, (sent, run.received[1].keys())
+            assert run.received[1]["dns-2"] == run.sent["dns"]
+        else:
+            complete += 1
+            assert files and files == sent - captures.IGNORED, (files, sent)
+            if receivers == 2:
+                assert run.received[0].keys() == run.received[1].keys()
+        for path in sent & files:
+            written = [line for line in run.file(path) if not line.startswith(b"#")]
+            assert len(run.sent[path]) == len(written), path
+    assert complete >= 2, blocks
+    return len(blocks)
+
+
+TESTS = [
+    filters_of_every_kind, defaults_of_all_filters, escape_policies, followed_filters, followed_filters_of_the_host,
+    no_files, fields_topics_tags, a_bad_value, documented_configurations,
+]
+
+
+def main():
+    failed = 0
+    for test in TESTS:
+        try:
+            count = test()
+            print("ok      %s%s" % (test.__name__.replace("_", " "), "" if count is None else " (%d)" % count))
+        except AssertionError as error:
+            failed += 1
+            print("FAILED  %s: %s" % (test.__name__.replace("_", " "), error))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    PROGRAM, MODERN, SCRATCH, README = sys.argv[1], sys.argv[2] == "1", sys.argv[3], sys.argv[4]
+    # Bro raises the one, Zeek the other.
+    INIT = "bro_init" if os.path.basename(PROGRAM) == "bro" else "zeek_init"
+    sys.exit(main())
