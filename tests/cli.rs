@@ -1,57 +1,23 @@
 //! The command-line tool from outside: `bro-zmq` is run as its users run it.
 #![cfg(feature = "cli")]
 
-use std::ffi::OsStr;
+mod tool;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use bro_zeromq_writer::host::FAMILIES;
 use bro_zeromq_writer::zmq::{Context, Kind, Message, Socket};
 use serde_json::Value;
 
-/// No test waits longer for a program to end.
-const PATIENCE: Duration = Duration::from_secs(120);
+use tool::{Ended, Running, Scratch, collect, command, run, sample};
 
 const SAMPLES: [&str; 6] = ["conn", "dns", "http", "ssl", "files", "notice"];
-
-/// A directory of a test's own, short enough for a socket's path.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("bro-zmq-{}-{number}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn endpoint(&self) -> String {
-        format!("ipc://{}", self.0.join("socket").display())
-    }
-
-    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
-        let path = self.0.join(name);
-        fs::write(&path, content).unwrap();
-        path
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-fn sample(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/sample").join(format!("{name}.log"))
-}
 
 fn is_record(line: &&str) -> bool {
     !line.is_empty() && !line.starts_with('#')
@@ -74,100 +40,6 @@ fn gzip(data: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(data).unwrap();
     encoder.finish().unwrap()
-}
-
-/// What a program left behind.
-struct Ended {
-    status: ExitStatus,
-    stdout: String,
-    stderr: String,
-}
-
-impl Ended {
-    #[track_caller]
-    fn expect(self, code: i32) -> Self {
-        assert_eq!(self.status.code(), Some(code), "\nstdout: {}\nstderr: {}", self.stdout, self.stderr);
-        self
-    }
-
-    #[track_caller]
-    fn expect_error(&self, part: &str) {
-        assert!(self.stderr.contains(part), "{part:?} is not in: {}", self.stderr);
-    }
-
-    fn lines(&self) -> Vec<&str> {
-        self.stdout.lines().collect()
-    }
-}
-
-/// A program under way, its output being read.
-struct Running {
-    child: Child,
-    stdout: Option<JoinHandle<Vec<u8>>>,
-    stderr: JoinHandle<Vec<u8>>,
-}
-
-fn collect(mut from: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
-    thread::spawn(move || {
-        let mut all = Vec::new();
-        let _ = from.read_to_end(&mut all);
-        all
-    })
-}
-
-fn command(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_bro-zmq"));
-    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-impl Running {
-    fn start(command: &mut Command) -> Self {
-        let mut child = command.spawn().unwrap();
-        let stdout = child.stdout.take().map(collect);
-        let stderr = collect(child.stderr.take().unwrap());
-        Self { child, stdout, stderr }
-    }
-
-    /// A subscriber that is already listening. Its standard output is left to the caller if
-    /// `read` is false.
-    fn subscribe(endpoint: &str, args: &[&str], read: bool) -> Self {
-        let mut child = command(["subscribe", "--bind", endpoint].iter().chain(args)).spawn().unwrap();
-        let mut stderr = BufReader::new(child.stderr.take().unwrap());
-        let mut greeting = String::new();
-        stderr.read_line(&mut greeting).unwrap();
-        assert!(greeting.starts_with(&format!("listening on {endpoint}")), "{greeting}");
-        let stdout = if read { child.stdout.take().map(collect) } else { None };
-        Self { child, stdout, stderr: collect(stderr) }
-    }
-
-    fn signal(&self, name: &str) {
-        let status = Command::new("sh").args(["-c", &format!("kill -s {name} {}", self.child.id())]).status().unwrap();
-        assert!(status.success());
-    }
-
-    #[track_caller]
-    fn end(mut self) -> Ended {
-        let start = Instant::now();
-        let status = loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                break status;
-            }
-            if start.elapsed() > PATIENCE {
-                let _ = self.child.kill();
-                let stderr = self.stderr.join().unwrap();
-                panic!("it does not end: {}", String::from_utf8_lossy(&stderr));
-            }
-            thread::sleep(Duration::from_millis(5));
-        };
-        let text = |bytes: JoinHandle<Vec<u8>>| String::from_utf8(bytes.join().unwrap()).unwrap();
-        Ended { status, stdout: self.stdout.map(text).unwrap_or_default(), stderr: text(self.stderr) }
-    }
-}
-
-#[track_caller]
-fn run(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Ended {
-    Running::start(&mut command(args)).end()
 }
 
 /// Replays files to a subscriber that ends after `count` records.
@@ -233,7 +105,16 @@ fn wrong_arguments_are_explained() {
         (&["replay", "--loop", "-"], "standard input cannot be read again by --loop"),
         (&["subscribe", "--count", "0"], "--count"),
         (&["subscribe", "--json", "--pretty"], "--pretty"),
-        (&["subscribe", "--bind", "tcp://127.0.0.1:1", "--connect", "tcp://127.0.0.1:1"], "--connect"),
+        (&["subscribe", "--output-dir", "x", "--json"], "--json"),
+        (&["subscribe", "--stats", "--pretty"], "--pretty"),
+        (&["subscribe", "--rotate-every", "1h"], "--output-dir"),
+        (&["subscribe", "--output-dir", "x", "--rotate-every", "2w"], "use a time from 1s to 1d"),
+        (&["subscribe", "--output-dir", "x", "--rotate-size", "large"], "use a size such as"),
+        (&["subscribe", "--output-dir", "x", "--compress", "lzma"], "[possible values: gzip, zstd, none]"),
+        (&["subscribe", "--output-dir", "/dev/null"], "cannot write to /dev/null: "),
+        (&["subscribe", "--output-dir", "/proc/self/nowhere"], "cannot write to /proc/self/nowhere: "),
+        (&["subscribe", "--stats", "--stats-every", "often"], "use a time such as"),
+        (&["subscribe", "--hwm=-1"], "--hwm"),
         (
             &["subscribe", "--bind", "127.0.0.1:1"],
             "cannot listen on 127.0.0.1:1: Invalid argument; an endpoint is tcp://",

@@ -19,6 +19,8 @@ pub struct Console {
     /// A progress line stands where the next message will.
     drawn: Cell<bool>,
     last: Cell<Option<Instant>>,
+    /// Lines of the table that stands on standard output where the next message will.
+    table: Cell<usize>,
 }
 
 /// How far a replay has come.
@@ -40,7 +42,7 @@ impl Console {
     pub fn new(quiet: bool, verbose: bool) -> Self {
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
         let progress = !quiet && !dumb && io::stderr().is_terminal();
-        Self { quiet, verbose, progress, drawn: Cell::new(false), last: Cell::new(None) }
+        Self { quiet, verbose, progress, drawn: Cell::new(false), last: Cell::new(None), table: Cell::new(0) }
     }
 
     /// Whether the writers' reports of what went well are wanted.
@@ -61,8 +63,36 @@ impl Console {
     }
 
     fn line(&self, message: &str) {
+        // Gone if standard output is.
+        let _ = self.clear_table(&mut io::stdout().lock());
         let clear = if self.drawn.take() { "\r\x1b[K" } else { "" };
         let _ = writeln!(io::stderr().lock(), "{clear}{message}");
+    }
+
+    /// Draws a table on the terminal that standard output is, in the place of the one before.
+    /// Messages go above it, unless it is the `last`.
+    pub fn table(&self, lines: &[String], last: bool) -> io::Result<()> {
+        let mut stdout = io::stdout().lock();
+        self.clear_table(&mut stdout)?;
+        for line in lines {
+            writeln!(stdout, "{line}")?;
+        }
+        self.table.set(if last { 0 } else { lines.len() });
+        stdout.flush()
+    }
+
+    fn clear_table(&self, stdout: &mut impl Write) -> io::Result<()> {
+        match self.table.take() {
+            0 => Ok(()),
+            lines => write!(stdout, "\x1b[{lines}A\x1b[J").and_then(|()| stdout.flush()),
+        }
+    }
+
+    /// Writes lines to standard output.
+    pub fn lines(&self, lines: &[String]) -> io::Result<()> {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all((lines.join("\n") + "\n").as_bytes())?;
+        stdout.flush()
     }
 
     /// Draws the progress line, if there is one and it is time for that.

@@ -10,7 +10,7 @@ use crate::console::{Console, bytes, counted, duration, per_second, thousands};
 use crate::input::Source;
 use crate::replay::{self, Outcome, Settings};
 use crate::stop::Stop;
-use crate::subscribe::{Received, Subscriber};
+use crate::subscriber::{Received, Source as Endpoints, Subscriber};
 use crate::{Fatal, INCOMPLETE, json, terminal};
 
 /// `bro-zmq demo`
@@ -45,7 +45,8 @@ const SILENCE: Duration = Duration::from_secs(5);
 /// Runs `bro-zmq demo`.
 pub fn run(_: Args) -> Result<ExitCode, Fatal> {
     let stop = Stop::on_signals().map_err(|error| Fatal::new(format!("cannot handle signals: {error}")))?;
-    let (subscriber, endpoint) = Subscriber::open("tcp://127.0.0.1:*", true, &[]).map_err(Fatal::new)?;
+    let (mut subscriber, bound) = Subscriber::open(&Endpoints::listening("tcp://127.0.0.1:*")).map_err(Fatal::new)?;
+    let endpoint = bound.into_iter().next().unwrap_or_default();
     let settings = Settings {
         sources: SAMPLES.iter().map(|&(name, log)| Source::Memory(name, log)).collect(),
         options: [("endpoint", endpoint.as_str()), ("zmq_hwm", "0"), ("zmq_linger", "2000")]
@@ -58,7 +59,7 @@ pub fn run(_: Args) -> Result<ExitCode, Fatal> {
     };
     let replay_stop = stop.clone();
     let replay = thread::spawn(move || replay::replay(&settings, &Rc::new(Console::new(true, false)), &replay_stop));
-    let shown = show(&subscriber, &endpoint, &stop, || replay.is_finished());
+    let shown = show(&mut subscriber, &endpoint, &stop, || replay.is_finished());
     if shown.is_err() {
         stop.request();
     }
@@ -80,7 +81,7 @@ pub fn run(_: Args) -> Result<ExitCode, Fatal> {
 type Arrived = (u64, u64);
 
 /// Shows what the subscriber sees, until `finished` and everything has arrived.
-fn show(subscriber: &Subscriber, endpoint: &str, stop: &Stop, finished: impl Fn() -> bool) -> io::Result<Arrived> {
+fn show(subscriber: &mut Subscriber, endpoint: &str, stop: &Stop, finished: impl Fn() -> bool) -> io::Result<Arrived> {
     let stdout = io::stdout();
     let width = stdout.is_terminal().then(|| terminal::width(&stdout).unwrap_or(80));
     let mut out = BufWriter::new(stdout.lock());
@@ -94,13 +95,13 @@ fn show(subscriber: &Subscriber, endpoint: &str, stop: &Stop, finished: impl Fn(
             Some(Received::Record(path, body)) => {
                 last = Instant::now();
                 arrived += 1;
-                bytes += (path.as_bytes().len() + body.as_bytes().len()) as u64;
-                let path = String::from_utf8_lossy(path.as_bytes()).into_owned();
+                bytes += (path.len() + body.len()) as u64;
+                let path = String::from_utf8_lossy(path);
                 write!(out, "{path:<PATH_WIDTH$}")?;
-                write_shortened(&mut out, body.as_bytes(), width.map(|width| width.saturating_sub(PATH_WIDTH)))?;
+                write_shortened(&mut out, body, width.map(|width| width.saturating_sub(PATH_WIDTH)))?;
                 writeln!(out)?;
             }
-            Some(Received::Odd { .. }) => {}
+            Some(Received::Odd(..)) => {}
             None if finished() && last.elapsed() >= SILENCE => break,
             None => {
                 out.flush()?;

@@ -110,8 +110,8 @@ fn write_spaced(out: &mut impl Write, value: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// The members of an object: each key, in its quotes, and value.
-fn members(json: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
+/// The members of an object: each key, in its quotes, and value. `None` if it is no object.
+pub fn members(json: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
     let mut rest = json.trim_ascii().strip_prefix(b"{")?.strip_suffix(b"}")?.trim_ascii();
     let mut members = Vec::new();
     while !rest.is_empty() {

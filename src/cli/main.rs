@@ -1,23 +1,29 @@
 //! `bro-zmq`: the plugin's other end, and a host without a network, on the command line.
 
+mod collector;
 mod console;
 mod demo;
 mod doctor;
 mod elf;
 mod input;
 mod json;
+mod manual;
+mod paths;
+mod print;
 mod probe;
 mod publisher;
 mod replay;
+mod stats;
 mod stop;
 mod subscribe;
+mod subscriber;
 mod terminal;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// Where `subscribe` listens and `replay` sends to unless told otherwise.
 const DEFAULT_ENDPOINT: &str = "tcp://127.0.0.1:12345";
@@ -54,12 +60,16 @@ struct Cli {
 enum Command {
     /// Publish the records of log files, as Zeek with the plugin would
     Replay(replay::Args),
-    /// Print the records that arrive
+    /// Print the records that arrive, or write them to files
     Subscribe(subscribe::Args),
     /// Run both ends over sample logs and show what a subscriber sees
     Demo(demo::Args),
     /// Say whether the plugin will load in a host, and if not, why
     Doctor(doctor::Args),
+    /// Print a script with which a shell completes bro-zmq's arguments
+    Completions(manual::CompletionsArgs),
+    /// Print a manual page, or write them all
+    Man(manual::ManArgs),
 }
 
 /// Why a command ends at once, and with which exit status.
@@ -95,6 +105,8 @@ fn main() -> ExitCode {
         Command::Subscribe(args) => subscribe::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Doctor(args) => doctor::run(args),
+        Command::Completions(args) => manual::completions(&args, Cli::command()),
+        Command::Man(args) => manual::man(&args, Cli::command()),
     };
     result.unwrap_or_else(|fatal| {
         let _ = writeln!(io::stderr(), "bro-zmq: {}", fatal.message);

@@ -1,10 +1,10 @@
-//! Ctrl-C and SIGTERM.
+//! Ctrl-C, SIGTERM and SIGHUP.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 /// Says when it is time to end. Copies say the same.
 #[derive(Clone, Default)]
@@ -30,5 +30,23 @@ impl Stop {
     /// Makes it time to end.
     pub fn request(&self) {
         self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Says that SIGHUP has come.
+pub struct Hangup(Arc<AtomicBool>);
+
+impl Hangup {
+    /// One that SIGHUP sets. Where it means that the terminal has gone, it is time to end instead.
+    pub fn on_signal(stop: &Stop) -> io::Result<Self> {
+        let hangup = Self(Arc::default());
+        let flag = if io::stderr().is_terminal() { &stop.0 } else { &hangup.0 };
+        signal_hook::flag::register(SIGHUP, Arc::clone(flag))?;
+        Ok(hangup)
+    }
+
+    /// Whether it has come since this was asked last.
+    pub fn taken(&self) -> bool {
+        self.0.load(Ordering::Relaxed) && self.0.swap(false, Ordering::Relaxed)
     }
 }

@@ -1,27 +1,48 @@
-//! `bro-zmq subscribe`: prints the records that arrive.
+//! `bro-zmq subscribe`: prints the records that arrive, writes them to files, or counts them.
 
-use std::collections::BTreeMap;
-use std::ffi::{CString, OsString};
-use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::OsString;
+use std::io::{self, ErrorKind, IsTerminal};
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bro_zeromq_writer::zmq::{Context, Error, Kind, Message, Socket};
+use bro_zeromq_writer::zmq::Error;
 
+use crate::collector::{Collector, Compression, Settings};
 use crate::console::{Console, bytes, counted, duration, thousands};
-use crate::stop::Stop;
-use crate::{Fatal, INCOMPLETE, json, terminal};
+use crate::paths::Paths;
+use crate::print::{Format, Printer};
+use crate::stats::{SENDER_STATS, Stats};
+use crate::stop::{Hangup, Stop};
+use crate::subscriber::{Received, Source, Subscriber};
+use crate::{Fatal, INCOMPLETE, terminal};
 
-/// How long to wait for a message before it is looked whether to end.
+/// How long to wait for a message before it is looked what else there is to do.
 const SLICE: i64 = 200;
+
+/// Messages received before it is looked what else there is to do.
+const BATCH: usize = 256;
+
+/// How long files still take what has arrived when it is time to end.
+const DRAIN: Duration = Duration::from_secs(2);
 
 /// Messages that are not a record are reported up to this number, and counted after that.
 const REPORTED: u64 = 10;
 
 /// Log paths that the summary lists.
 const LISTED: usize = 20;
+
+/// Messages that wait to be received, for each connection.
+pub const HIGH_WATER_MARK: i32 = 10_000;
+/// Milliseconds until a lost connection is tried again: at first.
+pub const RECONNECT: i32 = 100;
+/// And at most.
+pub const RECONNECT_MAX: i32 = 5_000;
+
+/// How often statistics are shown on a terminal, and elsewhere.
+const STATS_ON_TERMINAL: Duration = Duration::from_secs(1);
+const STATS_ELSEWHERE: Duration = Duration::from_secs(60);
 
 /// `bro-zmq subscribe`
 #[derive(clap::Args)]
@@ -35,32 +56,51 @@ Output, a record on each line:
   (default)   path, a tab, the JSON exactly as it was published
   --json      the JSON with \"_path\" as its first member, for jq
   --pretty    the path, then the JSON with a member on each line
+  --output-dir DIR
+              the JSON, into a file for each log path: DIR/conn.log, DIR/dns.log and so on.
+              When a file is rotated it becomes DIR/conn.2026-11-24-03-00-00.log.gz, with the
+              time when it begins, which does not exist before it is complete. What a crash has
+              left is continued or finished by the next start. SIGHUP rotates all files at once.
+  --stats     rates of each log path instead of records; with --output-dir, as well. lost: records
+              that could not be written to files; unsent, dropped: what senders say of themselves
+              in the log zeromq_stats, if they publish it
 
 Examples:
   bro-zmq subscribe                             every log
   bro-zmq subscribe --pretty conn dns           conn and dns, for reading
   bro-zmq subscribe --count 1 notice            wait for the next notice
   bro-zmq subscribe --json | jq -c 'select(.[\"id.resp_p\"] == 53)'
+  bro-zmq subscribe --stats                     what arrives, and how much of it
   bro-zmq subscribe --bind 'tcp://*:5555'       for Zeeks on other machines
   bro-zmq subscribe --bind ipc:///run/zeek.ipc  for Zeeks on this machine only
+  bro-zmq subscribe --bind 'tcp://*:5555' --output-dir /var/log/zeek-zmq
+                                                a collector: a file for each log, every hour
+  bro-zmq subscribe --output-dir logs --rotate-size 100M --rotate-every never --compress zstd
 
 Exit status:
   0  ended by --count, Ctrl-C, SIGTERM, or because nobody reads the output any more
-  1  as 0, but messages arrived that are no records, or the output could not be written
-  2  wrong arguments, or an endpoint that cannot be used")]
+  1  as 0, but messages arrived that are no records, or records could not be written
+  2  wrong arguments, or an endpoint or a directory that cannot be used
+A second Ctrl-C ends at once, with status 130 and without writing what waits in memory.")]
 pub struct Args {
-    /// Listen on this endpoint [default: tcp://127.0.0.1:12345]
-    #[arg(short, long, value_name = "ENDPOINT", conflicts_with = "connect")]
-    bind: Option<String>,
-    /// Connect to a publisher that listens, such as a proxy, instead of listening
+    /// Listen on this endpoint; can be given several times [default: tcp://127.0.0.1:12345]
     #[arg(short, long, value_name = "ENDPOINT")]
-    connect: Option<String>,
+    bind: Vec<String>,
+    /// Connect to a publisher that listens, such as a proxy; can be given several times
+    #[arg(short, long, value_name = "ENDPOINT")]
+    connect: Vec<String>,
     /// Show each record with a member on each line
-    #[arg(short, long, conflicts_with = "json")]
+    #[arg(short, long, conflicts_with_all = ["json", "output_dir", "stats"])]
     pretty: bool,
     /// Show the JSON only, with the log path in it as "_path"
-    #[arg(short, long)]
+    #[arg(short, long, conflicts_with_all = ["output_dir", "stats"])]
     json: bool,
+    /// Show rates of each log path: a table on a terminal, lines otherwise
+    #[arg(short, long)]
+    stats: bool,
+    /// How often to show them [default: 1s on a terminal, 60s otherwise]
+    #[arg(long, value_name = "TIME", requires = "stats", value_parser = parse_time)]
+    stats_every: Option<Duration>,
     /// End after N records
     #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
@@ -70,97 +110,91 @@ pub struct Args {
     /// Receive logs whose path begins so; all logs if there is none
     #[arg(value_name = "TOPIC")]
     topics: Vec<OsString>,
+
+    /// Write a file for each log path in this directory, which is made if it is not there
+    #[arg(short, long, value_name = "DIR", help_heading = "Files")]
+    output_dir: Option<PathBuf>,
+    /// Rotate files so often, counted from midnight: 90s, 15m, 1h, up to 1d; or never
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_rotation, requires = "output_dir", help_heading = "Files")]
+    rotate_every: Rotation,
+    /// Rotate a file before it gets larger than this: 500K, 100M, 2G (of 1024)
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, requires = "output_dir", help_heading = "Files")]
+    rotate_size: Option<u64>,
+    /// How to compress files that were rotated
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = Compression::Gzip, requires = "output_dir", help_heading = "Files")]
+    compress: Compression,
+    /// Rotate by UTC and write it in names, instead of local time
+    #[arg(long, requires = "output_dir", help_heading = "Files")]
+    utc: bool,
+
+    /// Messages to queue for each connection while they cannot be received, 0 for no limit
+    #[arg(long, value_name = "N", default_value_t = HIGH_WATER_MARK, value_parser = clap::value_parser!(i32).range(0..), help_heading = "Connections")]
+    hwm: i32,
+    /// How soon to try a lost connection again, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = RECONNECT, value_parser = clap::value_parser!(i32).range(1..), help_heading = "Connections")]
+    reconnect: i32,
+    /// The longest time between two tries, which become fewer up to this
+    #[arg(long, value_name = "MS", default_value_t = RECONNECT_MAX, value_parser = clap::value_parser!(i32).range(0..), help_heading = "Connections")]
+    reconnect_max: i32,
 }
 
-/// Receives messages.
-pub struct Subscriber {
-    socket: Socket,
+/// How often files are rotated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rotation {
+    Every(Duration),
+    Never,
 }
 
-/// A message.
-pub enum Received {
-    /// A record: its log path and its JSON.
-    Record(Message, Message),
-    /// Something with another number of frames than two.
-    Odd {
-        /// How many.
-        frames: usize,
-        /// The first of them.
-        first: Message,
-    },
-}
-
-impl Subscriber {
-    /// Listens on an endpoint, or connects to it. Returns the endpoint, with the port that
-    /// was chosen, too.
-    pub fn open(endpoint: &str, bind: bool, topics: &[&[u8]]) -> Result<(Self, String), String> {
-        let verb = if bind { "listen on" } else { "connect to" };
-        let explain = |error: Error| {
-            let hint = match error.0 {
-                libc::EADDRINUSE => "; another program listens there",
-                libc::EINVAL => "; an endpoint is tcp://ADDRESS:PORT or ipc://PATH",
-                libc::EPROTONOSUPPORT => "; use tcp://ADDRESS:PORT or ipc://PATH",
-                libc::ENODEV | libc::EADDRNOTAVAIL if bind => {
-                    "; listen on an address of this machine, or on * for all of them"
-                }
-                _ => "",
-            };
-            format!("cannot {verb} {endpoint}: {error}{hint}")
-        };
-        let c_endpoint = CString::new(endpoint).map_err(|_| explain(Error(libc::EINVAL)))?;
-        let open = || -> Result<(Self, String), Error> {
-            let context = Arc::new(Context::new()?);
-            let socket = Socket::new(&context, Kind::Sub)?;
-            socket.set(zmq_sys::ZMQ_LINGER, 0)?;
-            if endpoint.contains('[') {
-                socket.set(zmq_sys::ZMQ_IPV6, 1)?;
-            }
-            // Before a publisher is there, so that it is told all at once.
-            for topic in topics {
-                socket.set_bytes(zmq_sys::ZMQ_SUBSCRIBE, topic)?;
-            }
-            if topics.is_empty() {
-                socket.set_bytes(zmq_sys::ZMQ_SUBSCRIBE, b"")?;
-            }
-            let bound = if bind {
-                socket.bind(&c_endpoint)?
-            } else {
-                socket.connect(&c_endpoint)?;
-                endpoint.to_owned()
-            };
-            Ok((Self { socket }, bound))
-        };
-        open().map_err(explain)
+fn parse_rotation(text: &str) -> Result<Rotation, String> {
+    const DAY: Duration = Duration::from_secs(86_400);
+    if text == "never" {
+        return Ok(Rotation::Never);
     }
-
-    /// Receives a message if there is one.
-    pub fn try_receive(&self) -> Result<Option<Received>, Error> {
-        let Some(first) = self.socket.try_recv()? else { return Ok(None) };
-        let (mut frames, mut more, mut second) = (1, first.more(), None);
-        while more {
-            // A message arrives as a whole, so its frames are all there.
-            let Some(frame) = self.socket.try_recv()? else { break };
-            frames += 1;
-            more = frame.more();
-            second.get_or_insert(frame);
+    match parse_time(text) {
+        Ok(time) if time >= Duration::from_secs(1) && time <= DAY && time.subsec_nanos() == 0 => {
+            Ok(Rotation::Every(time))
         }
-        Ok(Some(match second {
-            Some(second) if frames == 2 => Received::Record(first, second),
-            _ => Received::Odd { frames, first },
-        }))
-    }
-
-    /// Waits for a message, at most so many milliseconds.
-    pub fn wait(&self, millis: i64) -> Result<(), Error> {
-        self.socket.wait_readable(millis).map(drop)
+        _ => Err("use a time from 1s to 1d, such as 90s, 15m or 1h, or never".to_owned()),
     }
 }
 
-#[derive(Clone, Copy)]
-enum Format {
-    Line,
-    Json,
-    Pretty,
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let (number, unit) = text.split_at(text.len() - text.bytes().rev().take_while(u8::is_ascii_alphabetic).count());
+    let unit = match unit {
+        "ms" => Some(0.001),
+        "s" | "" => Some(1.0),
+        "m" | "min" => Some(60.0),
+        "h" => Some(3_600.0),
+        "d" => Some(86_400.0),
+        _ => None,
+    };
+    let seconds = number.parse::<f64>().ok().zip(unit).map(|(number, unit)| number * unit);
+    seconds
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .filter(|time| !time.is_zero())
+        .ok_or_else(|| "use a time such as 500ms, 90s, 15m or 1h".to_owned())
+}
+
+fn parse_size(text: &str) -> Result<u64, String> {
+    let upper = text.to_ascii_uppercase();
+    let upper = upper.strip_suffix("IB").or(upper.strip_suffix('B')).unwrap_or(&upper);
+    let (number, unit) = match upper.as_bytes().last() {
+        Some(b'K') => (&upper[..upper.len() - 1], 1 << 10),
+        Some(b'M') => (&upper[..upper.len() - 1], 1 << 20),
+        Some(b'G') => (&upper[..upper.len() - 1], 1 << 30),
+        Some(b'T') => (&upper[..upper.len() - 1], 1 << 40),
+        _ => (upper, 1_u64),
+    };
+    let size = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)).filter(|&size| size > 0);
+    size.ok_or_else(|| "use a size such as 500K, 100M or 2G".to_owned())
+}
+
+/// Where records go.
+enum Output {
+    Printed(Printer),
+    Files(Box<Collector>),
+    /// Only counted.
+    None,
 }
 
 /// What has arrived.
@@ -169,11 +203,12 @@ struct Tally {
     records: u64,
     bytes: u64,
     odd: u64,
-    paths: BTreeMap<Vec<u8>, u64>,
+    paths: Paths,
 }
 
 /// Why it ends.
 enum End {
+    /// Ctrl-C or SIGTERM.
     Asked,
     Count,
     /// Nobody reads the output.
@@ -183,132 +218,270 @@ enum End {
 /// Runs `bro-zmq subscribe`.
 pub fn run(args: Args) -> Result<ExitCode, Fatal> {
     let console = Console::new(args.quiet, false);
-    let stop = Stop::on_signals().map_err(|error| Fatal::new(format!("cannot handle signals: {error}")))?;
-    let topics: Vec<_> = args.topics.iter().map(|topic| topic.as_bytes()).collect();
-    let (endpoint, bind) = match (&args.connect, &args.bind) {
-        (Some(endpoint), _) => (endpoint.as_str(), false),
-        (None, Some(endpoint)) => (endpoint.as_str(), true),
-        (None, None) => (crate::DEFAULT_ENDPOINT, true),
+    let signals = |error| Fatal::new(format!("cannot handle signals: {error}"));
+    let stop = Stop::on_signals().map_err(signals)?;
+    let topics: Vec<_> = args.topics.into_iter().map(OsString::into_vec).collect();
+    let mut source = Source {
+        bind: args.bind,
+        connect: args.connect,
+        topics: topics.clone(),
+        hwm: args.hwm,
+        reconnect: (args.reconnect, args.reconnect_max),
     };
-    let (subscriber, bound) = Subscriber::open(endpoint, bind, &topics).map_err(Fatal::new)?;
-    let what = match &topics[..] {
+    if source.bind.is_empty() && source.connect.is_empty() {
+        source.bind.push(crate::DEFAULT_ENDPOINT.to_owned());
+    }
+    if args.stats && !topics.is_empty() {
+        source.topics.push(SENDER_STATS.into());
+    }
+    raise_descriptor_limit();
+    let mut tally = Tally::default();
+    let stats = args.stats.then(Stats::new);
+    // Before anything can arrive that it should take.
+    let output = match args.output_dir {
+        Some(directory) => {
+            let settings = Settings {
+                directory,
+                rotate_every: match args.rotate_every {
+                    Rotation::Every(time) => Some(time),
+                    Rotation::Never => None,
+                },
+                rotate_size: args.rotate_size,
+                compression: args.compress,
+                utc: args.utc,
+            };
+            let collector = Collector::open(settings, &mut tally.paths, &console).map_err(Fatal::new)?;
+            Output::Files(Box::new(collector))
+        }
+        None if args.stats => Output::None,
+        None => Output::Printed(Printer::new(match (args.pretty, args.json) {
+            (true, _) => Format::Pretty,
+            (_, true) => Format::Json,
+            _ => Format::Line,
+        })),
+    };
+    let hangup = match output {
+        Output::Files(_) => Some(Hangup::on_signal(&stop).map_err(signals)?),
+        _ => None,
+    };
+    let (subscriber, bound) = Subscriber::open(&source).map_err(Fatal::new)?;
+    console.info(greeting(&bound, &source.connect, &topics));
+    let every = args.stats_every.unwrap_or(match io::stdout().is_terminal() {
+        true => STATS_ON_TERMINAL,
+        false => STATS_ELSEWHERE,
+    });
+    let mut session = Session { subscriber, output, stats, every, tally, topics, console, stop, hangup };
+    let start = Instant::now();
+    let end = session.run(args.count);
+    session.finish(end, start.elapsed())
+}
+
+fn greeting(bound: &[String], connect: &[String], topics: &[Vec<u8>]) -> String {
+    let mut parts = Vec::new();
+    if !bound.is_empty() {
+        parts.push(format!("listening on {}", bound.join(", ")));
+    }
+    if !connect.is_empty() {
+        parts.push(format!("connected to {}", connect.join(", ")));
+    }
+    let what = match topics {
         [] => "all logs".to_owned(),
         topics => {
             let topics: Vec<_> = topics.iter().map(|topic| String::from_utf8_lossy(topic)).collect();
             format!("logs that begin with {}", topics.join(", "))
         }
     };
-    console.info(format!("{} {bound} for {what}", if bind { "listening on" } else { "connected to" }));
-    let format = match (args.pretty, args.json) {
-        (true, _) => Format::Pretty,
-        (_, true) => Format::Json,
-        _ => Format::Line,
-    };
-    let start = Instant::now();
-    let mut tally = Tally::default();
-    let end = match print(&subscriber, format, args.count, &mut tally, &console, &stop) {
-        Ok(end) => end,
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => End::ReaderGone,
-        Err(error) => {
-            console.info(tally.summary(start.elapsed()));
-            return Err(Fatal::incomplete(error.to_string()));
-        }
-    };
-    match end {
-        End::Asked | End::Count => console.info(tally.summary(start.elapsed())),
-        // Whoever has ended the pipe does not want to hear about it.
-        End::ReaderGone => {}
-    }
-    Ok(if tally.odd > 0 { INCOMPLETE.into() } else { ExitCode::SUCCESS })
+    format!("{} for {what}", parts.join(", "))
 }
 
-fn print(
-    subscriber: &Subscriber,
-    format: Format,
-    count: Option<u64>,
-    tally: &mut Tally,
-    console: &Console,
-    stop: &Stop,
-) -> io::Result<End> {
-    let stdout = io::stdout();
-    let terminal = stdout.is_terminal();
-    let mut out = BufWriter::with_capacity(64 * 1024, stdout.lock());
-    let receiving = |error: Error| io::Error::other(format!("cannot receive: {error}"));
-    let end = loop {
-        if stop.requested() {
-            break End::Asked;
-        }
-        match subscriber.try_receive().map_err(receiving)? {
-            Some(received) => tally.take(&received, format, terminal, &mut out, console)?,
-            None => {
-                out.flush()?;
-                if terminal::reader_has_gone(&stdout) {
-                    return Ok(End::ReaderGone);
+/// Every log of every sensor has a connection of its own, which takes a descriptor. The usual
+/// limit of 1,024 is there for programs that use select(2).
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // If it fails, things are as they were.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
+
+struct Session {
+    subscriber: Subscriber,
+    output: Output,
+    stats: Option<Stats>,
+    /// How often statistics are shown.
+    every: Duration,
+    tally: Tally,
+    topics: Vec<Vec<u8>>,
+    console: Console,
+    stop: Stop,
+    hangup: Option<Hangup>,
+}
+
+impl Session {
+    fn run(&mut self, count: Option<u64>) -> io::Result<End> {
+        let receiving = |error: Error| io::Error::other(format!("cannot receive: {error}"));
+        let count = count.unwrap_or(u64::MAX);
+        let mut asked = None;
+        loop {
+            let mut idle = false;
+            for _ in 0..BATCH {
+                match self.subscriber.try_receive().map_err(receiving)? {
+                    Some(Received::Record(path, body)) => {
+                        self.tally.record(path, body, &mut self.output, &self.console, |topic, record| {
+                            take_stats(self.stats.as_mut(), &self.topics, topic, record)
+                        })?;
+                        if self.tally.records >= count {
+                            return Ok(End::Count);
+                        }
+                    }
+                    Some(Received::Odd(frames, first)) => self.tally.not_two_frames(frames, first, &self.console),
+                    None => {
+                        idle = true;
+                        break;
+                    }
                 }
-                subscriber.wait(SLICE).map_err(receiving)?;
+            }
+            if self.stop.requested() {
+                // What has arrived already is not to be lost.
+                let asked = *asked.get_or_insert_with(Instant::now);
+                if idle || asked.elapsed() >= DRAIN || !matches!(self.output, Output::Files(_)) {
+                    return Ok(End::Asked);
+                }
+            }
+            match &mut self.output {
+                Output::Printed(printer) if idle => {
+                    printer.flush()?;
+                    if printer.reader_has_gone() {
+                        return Ok(End::ReaderGone);
+                    }
+                }
+                Output::Files(collector) => {
+                    if self.hangup.as_ref().is_some_and(Hangup::taken) {
+                        collector.rotate_now(&self.console);
+                    }
+                    collector.tick(idle, &self.console);
+                }
+                _ => {}
+            }
+            if self.stats.as_ref().is_some_and(|stats| stats.age() >= self.every) && !self.show_stats(false)? {
+                return Ok(End::ReaderGone);
+            }
+            if idle {
+                self.subscriber.wait(SLICE.min(self.every.as_millis() as i64)).map_err(receiving)?;
             }
         }
-        if count.is_some_and(|count| tally.records >= count) {
-            break End::Count;
+    }
+
+    /// Shows statistics. False if nobody reads them and there is nothing else to do.
+    fn show_stats(&mut self, last: bool) -> io::Result<bool> {
+        let Some(stats) = &mut self.stats else { return Ok(true) };
+        let lost = |number| match &self.output {
+            Output::Files(collector) => collector.lost_of(number),
+            _ => 0,
+        };
+        let stdout = io::stdout();
+        let shown = if stdout.is_terminal() {
+            let size = terminal::size(&stdout).unwrap_or((80, 24));
+            self.console.table(&stats.table(&self.tally.paths, lost, size), last)
+        } else {
+            self.console.lines(&stats.lines(&self.tally.paths, lost))
+        };
+        match (shown, &self.output) {
+            (Ok(()), _) => Ok(true),
+            (Err(_), Output::Files(_)) => {
+                self.stats = None;
+                Ok(true)
+            }
+            (Err(error), _) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+            (Err(error), _) => Err(error),
         }
-    };
-    out.flush()?;
-    Ok(end)
+    }
+
+    /// Ends: what waits is written, and the summary shown.
+    fn finish(mut self, end: io::Result<End>, elapsed: Duration) -> Result<ExitCode, Fatal> {
+        let end = end.and_then(|end| {
+            if let (Output::Printed(printer), End::Asked | End::Count) = (&mut self.output, &end) {
+                printer.flush()?;
+            }
+            Ok(end)
+        });
+        let seen = matches!(end, Ok(End::Asked | End::Count)) && self.show_stats(true).is_ok();
+        let lost = match self.output {
+            Output::Files(collector) => collector.end(matches!(end, Ok(End::Asked)), &self.console),
+            _ => 0,
+        };
+        let mut summary = self.tally.summary(elapsed);
+        if lost > 0 {
+            summary += &format!("; {} not written", counted(lost, "record"));
+        }
+        match end {
+            Ok(End::ReaderGone) => {}
+            // Whoever has ended the pipe does not want to hear about it.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+            Ok(_) if !seen => {}
+            Ok(_) => self.console.info(summary),
+            Err(error) => {
+                self.console.info(summary);
+                return Err(Fatal::incomplete(error.to_string()));
+            }
+        }
+        Ok(if self.tally.odd > 0 || lost > 0 { INCOMPLETE.into() } else { ExitCode::SUCCESS })
+    }
+}
+
+/// Takes what a sender says of itself. False if the record was subscribed to for that only.
+fn take_stats(stats: Option<&mut Stats>, topics: &[Vec<u8>], topic: &[u8], record: &[u8]) -> bool {
+    let Some(stats) = stats else { return true };
+    stats.take(topic, record);
+    topics.is_empty() || topics.iter().any(|wanted| topic.starts_with(wanted))
 }
 
 impl Tally {
-    /// Prints and counts a message.
-    fn take(
+    /// Puts a record where it belongs, and counts it.
+    #[inline]
+    fn record(
         &mut self,
-        received: &Received,
-        format: Format,
-        terminal: bool,
-        out: &mut impl Write,
+        path: &[u8],
+        body: &[u8],
+        output: &mut Output,
         console: &Console,
+        wanted: impl FnOnce(&[u8], &[u8]) -> bool,
     ) -> io::Result<()> {
-        match received {
-            Received::Odd { frames, first } => {
-                let start = String::from_utf8_lossy(first.as_bytes()).escape_debug().take(40).collect::<String>();
-                let what = format!("{}, the first is \"{start}\"", counted(*frames as u64, "frame"));
-                self.odd(&what, console);
-            }
-            Received::Record(path, body) => {
-                let (path, body) = (path.as_bytes(), body.as_bytes());
-                let (shown_path, shown_body) = match terminal {
-                    true => (json::harmless(path), json::harmless(body)),
-                    false => (path.into(), body.into()),
-                };
-                match format {
-                    Format::Line => {
-                        json::write_line(out, &shown_path)?;
-                        out.write_all(b"\t")?;
-                        json::write_line(out, &shown_body)?;
-                        out.write_all(b"\n")?;
+        if !wanted(path, body) {
+            return Ok(());
+        }
+        let number = self.paths.find(path);
+        let printed = match output {
+            Output::Printed(printer) => printer.print(path, body)?,
+            Output::None => true,
+            Output::Files(collector) => {
+                let object = body.first() == Some(&b'{') && body.last() == Some(&b'}');
+                match number {
+                    Some(number) if object => {
+                        collector.write(number, path, body, console);
                     }
-                    Format::Json => {
-                        if !json::write_with_path(out, path, &shown_body)? {
-                            let what = format!("a body that is no JSON object, of {}", String::from_utf8_lossy(path));
-                            self.odd(&what, console);
-                            return Ok(());
-                        }
-                        out.write_all(b"\n")?;
-                    }
-                    Format::Pretty => {
-                        json::write_line(out, &shown_path)?;
-                        out.write_all(b"\n")?;
-                        json::write_pretty(out, &shown_body)?;
-                        out.write_all(b"\n")?;
-                    }
+                    None if object => collector.refuse("one log path too many", path, console),
+                    _ => {}
                 }
-                self.records += 1;
-                self.bytes += (path.len() + body.len()) as u64;
-                match self.paths.get_mut(path) {
-                    Some(count) => *count += 1,
-                    None => drop(self.paths.insert(path.to_vec(), 1)),
-                }
+                object
             }
+        };
+        if !printed {
+            let path = String::from_utf8_lossy(path);
+            self.odd(&format!("a body that is no JSON object, of {}", path.escape_debug()), console);
+            return Ok(());
+        }
+        let bytes = path.len() + body.len();
+        self.records += 1;
+        self.bytes += bytes as u64;
+        if let Some(number) = number {
+            self.paths.count(number, bytes);
         }
         Ok(())
+    }
+
+    fn not_two_frames(&mut self, frames: usize, first: &[u8], console: &Console) {
+        let start = String::from_utf8_lossy(first).escape_debug().take(40).collect::<String>();
+        self.odd(&format!("{}, the first is \"{start}\"", counted(frames as u64, "frame")), console);
     }
 
     fn odd(&mut self, what: &str, console: &Console) {
@@ -325,11 +498,15 @@ impl Tally {
     fn summary(&self, elapsed: Duration) -> String {
         let mut line =
             format!("received {} ({}) in {}", counted(self.records, "record"), bytes(self.bytes), duration(elapsed));
-        let paths = self.paths.iter().take(LISTED);
-        let paths = paths.map(|(path, count)| format!("{} {}", String::from_utf8_lossy(path), thousands(*count)));
-        let paths = paths.collect::<Vec<_>>().join(", ");
-        if !paths.is_empty() {
-            line += &format!(": {paths}{}", if self.paths.len() > LISTED { ", …" } else { "" });
+        let mut paths: Vec<_> = self.paths.list().iter().filter(|path| path.records > 0).collect();
+        paths.sort_by_key(|path| &path.name);
+        let listed: Vec<_> = paths
+            .iter()
+            .take(LISTED)
+            .map(|path| format!("{} {}", String::from_utf8_lossy(&path.name).escape_debug(), thousands(path.records)))
+            .collect();
+        if !listed.is_empty() {
+            line += &format!(": {}{}", listed.join(", "), if paths.len() > LISTED { ", …" } else { "" });
         }
         if self.odd > 0 {
             line += &format!(
@@ -339,5 +516,44 @@ impl Tally {
             );
         }
         line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times() {
+        for (text, seconds) in
+            [("90s", 90.0), ("90", 90.0), ("15m", 900.0), ("1h", 3600.0), ("0.5s", 0.5), ("20ms", 0.02)]
+        {
+            assert_eq!(parse_time(text), Ok(Duration::from_secs_f64(seconds)), "{text}");
+        }
+        for text in ["", "h", "0", "-1s", "1w", "1 h", "infs", "nan", "1hh"] {
+            assert!(parse_time(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn rotations() {
+        assert_eq!(parse_rotation("never"), Ok(Rotation::Never));
+        assert_eq!(parse_rotation("1d"), Ok(Rotation::Every(Duration::from_secs(86_400))));
+        assert_eq!(parse_rotation("1s"), Ok(Rotation::Every(Duration::from_secs(1))));
+        for text in ["0", "25h", "500ms", "1.5s", "hourly", ""] {
+            assert!(parse_rotation(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        for (text, size) in
+            [("1", 1), ("500K", 512_000), ("100M", 100 << 20), ("2GiB", 2 << 30), ("1mb", 1 << 20), ("1T", 1 << 40)]
+        {
+            assert_eq!(parse_size(text), Ok(size), "{text}");
+        }
+        for text in ["", "0", "M", "-1M", "1.5G", "1X", "99999999999T"] {
+            assert!(parse_size(text).is_err(), "{text}");
+        }
     }
 }

@@ -19,10 +19,15 @@ fn poll(fd: RawFd, events: i16, millis: i32) -> i16 {
     if unsafe { libc::poll(&raw mut poll, 1, millis) } > 0 { poll.revents } else { 0 }
 }
 
-/// How many columns a terminal has; `None` if it is none, or does not tell.
-pub fn width(file: &impl AsRawFd) -> Option<usize> {
+/// How many columns and rows a terminal has; `None` if it is none, or does not tell.
+pub fn size(file: &impl AsRawFd) -> Option<(usize, usize)> {
     let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: the request writes a `winsize`, or fails if the descriptor is no terminal.
     let failed = unsafe { libc::ioctl(file.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) } == -1;
-    (!failed && size.ws_col > 0).then_some(size.ws_col.into())
+    (!failed && size.ws_col > 0).then_some((size.ws_col.into(), size.ws_row.into()))
+}
+
+/// How many columns a terminal has; `None` if it is none, or does not tell.
+pub fn width(file: &impl AsRawFd) -> Option<usize> {
+    size(file).map(|(columns, _)| columns)
 }

@@ -158,13 +158,23 @@ impl Socket {
     /// What libzmq says, but for `EAGAIN`, which is `Ok(None)`.
     pub fn try_recv(&self) -> Result<Option<Message>, Error> {
         let mut message = Message::new();
+        Ok(self.try_recv_into(&mut message)?.then_some(message))
+    }
+
+    /// Receives a frame, if there is one, in the place of another. Whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// What libzmq says, but for `EAGAIN`, which is `Ok(false)`.
+    #[inline]
+    pub fn try_recv_into(&self, message: &mut Message) -> Result<bool, Error> {
         loop {
-            // SAFETY: a valid socket and message.
+            // SAFETY: a valid socket and message; libzmq releases what the message held.
             let received =
                 unsafe { zmq_sys::zmq_msg_recv(&raw mut message.raw, self.socket.as_ptr(), zmq_sys::ZMQ_DONTWAIT) };
             match Error::check(received) {
-                Ok(_) => return Ok(Some(message)),
-                Err(Error(libc::EAGAIN)) => return Ok(None),
+                Ok(_) => return Ok(true),
+                Err(Error(libc::EAGAIN)) => return Ok(false),
                 Err(Error(libc::EINTR)) => {}
                 Err(error) => return Err(error),
             }

@@ -1,0 +1,70 @@
+//! Prints records to standard output.
+
+use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+
+use crate::{json, terminal};
+
+/// How a record is printed.
+#[derive(Clone, Copy)]
+pub enum Format {
+    /// Log path, tab, JSON.
+    Line,
+    /// JSON with the log path in it.
+    Json,
+    /// The log path, then the JSON with a member on each line.
+    Pretty,
+}
+
+/// Prints records.
+pub struct Printer {
+    format: Format,
+    out: BufWriter<StdoutLock<'static>>,
+    terminal: bool,
+}
+
+impl Printer {
+    /// Takes over standard output.
+    pub fn new(format: Format) -> Self {
+        let stdout = io::stdout().lock();
+        let terminal = stdout.is_terminal();
+        Self { format, out: BufWriter::with_capacity(64 * 1024, stdout), terminal }
+    }
+
+    /// Prints a record. False if it is none that can be printed so.
+    pub fn print(&mut self, path: &[u8], body: &[u8]) -> io::Result<bool> {
+        let (shown_path, shown_body) = match self.terminal {
+            true => (json::harmless(path), json::harmless(body)),
+            false => (path.into(), body.into()),
+        };
+        let out = &mut self.out;
+        match self.format {
+            Format::Line => {
+                json::write_line(out, &shown_path)?;
+                out.write_all(b"\t")?;
+                json::write_line(out, &shown_body)?;
+            }
+            Format::Json => {
+                if !json::write_with_path(out, path, &shown_body)? {
+                    return Ok(false);
+                }
+            }
+            Format::Pretty => {
+                json::write_line(out, &shown_path)?;
+                out.write_all(b"\n")?;
+                json::write_pretty(out, &shown_body)?;
+            }
+        }
+        out.write_all(b"\n")?;
+        Ok(true)
+    }
+
+    /// Lets everything that was printed be seen.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
+    /// Whether nobody reads the output any more.
+    pub fn reader_has_gone(&self) -> bool {
+        terminal::reader_has_gone(self.out.get_ref())
+    }
+}
