@@ -432,12 +432,14 @@ fn a_slow_subscriber_gets_everything() {
 fn a_second_ctrl_c_does_not_wait() {
     let scratch = Scratch::new();
     let endpoint = scratch.endpoint();
-    let mut subscriber = Running::subscribe(&endpoint, &[], false);
+    let mut subscriber = Running::subscribe(&endpoint, &["--hwm", "100"], false);
     let mut stdout = BufReader::new(subscriber.child.stdout.take().unwrap());
     let mut command = command(["replay", "--linger", "-1", "--endpoint", &endpoint]);
     let mut child = command.arg(wide_log(&scratch, 30_000)).spawn().unwrap();
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     stdout.read_line(&mut String::new()).unwrap();
+    // Until the subscriber, whose output nobody reads, takes nothing more.
+    thread::sleep(Duration::from_millis(500));
     let status = Command::new("sh").args(["-c", &format!("kill -s INT {}", child.id())]).status().unwrap();
     assert!(status.success());
     let mut first = String::new();
