@@ -60,6 +60,12 @@ tool:
 	$(CARGO) build $(CARGOFLAGS) --release --bin bro-zmq --target-dir '$(target_dir)'
 	@mkdir -p '$(BUILD)/bin'
 	@install -m 755 '$(target_dir)/release/bro-zmq' '$(BUILD)/bin/bro-zmq'
+	@'$(BUILD)/bin/bro-zmq' man --output-dir '$(BUILD)/share/man/man1'
+	@mkdir -p '$(BUILD)/share/bash-completion/completions' '$(BUILD)/share/zsh/site-functions' \
+		'$(BUILD)/share/fish/vendor_completions.d'
+	@'$(BUILD)/bin/bro-zmq' completions bash >'$(BUILD)/share/bash-completion/completions/bro-zmq'
+	@'$(BUILD)/bin/bro-zmq' completions zsh >'$(BUILD)/share/zsh/site-functions/_bro-zmq'
+	@'$(BUILD)/bin/bro-zmq' completions fish >'$(BUILD)/share/fish/vendor_completions.d/bro-zmq.fish'
 
 # Only as a shared object: together with other kinds there is no link-time optimization.
 plugin:
@@ -97,7 +103,7 @@ bench:
 	$(CARGO) bench $(CARGOFLAGS) --target-dir '$(target_dir)'
 
 clean:
-	rm -rf '$(plugin)' '$(PORTABLE)' '$(BUILD)/bin'
+	rm -rf '$(plugin)' '$(PORTABLE)' '$(BUILD)/bin' '$(BUILD)/share'
 	$(CARGO) clean --target-dir '$(target_dir)'
 
 distclean: clean
