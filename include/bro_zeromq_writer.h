@@ -148,19 +148,24 @@ typedef struct bzw_open_args {
 
 /*
  * What became of a writer's records at one of its endpoints. At every moment
- *   records_written = records_sent + the sum of all dropped_*.
+ *   records_written + records_recovered =
+ *       records_sent + records_queued + records_spooled + the sum of all dropped_*.
  */
 typedef struct bzw_stats {
     uint32_t struct_size;           /* in: sizeof(bzw_stats) of the caller */
     uint32_t subscribed;            /* 1 while a subscription matches the log path */
     uint64_t records_written;       /* records the host handed over */
-    uint64_t records_sent;          /* taken by libzmq, which may still hold them */
+    uint64_t records_sent;          /* given to the operating system */
     uint64_t dropped_no_subscriber; /* nobody subscribed to the log path */
     uint64_t dropped_queue_full;    /* the high water mark was reached */
     uint64_t dropped_encoding;      /* the record could not be turned into JSON */
-    uint64_t dropped_closed;        /* the socket failed */
+    uint64_t dropped_closed;        /* the socket failed, or was closed before they were sent */
     uint64_t unknown_values;        /* values of a type without JSON form, sent as null */
-    uint64_t bytes_sent;            /* both frames of the records sent */
+    uint64_t bytes_sent;            /* both frames of the records given to libzmq */
+    uint64_t records_queued;        /* waiting in memory */
+    uint64_t records_spooled;       /* waiting in the spool */
+    uint64_t records_recovered;     /* found in the spool, from an earlier run */
+    uint64_t dropped_spool;         /* the spool was full or failed */
 } bzw_stats;
 
 typedef struct bzw_writer bzw_writer; /* opaque */
@@ -214,16 +219,26 @@ int bzw_writer_write(bzw_writer* writer, int num_fields, const void* const* vals
  */
 int bzw_writer_heartbeat(bzw_writer* writer, double network_time, double current_time);
 
-/* How many endpoints the writer publishes to; 0 for null. */
+/*
+ * How many endpoints the writer publishes to, each with statistics of its own; endpoints
+ * that share the records (socket_type "push") are one. 0 for null.
+ */
 uint32_t bzw_writer_endpoints(const bzw_writer* writer);
 
 /* Fills *stats for endpoint 0, 1, … (BZW_ERR_ARGUMENT past the last). */
 int bzw_writer_stats(const bzw_writer* writer, uint32_t endpoint, bzw_stats* stats);
 
 /*
+ * Fills *stats with the sum over all writers of a log path that the process has had and
+ * all their endpoints; a writer's own part is brought up to date by each heartbeat. Any
+ * thread, at any time. `subscribed` and `unknown_values` are 0.
+ */
+int bzw_log_stats(const char* path, bzw_stats* stats);
+
+/*
  * Reports the totals, closes the writer and frees it; the pointer is invalid after
- * that, whatever is returned. Unsent records are kept for up to zmq_linger; the last
- * writer of the process waits for them, for at most that long. Null is BZW_OK.
+ * that, whatever is returned. Waits for unsent records, for up to zmq_linger; what is
+ * then unsent is counted as dropped. Null is BZW_OK.
  */
 int bzw_writer_close(bzw_writer* writer);
 

@@ -7,13 +7,20 @@ module LogZeroMQ;
 export {
 	## Where to send the logs: a ZeroMQ endpoint, which is a transport and an
 	## address, such as "tcp://localhost:12345" (host name or IP address, and
-	## port) or "ipc:///var/run/logs.sock" (path of a socket file). While it
-	## is empty, ``NCSA/ZeroMQWriter`` sends no log.
+	## port) or "ipc:///var/run/logs.sock" (path of a socket file). The
+	## plugin connects there; with "@" in front it binds, and subscribers
+	## connect: "@tcp://*:12345". While it is empty, ``NCSA/ZeroMQWriter``
+	## sends no log.
 	const endpoint = "" &redef;
 
+	## "publish": every subscriber gets the logs that it subscribes to.
+	## "push": each record goes to one of the endpoints, so that several
+	## collectors (of socket type PULL) share the load.
+	const socket_type = "publish" &redef;
+
 	## The high water mark: how many records each filter keeps in memory when
-	## the subscriber cannot be reached or is too slow. Records past that are
-	## dropped.
+	## the subscriber cannot be reached or is too slow. Records past that go
+	## to the spool, or are dropped without one.
 	const zmq_hwm = 1000 &redef;
 
 	## How many milliseconds to wait at exit for records that are not sent
@@ -23,6 +30,36 @@ export {
 	## How many milliseconds to sleep after connecting, so that a subscriber
 	## is there before the first record.
 	const zmq_connect_pause: int = 0 &redef;
+
+	## How long to hold records at the start, until a subscriber is there;
+	## so many as ``LogZeroMQ::zmq_hwm`` allows.
+	const wait_for_subscriber: interval = 0 sec &redef;
+
+	## How long to wait before connecting again.
+	const reconnect_interval: interval = 100 msec &redef;
+
+	## What that grows to, doubled each time, while nobody answers.
+	const reconnect_interval_max: interval = 1 sec &redef;
+
+	## After how long without traffic the system asks the subscriber's system
+	## whether the connection still stands; this also keeps firewalls from
+	## forgetting it. 0 sec: never.
+	const tcp_keepalive: interval = 1 min &redef;
+
+	## How often ZeroMQ asks the subscriber itself whether it is there.
+	## 0 sec: never.
+	const heartbeat_interval: interval = 0 sec &redef;
+
+	## How long it waits for an answer before it connects again. 0 sec: as
+	## long as the interval.
+	const heartbeat_timeout: interval = 0 sec &redef;
+
+	## How often each log's writer publishes what became of its records, as
+	## JSON under the topic ``LogZeroMQ::stats_topic``. 0 sec: never.
+	const stats_interval: interval = 0 sec &redef;
+
+	## The topic of that.
+	const stats_topic = "zeromq_stats" &redef;
 
 	## The form of timestamps, the same as for the host's own JSON logs.
 	const json_timestamps: JSON::TimestampFormat = JSON::TS_EPOCH &redef;

@@ -8,7 +8,8 @@ use std::panic::catch_unwind;
 
 use crate::host::{AnyShape, FAMILIES, Field, Layout};
 use crate::writer::{
-    Config, Given, Level, OPTION_NAMES, Reporter, SCRIPT_NAMES, Setup, Source, Writer, unknown_options,
+    Config, Counters, Given, Level, OPTION_NAMES, Reporter, SCRIPT_NAMES, Setup, Source, Totals, Writer,
+    unknown_options,
 };
 
 /// `BZW_ABI_VERSION`.
@@ -97,8 +98,35 @@ pub struct Stats {
     pub dropped_closed: u64,
     /// Values written as null.
     pub unknown_values: u64,
-    /// Both frames of what was sent.
+    /// Both frames of what was given to libzmq.
     pub bytes_sent: u64,
+    /// Waiting in memory.
+    pub records_queued: u64,
+    /// Waiting in the spool.
+    pub records_spooled: u64,
+    /// Found in the spool.
+    pub records_recovered: u64,
+    /// Spool full or failed.
+    pub dropped_spool: u64,
+}
+
+impl From<Counters> for Stats {
+    fn from(counters: Counters) -> Self {
+        Self {
+            records_written: counters.written,
+            records_sent: counters.sent,
+            dropped_no_subscriber: counters.no_subscriber,
+            dropped_queue_full: counters.queue_full,
+            dropped_encoding: counters.encoding,
+            dropped_closed: counters.closed,
+            bytes_sent: counters.bytes,
+            records_queued: counters.queued,
+            records_spooled: counters.spooled,
+            records_recovered: counters.recovered,
+            dropped_spool: counters.spool,
+            ..Self::default()
+        }
+    }
 }
 
 /// `bzw_writer`.
@@ -427,20 +455,44 @@ pub unsafe extern "C" fn bzw_writer_stats(writer: *const Handle, endpoint: u32, 
         if (struct_size as usize) < size_of::<Stats>() {
             return ERR_VERSION;
         }
-        let Some(connection) = writer.connections().get(endpoint as usize) else { return ERR_ARGUMENT };
-        let counters = &connection.counters;
+        let index = endpoint as usize;
+        let (Some(connection), Some(counters)) = (writer.connections().get(index), writer.counters(index)) else {
+            return ERR_ARGUMENT;
+        };
         let filled = Stats {
             struct_size,
             subscribed: connection.subscribed().into(),
-            records_written: writer.written(),
-            records_sent: counters.sent,
-            dropped_no_subscriber: counters.no_subscriber,
-            dropped_queue_full: counters.queue_full,
-            dropped_encoding: counters.encoding,
-            dropped_closed: counters.closed,
             unknown_values: writer.unknown_values(),
-            bytes_sent: counters.bytes,
+            ..Stats::from(counters)
         };
+        // SAFETY: as large as the struct.
+        unsafe { stats.write(filled) };
+        OK
+    })
+}
+
+/// See the header.
+///
+/// # Safety
+///
+/// `path` is null or terminated; `stats` is null or valid for the size it names.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bzw_log_stats(path: *const c_char, stats: *mut Stats) -> c_int {
+    guard(ERR_PANIC, || {
+        // SAFETY: this function's contract.
+        let path = match unsafe { text(path) } {
+            Ok(path) => path.to_string_lossy(),
+            Err(code) => return code,
+        };
+        if stats.is_null() {
+            return ERR_NULL;
+        }
+        // SAFETY: not null, and the size comes first in every version.
+        let struct_size = unsafe { stats.cast::<u32>().read() };
+        if (struct_size as usize) < size_of::<Stats>() {
+            return ERR_VERSION;
+        }
+        let filled = Stats { struct_size, ..Stats::from(Totals::of(&path).read()) };
         // SAFETY: as large as the struct.
         unsafe { stats.write(filled) };
         OK

@@ -146,6 +146,7 @@ rust_side! {
         bzw_stats = Stats {
             struct_size, subscribed, records_written, records_sent, dropped_no_subscriber,
             dropped_queue_full, dropped_encoding, dropped_closed, unknown_values, bytes_sent,
+            records_queued, records_spooled, records_recovered, dropped_spool,
         }
     }
     functions {
@@ -160,6 +161,7 @@ rust_side! {
         fn bzw_writer_heartbeat(*mut Handle, f64, f64) -> c_int;
         fn bzw_writer_endpoints(*const Handle) -> u32;
         fn bzw_writer_stats(*const Handle, u32, *mut Stats) -> c_int;
+        fn bzw_log_stats(*const c_char, *mut Stats) -> c_int;
         fn bzw_writer_close(*mut Handle) -> c_int;
     }
 }

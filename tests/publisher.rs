@@ -18,14 +18,14 @@ fn number(number: u64) -> [Cell; 1] {
 #[test]
 fn two_frames_per_record_in_order() {
     let subscriber = Subscriber::bind(&[b""]);
-    let mut writer = Writer::open(zeek_80(), "conn", &subscriber.endpoint, &[], &["n"]);
+    let mut writer = Writer::to(&subscriber, "conn", &[], &["n"]);
     for n in 0..500 {
         writer.write(&number(n));
     }
     for (n, frames) in subscriber.take(500).into_iter().enumerate() {
         assert_eq!(frames, [b"conn".to_vec(), format!("{{\"n\":{n}}}").into_bytes()]);
     }
-    let stats = writer.stats();
+    let stats = writer.settled(0);
     assert_eq!((stats.records_written, stats.records_sent), (500, 500));
     assert_eq!(stats.bytes_sent, (0..500).map(|n: u64| 4 + format!("{{\"n\":{n}}}").len() as u64).sum::<u64>());
     let reports = writer.close();
@@ -38,7 +38,7 @@ fn two_frames_per_record_in_order() {
 fn a_log_path_longer_than_a_short_message() {
     let path = "a_log_path_that_is_longer_than_the_thirty_three_bytes_of_a_short_message";
     let subscriber = Subscriber::bind(&[b"a_log"]);
-    let mut writer = Writer::open(zeek_80(), path, &subscriber.endpoint, &[], &["n"]);
+    let mut writer = Writer::to(&subscriber, path, &[], &["n"]);
     writer.write(&number(1));
     assert_eq!(subscriber.take(1), [[path.as_bytes().to_vec(), b"{\"n\":1}".to_vec()]]);
 }
@@ -48,7 +48,7 @@ fn ipc() {
     let path = std::env::temp_dir().join(format!("bzw-{}.ipc", std::process::id()));
     let endpoint = format!("ipc://{}", path.display());
     let subscriber = Subscriber::bind_to(&endpoint, &[b""]);
-    let mut writer = Writer::open(zeek_80(), "dns", &endpoint, &[], &["n"]);
+    let mut writer = Writer::to(&subscriber, "dns", &[], &["n"]);
     writer.write(&number(7));
     assert_eq!(subscriber.take(1), [[b"dns".to_vec(), b"{\"n\":7}".to_vec()]]);
     drop(subscriber);
@@ -69,7 +69,8 @@ fn ipv6_and_a_host_name() {
     }
     let subscriber = Subscriber::bind(&[b""]);
     let port = subscriber.endpoint.rsplit(':').next().unwrap();
-    let mut writer = Writer::open(zeek_80(), "conn", &format!("tcp://localhost:{port}"), &[], &["n"]);
+    let options = [("wait_for_subscriber", "20")];
+    let mut writer = Writer::open(zeek_80(), "conn", &format!("tcp://localhost:{port}"), &options, &["n"]);
     writer.write(&number(1));
     assert_eq!(subscriber.take(1).len(), 1);
 }
@@ -79,11 +80,14 @@ fn several_endpoints_get_the_same_and_are_counted_apart() {
     let [a, b] = [Subscriber::bind(&[b""]), Subscriber::bind(&[b""])];
     let endpoints = format!("{}, {},{NOBODY}", a.endpoint, b.endpoint);
     let mut writer = Writer::open(zeek_80(), "conn", &endpoints, &[("zmq_linger", "0")], &["n"]);
+    for subscribed in 0..2 {
+        writer.await_subscription_of(subscribed);
+    }
     for n in 0..100 {
         writer.write(&number(n));
     }
     assert_eq!(a.take(100), b.take(100));
-    assert_eq!([0, 1, 2].map(|index| writer.stats_of(index).records_sent), [100, 100, 0]);
+    assert_eq!([0, 1, 2].map(|index| writer.settled(index).records_sent), [100, 100, 0]);
     assert_eq!(writer.stats_of(2).dropped_no_subscriber, 100);
     assert_eq!(writer.close().len(), 4);
 }
@@ -91,12 +95,15 @@ fn several_endpoints_get_the_same_and_are_counted_apart() {
 #[test]
 fn only_what_is_subscribed_to_is_sent() {
     let subscriber = Subscriber::bind(&[b"con", b"x"]);
-    let mut conn = Writer::open(zeek_80(), "conn", &subscriber.endpoint, &[], &["n"]);
+    let mut conn = Writer::to(&subscriber, "conn", &[], &["n"]);
     let mut dns = Writer::open(zeek_80(), "dns", &subscriber.endpoint, &[], &["n"]);
+    // By then its subscriber has told what it wants: the same one, a moment later.
+    conn.await_subscription();
+    std::thread::sleep(Duration::from_millis(300));
     conn.write(&number(1));
     dns.write(&number(2));
     assert_eq!(subscriber.take(1)[0][0], b"conn");
-    assert_eq!((conn.stats().records_sent, dns.stats().dropped_no_subscriber), (1, 1));
+    assert_eq!((conn.settled(0).records_sent, dns.stats().dropped_no_subscriber), (1, 1));
     // That a subscriber does not want a log is no reason for a warning.
     dns.heartbeat();
     assert_eq!(dns.take_reports(), []);
@@ -242,7 +249,7 @@ fn linger_bounds_the_end_with_many_writers_and_a_dead_subscriber() {
 #[test]
 fn records_that_are_none_are_counted() {
     let subscriber = Subscriber::bind(&[b""]);
-    let mut writer = Writer::open(zeek_80(), "conn", &subscriber.endpoint, &[], &["v", "w"]);
+    let mut writer = Writer::to(&subscriber, "conn", &[], &["v", "w"]);
     let good = [Cell::Count(1), Cell::Count(2)];
     writer.write(&good);
     let deep = (0..100).fold(Cell::Int(1), |inner, _| Cell::List(Type::Vector, vec![inner]));
@@ -252,7 +259,7 @@ fn records_that_are_none_are_counted() {
     let messages = subscriber.take(3);
     assert_eq!(messages[1][1], b"{\"v\":null,\"w\":null}");
     assert_eq!(messages[0], messages[2]);
-    let stats = writer.stats();
+    let stats = writer.settled(0);
     assert_eq!((stats.records_sent, stats.dropped_encoding, stats.unknown_values), (3, 1, 2));
     let reports = writer.close();
     assert!(
@@ -281,7 +288,7 @@ fn a_wrong_option_is_one_error_that_names_it() {
 #[test]
 fn a_large_record_arrives_whole() {
     let subscriber = Subscriber::bind(&[b""]);
-    let mut writer = Writer::open(zeek_80(), "conn", &subscriber.endpoint, &[], &["s"]);
+    let mut writer = Writer::to(&subscriber, "conn", &[], &["s"]);
     let text = vec![b'x'; 5_000_000];
     writer.write(&[Cell::Text(Type::String, text.clone())]);
     writer.write(&[Cell::Text(Type::String, b"small".to_vec())]);

@@ -559,15 +559,17 @@ impl Replay<'_> {
         self.probe.poll();
         for (at, tally) in (0..publisher.endpoints()).zip(&mut self.outcome.endpoints) {
             let stats = publisher.stats(at);
-            tally.sent += stats.records_sent;
+            // What is queued is sent while the writer closes; if not, its last report says so.
+            let sent = stats.records_sent + stats.records_queued;
+            tally.sent += sent;
             tally.bytes += stats.bytes_sent;
-            if stats.records_sent == 0 && self.probe.any(at) && !self.probe.wants(at, &log.path) {
+            if sent == 0 && self.probe.any(at) && !self.probe.wants(at, &log.path) {
                 tally.unwanted += stats.dropped_no_subscriber;
             } else {
                 tally.dropped[0] += stats.dropped_no_subscriber;
             }
             tally.dropped[1] += stats.dropped_queue_full - log.retried;
-            tally.dropped[2] += stats.dropped_encoding + stats.dropped_closed;
+            tally.dropped[2] += stats.dropped_encoding + stats.dropped_closed + stats.dropped_spool;
         }
         log.retried = 0;
     }

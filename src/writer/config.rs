@@ -9,13 +9,23 @@ use super::extra::{self, ExtraFields};
 use super::topic::{Topic, host_name};
 use crate::json::{EscapePolicy, Style, TimeFormat};
 use crate::spool::{self, Sync, WhenFull};
+use crate::zmq::MAX_CONSUMERS;
 
 /// The names of all options: `LogZeroMQ::NAME` in scripts, `NAME` in a filter's `$config`.
 pub static OPTION_NAMES: &[&CStr] = &[
     c"endpoint",
+    c"socket_type",
     c"zmq_hwm",
     c"zmq_linger",
     c"zmq_connect_pause",
+    c"wait_for_subscriber",
+    c"reconnect_interval",
+    c"reconnect_interval_max",
+    c"tcp_keepalive",
+    c"heartbeat_interval",
+    c"heartbeat_timeout",
+    c"stats_interval",
+    c"stats_topic",
     c"json_timestamps",
     c"json_include_unset_fields",
     c"json_string_escape_policy",
@@ -64,6 +74,16 @@ pub struct Config {
     pub linger: Option<Duration>,
     /// `zmq_connect_pause`: how long to sleep after connecting.
     pub connect_pause: Duration,
+    /// `socket_type`: what kind of socket the records go to.
+    pub pattern: Pattern,
+    /// `wait_for_subscriber`: how long records are held for the first subscription.
+    pub wait_for_subscriber: Duration,
+    /// How the connections are kept.
+    pub transport: Transport,
+    /// `stats_interval`: how often the writer publishes its statistics; `None` is never.
+    pub stats_interval: Option<Duration>,
+    /// `stats_topic`: the first frame of that.
+    pub stats_topic: String,
     /// `json_timestamps`, `json_include_unset_fields` and `json_string_escape_policy`.
     pub style: Style,
     /// `topic`, with `sensor` filled in.
@@ -78,17 +98,53 @@ pub struct Config {
     pub tag_json: bool,
 }
 
-/// An endpoint to connect to.
+/// ZeroMQ's patterns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Pattern {
+    /// Every subscriber gets the records that it subscribes to.
+    #[default]
+    Publish,
+    /// Each record goes to one of the peers.
+    Push,
+}
+
+/// How a connection is kept; all durations in milliseconds, as libzmq takes them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Transport {
+    /// `reconnect_interval`: pause before connecting again.
+    pub reconnect: i32,
+    /// `reconnect_interval_max`: what that grows to, twice as long each time.
+    pub reconnect_max: i32,
+    /// `tcp_keepalive`: idle time before the system asks the peer whether it is there; 0 is
+    /// never.
+    pub keepalive: i32,
+    /// `heartbeat_interval`: how often ZeroMQ asks; 0 is never.
+    pub heartbeat: i32,
+    /// `heartbeat_timeout`: how long it waits for the answer.
+    pub heartbeat_timeout: i32,
+}
+
+impl Default for Transport {
+    fn default() -> Self {
+        Self { reconnect: 100, reconnect_max: 1000, keepalive: 60_000, heartbeat: 0, heartbeat_timeout: 0 }
+    }
+}
+
+/// An endpoint to connect or bind to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// As libzmq takes it, such as `tcp://192.0.2.1:12345`.
     pub address: CString,
+    /// Subscribers connect to the plugin, not the other way round.
+    pub bind: bool,
     /// The host of a `tcp` endpoint.
     host: Option<Host>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Host {
+    /// All addresses of the machine.
+    Any,
     V4,
     V6,
     Name(String, u16),
@@ -101,7 +157,7 @@ impl Endpoint {
     #[must_use]
     pub fn needs_ipv6(&self) -> bool {
         match &self.host {
-            None | Some(Host::V4) => false,
+            None | Some(Host::Any | Host::V4) => false,
             Some(Host::V6) => true,
             Some(Host::Name(name, port)) => (name.as_str(), *port)
                 .to_socket_addrs()
@@ -112,6 +168,9 @@ impl Endpoint {
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.bind {
+            f.write_str("@")?;
+        }
         f.write_str(&self.address.to_string_lossy())
     }
 }
@@ -155,6 +214,29 @@ impl Config {
         let high_water_mark = number(find("zmq_hwm"), 1000, 0, "0 (no limit)")?;
         let linger = number(find("zmq_linger"), 3000, -1, "-1 (for ever)")?;
         let pause = number(find("zmq_connect_pause"), 0, 0, "0 (no pause)")?;
+        let pattern = match find("socket_type") {
+            None => Pattern::default(),
+            Some(option) => match option.value.trim() {
+                "publish" => Pattern::Publish,
+                "push" => Pattern::Push,
+                _ => return Err(option.error("use publish or push")),
+            },
+        };
+        let usual = Transport::default();
+        let transport = Transport {
+            reconnect: interval(find("reconnect_interval"), usual.reconnect, 1)?,
+            reconnect_max: interval(find("reconnect_interval_max"), usual.reconnect_max, 0)?,
+            keepalive: interval(find("tcp_keepalive"), usual.keepalive, 0)?,
+            heartbeat: interval(find("heartbeat_interval"), usual.heartbeat, 0)?,
+            heartbeat_timeout: interval(find("heartbeat_timeout"), usual.heartbeat_timeout, 0)?,
+        };
+        let wait = interval(find("wait_for_subscriber"), 0, 0)?;
+        let stats_interval = interval(find("stats_interval"), 0, 0)?;
+        let stats_topic = match find("stats_topic") {
+            None => "zeromq_stats",
+            Some(option) if option.value.is_empty() => return Err(option.error("name a topic, such as zeromq_stats")),
+            Some(option) => option.value,
+        };
         let time = match find("json_timestamps") {
             None => TimeFormat::default(),
             Some(option) => match option.value {
@@ -201,7 +283,12 @@ impl Config {
             endpoints,
             high_water_mark,
             linger: u64::try_from(linger).ok().map(Duration::from_millis),
-            connect_pause: Duration::from_millis(pause.unsigned_abs().into()),
+            connect_pause: millis(pause),
+            pattern,
+            wait_for_subscriber: millis(wait),
+            transport,
+            stats_interval: (stats_interval > 0).then(|| millis(stats_interval)),
+            stats_topic: stats_topic.to_owned(),
             style: Style { time, include_unset, escape },
             topic,
             spool,
@@ -302,30 +389,66 @@ fn parse_spool<'a>(find: impl Fn(&str) -> Option<Given<'a>>) -> Result<(Option<s
     }
 }
 
+fn millis(number: i32) -> Duration {
+    Duration::from_millis(number.unsigned_abs().into())
+}
+
+/// An interval in milliseconds. As text it is a number of seconds, as the host hands it over,
+/// or a number and a unit of the host's scripts.
+fn interval(option: Option<Given<'_>>, default: i32, min: i32) -> Result<i32, ConfigError> {
+    const UNITS: [(&str, f64); 5] = [("msec", 1.0), ("sec", 1e3), ("min", 6e4), ("hr", 3.6e6), ("day", 8.64e7)];
+    let Some(option) = option else { return Ok(default) };
+    let text = option.value.trim();
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = &text[digits.len()..];
+    let unit = if unit.is_empty() {
+        Some(1e3)
+    } else {
+        UNITS.into_iter().find_map(|(name, factor)| (unit.strip_suffix('s').unwrap_or(unit) == name).then_some(factor))
+    };
+    let number = digits.trim_end().parse::<f64>().ok().zip(unit).map(|(number, unit)| (number * unit).round());
+    match number {
+        Some(number) if (f64::from(min)..=f64::from(i32::MAX)).contains(&number) => Ok(number as i32),
+        _ => Err(option.error(format!(
+            "use an interval from {min} msec to 24 days, such as {}",
+            if default == 0 { "5 sec".to_owned() } else { format!("{default} msec") }
+        ))),
+    }
+}
+
 fn parse_endpoints(option: Given<'_>) -> Result<Vec<Endpoint>, ConfigError> {
     if option.value.trim().is_empty() {
         return Err(option.error(NO_ENDPOINT));
     }
-    option
+    let endpoints: Vec<_> = option
         .value
         .split(',')
         .map(|endpoint| parse_endpoint(endpoint.trim()).map_err(|reason| option.error(reason)))
-        .collect()
+        .collect::<Result<_, _>>()?;
+    if endpoints.len() > MAX_CONSUMERS {
+        return Err(
+            option.error(format!("there are {} endpoints; at most {MAX_CONSUMERS} are allowed", endpoints.len()))
+        );
+    }
+    Ok(endpoints)
 }
 
 /// Longest path of a Unix domain socket (`sun_path` less its terminator).
 const MAX_IPC_PATH: usize = 107;
 
 fn parse_endpoint(endpoint: &str) -> Result<Endpoint, String> {
-    // czmq's prefix for connecting, which is what happens without one, too.
-    let endpoint = endpoint.strip_prefix('>').unwrap_or(endpoint);
+    // czmq's prefixes: "@" binds, ">" connects, as does an endpoint without one.
+    let (endpoint, bind) = match endpoint.strip_prefix('@') {
+        Some(endpoint) => (endpoint, true),
+        None => (endpoint.strip_prefix('>').unwrap_or(endpoint), false),
+    };
     if endpoint.is_empty() {
         return Err("there is an empty endpoint between the commas".into());
     }
     let Ok(address) = CString::new(endpoint) else { return Err("an endpoint cannot contain a NUL byte".into()) };
     let host = if let Some(rest) = endpoint.strip_prefix("tcp://") {
         // libzmq takes a local address to connect from in front of a semicolon.
-        Some(parse_host(rest.rsplit(';').next().unwrap_or(rest))?)
+        Some(parse_host(if bind { rest } else { rest.rsplit(';').next().unwrap_or(rest) }, bind)?)
     } else if let Some(path) = endpoint.strip_prefix("ipc://") {
         match path.len() {
             0 => return Err("name the socket's path behind ipc://, such as ipc:///var/tmp/zeek-logs".into()),
@@ -337,10 +460,10 @@ fn parse_endpoint(endpoint: &str) -> Result<Endpoint, String> {
     } else {
         return Err("an endpoint is tcp://HOST:PORT or ipc://PATH, such as tcp://127.0.0.1:12345".into());
     };
-    Ok(Endpoint { address, host })
+    Ok(Endpoint { address, bind, host })
 }
 
-fn parse_host(rest: &str) -> Result<Host, String> {
+fn parse_host(rest: &str, bind: bool) -> Result<Host, String> {
     let Some((host, port)) = rest.rsplit_once(':') else {
         return Err("the port is missing; write tcp://HOST:PORT, such as tcp://127.0.0.1:12345".into());
     };
@@ -359,6 +482,7 @@ fn parse_host(rest: &str) -> Result<Host, String> {
     }
     match host {
         "" => Err("the host is missing; write tcp://HOST:PORT, such as tcp://127.0.0.1:12345".into()),
+        "*" if bind => Ok(Host::Any),
         "*" => Err("the plugin connects, so it needs the subscriber's address instead of *".into()),
         _ if host.parse::<Ipv4Addr>().is_ok() => Ok(Host::V4),
         _ if host.contains(|c: char| c.is_whitespace() || c == '/') => Err(format!("{host:?} is not a host name")),
@@ -505,6 +629,37 @@ mod tests {
     }
 
     #[test]
+    fn an_endpoint_to_bind() {
+        let config = Config::parse(&[global("endpoint", "@tcp://*:5, @ipc:///x, @tcp://[::]:6")]).unwrap();
+        assert!(config.endpoints.iter().all(|endpoint| endpoint.bind));
+        assert_eq!(config.endpoints[0].address.to_str(), Ok("tcp://*:5"));
+        assert_eq!(config.endpoints[0].to_string(), "@tcp://*:5");
+        assert!(config.endpoints[2].needs_ipv6());
+        assert!(!Config::parse(&[ENDPOINT]).unwrap().endpoints[0].bind);
+    }
+
+    #[test]
+    fn intervals() {
+        for (text, millis) in [
+            ("0", 0),
+            ("2.500000000", 2500),
+            ("2.5 sec", 2500),
+            ("1secs", 1000),
+            ("250 msec", 250),
+            ("250.0 msecs", 250),
+            (" 2 min ", 120_000),
+            ("1hr", 3_600_000),
+            ("1 day", 86_400_000),
+        ] {
+            let config = Config::parse(&[ENDPOINT, filter("wait_for_subscriber", text)]).unwrap();
+            assert_eq!(config.wait_for_subscriber, Duration::from_millis(millis), "{text}");
+        }
+        let config = Config::parse(&[ENDPOINT]).unwrap();
+        assert_eq!(config.transport, Transport::default());
+        assert_eq!((config.wait_for_subscriber, config.stats_interval), (Duration::ZERO, None));
+    }
+
+    #[test]
     fn errors_name_option_value_and_fix() {
         let long = format!("ipc://{}", "x".repeat(108));
         for (option, parts) in [
@@ -527,6 +682,14 @@ mod tests {
             (global("zmq_hwm", "many"), ["LogZeroMQ::zmq_hwm = \"many\"", "such as 1000"]),
             (global("zmq_linger", "-2"), ["LogZeroMQ::zmq_linger = \"-2\"", "-1 (for ever)"]),
             (filter("zmq_connect_pause", "-1"), ["$config[\"zmq_connect_pause\"] = \"-1\"", "0 (no pause)"]),
+            (filter("socket_type", "pub"), ["$config[\"socket_type\"] = \"pub\"", "publish or push"]),
+            (filter("wait_for_subscriber", "soon"), ["$config[\"wait_for_subscriber\"] = \"soon\"", "such as 5 sec"]),
+            (filter("wait_for_subscriber", "-1"), ["\"-1\"", "from 0 msec"]),
+            (filter("wait_for_subscriber", "1 week"), ["\"1 week\"", "to 24 days"]),
+            (filter("wait_for_subscriber", "nan"), ["\"nan\"", "to 24 days"]),
+            (filter("wait_for_subscriber", "ä"), ["\"ä\"", "to 24 days"]),
+            (filter("reconnect_interval", "0"), ["reconnect_interval", "such as 100 msec"]),
+            (filter("stats_topic", ""), ["stats_topic", "name a topic"]),
             (filter("json_timestamps", "TS_EPOCH"), ["$config[\"json_timestamps\"]", "JSON::TS_EPOCH"]),
             (filter("json_include_unset_fields", "yes"), ["json_include_unset_fields", "T or F"]),
             (global("spool_dir", "spool"), ["LogZeroMQ::spool_dir = \"spool\"", "absolute path"]),

@@ -1,22 +1,31 @@
 //! One log path: options in, records in, frames out, everything counted.
 
+mod bound;
 mod config;
-mod endpoint;
+mod connection;
+mod counters;
 mod extra;
+mod link;
 mod report;
+mod spooling;
+mod stats;
+mod subscriptions;
 mod topic;
 
-use core::fmt;
+use core::fmt::{self, Write as _};
 use core::time::Duration;
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::clock::coarse_millis;
 use crate::host::{AnyShape, Field, Layout, Record, Shape};
 use crate::json::{EncodeError, Envelope, FieldPlan, Out, encode};
 use crate::zmq::{Buffers, CHUNK_SIZE, Context, Error, Termination};
+use stats::Statistics;
 
-pub use config::{Config, ConfigError, Given, OPTION_NAMES, SCRIPT_NAMES, Source, unknown_options};
-pub use endpoint::{Connection, Counters};
+pub use config::{Config, ConfigError, Endpoint, Given, OPTION_NAMES, Pattern, SCRIPT_NAMES, Source, unknown_options};
+pub use connection::Connection;
+pub use counters::{Counters, Totals};
 pub use extra::ExtraFields;
 pub use report::{Level, Reporter};
 pub use topic::Topic;
@@ -32,6 +41,10 @@ const GREETING: Duration = Duration::from_millis(250);
 /// When a subscriber has told this long ago what it wants, and this log is not among it,
 /// there is nothing to wait for.
 const SETTLED: Duration = Duration::from_millis(20);
+
+/// How long [`Writer::heartbeat`] sends from the spool at most. Meanwhile new records wait in
+/// the host's queue.
+const DRAIN_SLICE: Duration = Duration::from_millis(300);
 
 /// A record's JSON can have this many bytes.
 pub const MAX_RECORD: usize = 1 << 30;
@@ -72,6 +85,7 @@ impl std::error::Error for OpenError {}
 
 /// Publishes the records of one log path. Belongs to the thread that opened it.
 pub struct Writer {
+    path: String,
     /// The first frame of its messages.
     topic: String,
     plan: FieldPlan,
@@ -81,6 +95,10 @@ pub struct Writer {
     connections: Vec<Connection>,
     linger: Option<Duration>,
     reporter: Reporter,
+    /// The counters of this log path in the whole process, and what this writer's part of them is.
+    totals: Arc<Totals>,
+    told: Vec<Counters>,
+    statistics: Option<Statistics>,
     /// When the subscriptions were last looked at, in [`coarse_millis`].
     polled: u64,
     written: u64,
@@ -100,26 +118,38 @@ impl Writer {
         let envelope = envelope(path, fields, &config, &mut reporter);
         let context =
             Context::shared().map_err(|why| OpenError { what: "cannot make a ZeroMQ context".to_owned(), why })?;
+        // Endpoints that share the records are one connection.
+        let groups: Vec<&[Endpoint]> = match config.pattern {
+            Pattern::Publish => config.endpoints.chunks(1).collect(),
+            Pattern::Push => vec![&config.endpoints],
+        };
         let mut writer = Self {
+            path: path.to_owned(),
             topic: config.topic.of(path),
             plan: FieldPlan::new(fields, layout, config.style),
             envelope,
             shape,
-            buffers: Buffers::new(),
-            connections: Vec::with_capacity(config.endpoints.len()),
+            buffers: Buffers::new(groups.len()),
+            connections: Vec::with_capacity(groups.len()),
             linger: config.linger,
             reporter,
+            totals: Totals::of(path),
+            told: vec![Counters::default(); groups.len()],
+            statistics: config.stats_interval.map(|interval| Statistics::new(interval, &config.stats_topic)),
             polled: 0,
             written: 0,
             unknown: 0,
             problem: "",
         };
         let opened = Instant::now();
-        for endpoint in &config.endpoints {
-            match Connection::open(&context, endpoint.clone(), &config) {
+        for (consumer, endpoints) in groups.into_iter().enumerate() {
+            match Connection::open(&context, endpoints, &config, consumer, path, &mut writer.reporter) {
                 Ok(connection) => writer.connections.push(connection),
                 Err((what, why)) => {
-                    writer.disconnect(context);
+                    for connection in writer.connections.drain(..) {
+                        connection.close(0, &writer.buffers, Some(Duration::ZERO));
+                    }
+                    writer.release(context, Some(Duration::ZERO));
                     return Err(OpenError { what, why });
                 }
             }
@@ -142,7 +172,7 @@ impl Writer {
                     heard = now;
                 }
                 let left = GREETING.saturating_sub(opened.elapsed());
-                let settled = connection.any_subscription() && now - heard >= SETTLED;
+                let settled = connection.subscriptions().any() && now - heard >= SETTLED;
                 if connection.subscribed() || settled || left.is_zero() {
                     break;
                 }
@@ -172,10 +202,10 @@ impl Writer {
         }
         let mut wanted = false;
         for connection in &mut self.connections {
-            if connection.subscribed() {
+            if connection.wants() {
                 wanted = true;
             } else {
-                connection.counters.no_subscriber += 1;
+                connection.skip();
             }
         }
         if !wanted {
@@ -194,12 +224,14 @@ impl Writer {
         };
         match encoded {
             Ok(len) => {
-                for connection in self.connections.iter_mut().filter(|connection| connection.subscribed()) {
+                for connection in self.connections.iter_mut().filter(|connection| connection.wants()) {
                     // SAFETY: `encode` has just written these bytes; `advance` passes them.
-                    let body = unsafe { self.buffers.message(len) };
-                    connection.send(self.topic.as_bytes(), body);
+                    unsafe { connection.send(self.topic.as_bytes(), &mut self.buffers, len) };
                 }
                 self.buffers.advance(len);
+                for connection in &mut self.connections {
+                    connection.go_on(self.topic.as_bytes(), &mut self.buffers);
+                }
             }
             Err(problem) => self.count_unencoded(problem),
         }
@@ -209,15 +241,15 @@ impl Writer {
     pub fn reject(&mut self, problem: &'static str) {
         self.written += 1;
         for connection in &mut self.connections {
-            connection.counters.encoding += 1;
+            connection.reject();
         }
         self.problem = problem;
     }
 
     #[cold]
     fn count_unencoded(&mut self, problem: &'static str) {
-        for connection in self.connections.iter_mut().filter(|connection| connection.subscribed()) {
-            connection.counters.encoding += 1;
+        for connection in self.connections.iter_mut().filter(|connection| connection.wants()) {
+            connection.reject();
         }
         self.problem = problem;
     }
@@ -273,12 +305,60 @@ impl Writer {
         for connection in &mut self.connections {
             connection.report(&self.topic, self.problem, now, &mut self.reporter);
             connection.poll(self.topic.as_bytes());
+            connection.drain(self.topic.as_bytes(), &mut self.buffers, usize::MAX);
+        }
+    }
+
+    /// Sends what is in the spools, as long as it can be sent, and for a while at most.
+    fn drain(&mut self) {
+        let topic = self.topic.as_bytes();
+        let began = Instant::now();
+        let mut fruitless = 0;
+        while fruitless < 5 && began.elapsed() < DRAIN_SLICE {
+            let mut any = false;
+            for connection in &mut self.connections {
+                connection.poll(topic);
+                any |= connection.drain(topic, &mut self.buffers, usize::MAX);
+            }
+            if !self.connections.iter().any(Connection::drains) {
+                break;
+            }
+            fruitless = if any { 0 } else { fruitless + 1 };
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 
     /// To be called about once a second.
     pub fn heartbeat(&mut self) {
         self.poll(coarse_millis());
+        self.drain();
+        for connection in &mut self.connections {
+            connection.tick();
+        }
+        self.account();
+        if let Some(statistics) = &mut self.statistics
+            && statistics.due()
+        {
+            let counters: Vec<_> = self.told.clone();
+            self.publish_statistics(&counters);
+        }
+    }
+
+    /// Adds what has changed to the process's totals.
+    fn account(&mut self) {
+        for (connection, told) in self.connections.iter().zip(&mut self.told) {
+            let now = connection.counters(self.written, &self.buffers);
+            self.totals.update(told, &now);
+            *told = now;
+        }
+    }
+
+    fn publish_statistics(&mut self, counters: &[Counters]) {
+        let Some(statistics) = &self.statistics else { return };
+        for (connection, counters) in self.connections.iter_mut().zip(counters) {
+            let record = statistics.record(&self.path, connection.name(), counters);
+            connection.publish(statistics.topic(), &record);
+        }
     }
 
     /// Records handed over.
@@ -293,43 +373,63 @@ impl Writer {
         self.unknown
     }
 
-    /// The connections, one for each endpoint.
+    /// The connections: one for each endpoint, or one for all if they share the records.
     #[must_use]
     pub fn connections(&self) -> &[Connection] {
         &self.connections
     }
 
-    /// Reports the totals and closes the sockets. The last writer of the process waits for
-    /// what is still to be sent, at most for its linger time.
+    /// What became of the records at a connection.
+    #[must_use]
+    pub fn counters(&self, connection: usize) -> Option<Counters> {
+        self.connections.get(connection).map(|connection| connection.counters(self.written, &self.buffers))
+    }
+
+    /// Waits for what is still to be sent, at most for the linger time, closes the sockets, and
+    /// reports the totals.
     pub fn close(mut self) {
+        let began = Instant::now();
+        let left = |linger: Option<Duration>| linger.map(|linger| linger.saturating_sub(began.elapsed()));
         let now = coarse_millis();
         for connection in &mut self.connections {
             connection.report(&self.topic, self.problem, now, &mut self.reporter);
-            let Counters { sent, no_subscriber, queue_full, encoding, closed, bytes } = connection.counters;
-            let summary = format!(
-                "{}: {} records written, {sent} sent ({bytes} bytes), {} dropped (no subscriber: {no_subscriber}, \
-                 queue full: {queue_full}, encoding: {encoding}, closed: {closed})",
-                connection.endpoint(),
-                self.written,
-                connection.counters.dropped(),
-            );
-            (self.reporter)(Level::Info, &summary);
+        }
+        let mut pause = Duration::from_micros(50);
+        loop {
+            let mut busy = false;
+            for connection in &mut self.connections {
+                busy |= connection.busy(self.topic.as_bytes(), &mut self.buffers);
+            }
+            let left = left(self.linger);
+            if !busy || left.is_some_and(|left| left.is_zero()) {
+                break;
+            }
+            std::thread::sleep(left.map_or(pause, |left| pause.min(left)));
+            pause = (pause * 2).min(Duration::from_millis(5));
+        }
+        if self.statistics.is_some() {
+            let counters: Vec<_> =
+                self.connections.iter().map(|connection| connection.counters(self.written, &self.buffers)).collect();
+            self.publish_statistics(&counters);
+        }
+        let Ok(context) = Context::shared() else { return };
+        for (connection, told) in self.connections.drain(..).zip(&self.told) {
+            let lingered = connection.in_flight(&self.buffers);
+            let (name, counters) = connection.close(self.written, &self.buffers, left(self.linger));
+            self.totals.update(told, &counters);
+            report_end(&name, &counters, self.linger, lingered, &mut self.reporter);
         }
         if self.unknown > 0 {
             let message = format!("{} values of types without JSON form were sent as null", self.unknown);
             (self.reporter)(Level::Warning, &message);
         }
-        if let Ok(context) = Context::shared() {
-            self.disconnect(context);
-        }
+        let left = left(self.linger);
+        self.release(context, left);
     }
 
-    /// Closes the sockets and ends the context if nobody else uses it.
-    fn disconnect(&mut self, context: std::sync::Arc<Context>) {
-        for connection in self.connections.drain(..) {
-            connection.close();
-        }
-        if context.release(self.linger.map(|linger| linger + TERM_GRACE)) == Termination::TimedOut {
+    /// Ends the context if nobody else uses it.
+    fn release(&mut self, context: Arc<Context>, linger: Option<Duration>) {
+        if context.release(linger.map(|linger| linger + TERM_GRACE)) == Termination::TimedOut {
             (self.reporter)(Level::Warning, "ZeroMQ did not end within the linger time; unsent records are lost");
         }
     }
@@ -351,4 +451,28 @@ fn envelope(path: &str, fields: &[Field], config: &Config, reporter: &mut Report
     });
     let tag = config.tag_json.then_some(path.as_bytes());
     Envelope::new(tag, free.map(|(name, value)| (&**name, &**value)), config.style.escape)
+}
+
+/// Reports what became of a writer's records.
+fn report_end(name: &str, counters: &Counters, linger: Option<Duration>, lingered: u64, reporter: &mut Reporter) {
+    if lingered > 0 {
+        let linger = linger.unwrap_or_default().as_millis();
+        let message = format!(
+            "{name}: {} records were not sent within the {linger} milliseconds of LogZeroMQ::zmq_linger, and are lost",
+            counters.closed
+        );
+        reporter(Level::Warning, &message);
+    }
+    let Counters { written, sent, no_subscriber, queue_full, encoding, closed, bytes, .. } = *counters;
+    let mut summary = format!(
+        "{name}: {written} records written, {sent} sent ({bytes} bytes), {} dropped (no subscriber: {no_subscriber}, \
+         queue full: {queue_full}, encoding: {encoding}, closed: {closed})",
+        counters.dropped(),
+    );
+    let Counters { recovered, spooled, spool, .. } = *counters;
+    if recovered + spooled + spool > 0 {
+        // Writing to a string does not fail.
+        let _ = write!(summary, "; in the spool: {recovered} before, {spooled} now, {spool} of the dropped ones");
+    }
+    reporter(Level::Info, &summary);
 }

@@ -6,6 +6,10 @@
 //! has been released it is used again. So a record costs no allocation of ours, and the
 //! memory held is what libzmq holds, in whole chunks.
 //!
+//! Each message is for one *consumer*, a small number. What libzmq has released is counted
+//! for each, so that one knows how much of it is still waiting to be sent. A [`Flight`] tells
+//! that of a single message, whose bytes it keeps.
+//!
 //! Invariants:
 //! - `Chunk::users` is [`OWNED`] + the messages released so far (negative) while the chunk
 //!   is being filled, and the number of messages not yet released afterwards. The thread
@@ -18,7 +22,7 @@ use core::alloc::Layout;
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use std::alloc::{alloc, dealloc};
 use std::sync::Arc;
 
@@ -31,9 +35,15 @@ pub const CHUNK_SIZE: usize = 64 * 1024;
 /// Free chunks that are kept; more are given back to the system.
 const KEEP: usize = 16;
 
+/// Consumers that messages can be counted for.
+pub const MAX_CONSUMERS: usize = 64;
+
 /// Stands for the messages that a chunk being filled may still become: far more than fit.
 const OWNED: usize = 1 << 40;
 
+// The alignment leaves room in a chunk's address for a consumer: what libzmq is given to
+// release a message by is the one plus the other.
+#[repr(align(64))]
 struct Chunk {
     users: AtomicUsize,
     /// Bytes, header included.
@@ -47,6 +57,8 @@ struct Shared {
     free: AtomicPtr<Chunk>,
     /// The [`Buffers`] is gone: chunks are freed instead of being kept.
     closed: AtomicBool,
+    /// The messages released so far, for each consumer.
+    released: Box<[AtomicU64]>,
 }
 
 /// Gives memory to encode into; belongs to one thread.
@@ -68,9 +80,18 @@ struct Current {
 
 impl Buffers {
     /// Has no memory until it is asked for some.
+    ///
+    /// # Panics
+    ///
+    /// More than [`MAX_CONSUMERS`].
     #[must_use]
-    pub fn new() -> Self {
-        let shared = Shared { free: AtomicPtr::new(ptr::null_mut()), closed: AtomicBool::new(false) };
+    pub fn new(consumers: usize) -> Self {
+        assert!(consumers <= MAX_CONSUMERS);
+        let shared = Shared {
+            free: AtomicPtr::new(ptr::null_mut()),
+            closed: AtomicBool::new(false),
+            released: (0..consumers).map(|_| AtomicU64::new(0)).collect(),
+        };
         Self { shared: Arc::new(shared), current: None, ready: Vec::with_capacity(KEEP) }
     }
 
@@ -110,16 +131,76 @@ impl Buffers {
     /// # Errors
     ///
     /// Memory is exhausted.
-    pub unsafe fn message(&mut self, len: usize) -> Result<Message, Error> {
+    pub unsafe fn message(&mut self, len: usize, consumer: usize) -> Result<Message, Error> {
+        debug_assert!(consumer < self.shared.released.len());
         let Some(current) = &mut self.current else { return Err(Error(libc::EINVAL)) };
         // SAFETY: the bytes lie in the chunk, which stays until `release` was called once
-        // for each message, counted here.
+        // for each message, counted here. The hint stays within the chunk.
         unsafe {
-            let data = current.chunk.as_ptr().cast::<u8>().add(current.used);
-            let message = Message::over(data, len, release, current.chunk.as_ptr().cast())?;
+            let chunk = current.chunk.as_ptr().cast::<u8>();
+            let message = Message::over(chunk.add(current.used), len, release, chunk.add(consumer).cast())?;
             current.messages += 1;
             Ok(message)
         }
+    }
+
+    /// As [`Buffers::message`], and tells when libzmq has released it.
+    ///
+    /// # Safety
+    ///
+    /// As [`Buffers::message`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Buffers::message`].
+    pub unsafe fn flight(&mut self, len: usize, consumer: usize) -> Result<(Message, Arc<Flight>), Error> {
+        debug_assert!(consumer < self.shared.released.len());
+        let Some(current) = &mut self.current else { return Err(Error(libc::EINVAL)) };
+        // SAFETY: the bytes lie in the chunk, which stays until the flight is dropped; that
+        // is counted here. `release_flight` takes the share that the hint is.
+        unsafe {
+            let data = current.chunk.as_ptr().cast::<u8>().add(current.used);
+            let flight = Flight { chunk: current.chunk, data, len, consumer, released: AtomicBool::new(false) };
+            current.messages += 1;
+            let flight = Arc::new(flight);
+            let hint = Arc::into_raw(Arc::clone(&flight));
+            match Message::over(data, len, release_flight, hint.cast_mut().cast()) {
+                Ok(message) => Ok((message, flight)),
+                Err(error) => {
+                    drop(Arc::from_raw(hint));
+                    Err(error)
+                }
+            }
+        }
+    }
+
+    /// Copies bytes to the start of [`Buffers::free_space`]; `false` if memory is exhausted.
+    pub fn put(&mut self, bytes: &[u8]) -> bool {
+        if self.free_space().len() < bytes.len() && !self.grow(bytes.len().max(CHUNK_SIZE / 2)) {
+            return false;
+        }
+        for (to, from) in self.free_space().iter_mut().zip(bytes) {
+            to.write(*from);
+        }
+        true
+    }
+
+    /// The first `len` bytes of [`Buffers::free_space`].
+    ///
+    /// # Safety
+    ///
+    /// They have been written.
+    pub unsafe fn written(&mut self, len: usize) -> &[u8] {
+        let bytes = &self.free_space()[..len];
+        // SAFETY: this function's contract.
+        unsafe { core::slice::from_raw_parts(bytes.as_ptr().cast(), len) }
+    }
+
+    /// How many of the messages made for a consumer libzmq has released: it has sent them, or
+    /// has given them up.
+    #[must_use]
+    pub fn released(&self, consumer: usize) -> u64 {
+        self.shared.released[consumer].load(Ordering::Acquire)
     }
 
     /// Goes on behind the first `len` bytes of [`Buffers::free_space`].
@@ -180,9 +261,41 @@ impl Buffers {
     }
 }
 
-impl Default for Buffers {
-    fn default() -> Self {
-        Self::new()
+/// A message that is with libzmq, and its bytes.
+#[derive(Debug)]
+pub struct Flight {
+    /// Counts as a message made of it.
+    chunk: NonNull<Chunk>,
+    data: *const u8,
+    len: usize,
+    consumer: usize,
+    released: AtomicBool,
+}
+
+// SAFETY: the bytes are not written any more, and the chunk may be given up by any thread.
+unsafe impl Send for Flight {}
+// SAFETY: as above.
+unsafe impl Sync for Flight {}
+
+impl Flight {
+    /// Whether libzmq has released the message.
+    #[must_use]
+    pub fn released(&self) -> bool {
+        self.released.load(Ordering::Acquire)
+    }
+
+    /// The message's bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        // SAFETY: they were written, and lie in the chunk, which this keeps.
+        unsafe { core::slice::from_raw_parts(self.data, self.len) }
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        // SAFETY: counted when this was made.
+        unsafe { drop_users(self.chunk, 1) };
     }
 }
 
@@ -264,9 +377,24 @@ unsafe fn drop_users(chunk: NonNull<Chunk>, count: usize) {
 
 /// What libzmq calls when it has no use for a message's memory any more.
 unsafe extern "C" fn release(_data: *mut c_void, hint: *mut c_void) {
-    if let Some(chunk) = NonNull::new(hint.cast::<Chunk>()) {
-        // SAFETY: `hint` is the chunk that `Buffers::message` counted this message for.
-        unsafe { drop_users(chunk, 1) };
+    let consumer = hint.addr() % align_of::<Chunk>();
+    if let Some(chunk) = NonNull::new(hint.cast::<u8>().wrapping_sub(consumer).cast::<Chunk>()) {
+        // SAFETY: `hint` is the chunk that `Buffers::message` counted this message for, plus
+        // the consumer. The chunk is valid until the message is counted as released.
+        unsafe {
+            chunk.as_ref().shared.released[consumer].fetch_add(1, Ordering::Release);
+            drop_users(chunk, 1);
+        }
+    }
+}
+
+/// The same for a message of [`Buffers::flight`].
+unsafe extern "C" fn release_flight(_data: *mut c_void, hint: *mut c_void) {
+    // SAFETY: `hint` is the share that `Buffers::flight` gave away; the flight keeps its chunk.
+    unsafe {
+        let flight = Arc::from_raw(hint.cast_const().cast::<Flight>());
+        flight.chunk.as_ref().shared.released[flight.consumer].fetch_add(1, Ordering::Release);
+        flight.released.store(true, Ordering::Release);
     }
 }
 
@@ -275,21 +403,16 @@ mod tests {
     use super::*;
 
     fn put(buffers: &mut Buffers, bytes: &[u8]) -> Message {
-        if buffers.free_space().len() < bytes.len() {
-            assert!(buffers.grow(bytes.len()));
-        }
-        for (to, from) in buffers.free_space().iter_mut().zip(bytes) {
-            to.write(*from);
-        }
+        assert!(buffers.put(bytes));
         // SAFETY: just written, and passed below.
-        let message = unsafe { buffers.message(bytes.len()) }.unwrap();
+        let message = unsafe { buffers.message(bytes.len(), 0) }.unwrap();
         buffers.advance(bytes.len());
         message
     }
 
     #[test]
     fn messages_keep_their_bytes() {
-        let mut buffers = Buffers::new();
+        let mut buffers = Buffers::new(1);
         let mut held = std::collections::VecDeque::new();
         for round in 0..20_000_usize {
             let bytes = vec![round as u8; round % 700 + 1];
@@ -306,8 +429,47 @@ mod tests {
     }
 
     #[test]
+    fn what_is_released_is_counted_for_each_consumer() {
+        let mut buffers = Buffers::new(MAX_CONSUMERS);
+        assert!(buffers.put(b"shared"));
+        let messages: Vec<_> = (0..MAX_CONSUMERS)
+            .flat_map(|consumer| (0..=consumer).map(move |_| consumer))
+            // SAFETY: written above, and passed below.
+            .map(|consumer| unsafe { buffers.message(6, consumer) }.unwrap())
+            .collect();
+        buffers.advance(6);
+        assert!(messages.iter().all(|message| message.as_bytes() == b"shared"));
+        drop(messages);
+        for consumer in 0..MAX_CONSUMERS {
+            assert_eq!(buffers.released(consumer), consumer as u64 + 1);
+        }
+    }
+
+    #[test]
+    fn a_flight_keeps_its_bytes_and_tells_when_it_has_ended() {
+        let mut buffers = Buffers::new(2);
+        let mut flights = Vec::new();
+        for round in 0..3000_usize {
+            let bytes = vec![round as u8; 100];
+            assert!(buffers.put(&bytes));
+            // SAFETY: just written, and passed below.
+            let (message, flight) = unsafe { buffers.flight(100, 1) }.unwrap();
+            buffers.advance(100);
+            assert!(!flight.released());
+            drop(message);
+            assert!(flight.released());
+            flights.push((flight, bytes));
+        }
+        assert_eq!((buffers.released(0), buffers.released(1)), (0, 3000));
+        drop(buffers);
+        for (flight, bytes) in flights {
+            assert_eq!(flight.as_bytes(), bytes);
+        }
+    }
+
+    #[test]
     fn a_large_record_has_a_chunk_of_its_own() {
-        let mut buffers = Buffers::new();
+        let mut buffers = Buffers::new(1);
         let message = put(&mut buffers, &vec![7; 3 * CHUNK_SIZE]);
         assert_eq!(message.as_bytes().len(), 3 * CHUNK_SIZE);
         assert!(!buffers.grow(usize::MAX));
@@ -318,7 +480,7 @@ mod tests {
         for _ in 0..50 {
             let (sender, receiver) = std::sync::mpsc::channel::<Vec<Message>>();
             let other = std::thread::spawn(move || receiver.into_iter().for_each(drop));
-            let mut buffers = Buffers::new();
+            let mut buffers = Buffers::new(1);
             for _ in 0..200 {
                 sender.send((0..20).map(|_| put(&mut buffers, &[1; 300])).collect()).unwrap();
             }

@@ -5,16 +5,18 @@
 mod buffer;
 mod context;
 mod message;
+mod monitor;
 mod socket;
 
 use core::ffi::c_int;
 use core::fmt;
 use std::ffi::CStr;
 
-pub use buffer::{Buffers, CHUNK_SIZE};
+pub use buffer::{Buffers, CHUNK_SIZE, Flight, MAX_CONSUMERS};
 pub use context::{Context, Termination};
 pub use message::Message;
-pub use socket::{Kind, Socket};
+pub use monitor::{Event, Watched, unsent_bytes, writable};
+pub use socket::{Kind, PollItem, Socket, poll};
 
 /// An error of libzmq: its error number.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! A socket.
 
 use core::ffi::{CStr, c_int, c_void};
+use core::marker::PhantomData;
 use core::ptr::NonNull;
 use std::sync::Arc;
 
@@ -13,6 +14,12 @@ pub enum Kind {
     XPub,
     /// Subscribes.
     Sub,
+    /// Hands each message to one of its peers.
+    Push,
+    /// Receives from such sockets.
+    Pull,
+    /// Talks to one other socket of the process.
+    Pair,
 }
 
 /// A socket. It belongs to the thread that made it.
@@ -33,6 +40,9 @@ impl Socket {
         let kind = match kind {
             Kind::XPub => zmq_sys::ZMQ_XPUB,
             Kind::Sub => zmq_sys::ZMQ_SUB,
+            Kind::Push => zmq_sys::ZMQ_PUSH,
+            Kind::Pull => zmq_sys::ZMQ_PULL,
+            Kind::Pair => zmq_sys::ZMQ_PAIR,
         };
         super::context::require_descriptors()?;
         // SAFETY: a valid context; a null result is an error.
@@ -97,6 +107,19 @@ impl Socket {
         }
         let bound = bound[..len].split(|&byte| byte == 0).next().unwrap_or_default();
         Ok(String::from_utf8_lossy(bound).into_owned())
+    }
+
+    /// Has events of the socket sent to a pair socket that is to connect to `endpoint`, of the
+    /// transport `inproc`, or no longer; see [`super::Watched`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Socket::new`].
+    pub(super) fn monitor(&self, endpoint: Option<&CStr>, events: c_int) -> Result<(), Error> {
+        let endpoint = endpoint.map_or(core::ptr::null(), CStr::as_ptr);
+        // SAFETY: a valid socket, and a terminated string or, to end it, null.
+        Error::check(unsafe { zmq_sys::zmq_socket_monitor(self.socket.as_ptr(), endpoint, events) })?;
+        Ok(())
     }
 
     /// Sends a frame without waiting; `more` if further frames of the message follow.
@@ -188,14 +211,17 @@ impl Socket {
     ///
     /// What libzmq says.
     pub fn wait_readable(&self, millis: i64) -> Result<bool, Error> {
-        let mut item =
-            zmq_sys::zmq_pollitem_t { socket: self.socket.as_ptr(), fd: 0, events: zmq_sys::ZMQ_POLLIN, revents: 0 };
-        // SAFETY: one item, valid during the call.
-        match Error::check(unsafe { zmq_sys::zmq_poll(&raw mut item, 1, millis) }) {
-            Ok(count) => Ok(count > 0),
-            Err(Error(libc::EINTR)) => Ok(false),
-            Err(error) => Err(error),
-        }
+        let mut items = [self.poll_item(true, false)];
+        poll(&mut items, millis)
+    }
+
+    /// What [`poll`] is to wait for.
+    #[must_use]
+    pub fn poll_item(&self, readable: bool, writable: bool) -> PollItem<'_> {
+        let readable = if readable { zmq_sys::ZMQ_POLLIN } else { 0 };
+        let writable = if writable { zmq_sys::ZMQ_POLLOUT } else { 0 };
+        let events = readable | writable;
+        PollItem(zmq_sys::zmq_pollitem_t { socket: self.socket.as_ptr(), fd: 0, events, revents: 0 }, PhantomData)
     }
 
     /// Closes the socket and returns its share in the context. What it has to send stays
@@ -210,5 +236,26 @@ impl Drop for Socket {
     fn drop(&mut self) {
         // SAFETY: a valid socket, not used after this; closing one cannot fail otherwise.
         unsafe { zmq_sys::zmq_close(self.socket.as_ptr()) };
+    }
+}
+
+/// A socket and what to wait for.
+#[derive(Debug)]
+#[repr(transparent)]
+pub struct PollItem<'socket>(zmq_sys::zmq_pollitem_t, PhantomData<&'socket Socket>);
+
+/// Waits until something of what the items want can be done, at most `millis` (-1: for ever).
+/// `false` if nothing can, or a signal ended the wait.
+///
+/// # Errors
+///
+/// What libzmq says.
+pub fn poll(items: &mut [PollItem<'_>], millis: i64) -> Result<bool, Error> {
+    // SAFETY: `PollItem` is a `zmq_pollitem_t`; as many as are said, and the
+    // sockets are borrowed.
+    match Error::check(unsafe { zmq_sys::zmq_poll(items.as_mut_ptr().cast(), items.len() as c_int, millis) }) {
+        Ok(count) => Ok(count > 0),
+        Err(Error(libc::EINTR)) => Ok(false),
+        Err(error) => Err(error),
     }
 }

@@ -311,7 +311,8 @@ static void test_writer(const bzw_layout* layout, record* one) {
     CHECK(stats.dropped_encoding == 4);
     CHECK(stats.records_sent == 0 && stats.bytes_sent == 0);
     CHECK(stats.records_written == stats.dropped_no_subscriber + stats.dropped_queue_full +
-                                       stats.dropped_encoding + stats.dropped_closed);
+                                       stats.dropped_encoding + stats.dropped_closed + stats.dropped_spool);
+    CHECK(stats.records_queued == 0 && stats.records_spooled == 0 && stats.records_recovered == 0);
     CHECK(stats.unknown_values == 0);
     CHECK_CODE(bzw_writer_stats(writer, 1, &stats), BZW_ERR_ARGUMENT);
     CHECK_CODE(bzw_writer_stats(writer, UINT32_MAX, &stats), BZW_ERR_ARGUMENT);
@@ -321,6 +322,15 @@ static void test_writer(const bzw_layout* layout, record* one) {
     CHECK_CODE(bzw_writer_stats(writer, 0, &stats), BZW_ERR_VERSION);
     stats.struct_size = sizeof stats - 1;
     CHECK_CODE(bzw_writer_stats(writer, 0, &stats), BZW_ERR_VERSION);
+
+    CHECK_CODE(bzw_log_stats(NULL, &stats), BZW_ERR_NULL);
+    CHECK_CODE(bzw_log_stats("abi", NULL), BZW_ERR_NULL);
+    CHECK_CODE(bzw_log_stats("abi", &stats), BZW_ERR_VERSION);
+    stats.struct_size = sizeof stats;
+    CHECK_CODE(bzw_log_stats("no such log", &stats), BZW_OK);
+    CHECK(stats.struct_size == sizeof stats && stats.records_written == 0);
+    CHECK_CODE(bzw_log_stats(args.path, &stats), BZW_OK);
+    CHECK(stats.records_written >= 6 && stats.dropped_encoding >= 4);
 
     CHECK_CODE(bzw_writer_close(writer), BZW_OK);
     CHECK(all.count[BZW_REPORT_ERROR] == 0);

@@ -40,16 +40,28 @@ impl Subscriber {
 
     /// Binds to an endpoint and subscribes.
     pub fn bind_to(endpoint: &str, topics: &'static [&'static [u8]]) -> Self {
-        let endpoint = CString::new(endpoint).unwrap();
+        Self::start(Kind::Sub, &format!("@{endpoint}"), topics)
+    }
+
+    /// A socket that connects to an endpoint, or binds to it behind an "@". `topics` is for
+    /// subscribers only.
+    pub fn start(kind: Kind, endpoint: &str, topics: &'static [&'static [u8]]) -> Self {
+        let bind = endpoint.starts_with('@');
+        let endpoint = CString::new(endpoint.trim_start_matches('@')).unwrap();
         let (send, messages) = mpsc::channel();
         let (stop, stopped) = mpsc::channel::<()>();
         let (tell, told) = mpsc::channel();
         let thread = std::thread::spawn(move || {
             let context = Arc::new(Context::new().unwrap());
-            let socket = Socket::new(&context, Kind::Sub).unwrap();
+            let socket = Socket::new(&context, kind).unwrap();
             socket.set(zmq_sys::ZMQ_RCVHWM, 0).unwrap();
             socket.set(zmq_sys::ZMQ_LINGER, 0).unwrap();
-            tell.send(socket.bind(&endpoint).unwrap()).unwrap();
+            if bind {
+                tell.send(socket.bind(&endpoint).unwrap()).unwrap();
+            } else {
+                socket.connect(&endpoint).unwrap();
+                tell.send(endpoint.into_string().unwrap()).unwrap();
+            }
             for topic in topics {
                 socket.set_bytes(zmq_sys::ZMQ_SUBSCRIBE, topic).unwrap();
             }
@@ -65,6 +77,11 @@ impl Subscriber {
             }
         });
         Self { endpoint: told.recv_timeout(PATIENCE).unwrap(), messages, stop, thread: Some(thread) }
+    }
+
+    /// What has arrived by now.
+    pub fn arrived(&self) -> Vec<Frames> {
+        self.messages.try_iter().collect()
     }
 
     /// Waits for `count` messages.
@@ -119,6 +136,12 @@ impl Writer {
             Ok(writer) => writer,
             Err((code, reports)) => panic!("cannot open: {code}, {reports:?}"),
         }
+    }
+
+    /// Opens a writer whose first record waits for a subscriber, however slow the machine is.
+    pub fn to(subscriber: &Subscriber, path: &str, options: &[(&str, &str)], columns: &[&str]) -> Self {
+        let options = [&[("wait_for_subscriber", "20")], options].concat();
+        Self::open(zeek_80(), path, &subscriber.endpoint, &options, columns)
     }
 
     /// Opens a writer, or gives the error code and what was reported.
@@ -197,16 +220,41 @@ impl Writer {
         let mut stats = Stats { struct_size: size_of::<Stats>() as u32, ..Stats::default() };
         // SAFETY: the writer is open.
         assert_eq!(unsafe { abi::bzw_writer_stats(self.handle, endpoint, &raw mut stats) }, abi::OK);
-        let dropped =
-            stats.dropped_no_subscriber + stats.dropped_queue_full + stats.dropped_encoding + stats.dropped_closed;
-        assert_eq!(stats.records_written, stats.records_sent + dropped, "{stats:?}");
+        let dropped = stats.dropped_no_subscriber
+            + stats.dropped_queue_full
+            + stats.dropped_encoding
+            + stats.dropped_closed
+            + stats.dropped_spool;
+        assert_eq!(
+            stats.records_written + stats.records_recovered,
+            stats.records_sent + stats.records_queued + stats.records_spooled + dropped,
+            "{stats:?}"
+        );
         stats
+    }
+
+    /// The statistics of an endpoint once nothing is queued any more.
+    pub fn settled(&self, endpoint: u32) -> Stats {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let stats = self.stats_of(endpoint);
+            if stats.records_queued == 0 {
+                return stats;
+            }
+            assert!(Instant::now() < deadline, "{stats:?}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Waits until somebody subscribes to the log path.
     pub fn await_subscription(&mut self) {
+        self.await_subscription_of(0);
+    }
+
+    /// The same for another endpoint than the first.
+    pub fn await_subscription_of(&mut self, endpoint: u32) {
         let deadline = Instant::now() + PATIENCE;
-        while self.stats().subscribed == 0 {
+        while self.stats_of(endpoint).subscribed == 0 {
             assert!(Instant::now() < deadline, "nobody subscribed");
             std::thread::sleep(Duration::from_millis(5));
             self.heartbeat();

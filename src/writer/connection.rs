@@ -1,0 +1,519 @@
+//! One endpoint of a writer: what becomes of each record there.
+//!
+//! A record that cannot be sent now goes to the spool, if there is one; or is held in memory,
+//! while the first subscriber is still being waited for; or else is dropped and counted. Records
+//! leave in the order they came in.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::config::{Config, Endpoint};
+use super::counters::Counters;
+use super::link::{BATCH, Events, Failure, Link, Refusal};
+use super::report::{Burst, Level, News, Reporter};
+use super::spooling::Spooling;
+use super::subscriptions::Subscriptions;
+use crate::zmq::{Buffers, Context, Message};
+
+/// A connection to one endpoint, or to several that share the records.
+pub struct Connection {
+    /// The endpoints, as they were given.
+    name: String,
+    /// Which of the buffers' consumers it is.
+    consumer: usize,
+    high_water_mark: i32,
+    link: Link,
+    /// The next record is to be encoded for [`Connection::send`].
+    wants: bool,
+    /// Records held for the first subscriber; never with a spool.
+    hold: Option<Hold>,
+    spooling: Option<Box<Backed>>,
+    /// Since when there are subscribers and none of them wants this log.
+    unwanted_since: Option<Instant>,
+    /// Messages made for it.
+    made: u64,
+    /// Records given to libzmq.
+    handed: u64,
+    /// `sent`, `queued` and `spooled` are not kept here.
+    counters: Counters,
+    bursts: Bursts,
+    /// What has happened to the connections and is not reported yet.
+    events: Events,
+    /// Connections that were lost.
+    lost: u64,
+    lost_connections: Burst,
+    /// That the peer is none has been told.
+    protocol_told: bool,
+}
+
+/// The spool, and what it takes to make the socket anew.
+struct Backed {
+    spool: Spooling,
+    endpoints: Vec<Endpoint>,
+    config: Config,
+    /// libzmq's queue was full: no use in trying again before the next look.
+    full: bool,
+}
+
+/// Once there have been subscribers for so long and none of them wanted a log, its records do
+/// not go to the spool, and are not held for another one.
+const UNWANTED: Duration = Duration::from_secs(1);
+
+/// Records from the spool that libzmq gets at a time when its queue has no limit.
+const MAX_FLIGHTS: u64 = 10_000;
+
+/// Records taken from the spool for each new one.
+const DRAIN: usize = 32;
+
+/// Waiting for the first subscriber.
+struct Hold {
+    until: Instant,
+    records: VecDeque<Message>,
+    /// 0: no limit.
+    limit: usize,
+}
+
+/// One for each reason that records are dropped for.
+#[derive(Debug, Default)]
+struct Bursts {
+    no_subscriber: Burst,
+    queue_full: Burst,
+    encoding: Burst,
+    closed: Burst,
+}
+
+impl Connection {
+    /// Makes a socket and starts connecting it.
+    ///
+    /// # Errors
+    ///
+    /// What libzmq could not do, and why.
+    pub fn open(
+        context: &Arc<Context>,
+        endpoints: &[Endpoint],
+        config: &Config,
+        consumer: usize,
+        path: &str,
+        reporter: &mut Reporter,
+    ) -> Result<Self, Failure> {
+        let link = Link::open(context, endpoints, config)?;
+        let name = endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        let spooling = Spooling::open(config, path, &name, reporter).map(|spool| {
+            let (endpoints, config) = (endpoints.to_vec(), config.clone());
+            Box::new(Backed { spool, endpoints, config, full: false })
+        });
+        let hold = (!config.wait_for_subscriber.is_zero() && !link.wanted() && spooling.is_none()).then(|| Hold {
+            until: Instant::now() + config.wait_for_subscriber,
+            records: VecDeque::new(),
+            limit: usize::try_from(config.high_water_mark).unwrap_or(0),
+        });
+        Ok(Self {
+            name,
+            wants: link.wanted() || hold.is_some() || spooling.is_some(),
+            consumer,
+            high_water_mark: config.high_water_mark,
+            link,
+            hold,
+            spooling,
+            unwanted_since: None,
+            made: 0,
+            handed: 0,
+            counters: Counters::default(),
+            bursts: Bursts::default(),
+            events: Events::default(),
+            lost: 0,
+            lost_connections: Burst::default(),
+            protocol_told: false,
+        })
+    }
+
+    /// The endpoints.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether a subscription matches the log, as of the last [`Connection::poll`].
+    #[must_use]
+    pub fn subscribed(&self) -> bool {
+        self.link.wanted()
+    }
+
+    /// The subscriptions, as of the last [`Connection::poll`].
+    #[must_use]
+    pub fn subscriptions(&self) -> Subscriptions {
+        self.link.subscriptions()
+    }
+
+    /// Whether the next record is to be encoded for [`Connection::send`].
+    #[inline]
+    #[must_use]
+    pub fn wants(&self) -> bool {
+        self.wants
+    }
+
+    /// Counts a record that nobody wants.
+    #[inline]
+    pub fn skip(&mut self) {
+        self.counters.no_subscriber += 1;
+    }
+
+    /// Counts a record that could not be encoded.
+    pub fn reject(&mut self) {
+        self.counters.encoding += 1;
+    }
+
+    /// Takes a record, which is the first `len` bytes of the buffers' free space.
+    ///
+    /// # Safety
+    ///
+    /// As [`Buffers::message`].
+    #[inline]
+    pub unsafe fn send(&mut self, topic: &[u8], buffers: &mut Buffers, len: usize) {
+        if self.spooling.is_some() {
+            // SAFETY: this function's contract.
+            return unsafe { self.send_or_spool(topic, buffers, len) };
+        }
+        // SAFETY: this function's contract.
+        let Ok(body) = (unsafe { buffers.message(len, self.consumer) }) else {
+            self.counters.closed += 1;
+            return;
+        };
+        self.made += 1;
+        if self.hold.is_some() {
+            self.hold(topic, body);
+        } else {
+            self.hand_over(topic, body, len);
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As [`Buffers::message`].
+    unsafe fn send_or_spool(&mut self, topic: &[u8], buffers: &mut Buffers, len: usize) {
+        let Some(backed) = &mut self.spooling else { return };
+        if !backed.spool.always && backed.spool.waiting() == 0 && self.link.wanted() {
+            // SAFETY: this function's contract.
+            if let Ok((body, flight)) = unsafe { buffers.flight(len, self.consumer) } {
+                self.made += 1;
+                if self.link.send(topic, body).is_ok() {
+                    self.handed += 1;
+                    self.counters.bytes += (topic.len() + len) as u64;
+                    backed.spool.sent(flight);
+                    return;
+                }
+                backed.full = true;
+            }
+        }
+        // SAFETY: this function's contract.
+        backed.spool.push(unsafe { buffers.written(len) });
+    }
+
+    /// Sends what is in the spool, some records or all that libzmq takes. Returns whether it took
+    /// any. Not to be called while a record is at the start of the buffers' free space.
+    pub fn drain(&mut self, topic: &[u8], buffers: &mut Buffers, limit: usize) -> bool {
+        let Some(backed) = &mut self.spooling else { return false };
+        if backed.full || !self.link.wanted() {
+            return false;
+        }
+        for count in 0..limit {
+            if self.high_water_mark == 0 && backed.spool.in_flight() >= MAX_FLIGHTS {
+                backed.full = true;
+                return count > 0;
+            }
+            let Some(record) = backed.spool.next() else { return count > 0 };
+            let len = record.len();
+            if !buffers.put(record) {
+                return count > 0;
+            }
+            // SAFETY: just written, and passed below.
+            let Ok((body, flight)) = (unsafe { buffers.flight(len, self.consumer) }) else { return count > 0 };
+            buffers.advance(len);
+            self.made += 1;
+            if self.link.send(topic, body).is_err() {
+                backed.full = true;
+                return count > 0;
+            }
+            self.handed += 1;
+            self.counters.bytes += (topic.len() + len) as u64;
+            backed.spool.sent_next(flight);
+        }
+        true
+    }
+
+    /// What a new record in the spool gives reason to.
+    #[inline]
+    pub fn go_on(&mut self, topic: &[u8], buffers: &mut Buffers) {
+        if let Some(backed) = &self.spooling
+            && backed.spool.waiting() > 0
+        {
+            self.drain(topic, buffers, DRAIN);
+        }
+    }
+
+    /// Publishes a message that is none of the log's records, if there is room for it.
+    pub fn publish(&mut self, topic: &[u8], bytes: &[u8]) {
+        if let Ok(body) = Message::copy_of(bytes) {
+            // It is about records, and not one: nothing is lost.
+            let _ = self.link.send(topic, body);
+        }
+    }
+
+    #[inline]
+    fn hand_over(&mut self, topic: &[u8], body: Message, len: usize) {
+        match self.link.send(topic, body) {
+            Ok(()) => {
+                self.handed += 1;
+                self.counters.bytes += (topic.len() + len) as u64;
+            }
+            Err(Refusal::Full) => self.counters.queue_full += 1,
+            Err(Refusal::Failed) => self.counters.closed += 1,
+        }
+    }
+
+    #[cold]
+    fn hold(&mut self, topic: &[u8], body: Message) {
+        self.end_hold(topic);
+        match &mut self.hold {
+            Some(hold) if hold.limit == 0 || hold.records.len() < hold.limit => hold.records.push_back(body),
+            Some(_) => self.counters.queue_full += 1,
+            None if self.link.wanted() => {
+                let len = body.as_bytes().len();
+                self.hand_over(topic, body, len);
+            }
+            None => self.counters.no_subscriber += 1,
+        }
+    }
+
+    /// Sends what is held once somebody has subscribed; gives it up when its time is over.
+    fn end_hold(&mut self, topic: &[u8]) {
+        let unwanted = self.hold.is_some() && self.unwanted();
+        let Some(hold) = &mut self.hold else { return };
+        if self.link.wanted() {
+            for body in std::mem::take(&mut hold.records) {
+                let len = body.as_bytes().len();
+                self.hand_over(topic, body, len);
+            }
+        } else if unwanted || Instant::now() >= hold.until {
+            self.counters.no_subscriber += hold.records.len() as u64;
+        } else {
+            return;
+        }
+        self.hold = None;
+    }
+
+    /// Looks at what has happened to the subscriptions. Returns whether any have come or gone.
+    pub fn poll(&mut self, topic: &[u8]) -> bool {
+        let any = self.link.poll(topic);
+        self.end_hold(topic);
+        self.look_at_flights();
+        let waits = self.hold.is_some() || (self.spooling.is_some() && !self.unwanted());
+        self.wants = self.link.wanted() || waits;
+        any
+    }
+
+    /// Whether there are subscribers, and none of them wants this log.
+    fn unwanted(&mut self) -> bool {
+        let Subscriptions { matching, other } = self.link.subscriptions();
+        if matching > 0 || other == 0 {
+            self.unwanted_since = None;
+            return false;
+        }
+        self.unwanted_since.get_or_insert_with(Instant::now).elapsed() >= UNWANTED
+    }
+
+    /// With a spool: what has been sent, and what a lost connection has not.
+    fn look_at_flights(&mut self) {
+        let events = self.link.events();
+        self.events.add(events);
+        let Some(backed) = &mut self.spooling else { return };
+        backed.full = false;
+        if events.disconnected > 0 || !self.link.works() {
+            // What the old socket still has would come too late, behind what is lost. The new one
+            // starts without it.
+            self.handed -= backed.spool.take_back();
+            if let Ok(context) = Context::shared() {
+                // What cannot be made now is tried again the next time.
+                if let Ok(link) = Link::open(&context, &backed.endpoints, &backed.config) {
+                    std::mem::replace(&mut self.link, link).close(Some(Duration::ZERO));
+                }
+            }
+        }
+        backed.spool.reap(&self.link);
+    }
+
+    /// Whether the spool has records that somebody is there for.
+    #[must_use]
+    pub fn drains(&self) -> bool {
+        self.spooling.as_ref().is_some_and(|backed| backed.spool.waiting() > 0) && self.link.connected()
+    }
+
+    /// To be called about once a second.
+    pub fn tick(&mut self) {
+        if let Some(backed) = &mut self.spooling {
+            backed.spool.tick();
+        }
+    }
+
+    /// Waits for something to [`Connection::poll`], at most so long.
+    pub fn wait(&self, limit: Duration) {
+        self.link.wait(limit);
+    }
+
+    /// Records that are held for the first subscriber.
+    fn held(&self) -> u64 {
+        self.hold.as_ref().map_or(0, |hold| hold.records.len() as u64)
+    }
+
+    /// Records that libzmq has and the system has not.
+    #[must_use]
+    pub fn in_flight(&self, buffers: &Buffers) -> u64 {
+        if let Some(backed) = &self.spooling {
+            return backed.spool.in_flight();
+        }
+        // A message that was refused was released at once.
+        (self.made - self.held()).saturating_sub(buffers.released(self.consumer)).min(self.handed)
+    }
+
+    /// What became of the records, of which `written` were handed to the writer.
+    #[must_use]
+    pub fn counters(&self, written: u64, buffers: &Buffers) -> Counters {
+        let in_flight = self.in_flight(buffers);
+        let spool = self.spooling.as_ref().map(|backed| &backed.spool);
+        Counters {
+            written,
+            recovered: spool.map_or(0, Spooling::recovered),
+            sent: self.handed - in_flight,
+            queued: in_flight + self.held(),
+            spooled: spool.map_or(0, Spooling::waiting),
+            spool: spool.map_or(0, Spooling::lost),
+            ..self.counters
+        }
+    }
+
+    /// Whether a record may still be sent if one waits, at the end.
+    pub fn busy(&mut self, topic: &[u8], buffers: &mut Buffers) -> bool {
+        self.poll(topic);
+        self.drain(topic, buffers, usize::MAX);
+        if let Some(backed) = &self.spooling {
+            return backed.spool.in_flight() > 0 || (backed.spool.waiting() > 0 && self.link.connected());
+        }
+        self.held() > 0 || self.in_flight(buffers) > 0 || !self.link.flushed()
+    }
+
+    /// Reports what has happened since the last time. `problem` is the last record's that could
+    /// not be encoded.
+    pub fn report(&mut self, topic: &str, problem: &str, now: u64, reporter: &mut Reporter) {
+        let events = self.link.events();
+        self.events.add(events);
+        self.report_link(now, reporter);
+        if let Some(backed) = &mut self.spooling {
+            backed.spool.report(&self.name, now, reporter);
+        }
+        let Self { name, counters, bursts, high_water_mark: hwm, .. } = self;
+        if self.link.subscriptions().other > 0 {
+            // A subscriber is there and does not want this log: that is its choice.
+            bursts.no_subscriber.skip_to(counters.no_subscriber);
+        }
+        for (burst, dropped, why) in [
+            (
+                &mut bursts.no_subscriber,
+                counters.no_subscriber,
+                format!("nobody subscribes to \"{topic}\"; start the subscriber, or correct the endpoint"),
+            ),
+            (
+                &mut bursts.queue_full,
+                counters.queue_full,
+                format!("{hwm} records are waiting, the limit of LogZeroMQ::zmq_hwm; the subscriber does not keep up"),
+            ),
+            (&mut bursts.encoding, counters.encoding, format!("they cannot be encoded: {problem}")),
+            (&mut bursts.closed, counters.closed, "the socket failed".to_owned()),
+        ] {
+            match burst.observe(dropped, now) {
+                None => {}
+                Some(News::Began(count)) => {
+                    reporter(Level::Warning, &format!("{name}: dropping records ({count} so far): {why}"));
+                }
+                Some(News::Lasts(count)) => {
+                    reporter(Level::Warning, &format!("{name}: still dropping records ({count} so far): {why}"));
+                }
+                Some(News::Ended(count)) => {
+                    reporter(Level::Info, &format!("{name}: no longer dropping records; {count} were dropped"));
+                }
+            }
+        }
+    }
+
+    /// The same for the connections.
+    fn report_link(&mut self, now: u64, reporter: &mut Reporter) {
+        let name = &self.name;
+        if let Some(problem) = self.link.problem() {
+            reporter(Level::Warning, &format!("{problem}; until then nobody can subscribe"));
+        }
+        let events = std::mem::take(&mut self.events);
+        self.lost += u64::from(events.disconnected);
+        match self.lost_connections.observe(self.lost, now) {
+            Some(News::Began(_)) => reporter(
+                Level::Warning,
+                &format!(
+                    "{name}: the connection was lost; it is made again as soon as the subscriber is there. {}",
+                    if self.spooling.is_some() {
+                        "What had not arrived is sent again then"
+                    } else {
+                        "What the two systems' network buffers held is lost"
+                    }
+                ),
+            ),
+            Some(News::Lasts(count)) => {
+                reporter(Level::Warning, &format!("{name}: the connection was lost again ({count} times so far)"));
+            }
+            Some(News::Ended(_)) | None => {}
+        }
+        if events.protocol_error && !std::mem::replace(&mut self.protocol_told, true) {
+            reporter(
+                Level::Warning,
+                &format!(
+                    "{name}: the peer is no ZeroMQ subscriber, or it expects encryption; correct the endpoint, or \
+                     the peer's configuration"
+                ),
+            );
+        }
+    }
+
+    /// Closes the connection, `linger` after the end began. Returns what became of the records,
+    /// of which those that libzmq still had then are lost.
+    pub fn close(mut self, written: u64, buffers: &Buffers, left: Option<Duration>) -> (String, Counters) {
+        if let Some(mut backed) = self.spooling.take() {
+            self.handed -= backed.spool.take_back();
+            let counters = Counters {
+                written,
+                recovered: backed.spool.recovered(),
+                sent: self.handed,
+                spooled: backed.spool.waiting(),
+                spool: backed.spool.lost(),
+                ..self.counters
+            };
+            self.link.close(Some(Duration::ZERO));
+            backed.spool.close();
+            return (self.name, counters);
+        }
+        // Nobody came for these.
+        self.counters.no_subscriber += self.held();
+        let mut lost = self.in_flight(buffers);
+        self.made -= self.held();
+        self.hold = None;
+        if !self.link.flushed() {
+            // libzmq's I/O thread has taken some records from the queue and waits for the system
+            // to take them; not more than these.
+            let size = self.counters.bytes.checked_div(self.handed).unwrap_or(0).max(1);
+            lost = (lost + BATCH as u64 / size + 1).min(self.handed);
+        }
+        self.handed -= lost;
+        self.counters.closed += lost;
+        let counters = Counters { written, sent: self.handed, ..self.counters };
+        // With nothing left to send, this is only for the I/O thread to get there.
+        self.link.close(if lost > 0 { Some(Duration::ZERO) } else { left });
+        (self.name, counters)
+    }
+}

@@ -1,0 +1,332 @@
+//! The way to an endpoint: a socket, what is known of its peers, and sending two frames.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::bound::Bound;
+use super::config::{Config, Endpoint, Pattern};
+use super::subscriptions::Subscriptions;
+use crate::zmq::{Context, Error, Event, Kind, Message, Socket, Watched, unsent_bytes, writable};
+
+/// What libzmq could not do, and why.
+pub type Failure = (String, Error);
+
+/// Bytes that libzmq has taken from its queue at most and the system has not
+/// (`out_batch_size` of libzmq).
+pub const BATCH: usize = 8192;
+
+/// Why a record was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The high water mark is reached.
+    Full,
+    /// The socket has failed.
+    Failed,
+}
+
+/// What happened to the connections since it was last asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Events {
+    /// A peer has gone.
+    pub disconnected: u32,
+    /// A peer is no ZeroMQ socket of the right kind.
+    pub protocol_error: bool,
+    /// A peer refused the keys, or was refused.
+    pub authentication_error: bool,
+}
+
+impl Events {
+    /// Adds later ones.
+    pub fn add(&mut self, later: Self) {
+        self.disconnected += later.disconnected;
+        self.protocol_error |= later.protocol_error;
+        self.authentication_error |= later.authentication_error;
+    }
+}
+
+/// Where records go.
+pub struct Link {
+    way: Way,
+    subscriptions: Subscriptions,
+    /// Everything is wanted: the peers do not subscribe.
+    push: bool,
+}
+
+enum Way {
+    /// A socket of the writer's own, connected.
+    Own(Own),
+    /// One that is bound, shared by the writers of the process.
+    Shared(Bound),
+    /// It has failed.
+    None,
+}
+
+struct Own {
+    socket: Watched,
+    /// Of the peers that are there.
+    descriptors: Vec<i32>,
+}
+
+/// Sets the options that all sockets have.
+pub fn prepare(socket: &Socket, config: &Config) -> Result<(), Failure> {
+    let set = |name: &str, option, value| {
+        socket.set(option, value).map_err(|error| (format!("cannot set {name} to {value}"), error))
+    };
+    // An option that an old libzmq lacks is one that this writer can do without.
+    let try_set = |option, value| {
+        let _ = socket.set(option, value);
+    };
+    set("the linger time", zmq_sys::ZMQ_LINGER, config.linger_millis())?;
+    set("the high water mark", zmq_sys::ZMQ_SNDHWM, config.high_water_mark)?;
+    if config.pattern == Pattern::Publish {
+        // A full queue is an error that can be counted, not a record that vanishes.
+        set("ZMQ_XPUB_NODROP", zmq_sys::ZMQ_XPUB_NODROP, 1)?;
+    }
+    let transport = &config.transport;
+    set("reconnect_interval", zmq_sys::ZMQ_RECONNECT_IVL, transport.reconnect)?;
+    set("reconnect_interval_max", zmq_sys::ZMQ_RECONNECT_IVL_MAX, transport.reconnect_max)?;
+    // A firewall that drops what it does not like would hold up the next try for minutes.
+    try_set(zmq_sys::ZMQ_CONNECT_TIMEOUT, CONNECT_TIMEOUT_MILLIS);
+    if transport.keepalive > 0 {
+        let idle = (transport.keepalive / 1000).max(1);
+        set("tcp_keepalive", zmq_sys::ZMQ_TCP_KEEPALIVE, 1)?;
+        set("tcp_keepalive", zmq_sys::ZMQ_TCP_KEEPALIVE_IDLE, idle)?;
+        set("tcp_keepalive", zmq_sys::ZMQ_TCP_KEEPALIVE_INTVL, (idle / KEEPALIVE_PROBES).max(1))?;
+        set("tcp_keepalive", zmq_sys::ZMQ_TCP_KEEPALIVE_CNT, KEEPALIVE_PROBES)?;
+    }
+    if transport.heartbeat > 0 {
+        let timeout = if transport.heartbeat_timeout > 0 { transport.heartbeat_timeout } else { transport.heartbeat };
+        set("heartbeat_interval", zmq_sys::ZMQ_HEARTBEAT_IVL, transport.heartbeat)?;
+        set("heartbeat_timeout", zmq_sys::ZMQ_HEARTBEAT_TIMEOUT, timeout)?;
+    }
+    Ok(())
+}
+
+/// Limit for one try to connect.
+const CONNECT_TIMEOUT_MILLIS: i32 = 5000;
+
+/// Unanswered ones after which the system gives a connection up. Together they take as long as
+/// the idle time before them.
+const KEEPALIVE_PROBES: i32 = 4;
+
+/// The socket type that a pattern needs.
+pub fn kind(pattern: Pattern) -> Kind {
+    match pattern {
+        Pattern::Publish => Kind::XPub,
+        Pattern::Push => Kind::Push,
+    }
+}
+
+impl Link {
+    /// Makes a socket and starts connecting or binding it.
+    ///
+    /// # Errors
+    ///
+    /// What libzmq could not do.
+    pub fn open(context: &Arc<Context>, endpoints: &[Endpoint], config: &Config) -> Result<Self, Failure> {
+        let way = match endpoints {
+            [endpoint] if endpoint.bind => Way::Shared(Bound::join(context, endpoint, config)?),
+            _ => Way::Own(Own::open(context, endpoints, config)?),
+        };
+        Ok(Self { way, subscriptions: Subscriptions::default(), push: config.pattern == Pattern::Push })
+    }
+
+    /// Whether the log's records are wanted, as of the last [`Link::poll`].
+    #[must_use]
+    pub fn wanted(&self) -> bool {
+        self.push || self.subscriptions.matching > 0
+    }
+
+    /// The subscriptions, as of the last [`Link::poll`].
+    #[must_use]
+    pub fn subscriptions(&self) -> Subscriptions {
+        self.subscriptions
+    }
+
+    /// Reads the subscriptions that have arrived; returns whether there were any.
+    pub fn poll(&mut self, topic: &[u8]) -> bool {
+        let mut any = false;
+        match &mut self.way {
+            // A push socket's peers send nothing. A failing socket fails the next send, which
+            // counts it.
+            Way::Own(own) if !self.push => {
+                while let Ok(Some(message)) = own.socket.try_recv() {
+                    any |= self.subscriptions.update(message.as_bytes(), topic);
+                }
+            }
+            Way::Shared(bound) => {
+                if let Some(subscriptions) = bound.subscriptions(topic) {
+                    any = subscriptions != self.subscriptions;
+                    self.subscriptions = subscriptions;
+                }
+            }
+            Way::Own(_) | Way::None => {}
+        }
+        any
+    }
+
+    /// What happened to the connections since the last time.
+    pub fn events(&mut self) -> Events {
+        let mut events = Events::default();
+        if let Way::Own(own) = &mut self.way {
+            while let Some(event) = own.socket.next_event() {
+                match event {
+                    Event::Connected(descriptor) => own.descriptors.push(descriptor),
+                    Event::Disconnected(descriptor) => {
+                        own.descriptors.retain(|&other| other != descriptor);
+                        events.disconnected += 1;
+                    }
+                    Event::ProtocolError => events.protocol_error = true,
+                    Event::AuthenticationError => events.authentication_error = true,
+                    Event::Ready => {}
+                }
+            }
+        }
+        events
+    }
+
+    /// Something that keeps the link from working, told once.
+    pub fn problem(&mut self) -> Option<String> {
+        match &mut self.way {
+            Way::Shared(bound) => bound.problem(),
+            Way::Own(_) | Way::None => None,
+        }
+    }
+
+    /// Whether the socket has not failed.
+    #[must_use]
+    pub fn works(&self) -> bool {
+        !matches!(self.way, Way::None)
+    }
+
+    /// Whether somebody is there to send to.
+    #[must_use]
+    pub fn connected(&self) -> bool {
+        match &self.way {
+            Way::Own(own) => self.wanted() && !own.descriptors.is_empty(),
+            Way::Shared(_) => self.wanted(),
+            Way::None => false,
+        }
+    }
+
+    /// How many bytes at most have left libzmq's queue that the peer's system has not
+    /// acknowledged; of a bound endpoint, that the system here has not taken.
+    #[must_use]
+    pub fn unacknowledged(&self) -> usize {
+        match &self.way {
+            Way::Own(own) => own
+                .descriptors
+                .iter()
+                .map(|&descriptor| unsent_bytes(descriptor) + if writable(descriptor) { 0 } else { BATCH })
+                .sum(),
+            Way::Shared(_) | Way::None => 0,
+        }
+    }
+
+    /// Whether the system has taken everything that left libzmq's queue.
+    #[must_use]
+    pub fn flushed(&self) -> bool {
+        match &self.way {
+            Way::Own(own) => own.descriptors.iter().all(|&descriptor| writable(descriptor)),
+            Way::Shared(bound) => bound.flushed(),
+            Way::None => true,
+        }
+    }
+
+    /// Waits for something to [`Link::poll`], at most so long.
+    pub fn wait(&self, limit: Duration) {
+        match &self.way {
+            // The error would come again from the next send.
+            Way::Own(own) => drop(own.socket.wait_readable(limit.as_millis() as i64)),
+            Way::Shared(_) | Way::None => std::thread::sleep(limit.min(Duration::from_millis(2))),
+        }
+    }
+
+    /// Sends a record: the topic, then the body.
+    ///
+    /// # Errors
+    ///
+    /// It was not taken, neither frame.
+    #[inline]
+    pub fn send(&mut self, topic: &[u8], body: Message) -> Result<(), Refusal> {
+        let socket = match &self.way {
+            Way::Own(own) => &own.socket,
+            Way::Shared(bound) => bound.socket(),
+            Way::None => return Err(Refusal::Failed),
+        };
+        let first = socket.try_send_first(topic).or_else(|error| {
+            if error != Error(libc::EAGAIN) {
+                return Err(error);
+            }
+            // The queue may only look full.
+            socket.catch_up();
+            socket.try_send_first(topic)
+        });
+        match first {
+            Ok(()) => {}
+            Err(Error(libc::EAGAIN)) => return Err(Refusal::Full),
+            Err(_) => return Err(Refusal::Failed),
+        }
+        if send_last(socket, body) {
+            return Ok(());
+        }
+        // The first frame is with libzmq. Closing the socket takes it back; using the socket
+        // on would make the next record's first frame this one's body.
+        self.way = Way::None;
+        Err(Refusal::Failed)
+    }
+
+    /// Closes the socket. libzmq goes on sending what it has for so long; `None` is for ever.
+    pub fn close(self, linger: Option<Duration>) {
+        let millis = linger.map_or(-1, |linger| i32::try_from(linger.as_millis()).unwrap_or(i32::MAX));
+        match self.way {
+            Way::Own(own) => {
+                // Refused only for values below -1.
+                let _ = own.socket.set(zmq_sys::ZMQ_LINGER, millis);
+            }
+            Way::Shared(bound) => bound.leave(millis),
+            Way::None => {}
+        }
+    }
+}
+
+impl Own {
+    fn open(context: &Arc<Context>, endpoints: &[Endpoint], config: &Config) -> Result<Self, Failure> {
+        let no_socket = |error| ("cannot make a socket".to_owned(), error);
+        let socket = Socket::new(context, kind(config.pattern)).map_err(no_socket)?;
+        prepare(&socket, config)?;
+        let socket = Watched::new(context, socket).map_err(no_socket)?;
+        for endpoint in endpoints {
+            if endpoint.needs_ipv6() {
+                socket.set(zmq_sys::ZMQ_IPV6, 1).map_err(|error| ("cannot use IPv6".to_owned(), error))?;
+            }
+            socket.connect(&endpoint.address).map_err(|error| (format!("cannot connect to {endpoint}"), error))?;
+        }
+        Ok(Self { socket, descriptors: Vec::new() })
+    }
+}
+
+/// Sends the last frame of a message whose first was accepted. libzmq decides on the first
+/// whether there is room, so this does not wait unless it breaks that promise.
+#[inline]
+fn send_last(socket: &Socket, body: Message) -> bool {
+    match socket.try_send(body, false) {
+        Ok(()) => true,
+        Err((Error(libc::EAGAIN), body)) => retry_last(socket, body),
+        Err(_) => false,
+    }
+}
+
+#[cold]
+fn retry_last(socket: &Socket, mut body: Message) -> bool {
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(1) {
+        std::thread::sleep(Duration::from_millis(1));
+        match socket.try_send(body, false) {
+            Ok(()) => return true,
+            Err((Error(libc::EAGAIN), again)) => body = again,
+            Err(_) => return false,
+        }
+    }
+    false
+}

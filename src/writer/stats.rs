@@ -1,0 +1,92 @@
+//! The statistics that a writer publishes like a log of its own.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::counters::Counters;
+
+/// When to publish, and under which topic.
+#[derive(Debug)]
+pub struct Statistics {
+    interval: Duration,
+    topic: String,
+    last: Instant,
+}
+
+impl Statistics {
+    /// The first ones are due after an interval.
+    #[must_use]
+    pub fn new(interval: Duration, topic: &str) -> Self {
+        Self { interval, topic: topic.to_owned(), last: Instant::now() }
+    }
+
+    /// Whether an interval has passed since this was last so.
+    pub fn due(&mut self) -> bool {
+        let due = self.last.elapsed() >= self.interval;
+        if due {
+            self.last = Instant::now();
+        }
+        due
+    }
+
+    /// The first frame.
+    #[must_use]
+    pub fn topic(&self) -> &[u8] {
+        self.topic.as_bytes()
+    }
+
+    /// The second: what became of a log's records at an endpoint, since the writer was opened.
+    #[must_use]
+    pub fn record(&self, path: &str, endpoint: &str, counters: &Counters) -> Vec<u8> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let mut json = format!("{{\"ts\":{now:.6},\"path\":{},\"endpoint\":{}", quoted(path), quoted(endpoint));
+        for (name, value) in counters.named() {
+            // Writing to a string does not fail.
+            let _ = write!(json, ",\"{name}\":{value}");
+        }
+        json.push('}');
+        json.into_bytes()
+    }
+}
+
+/// A JSON string.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c < ' ' => {
+                let _ = write!(quoted, "\\u{:04X}", c as u32);
+            }
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_json() {
+        let statistics = Statistics::new(Duration::from_secs(1), "zeromq_stats");
+        let counters = Counters { written: 7, sent: 5, queue_full: 2, ..Counters::default() };
+        let record = statistics.record("a\"b\\c\n", "tcp://localhost:1", &counters);
+        let json: serde_json::Value = serde_json::from_slice(&record).unwrap();
+        assert_eq!(json["path"], "a\"b\\c\n");
+        assert_eq!(json["endpoint"], "tcp://localhost:1");
+        assert_eq!((&json["written"], &json["dropped_queue_full"]), (&7.into(), &2.into()));
+        assert!(json["ts"].as_f64().unwrap() > 1.7e9);
+    }
+
+    #[test]
+    fn due_after_each_interval() {
+        let mut statistics = Statistics::new(Duration::from_secs(3600), "x");
+        assert!(!statistics.due());
+        statistics.last = Instant::now().checked_sub(Duration::from_secs(3601)).unwrap();
+        assert!(statistics.due());
+        assert!(!statistics.due());
+    }
+}

@@ -1,0 +1,450 @@
+//! That nothing is lost, or else counted: waiting for subscribers, the spool, bound endpoints,
+//! sockets that share the load, and the statistics. After every step the counters must add up.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use bro_zeromq_writer::abi::{self, Stats};
+use bro_zeromq_writer::host::synth::{Cell, Type};
+use bro_zeromq_writer::zmq::Kind;
+
+mod common;
+use common::{Frames, PATIENCE, Subscriber, Writer, zeek_80};
+
+/// An endpoint nobody listens at, yet.
+fn free_endpoint() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("tcp://{}", listener.local_addr().unwrap())
+}
+
+/// A directory of this test's own that goes away with it.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("bzw-delivery-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    fn spool(&self) -> String {
+        self.0.join("spool").to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn write(writer: &mut Writer, numbers: std::ops::Range<u64>) {
+    for n in numbers {
+        writer.write(&[Cell::Count(n)]);
+    }
+}
+
+fn numbers(messages: &[Frames]) -> Vec<u64> {
+    messages
+        .iter()
+        .map(|frames| {
+            let json: serde_json::Value = serde_json::from_slice(&frames[1]).unwrap();
+            json["n"].as_u64().unwrap()
+        })
+        .collect()
+}
+
+fn all(numbers: std::ops::Range<u64>) -> Vec<u64> {
+    numbers.collect()
+}
+
+/// Calls the writer as a host does, until something is so.
+fn until(writer: &mut Writer, what: &str, mut so: impl FnMut(&Stats) -> bool) -> Stats {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let stats = writer.stats();
+        if so(&stats) {
+            return stats;
+        }
+        assert!(Instant::now() < deadline, "{what}: {stats:?} {:?}", writer.take_reports());
+        std::thread::sleep(Duration::from_millis(10));
+        writer.heartbeat();
+    }
+}
+
+#[test]
+fn records_are_held_for_the_first_subscriber() {
+    let endpoint = free_endpoint();
+    let mut writer = Writer::open(zeek_80(), "conn", &endpoint, &[("wait_for_subscriber", "30 sec")], &["n"]);
+    write(&mut writer, 0..100);
+    assert_eq!(writer.stats().records_queued, 100);
+    let subscriber = Subscriber::bind_to(&endpoint, &[b""]);
+    until(&mut writer, "subscribed", |stats| stats.records_sent == 100);
+    write(&mut writer, 100..200);
+    assert_eq!(numbers(&subscriber.take(200)), all(0..200));
+    assert_eq!(writer.settled(0).records_sent, 200);
+}
+
+#[test]
+fn records_that_nobody_comes_for_are_counted_when_the_wait_is_over() {
+    let options = [("wait_for_subscriber", "0.3"), ("zmq_hwm", "50"), ("zmq_linger", "0")];
+    let mut writer = Writer::open(zeek_80(), "conn", &free_endpoint(), &options, &["n"]);
+    write(&mut writer, 0..80);
+    let stats = writer.stats();
+    assert_eq!((stats.records_queued, stats.dropped_queue_full), (50, 30));
+    let stats = until(&mut writer, "the end of the wait", |stats| stats.records_queued == 0);
+    assert_eq!((stats.dropped_no_subscriber, stats.dropped_queue_full), (50, 30));
+    write(&mut writer, 0..1);
+    assert_eq!(writer.stats().dropped_no_subscriber, 51);
+}
+
+#[test]
+fn the_wait_goes_on_at_the_end_within_the_linger_time() {
+    let endpoint = free_endpoint();
+    let options = [("wait_for_subscriber", "60"), ("zmq_linger", "20000")];
+    let mut writer = Writer::open(zeek_80(), "conn", &endpoint, &options, &["n"]);
+    write(&mut writer, 0..10);
+    let late = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(500));
+        let subscriber = Subscriber::bind_to(&endpoint, &[b""]);
+        numbers(&subscriber.take(10))
+    });
+    let reports = writer.close();
+    assert_eq!(late.join().unwrap(), all(0..10), "{reports:?}");
+    assert!(reports.iter().any(|(_, text)| text.contains("10 sent")), "{reports:?}");
+}
+
+#[test]
+fn a_log_that_the_subscriber_does_not_want_is_not_waited_for() {
+    let subscriber = Subscriber::bind(&[b"dns"]);
+    let options = [("wait_for_subscriber", "60"), ("zmq_linger", "20000")];
+    let mut writer = Writer::open(zeek_80(), "conn", &subscriber.endpoint, &options, &["n"]);
+    write(&mut writer, 0..10);
+    let start = Instant::now();
+    let reports = writer.close();
+    assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
+    assert!(reports.iter().any(|(_, text)| text.contains("no subscriber: 10,")), "{reports:?}");
+}
+
+#[test]
+fn what_is_not_sent_when_the_linger_time_ends_is_counted() {
+    let subscriber = Subscriber::bind(&[b""]);
+    let mut writer = Writer::to(&subscriber, "conn", &[("zmq_linger", "300"), ("zmq_hwm", "0")], &["n"]);
+    write(&mut writer, 0..1);
+    assert_eq!(subscriber.take(1).len(), 1);
+    writer.settled(0);
+    drop(subscriber);
+    std::thread::sleep(Duration::from_millis(200));
+    write(&mut writer, 1..1001);
+    let start = Instant::now();
+    let reports = writer.close();
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    assert!(
+        reports.iter().any(|(level, text)| *level == 1
+            && text.contains("1000 records were not sent within the 300 milliseconds of LogZeroMQ::zmq_linger")),
+        "{reports:?}"
+    );
+    assert!(reports.iter().any(|(_, text)| text.contains("1001 records written, 1 sent")), "{reports:?}");
+}
+
+#[test]
+fn the_spool_keeps_what_nobody_is_there_for() {
+    let scratch = Scratch::new("late");
+    let (endpoint, spool) = (free_endpoint(), scratch.spool());
+    let mut writer = Writer::open(zeek_80(), "conn", &endpoint, &[("spool_dir", &spool)], &["n"]);
+    write(&mut writer, 0..5000);
+    assert_eq!(writer.stats().records_spooled, 5000);
+    let subscriber = Subscriber::bind_to(&endpoint, &[b""]);
+    writer.await_subscription();
+    // New records come behind the old ones.
+    write(&mut writer, 5000..6000);
+    until(&mut writer, "all sent", |stats| stats.records_sent == 6000);
+    assert_eq!(numbers(&subscriber.take(6000)), all(0..6000));
+    // With nothing in the spool they go the straight way.
+    write(&mut writer, 6000..6100);
+    assert_eq!(writer.stats().records_spooled, 0);
+    assert_eq!(numbers(&subscriber.take(100)), all(6000..6100));
+    until(&mut writer, "all acknowledged", |stats| stats.records_queued == 0);
+    writer.close();
+    assert!(std::fs::read_dir(&spool).unwrap().all(|entry| entry.unwrap().file_type().unwrap().is_file()));
+}
+
+#[test]
+fn the_next_run_sends_what_is_left() {
+    let scratch = Scratch::new("left");
+    let (endpoint, spool) = (free_endpoint(), scratch.spool());
+    let options = [("spool_dir", spool.as_str()), ("zmq_linger", "3000")];
+    let mut writer = Writer::open(zeek_80(), "conn", &endpoint, &options, &["n"]);
+    write(&mut writer, 0..300);
+    let start = Instant::now();
+    let reports = writer.close();
+    // They are safe: there is nothing to wait for.
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    assert!(reports.iter().any(|(_, text)| text.contains("in the spool: 0 before, 300 now")), "{reports:?}");
+
+    let subscriber = Subscriber::bind_to(&endpoint, &[b""]);
+    let mut writer = Writer::open(zeek_80(), "conn", &endpoint, &options, &["n"]);
+    let stats = writer.stats();
+    assert_eq!(stats.records_recovered, 300);
+    assert!(writer.take_reports().iter().any(|(_, text)| text.contains("300 records")));
+    write(&mut writer, 300..310);
+    let stats = until(&mut writer, "all sent", |stats| stats.records_sent == 310);
+    assert_eq!((stats.records_written, stats.records_spooled), (10, 0));
+    assert_eq!(numbers(&subscriber.take(310)), all(0..310));
+}
+
+#[test]
+fn with_a_spool_a_subscriber_that_goes_and_comes_back_misses_nothing_that_was_not_its_own() {
+    let scratch = Scratch::new("back");
+    let spool = scratch.spool();
+    let subscriber = Subscriber::bind(&[b""]);
+    let endpoint = subscriber.endpoint.clone();
+    let options = [("spool_dir", spool.as_str()), ("zmq_hwm", "100")];
+    let mut writer = Writer::open(zeek_80(), "conn", &endpoint, &options, &["n"]);
+    writer.await_subscription();
+    write(&mut writer, 0..1000);
+    until(&mut writer, "all sent", |stats| stats.records_sent == 1000);
+    let mut got = numbers(&subscriber.take(1000));
+    drop(subscriber);
+    write(&mut writer, 1000..3000);
+    writer.heartbeat();
+    let stats = writer.stats();
+    assert_eq!(stats.records_queued + stats.records_spooled + stats.records_sent, 3000, "{stats:?}");
+    let subscriber = Subscriber::bind_to(&endpoint, &[b""]);
+    write(&mut writer, 3000..3500);
+    let stats = until(&mut writer, "all sent", |stats| stats.records_queued + stats.records_spooled == 0);
+    assert_eq!(stats.records_sent, 3500);
+    let deadline = Instant::now() + PATIENCE;
+    while got.last() != Some(&3499) {
+        assert!(Instant::now() < deadline, "{} arrived, the last is {:?}", got.len(), got.last());
+        got.extend(numbers(&subscriber.arrived()));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // In order, and again what may not have arrived: nothing is missing.
+    let mut next = 0;
+    for n in got {
+        assert!(n <= next, "{next} is missing");
+        next = next.max(n + 1);
+    }
+    assert_eq!(next, 3500);
+    let reports = writer.close();
+    assert!(reports.iter().any(|(_, text)| text.contains("the connection was lost")), "{reports:?}");
+}
+
+#[test]
+fn every_record_through_the_spool() {
+    let scratch = Scratch::new("always");
+    let spool = scratch.spool();
+    let subscriber = Subscriber::bind(&[b""]);
+    let options = [("spool_dir", spool.as_str()), ("spool_always", "T")];
+    let mut writer = Writer::open(zeek_80(), "conn", &subscriber.endpoint, &options, &["n"]);
+    writer.await_subscription();
+    write(&mut writer, 0..2000);
+    until(&mut writer, "all sent", |stats| stats.records_sent == 2000);
+    assert_eq!(numbers(&subscriber.take(2000)), all(0..2000));
+    writer.close();
+    assert!(subscriber.is_quiet());
+}
+
+#[test]
+fn a_spool_that_cannot_be_used_does_not_stop_the_log() {
+    let subscriber = Subscriber::bind(&[b""]);
+    let options = [("spool_dir", "/proc/no-such-directory/spool")];
+    let mut writer = Writer::open(zeek_80(), "conn", &subscriber.endpoint, &options, &["n"]);
+    let reports = writer.take_reports();
+    assert!(reports.iter().any(|(level, text)| *level == 1 && text.contains("LogZeroMQ::spool_dir")), "{reports:?}");
+    writer.await_subscription();
+    write(&mut writer, 0..10);
+    assert_eq!(numbers(&subscriber.take(10)), all(0..10));
+}
+
+#[test]
+fn a_log_that_the_subscriber_does_not_want_does_not_fill_the_spool() {
+    let scratch = Scratch::new("unwanted");
+    let spool = scratch.spool();
+    let subscriber = Subscriber::bind(&[b"dns"]);
+    let mut writer = Writer::open(zeek_80(), "conn", &subscriber.endpoint, &[("spool_dir", &spool)], &["n"]);
+    let deadline = Instant::now() + PATIENCE;
+    while writer.stats().dropped_no_subscriber == 0 {
+        assert!(Instant::now() < deadline, "{:?}", writer.stats());
+        std::thread::sleep(Duration::from_millis(50));
+        writer.heartbeat();
+        write(&mut writer, 0..1);
+    }
+    let spooled = writer.stats().records_spooled;
+    write(&mut writer, 0..100);
+    assert_eq!(writer.stats().records_spooled, spooled);
+}
+
+#[test]
+fn a_bound_endpoint_serves_all_writers_and_all_subscribers() {
+    let endpoint = free_endpoint();
+    let bound = format!("@{endpoint}");
+    let threads: Vec<_> = ["conn", "dns", "http"]
+        .map(|path| {
+            let bound = bound.clone();
+            std::thread::spawn(move || {
+                let options = [("wait_for_subscriber", "20"), ("zmq_linger", "20000"), ("zmq_hwm", "2000")];
+                let mut writer = Writer::open(zeek_80(), path, &bound, &options, &["n"]);
+                writer.await_subscription();
+                write(&mut writer, 0..1000);
+                let stats = writer.settled(0);
+                assert_eq!(stats.records_sent, 1000);
+                writer.close()
+            })
+        })
+        .into();
+    let everything = Subscriber::start(Kind::Sub, &endpoint, &[b""]);
+    let mut all_of = std::collections::BTreeMap::<Vec<u8>, Vec<Frames>>::new();
+    for frames in everything.take(3000) {
+        all_of.entry(frames[0].clone()).or_default().push(frames);
+    }
+    for path in ["conn", "dns", "http"] {
+        assert_eq!(numbers(&all_of[path.as_bytes()]), all(0..1000), "{path}");
+    }
+    for thread in threads {
+        let reports = thread.join().unwrap();
+        assert!(reports.iter().any(|(_, text)| text.contains("1000 sent")), "{reports:?}");
+    }
+}
+
+#[test]
+fn subscribers_of_a_bound_endpoint_come_and_go() {
+    let endpoint = free_endpoint();
+    let mut writer = Writer::open(zeek_80(), "conn", &format!("@{endpoint}"), &[], &["n"]);
+    write(&mut writer, 0..10);
+    assert_eq!(writer.stats().dropped_no_subscriber, 10);
+    for _ in 0..3 {
+        let subscriber = Subscriber::start(Kind::Sub, &endpoint, &[b"conn"]);
+        writer.await_subscription();
+        write(&mut writer, 0..100);
+        assert_eq!(numbers(&subscriber.take(100)), all(0..100));
+        drop(subscriber);
+        until(&mut writer, "unsubscribed", |stats| stats.subscribed == 0);
+    }
+}
+
+#[test]
+fn a_bound_endpoint_that_is_in_use_is_bound_when_it_is_free() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
+    let options = [("wait_for_subscriber", "30")];
+    let mut writer = Writer::open(zeek_80(), "conn", &format!("@{endpoint}"), &options, &["n"]);
+    write(&mut writer, 0..10);
+    writer.heartbeat();
+    let reports = writer.take_reports();
+    assert!(
+        reports.iter().any(|(level, text)| *level == 1
+            && text.contains("cannot bind")
+            && text.contains("in use")
+            && text.contains(&endpoint)),
+        "{reports:?}"
+    );
+    drop(listener);
+    let subscriber = Subscriber::start(Kind::Sub, &endpoint, &[b""]);
+    until(&mut writer, "sent", |stats| stats.records_sent == 10);
+    assert_eq!(numbers(&subscriber.take(10)), all(0..10));
+}
+
+#[test]
+fn push_shares_the_records_out() {
+    let [one, two] = [
+        Subscriber::start(Kind::Pull, "@tcp://127.0.0.1:*", &[]),
+        Subscriber::start(Kind::Pull, "@tcp://127.0.0.1:*", &[]),
+    ];
+    let endpoints = format!("{},{}", one.endpoint, two.endpoint);
+    let options = [("socket_type", "push"), ("zmq_linger", "20000")];
+    let mut writer = Writer::open(zeek_80(), "conn", &endpoints, &options, &["n"]);
+    write(&mut writer, 0..500);
+    assert_eq!(writer.settled(0).records_sent, 500);
+    let mut got = numbers(&one.take(100));
+    got.extend(numbers(&two.take(100)));
+    let deadline = Instant::now() + PATIENCE;
+    while got.len() < 500 {
+        assert!(Instant::now() < deadline, "{} arrived", got.len());
+        got.extend(numbers(&one.arrived()));
+        got.extend(numbers(&two.arrived()));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    got.sort_unstable();
+    assert_eq!(got, all(0..500));
+    let reports = writer.close();
+    assert!(reports.iter().any(|(_, text)| text.contains("500 sent")), "{reports:?}");
+}
+
+#[test]
+fn push_to_nobody_is_queued_then_counted() {
+    let options = [("socket_type", "push"), ("zmq_hwm", "10"), ("zmq_linger", "100")];
+    let mut writer = Writer::open(zeek_80(), "conn", &free_endpoint(), &options, &["n"]);
+    write(&mut writer, 0..30);
+    let stats = writer.stats();
+    assert_eq!((stats.records_queued, stats.dropped_queue_full), (10, 20));
+    let reports = writer.close();
+    assert!(reports.iter().any(|(_, text)| text.contains("10 records were not sent")), "{reports:?}");
+}
+
+#[test]
+fn push_from_a_bound_endpoint() {
+    let endpoint = free_endpoint();
+    let options = [("socket_type", "push"), ("zmq_linger", "20000")];
+    let mut writer = Writer::open(zeek_80(), "conn", &format!("@{endpoint}"), &options, &["n"]);
+    write(&mut writer, 0..100);
+    assert_eq!(writer.stats().records_queued, 100);
+    let peer = Subscriber::start(Kind::Pull, &endpoint, &[]);
+    assert_eq!(numbers(&peer.take(100)), all(0..100));
+    assert_eq!(writer.settled(0).records_sent, 100);
+}
+
+#[test]
+fn statistics_are_published_like_a_log() {
+    let subscriber = Subscriber::bind(&[b""]);
+    let options = [("stats_interval", "10 msec"), ("stats_topic", "sensor-stats")];
+    let mut writer = Writer::to(&subscriber, "stats-test", &options, &["n"]);
+    writer.await_subscription();
+    write(&mut writer, 0..7);
+    subscriber.take(7);
+    writer.settled(0);
+    std::thread::sleep(Duration::from_millis(20));
+    writer.heartbeat();
+    let frames = &subscriber.take(1)[0];
+    assert_eq!(frames[0], b"sensor-stats");
+    let json: serde_json::Value = serde_json::from_slice(&frames[1]).unwrap();
+    assert_eq!((&json["path"], &json["written"], &json["sent"]), (&"stats-test".into(), &7.into(), &7.into()));
+    assert_eq!(json["endpoint"], subscriber.endpoint.as_str());
+    // They are no records of the log's.
+    assert_eq!(writer.stats().records_written, 7);
+}
+
+#[test]
+fn the_processs_totals_outlive_the_writers() {
+    let totals = || {
+        let mut stats = Stats { struct_size: size_of::<Stats>() as u32, ..Stats::default() };
+        // SAFETY: a terminated string, and a struct of the size it names.
+        assert_eq!(unsafe { abi::bzw_log_stats(c"totals-test".as_ptr(), &raw mut stats) }, abi::OK);
+        stats
+    };
+    for round in 1..=2 {
+        let mut writer = Writer::open(zeek_80(), "totals-test", &free_endpoint(), &[("zmq_linger", "0")], &["n"]);
+        write(&mut writer, 0..5);
+        writer.heartbeat();
+        assert_eq!(totals().records_written, 5 * round);
+        write(&mut writer, 0..0);
+        writer.close();
+    }
+    assert_eq!((totals().records_written, totals().dropped_no_subscriber), (10, 10));
+}
+
+#[test]
+fn large_records_go_through_the_spool() {
+    let scratch = Scratch::new("large");
+    let (endpoint, spool) = (free_endpoint(), scratch.spool());
+    let mut writer = Writer::open(zeek_80(), "conn", &endpoint, &[("spool_dir", &spool)], &["s"]);
+    for size in [0, 100, 70_000, 1_000_000] {
+        writer.write(&[Cell::Text(Type::String, vec![b'x'; size])]);
+    }
+    let subscriber = Subscriber::bind_to(&endpoint, &[b""]);
+    until(&mut writer, "all sent", |stats| stats.records_sent == 4);
+    let sizes: Vec<_> = subscriber.take(4).iter().map(|frames| frames[1].len() - r#"{"s":""}"#.len()).collect();
+    assert_eq!(sizes, [0, 100, 70_000, 1_000_000]);
+}
