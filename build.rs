@@ -25,9 +25,14 @@ use layout::{FAMILIES, Family, LAST_KNOWN, family_of_version};
 
 type Result<T> = std::result::Result<T, String>;
 
-const GLUE: [&str; 2] = ["bro-plugin/Plugin.cc", "bro-plugin/ZeroMQ.cc"];
-const HEADERS: [&str; 4] =
-    ["bro-plugin/ZeroMQ.h", "bro-plugin/compat.h", "bro-plugin/layout.h", "include/bro_zeromq_writer.h"];
+const GLUE: [&str; 3] = ["bro-plugin/Plugin.cc", "bro-plugin/ZeroMQ.cc", "bro-plugin/telemetry.cc"];
+const HEADERS: [&str; 5] = [
+    "bro-plugin/ZeroMQ.h",
+    "bro-plugin/compat.h",
+    "bro-plugin/layout.h",
+    "bro-plugin/telemetry.h",
+    "include/bro_zeromq_writer.h",
+];
 
 /// The host's side for every host.
 const PORTABLE: [&str; 4] = [

@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "layout.h"
+#include "telemetry.h"
 
 namespace bzw {
 
@@ -82,6 +83,7 @@ ZeroMQ::ZeroMQ(host::logging::WriterFrontend* frontend) : WriterBackend(frontend
                 globals.emplace_back(name, std::move(text));
         }
         have_globals = true;
+        add_metrics(*frontend);
     } catch (...) {
         // DoInit reports it: messages can't be sent before the thread runs.
     }

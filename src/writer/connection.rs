@@ -38,6 +38,9 @@ pub struct Connection {
     /// `sent`, `queued` and `spooled` are not kept here.
     counters: Counters,
     bursts: Bursts,
+    /// What would be lost with the connection, as of the last look: bytes, or of a bound socket
+    /// records.
+    at_stake: u64,
     /// What has happened to the connections and is not reported yet.
     events: Events,
     /// Connections that were lost.
@@ -121,6 +124,7 @@ impl Connection {
             handed: 0,
             counters: Counters::default(),
             bursts: Bursts::default(),
+            at_stake: 0,
             events: Events::default(),
             lost: 0,
             lost_connections: Burst::default(),
@@ -303,11 +307,21 @@ impl Connection {
         self.hold = None;
     }
 
-    /// Looks at what has happened to the subscriptions. Returns whether any have come or gone.
-    pub fn poll(&mut self, topic: &[u8]) -> bool {
+    /// Looks at what has happened: subscriptions, connections, what was sent. Returns whether
+    /// subscriptions have come or gone.
+    pub fn poll(&mut self, topic: &[u8], buffers: &Buffers) -> bool {
+        let was_wanted = self.link.wanted();
         let any = self.link.poll(topic);
         self.end_hold(topic);
-        self.look_at_flights();
+        let mut events = self.link.events();
+        // The peers of a bound socket are many; what counts is when the last one leaves.
+        events.disconnected += u32::from(self.link.is_shared() && was_wanted && !self.link.wanted());
+        self.events.add(events);
+        if self.spooling.is_some() {
+            self.look_at_flights(events.disconnected > 0);
+        } else {
+            self.look_at_losses(events.disconnected > 0, buffers);
+        }
         let waits = self.hold.is_some() || (self.spooling.is_some() && !self.unwanted());
         self.wants = self.link.wanted() || waits;
         any
@@ -323,13 +337,30 @@ impl Connection {
         self.unwanted_since.get_or_insert_with(Instant::now).elapsed() >= UNWANTED
     }
 
+    /// Without a spool: what a lost connection costs. The systems' buffers are lost with it, and
+    /// of a bound socket libzmq's queue; how much that was, one has to know from before.
+    fn look_at_losses(&mut self, disconnected: bool, buffers: &Buffers) {
+        if disconnected {
+            let size = self.counters.bytes.checked_div(self.handed).unwrap_or(0).max(1);
+            let lost = if self.link.is_shared() { self.at_stake } else { self.at_stake.div_ceil(size) };
+            let lost = lost.min(self.handed - self.in_flight(buffers));
+            self.handed -= lost;
+            self.made -= lost;
+            self.counters.closed += lost;
+        }
+        self.at_stake = if self.link.is_shared() { self.in_flight(buffers) } else { self.link.unacknowledged() as u64 };
+    }
+
     /// With a spool: what has been sent, and what a lost connection has not.
-    fn look_at_flights(&mut self) {
-        let events = self.link.events();
-        self.events.add(events);
+    fn look_at_flights(&mut self, disconnected: bool) {
         let Some(backed) = &mut self.spooling else { return };
         backed.full = false;
-        if events.disconnected > 0 || !self.link.works() {
+        // A peer that is refused, or refuses, comes and goes without having got anything; libzmq
+        // itself tries again then, and less and less often.
+        let lost = disconnected && (backed.spool.in_flight() > 0 || self.link.subscriptions().any());
+        if lost && self.link.is_shared() {
+            self.handed -= backed.spool.take_back();
+        } else if lost || !self.link.works() {
             // What the old socket still has would come too late, behind what is lost. The new one
             // starts without it.
             self.handed -= backed.spool.take_back();
@@ -394,7 +425,7 @@ impl Connection {
 
     /// Whether a record may still be sent if one waits, at the end.
     pub fn busy(&mut self, topic: &[u8], buffers: &mut Buffers) -> bool {
-        self.poll(topic);
+        self.poll(topic, buffers);
         self.drain(topic, buffers, usize::MAX);
         if let Some(backed) = &self.spooling {
             return backed.spool.in_flight() > 0 || (backed.spool.waiting() > 0 && self.link.connected());
@@ -405,8 +436,6 @@ impl Connection {
     /// Reports what has happened since the last time. `problem` is the last record's that could
     /// not be encoded.
     pub fn report(&mut self, topic: &str, problem: &str, now: u64, reporter: &mut Reporter) {
-        let events = self.link.events();
-        self.events.add(events);
         self.report_link(now, reporter);
         if let Some(backed) = &mut self.spooling {
             backed.spool.report(&self.name, now, reporter);
@@ -461,7 +490,7 @@ impl Connection {
                     if self.spooling.is_some() {
                         "What had not arrived is sent again then"
                     } else {
-                        "What the two systems' network buffers held is lost"
+                        "What was on its way is lost, and counted as closed"
                     }
                 ),
             ),

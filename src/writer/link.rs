@@ -199,6 +199,12 @@ impl Link {
         !matches!(self.way, Way::None)
     }
 
+    /// Whether it is a bound socket that writers share.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        matches!(self.way, Way::Shared(_))
+    }
+
     /// Whether somebody is there to send to.
     #[must_use]
     pub fn connected(&self) -> bool {

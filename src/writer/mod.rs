@@ -168,7 +168,7 @@ impl Writer {
             let mut heard = Instant::now();
             loop {
                 let now = Instant::now();
-                if connection.poll(topic) {
+                if connection.poll(topic, &self.buffers) {
                     heard = now;
                 }
                 let left = GREETING.saturating_sub(opened.elapsed());
@@ -304,7 +304,7 @@ impl Writer {
         self.polled = now;
         for connection in &mut self.connections {
             connection.report(&self.topic, self.problem, now, &mut self.reporter);
-            connection.poll(self.topic.as_bytes());
+            connection.poll(self.topic.as_bytes(), &self.buffers);
             connection.drain(self.topic.as_bytes(), &mut self.buffers, usize::MAX);
         }
     }
@@ -317,7 +317,7 @@ impl Writer {
         while fruitless < 5 && began.elapsed() < DRAIN_SLICE {
             let mut any = false;
             for connection in &mut self.connections {
-                connection.poll(topic);
+                connection.poll(topic, &self.buffers);
                 any |= connection.drain(topic, &mut self.buffers, usize::MAX);
             }
             if !self.connections.iter().any(Connection::drains) {
