@@ -189,6 +189,11 @@ impl Writer {
         }
     }
 
+    /// The writer itself.
+    pub fn handle(&self) -> *mut Handle {
+        self.handle
+    }
+
     /// Writes one record.
     pub fn write(&mut self, cells: &[Cell]) {
         self.repeat(cells, 1);

@@ -1,0 +1,48 @@
+#!/usr/bin/env python3
+"""The subscriber of the fault tests: appends the number of each record to a file.
+
+    subscriber.py ENDPOINT FILE [MICROSECONDS]
+
+Binds to the endpoint, or connects to it behind a ">"; needs so many microseconds for each
+record. What it has taken is in the file when it is killed.
+"""
+
+import os
+import signal
+import sys
+import time
+
+import zmq
+
+
+def main():
+    endpoint, path = sys.argv[1:3]
+    delay = float(sys.argv[3]) / 1e6 if len(sys.argv) > 3 else 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    out = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    socket = zmq.Context().socket(zmq.SUB)
+    socket.subscribe(b"numbers")
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            if endpoint.startswith(">"):
+                socket.connect(endpoint[1:])
+            else:
+                socket.bind(endpoint)
+            break
+        except zmq.ZMQError:
+            # The one before it has just been killed.
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+    while True:
+        topic, record = socket.recv_multipart()
+        assert topic == b"numbers" and record.startswith(b'{"n":"'), (topic, record)
+        number = int(record[6 : record.index(b'"', 6)])
+        os.write(out, number.to_bytes(8, "little"))
+        if delay:
+            time.sleep(delay)
+
+
+if __name__ == "__main__":
+    main()
