@@ -38,6 +38,10 @@ SENDER = Path(os.environ.get("FAULTS_SENDER", HERE.parent.parent / "target/debug
 # How the sender is run: without a spool, with one, with one that every record goes through.
 NONE, SPOOL, ALWAYS = "no spool", "spool", "spool_always"
 
+# Records in the 8 KiB that libzmq writes at a time: when a sender ends with a peer that takes
+# nothing, these are counted as lost although the system may have taken them.
+BATCH = 32
+
 ON_THE_WAY = re.compile(r"up to (\d+) records that were on their way are lost")
 DAMAGED = re.compile(r"(\d+) records in the spool are damaged and lost")
 
@@ -56,7 +60,7 @@ class Case:
         self.closing = contextlib.ExitStack()
         self.port = free_port()
         self.endpoint = f"tcp://127.0.0.1:{self.port}"
-        self.senders = 0
+        self.senders = self.subscribers = 0
 
     def options(self):
         if self.mode == NONE:
@@ -73,9 +77,13 @@ class Case:
         return Sender(self, name, [*wrap, SENDER, *map(str, args)])
 
     def subscribe(self, name="received", endpoint=None, wrap=(), delay=0):
-        """Starts a subscriber; its file can be one that another has begun."""
+        """Starts a subscriber, and waits until it is up; its file can be one that another has begun."""
         args = [endpoint or self.endpoint, self.directory / name, delay]
-        return self.start([*wrap, sys.executable, HERE / "subscriber.py", *map(str, args)], self.directory / "subscriber")
+        self.subscribers += 1
+        output = self.directory / f"subscriber{self.subscribers}"
+        process = self.start([*wrap, sys.executable, HERE / "subscriber.py", *map(str, args)], output)
+        await_that(lambda: Path(f"{output}.out").read_text() == "up\n", "a subscriber")
+        return process
 
     def start(self, args, output):
         with open(f"{output}.out", "ab") as out, open(f"{output}.err", "ab") as err:
@@ -151,11 +159,12 @@ class Sender:
 class Result:
     """What became of the records."""
 
-    def __init__(self, case, counted, at_most=0, name="received", accepted_before=None, lossless=False, written=None):
+    def __init__(self, case, counted, at_most=0, name="received", accepted_before=None, lossless=False, restarted=False):
         """`counted`: lost, as the sender says; and `at_most` so many more. `accepted_before`: a
-        subscriber was killed when this was the last record written."""
+        subscriber was killed when this was the last record written. `restarted`: the subscriber
+        could read from a sender's connection and its successor's at the same time."""
         numbers = case.received(name)
-        self.written = case.written() if written is None else written
+        self.written = case.written()
         self.received = len(numbers)
         unique = set(numbers)
         self.duplicates = self.received - len(unique)
@@ -169,7 +178,7 @@ class Result:
             self.problems.append("records received that were not written")
         newest, seen = 0, set()
         for number in numbers:
-            if number not in seen and number < newest:
+            if number not in seen and number < newest and not restarted:
                 self.problems.append(f"record {number} came after {newest}")
                 break
             seen.add(number)
@@ -185,7 +194,7 @@ class Result:
             uncounted -= self.accepted
         if uncounted > at_most:
             self.problems.append(f"{uncounted - at_most} lost and not counted")
-        if uncounted < 0:
+        if uncounted < 0 and not (restarted and -uncounted <= BATCH):
             self.problems.append(f"{-uncounted} counted as lost and not missing")
         if lossless and self.missing > self.accepted:
             self.problems.append(f"{self.missing - self.accepted} lost")
@@ -396,10 +405,7 @@ def exit_while_stopped(case):
     sender = case.send(10_000, 60_000, zmq_linger=1000)
     case.await_records(20_000)
     subscriber.send_signal(signal.SIGSTOP)
-    began = time.monotonic()
-    stats = sender.wait()
-    left = max(0, 40_000 / 10_000) + 1 + 5
-    assert time.monotonic() - began < left + 5, "the exit is not bounded"
+    stats = sender.wait(30)
     lost = dropped(stats)
     subscriber.send_signal(signal.SIGCONT)
     again = case.send(10_000, 1_000, stay=30)
@@ -409,7 +415,7 @@ def exit_while_stopped(case):
 def finish_both(case, again, lost, lossless):
     stats = again.wait()
     case.await_quiet()
-    return Result(case, lost + dropped(stats) + again.reported(DAMAGED), lossless=lossless)
+    return Result(case, lost + dropped(stats) + again.reported(DAMAGED), lossless=lossless, restarted=True)
 
 
 @fault(SPOOL, ALWAYS)
@@ -491,7 +497,7 @@ def two_subscribers_of_a_bound_endpoint(case):
     case.subscribe(endpoint=f">{case.endpoint}")
     case.await_records(20_000)
     other.kill()
-    return finish(case, sender, lossless=False, written=None)
+    return finish(case, sender, lossless=False)
 
 
 @fault(NONE, SPOOL)

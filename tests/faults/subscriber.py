@@ -3,8 +3,8 @@
 
     subscriber.py ENDPOINT FILE [MICROSECONDS]
 
-Binds to the endpoint, or connects to it behind a ">"; needs so many microseconds for each
-record. What it has taken is in the file when it is killed.
+Binds to the endpoint, or connects to it behind a ">"; says "up"; needs so many microseconds for
+each record. What it has taken is in the file when it is killed.
 """
 
 import os
@@ -35,6 +35,7 @@ def main():
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.02)
+    print("up", flush=True)
     while True:
         topic, record = socket.recv_multipart()
         assert topic == b"numbers" and record.startswith(b'{"n":"'), (topic, record)
