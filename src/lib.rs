@@ -11,7 +11,7 @@
 //! - [`zmq`]: context, sockets and messages over libzmq.
 //!
 //! `unsafe` is confined to `abi`, `host`, `zmq`, the output cursor and the scanner of
-//! `json`, the lock of `spool`, and [`clock`].
+//! `json`, `spool::root`, and [`clock`].
 
 pub mod abi;
 pub mod clock;

@@ -177,8 +177,8 @@ pub enum PushError {
     Full,
     /// The record alone exceeds the limit.
     TooLarge,
-    /// The system's error number. Until the next [`Spool::tick`], records are refused with
-    /// the same without trying.
+    /// The system's error number. Until the next [`Spool::tick`], or until a segment is deleted,
+    /// records are refused with the same without trying.
     Io(i32),
 }
 
@@ -225,8 +225,12 @@ struct Active {
 /// put in front.
 const MIDDLE: u64 = 1 << 63;
 
-/// A segment's size is a sixteenth of the limit, within these bounds.
-const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 1 << 16..=1 << 24;
+/// A segment's size is a sixteenth of what the spool can have, within these bounds.
+const SEGMENT_BYTES: (u64, u64) = (1 << 16, 1 << 24);
+
+fn segment_bytes(limit: u64) -> u64 {
+    (limit / 16).clamp(SEGMENT_BYTES.0, SEGMENT_BYTES.1).min(limit / 4)
+}
 
 /// A buffer larger than this is given back.
 const LARGE: usize = 1 << 20;
@@ -245,6 +249,8 @@ pub struct Spool {
     active: Option<Active>,
     /// For the next segment.
     next_number: u64,
+    /// Of a segment's size, by the options and by the disk.
+    segment_limit: u64,
     segment_bytes: u64,
     confirmed: Position,
     /// What is read next.
@@ -323,11 +329,11 @@ impl Spool {
         let state_path = dir.join("state");
         let (state, left) =
             StateFile::open(&state_path, identity.hash()).map_err(|error| OpenError::Unusable(state_path, error))?;
-        let (least, most) = SEGMENT_BYTES.into_inner();
         let start = Position { segment: MIDDLE, offset: identity.header_len(), record: MIDDLE };
         let mut spool = Self {
             options: options.clone(),
-            segment_bytes: (options.max_bytes / 16).clamp(least, most).min(options.max_bytes / 4),
+            segment_limit: segment_bytes(options.max_bytes),
+            segment_bytes: 0,
             identity,
             lease,
             dir,
@@ -928,6 +934,9 @@ impl Spool {
 
     /// Makes the next segment.
     fn start_segment(&mut self) -> io::Result<()> {
+        // On a disk that is almost full, what gives way or is freed should be a small part, too.
+        let disk = root::free_bytes(&self.dir).saturating_add(self.lease.used());
+        self.segment_bytes = self.segment_limit.min(segment_bytes(disk).max(SEGMENT_BYTES.0));
         let start = self.identity.header_len();
         let (number, file) = loop {
             let number = self.next_number;
@@ -1052,7 +1061,8 @@ impl Spool {
         self.lease.remove(len);
         match fs::remove_file(self.path(number)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => self.counters.io_errors += 1,
-            _ => {}
+            // There may be room again.
+            _ => self.stalled = None,
         }
     }
 

@@ -1,9 +1,11 @@
 //! The directory that the spools of a process share: its lock, and how full it is.
 
 use std::collections::HashMap;
+use std::ffi::CString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -236,6 +238,20 @@ fn open_dir(dir: &Path) -> Result<(u64, u64), OpenError> {
         Ok(_) => Err(OpenError::NoDirectory(dir.to_owned())),
         Err(error) => Err(OpenError::Unusable(dir.to_owned(), error)),
     }
+}
+
+/// Bytes that a file system has for this user; as many as there can be if it does not tell.
+pub fn free_bytes(dir: &Path) -> u64 {
+    let Ok(path) = CString::new(dir.as_os_str().as_bytes()) else { return u64::MAX };
+    // SAFETY: all zeros are valid for this struct of numbers.
+    let mut found: libc::statvfs = unsafe { core::mem::zeroed() };
+    // SAFETY: a terminated string, and a struct to be written.
+    if unsafe { libc::statvfs(path.as_ptr(), &raw mut found) } != 0 {
+        return u64::MAX;
+    }
+    // The types of these two differ between systems.
+    #[allow(clippy::unnecessary_cast)]
+    (found.f_bavail as u64).saturating_mul(found.f_frsize as u64)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

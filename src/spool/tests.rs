@@ -629,6 +629,8 @@ fn on_a_small_disk() {
         assert!(spool.counters().io_errors > 0);
         assert_eq!(10_000, spool.waiting() + refused + spool.counters().evicted);
         let all = spool.waiting();
+        // Of 256 KiB, a segment has 64.
+        assert!(all > 2000, "{all} of 10,000");
         drop(spool);
         // Everything that was taken is there.
         let (mut spool, recovered) = open(&options);
@@ -719,7 +721,7 @@ proptest! {
         let options = Options { max_bytes: 1 << 20, sync, ..dir.options() };
         let open = || {
             let (mut spool, recovered) = open(&options);
-            spool.segment_bytes = 300;
+            spool.segment_limit = 300;
             (spool, recovered)
         };
         let (mut spool, _) = open();
@@ -791,7 +793,7 @@ proptest! {
         let dir = Dir::new();
         let options = Options { max_bytes: 1 << 20, ..dir.options() };
         let (mut spool, _) = open(&options);
-        spool.segment_bytes = 500;
+        spool.segment_limit = 500;
         let mut count = 0;
         let records: Vec<_> = records.iter().map(|record| numbered(&mut count, record)).collect();
         for record in &records {

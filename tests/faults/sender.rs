@@ -65,9 +65,8 @@ fn main() {
         }
     }
     let ended = Instant::now();
-    let waiting = |writer: &Writer| {
-        endpoints(writer).iter().any(|stats| stats.records_queued + stats.records_spooled > 0)
-    };
+    let waiting =
+        |writer: &Writer| endpoints(writer).iter().any(|stats| stats.records_queued + stats.records_spooled > 0);
     while ended.elapsed() < stay && waiting(&writer) {
         heartbeat.beat_if_due(&mut writer);
         std::thread::sleep(Duration::from_millis(10));
