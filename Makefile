@@ -39,7 +39,7 @@ define assemble
 	done
 endef
 
-.PHONY: all configured library tool plugin portable install test test-host demo bench clean distclean help
+.PHONY: all configured library tool plugin portable install test test-faults test-soak test-host demo bench clean distclean help
 
 all: configured
 ifeq ($(wildcard $(BUILD)/config.mk),)
@@ -96,6 +96,21 @@ test:
 test-host:
 	@tests/host/run '$(BUILD)'
 
+# FAULTS='late link' runs those whose names begin so.
+test-faults:
+	ci/setup
+	$(CARGO) build $(CARGOFLAGS) --example faults-sender --target-dir '$(target_dir)'
+	FAULTS_SENDER='$(target_dir)/debug/examples/faults-sender' \
+		target/venv/bin/python tests/faults/run.py $(FAULTS)
+
+# DURATION in seconds.
+test-soak: DURATION ?= 600
+test-soak:
+	ci/setup
+	$(CARGO) build $(CARGOFLAGS) --release --example faults-sender --target-dir '$(target_dir)'
+	FAULTS_SENDER='$(target_dir)/release/examples/faults-sender' \
+		target/venv/bin/python tests/faults/run.py --soak '$(DURATION)'
+
 demo:
 	$(CARGO) run $(CARGOFLAGS) --release --bin bro-zmq --target-dir '$(target_dir)' -- demo
 
@@ -116,6 +131,8 @@ help:
 	@echo 'make install     copy the plugin into the host, or into the --install-root of ./configure'
 	@echo 'make test        run all tests, with no host needed'
 	@echo 'make test-host   run the tests that need a real Bro or Zeek (BRO_CONFIG, ZEEK_CONFIG)'
+	@echo 'make test-faults run the tests of what goes wrong: subscribers, links, disks and hosts that fail'
+	@echo 'make test-soak   run at full rate for ten minutes, or DURATION=SECONDS'
 	@echo 'make demo        publish records and print them, with no host needed'
 	@echo 'make bench       run the benchmarks'
 	@echo 'make clean       remove what was built; distclean removes the configuration too'

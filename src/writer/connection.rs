@@ -313,14 +313,16 @@ impl Connection {
         let was_wanted = self.link.wanted();
         let any = self.link.poll(topic);
         self.end_hold(topic);
+        // Before the events: a connection that ends in between has told of it by then.
+        let unacknowledged = self.link.unacknowledged();
         let mut events = self.link.events();
         // The peers of a bound socket are many; what counts is when the last one leaves.
         events.disconnected += u32::from(self.link.is_shared() && was_wanted && !self.link.wanted());
         self.events.add(events);
         if self.spooling.is_some() {
-            self.look_at_flights(events.disconnected > 0);
+            self.look_at_flights(events.disconnected > 0, unacknowledged);
         } else {
-            self.look_at_losses(events.disconnected > 0, buffers);
+            self.look_at_losses(events.disconnected > 0, unacknowledged, buffers);
         }
         let waits = self.hold.is_some() || (self.spooling.is_some() && !self.unwanted());
         self.wants = self.link.wanted() || waits;
@@ -339,7 +341,7 @@ impl Connection {
 
     /// Without a spool: what a lost connection costs. The systems' buffers are lost with it, and
     /// of a bound socket libzmq's queue; how much that was, one has to know from before.
-    fn look_at_losses(&mut self, disconnected: bool, buffers: &Buffers) {
+    fn look_at_losses(&mut self, disconnected: bool, unacknowledged: Option<u64>, buffers: &Buffers) {
         if disconnected {
             let size = self.counters.bytes.checked_div(self.handed).unwrap_or(0).max(1);
             let lost = if self.link.is_shared() { self.at_stake } else { self.at_stake.div_ceil(size) };
@@ -348,11 +350,15 @@ impl Connection {
             self.made -= lost;
             self.counters.closed += lost;
         }
-        self.at_stake = if self.link.is_shared() { self.in_flight(buffers) } else { self.link.unacknowledged() as u64 };
+        if self.link.is_shared() {
+            self.at_stake = self.in_flight(buffers);
+        } else if let Some(unacknowledged) = unacknowledged {
+            self.at_stake = unacknowledged;
+        }
     }
 
     /// With a spool: what has been sent, and what a lost connection has not.
-    fn look_at_flights(&mut self, disconnected: bool) {
+    fn look_at_flights(&mut self, disconnected: bool, unacknowledged: Option<u64>) {
         let Some(backed) = &mut self.spooling else { return };
         backed.full = false;
         // A peer that is refused, or refuses, comes and goes without having got anything; libzmq
@@ -371,7 +377,9 @@ impl Connection {
                 }
             }
         }
-        backed.spool.reap(&self.link);
+        if let Some(unacknowledged) = unacknowledged {
+            backed.spool.reap(unacknowledged);
+        }
     }
 
     /// Whether the spool has records that somebody is there for.

@@ -216,16 +216,16 @@ impl Link {
     }
 
     /// How many bytes at most have left libzmq's queue that the peer's system has not
-    /// acknowledged; of a bound endpoint, that the system here has not taken.
+    /// acknowledged; of a bound endpoint, that the system here has not taken. `None` while a
+    /// connection ends: nobody knows then.
     #[must_use]
-    pub fn unacknowledged(&self) -> usize {
+    pub fn unacknowledged(&self) -> Option<u64> {
         match &self.way {
-            Way::Own(own) => own
-                .descriptors
-                .iter()
-                .map(|&descriptor| unsent_bytes(descriptor) + if writable(descriptor) { 0 } else { BATCH })
-                .sum(),
-            Way::Shared(_) | Way::None => 0,
+            Way::Own(own) => own.descriptors.iter().try_fold(0, |sum, &descriptor| {
+                let batch = if writable(descriptor) { 0 } else { BATCH as u64 };
+                unsent_bytes(descriptor).map(|unsent| sum + unsent + batch)
+            }),
+            Way::Shared(_) | Way::None => Some(0),
         }
     }
 

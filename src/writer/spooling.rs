@@ -9,7 +9,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::config::Config;
-use super::link::Link;
 use super::report::{Burst, Level, News, Reporter};
 use crate::spool::{PushError, Recovered, Spool};
 use crate::zmq::Flight;
@@ -130,15 +129,16 @@ impl Spooling {
         self.flights.push_back(Entry { flight, from_spool: false });
     }
 
-    /// Takes note of what the peer's system has acknowledged.
-    pub fn reap(&mut self, link: &Link) {
+    /// Takes note of what the peer's system has acknowledged: all but the last `unacknowledged`
+    /// bytes that have left libzmq's queue.
+    pub fn reap(&mut self, unacknowledged: u64) {
         // In this order: what is released later may not be with the system yet.
         while let Some(entry) = self.flights.get(self.released).filter(|entry| entry.flight.released()) {
             self.released_bytes += size(entry);
             self.released += 1;
         }
         if self.settled > 0 {
-            self.confirm(link.unacknowledged() as u64);
+            self.confirm(unacknowledged);
         }
         self.settled = self.released;
         self.spool.set_in_flight(self.direct);

@@ -113,14 +113,14 @@ impl Drop for Watched {
 }
 
 /// How many bytes of a connection the peer has not acknowledged (`SIOCOUTQ`, tcp(7)); over a
-/// Unix domain socket, has not read. 0 for a descriptor that is not a socket (any more).
+/// Unix domain socket, has not read. `None` for a descriptor that is not a socket (any more).
 #[must_use]
-pub fn unsent_bytes(descriptor: c_int) -> usize {
+pub fn unsent_bytes(descriptor: c_int) -> Option<u64> {
     let mut bytes: c_int = 0;
     // SAFETY: writes a number; the descriptor is libzmq's, and looking at one that was closed
     // or belongs to something else by now does no harm.
     let result = unsafe { libc::ioctl(descriptor, libc::TIOCOUTQ, &raw mut bytes) };
-    if result == 0 { usize::try_from(bytes).unwrap_or(0) } else { 0 }
+    if result == 0 { u64::try_from(bytes).ok() } else { None }
 }
 
 /// Whether the system would take more bytes for a connection now, or it has ended.

@@ -493,11 +493,12 @@ def two_subscribers_one_slow(case):
 def two_subscribers_of_a_bound_endpoint(case):
     """the sender binds; of two subscribers that connect, one is killed"""
     sender = case.send(10_000, 60_000, stay=30, endpoint=f"@{case.endpoint}", wait_for_subscriber="20 sec")
-    other = case.subscribe("other", endpoint=f">{case.endpoint}")
     case.subscribe(endpoint=f">{case.endpoint}")
-    case.await_records(20_000)
+    case.await_records(1)
+    other = case.subscribe("other", endpoint=f">{case.endpoint}")
+    case.await_records(10_000, "other")
     other.kill()
-    return finish(case, sender, lossless=False)
+    return finish(case, sender, lossless=True)
 
 
 @fault(NONE, SPOOL)

@@ -57,7 +57,8 @@ fn main() {
             std::thread::sleep(Duration::from_millis(1));
             continue;
         }
-        for _ in done..if records == 0 { due } else { due.min(records) } {
+        let due = if records == 0 { due } else { due.min(records) };
+        while done < due {
             number += 1;
             done += 1;
             writer.write(&[Cell::Text(Type::String, number.to_string().into_bytes()), padding.clone()]);
