@@ -159,10 +159,11 @@ class Sender:
 class Result:
     """What became of the records."""
 
-    def __init__(self, case, counted, at_most=0, name="received", accepted_before=None, lossless=False, restarted=False):
+    def __init__(self, case, counted, at_most=0, name="received", accepted_before=None, lossless=False, restarted=False, estimated=False):
         """`counted`: lost, as the sender says; and `at_most` so many more. `accepted_before`: a
         subscriber was killed when this was the last record written. `restarted`: the subscriber
-        could read from a sender's connection and its successor's at the same time."""
+        could read from a sender's connection and its successor's at the same time. `estimated`: what
+        the network's buffers held when a connection was lost is counted too high rather than too low."""
         numbers = case.received(name)
         self.written = case.written()
         self.received = len(numbers)
@@ -194,7 +195,7 @@ class Result:
             uncounted -= self.accepted
         if uncounted > at_most:
             self.problems.append(f"{uncounted - at_most} lost and not counted")
-        if uncounted < 0 and not (restarted and -uncounted <= BATCH):
+        if uncounted < 0 and not estimated and not (restarted and -uncounted <= BATCH):
             self.problems.append(f"{-uncounted} counted as lost and not missing")
         if lossless and self.missing > self.accepted:
             self.problems.append(f"{self.missing - self.accepted} lost")
@@ -299,7 +300,7 @@ def subscriber_killed(case):
     killed = case.written()
     time.sleep(1.5)
     case.subscribe()
-    return finish(case, sender, lossless=case.mode != NONE, accepted_before=killed)
+    return finish(case, sender, lossless=case.mode != NONE, accepted_before=killed, estimated=case.mode == NONE)
 
 
 @fault(NONE, SPOOL, ALWAYS)
@@ -354,7 +355,7 @@ def link_cut(case):
     return finish(case, sender, lossless=case.mode != NONE)
 
 
-@fault(SPOOL, ALWAYS)
+@fault(NONE, SPOOL, ALWAYS)
 def link_cut_with_heartbeats(case):
     """the link is cut for 8 s, heartbeat_interval=1 sec ends the connection meanwhile"""
     here, there, link = two_hosts(case)
@@ -364,7 +365,7 @@ def link_cut_with_heartbeats(case):
     link("down")
     time.sleep(8)
     link("up")
-    return finish(case, sender, lossless=True)
+    return finish(case, sender, lossless=case.mode != NONE, estimated=case.mode == NONE)
 
 
 @fault(SPOOL, ALWAYS)
