@@ -63,8 +63,10 @@ impl Console {
     }
 
     fn line(&self, message: &str) {
-        // Gone if standard output is.
-        let _ = self.clear_table(&mut io::stdout().lock());
+        // Not locked without need: whoever prints records holds the lock.
+        if self.table.get() > 0 {
+            let _ = self.clear_table(&mut io::stdout().lock());
+        }
         let clear = if self.drawn.take() { "\r\x1b[K" } else { "" };
         let _ = writeln!(io::stderr().lock(), "{clear}{message}");
     }

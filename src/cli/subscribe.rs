@@ -86,7 +86,8 @@ pub struct Args {
     /// Listen on this endpoint; can be given several times [default: tcp://127.0.0.1:12345]
     #[arg(short, long, value_name = "ENDPOINT")]
     bind: Vec<String>,
-    /// Connect to a publisher that listens, such as a proxy; can be given several times
+    /// Connect to a publisher that listens: a Zeek with @ENDPOINT, or a proxy; can be given several
+    /// times
     #[arg(short, long, value_name = "ENDPOINT")]
     connect: Vec<String>,
     /// Show each record with a member on each line
@@ -299,8 +300,12 @@ fn greeting(bound: &[String], connect: &[String], topics: &[Vec<u8>]) -> String 
 fn raise_descriptor_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
-    // If it fails, things are as they were.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    // More than the system gives to anybody would be refused.
+    let wanted = limit.maximum.unwrap_or(u64::MAX).min(1 << 20);
+    if limit.current.is_some_and(|current| current < wanted) {
+        // If it fails, things are as they were.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum });
+    }
 }
 
 struct Session {
@@ -406,7 +411,7 @@ impl Session {
         });
         let seen = matches!(end, Ok(End::Asked | End::Count)) && self.show_stats(true).is_ok();
         let lost = match self.output {
-            Output::Files(collector) => collector.end(matches!(end, Ok(End::Asked)), &self.console),
+            Output::Files(collector) => collector.end(!matches!(end, Ok(End::Count)), &self.console),
             _ => 0,
         };
         let mut summary = self.tally.summary(elapsed);

@@ -58,12 +58,13 @@ pub struct Finisher {
 }
 
 impl Finisher {
-    /// Starts the thread.
-    pub fn start(compression: Compression) -> io::Result<Self> {
+    /// Starts the thread, for files below a directory.
+    pub fn start(root: PathBuf, compression: Compression) -> io::Result<Self> {
         let (closed, work) = mpsc::channel();
         let (report, reports) = mpsc::channel();
         let stop = Arc::new(AtomicBool::new(false));
-        let worker = Worker { compression, report, stop: Arc::clone(&stop), pending: VecDeque::new(), retry: None };
+        let worker =
+            Worker { root, compression, report, stop: Arc::clone(&stop), pending: VecDeque::new(), retry: None };
         let thread = std::thread::Builder::new().name("finisher".into()).spawn(move || worker.run(&work))?;
         Ok(Self { closed: Some(closed), reports, stop, thread: Some(thread) })
     }
@@ -97,6 +98,8 @@ impl Finisher {
 }
 
 struct Worker {
+    /// The output directory.
+    root: PathBuf,
     compression: Compression,
     report: Sender<String>,
     stop: Arc<AtomicBool>,
@@ -134,7 +137,7 @@ impl Worker {
     /// does not hold up the others for ever.
     fn work(&mut self) {
         while let Some(closed) = self.pending.pop_front() {
-            let error = match finish(&closed, self.compression, &self.stop) {
+            let error = match finish(&self.root, &closed, self.compression, &self.stop) {
                 Ok(()) => continue,
                 Err(error) => error,
             };
@@ -168,7 +171,7 @@ fn stopped() -> io::Error {
 }
 
 /// Finishes one file. After an error the closed file is as it was, and nothing else is left.
-fn finish(closed: &Path, compression: Compression, stop: &AtomicBool) -> io::Result<()> {
+fn finish(root: &Path, closed: &Path, compression: Compression, stop: &AtomicBool) -> io::Result<()> {
     if stop.load(Ordering::Relaxed) {
         return Err(stopped());
     }
@@ -176,32 +179,35 @@ fn finish(closed: &Path, compression: Compression, stop: &AtomicBool) -> io::Res
     if whole_records(&source)? == 0 {
         return fs::remove_file(closed);
     }
-    let suffix = compression.suffix();
-    let target = finished(closed, suffix);
-    if fs::symlink_metadata(&target).is_ok() {
+    for made in [Compression::Gzip, Compression::Zstd, Compression::None] {
+        let other = finished(closed, made.suffix());
+        if fs::symlink_metadata(&other).is_err() {
+            continue;
+        }
         // A run that ended just before it removed the closed file has left both.
-        if compression != Compression::None && same_content(&mut source, &target, compression)? {
+        if same_content(&mut source, &other, made)? {
             return fs::remove_file(closed);
         }
-        let mut other = next_number(closed);
-        while is_taken(&other) {
-            other = next_number(&other);
+        let mut free = next_number(closed);
+        while is_taken(&free) {
+            free = next_number(&free);
         }
-        fs::rename(closed, &other)?;
-        return finish(&other, compression, stop);
+        fs::rename(closed, &free)?;
+        return finish(root, &free, compression, stop);
     }
+    let target = finished(closed, compression.suffix());
     if compression == Compression::None {
         source.sync_all()?;
         fs::rename(closed, &target)?;
-        return sync_directory(&target);
+        return sync_directories(root, &target);
     }
-    let partial = partial(closed, suffix);
+    let partial = partial(closed, compression.suffix());
     let made = compress(source, &partial, compression, stop).and_then(|()| fs::rename(&partial, &target));
     if let Err(error) = made {
         let _ = fs::remove_file(&partial);
         return Err(error);
     }
-    sync_directory(&target)?;
+    sync_directories(root, &target)?;
     fs::remove_file(closed)
 }
 
@@ -277,10 +283,10 @@ fn read_full(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(len)
 }
 
-/// Makes a new name in a directory last.
-fn sync_directory(file: &Path) -> io::Result<()> {
-    match file.parent() {
-        Some(directory) => File::open(directory)?.sync_all(),
-        None => Ok(()),
+/// Makes a new name last, and those of its directories below `root`, which can be new, too.
+fn sync_directories(root: &Path, file: &Path) -> io::Result<()> {
+    for directory in file.ancestors().skip(1).take_while(|directory| directory.starts_with(root)) {
+        File::open(directory)?.sync_all()?;
     }
+    Ok(())
 }

@@ -119,8 +119,8 @@ impl Collector {
         let directory = settings.directory;
         let lock = lock(&directory)?;
         let schedule = Schedule::new(settings.rotate_every, settings.utc);
-        let finisher =
-            Finisher::start(settings.compression).map_err(|error| format!("cannot start a thread: {error}"))?;
+        let finisher = Finisher::start(directory.clone(), settings.compression)
+            .map_err(|error| format!("cannot start a thread: {error}"))?;
         let now = Timestamp::now();
         let mut collector = Self {
             directory,

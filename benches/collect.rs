@@ -1,0 +1,188 @@
+//! What collecting costs: `bro-zmq subscribe --output-dir` next to a loop around `zmq_msg_recv`
+//! that throws everything away, each a process of its own. A sender in this process sends both
+//! the same records over tcp on this machine, as fast as they are taken: it waits when the
+//! queue is full, and nothing is dropped.
+//!
+//! `cargo bench --bench collect -- [--quick] [LOG | mixed]...`
+
+mod common;
+
+use std::ffi::CString;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::mem::MaybeUninit;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bro_zeromq_writer::zmq::{Context, Kind, Message, Socket};
+use common::table::{self, number};
+use common::{Arguments, NAMED, Set, logs, quantile};
+
+/// Messages that wait on each side.
+const HWM: i32 = 10_000;
+
+/// A record: its log path and its JSON.
+type Record<'a> = (&'a str, &'a [u8]);
+
+/// A receiver that is listening.
+struct Receiver {
+    child: Child,
+    endpoint: String,
+    /// What else it says is read, and forgotten.
+    rest: std::thread::JoinHandle<String>,
+}
+
+/// What a round has shown.
+struct Round {
+    /// Records in a second, from the first that was sent to the end of the receiver.
+    rate: f64,
+    /// CPU time of the receiver in nanoseconds for each record.
+    cpu: f64,
+}
+
+fn main() {
+    let mut words = std::env::args().skip(1);
+    if words.next().as_deref() == Some("--bare") {
+        return bare(words.next().unwrap().parse().unwrap());
+    }
+    let arguments = Arguments::parse();
+    let named: Vec<_> = logs().into_iter().filter(|log| NAMED.contains(&log.path.as_str())).collect();
+    let sets: Vec<(&str, Vec<Vec<u8>>)> = named.iter().map(|log| (log.path.as_str(), Set::of(log).json())).collect();
+    let mut cases: Vec<(&str, Vec<Record<'_>>)> = Vec::new();
+    for (path, records) in &sets {
+        cases.push((path, records.iter().map(|record| (*path, record.as_slice())).collect()));
+    }
+    // One of each, so that every record is for another file than the one before.
+    let longest = sets.iter().map(|(_, records)| records.len()).max().unwrap_or(0);
+    let turn =
+        |index: usize| sets.iter().map(move |(path, records)| (*path, records[index % records.len()].as_slice()));
+    cases.push(("mixed", (0..longest).flat_map(turn).collect()));
+
+    let total: u64 = if arguments.quick { 100_000 } else { 1_000_000 };
+    let rounds = if arguments.quick { 3 } else { 7 };
+    let head = ["log", "bytes", "files, records/s", "bare, records/s", "files / bare", "files, CPU ns", "bare, CPU ns"];
+    let mut rows = Vec::new();
+    for (name, records) in cases.iter().filter(|(name, _)| arguments.wants(name)) {
+        let (mut files, mut bare, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+        // The first round warms up.
+        for round in 0..=rounds {
+            let ours = run(&collector, records, total);
+            let theirs = run(&bare_receiver, records, total);
+            if round > 0 {
+                ratios.push(ours.rate / theirs.rate);
+                files.push(ours);
+                bare.push(theirs);
+            }
+        }
+        let median = |rounds: &[Round], what: fn(&Round) -> f64| quantile(rounds.iter().map(what).collect(), 0.5);
+        let size = records.iter().map(|(_, record)| record.len()).sum::<usize>() as f64 / records.len() as f64;
+        rows.push(vec![
+            (*name).to_owned(),
+            number(size),
+            number(median(&files, |round| round.rate)),
+            number(median(&bare, |round| round.rate)),
+            format!("{:.0} %", 100.0 * quantile(ratios, 0.5)),
+            number(median(&files, |round| round.cpu)),
+            number(median(&bare, |round| round.cpu)),
+        ]);
+    }
+    table::print("Collecting into files, next to receiving alone", &head, &rows);
+    table::save("collect", &head, &rows);
+}
+
+fn run(start: &dyn Fn(&Path, u64) -> Receiver, records: &[Record<'_>], total: u64) -> Round {
+    let directory = table::directory().join("collect");
+    let _ = fs::remove_dir_all(&directory);
+    fs::create_dir_all(&directory).unwrap();
+    let mut receiver = start(&directory, total);
+    let context = Arc::new(Context::new().unwrap());
+    let socket = Socket::new(&context, Kind::XPub).unwrap();
+    socket.set(zmq_sys::ZMQ_SNDHWM, HWM).unwrap();
+    socket.set(zmq_sys::ZMQ_XPUB_NODROP, 1).unwrap();
+    socket.connect(&CString::new(&*receiver.endpoint).unwrap()).unwrap();
+    assert!(socket.wait_readable(60_000).unwrap());
+    let begun = Instant::now();
+    for (path, record) in records.iter().cycle().take(total as usize) {
+        for (frame, more) in [(path.as_bytes(), true), (*record, false)] {
+            let mut message = Message::copy_of(frame).unwrap();
+            while let Err((error, refused)) = socket.try_send(message, more) {
+                assert_eq!(error.0, libc::EAGAIN);
+                message = refused;
+                std::thread::sleep(Duration::from_micros(50));
+                socket.catch_up();
+            }
+        }
+    }
+    let mut usage = MaybeUninit::<libc::rusage>::uninit();
+    let pid = receiver.child.id() as libc::pid_t;
+    let mut status = 0;
+    // SAFETY: a child that nobody else waits for, and two places to write to.
+    let usage = unsafe {
+        assert_eq!(libc::wait4(pid, &raw mut status, 0, usage.as_mut_ptr()), pid);
+        usage.assume_init()
+    };
+    let elapsed = begun.elapsed();
+    let said = receiver.rest.join().unwrap();
+    assert_eq!(status, 0, "{said}");
+    let _ = receiver.child.stdin.take();
+    fs::remove_dir_all(&directory).unwrap();
+    let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
+    let cpu = seconds(usage.ru_utime) + seconds(usage.ru_stime);
+    Round { rate: total as f64 / elapsed.as_secs_f64(), cpu: cpu * 1e9 / total as f64 }
+}
+
+fn listen(mut command: Command) -> Receiver {
+    let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut greeting = String::new();
+    stderr.read_line(&mut greeting).unwrap();
+    let endpoint = greeting.split([' ', '\n']).find(|word| word.starts_with("tcp://"));
+    let endpoint = endpoint.unwrap_or_else(|| panic!("{greeting}")).to_owned();
+    let rest = std::thread::spawn(move || {
+        let mut rest = String::new();
+        let _ = stderr.read_to_string(&mut rest);
+        rest
+    });
+    Receiver { child, endpoint, rest }
+}
+
+fn collector(directory: &Path, total: u64) -> Receiver {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bro-zmq"));
+    command.args([
+        "subscribe",
+        "--bind",
+        "tcp://127.0.0.1:*",
+        "--rotate-every",
+        "never",
+        "--count",
+        &total.to_string(),
+    ]);
+    command.arg("--output-dir").arg(directory);
+    listen(command)
+}
+
+fn bare_receiver(_: &Path, total: u64) -> Receiver {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--bare", &total.to_string()]);
+    listen(command)
+}
+
+/// Receives so many records, as one does who knows libzmq.
+fn bare(total: u64) {
+    let context = Arc::new(Context::new().unwrap());
+    let socket = Socket::new(&context, Kind::Sub).unwrap();
+    socket.set(zmq_sys::ZMQ_RCVHWM, HWM).unwrap();
+    socket.set_bytes(zmq_sys::ZMQ_SUBSCRIBE, b"").unwrap();
+    eprintln!("{}", socket.bind(c"tcp://127.0.0.1:*").unwrap());
+    let mut frame = Message::new();
+    let mut records = 0;
+    while records < total {
+        if socket.try_recv_into(&mut frame).unwrap() {
+            records += u64::from(!frame.more());
+        } else {
+            socket.wait_readable(-1).unwrap();
+        }
+    }
+}
