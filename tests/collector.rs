@@ -303,6 +303,9 @@ fn what_an_earlier_run_has_left_is_finished() {
         write(format!("s/.b.{TIME}.log.gz.partial"), &gzip("{\"n\":2}\n")[..7]);
         write(format!(".c.{TIME}.log"), b"{\"n\":3}\n");
         write(format!("c.{TIME}.log.gz"), &gzip("{\"n\":3}\n"));
+        // Likewise, under another compression.
+        write(format!(".l.{TIME}.log"), b"{\"n\":3}\n");
+        write(format!("l.{TIME}.log.zst"), &zstd::encode_all(&b"{\"n\":3}\n"[..], 3).unwrap());
         // Another file has its name.
         write(format!(".d.{TIME}.log"), b"{\"n\":4}\n");
         write(format!("d.{TIME}.log.gz"), &gzip("{\"n\":0}\n"));
@@ -337,6 +340,7 @@ fn what_an_earlier_run_has_left_is_finished() {
         (format!("a.{TIME}.log.gz"), "{\"n\":1}\n"),
         (format!("s/b.{TIME}.log.gz"), "{\"n\":2}\n"),
         (format!("c.{TIME}.log.gz"), "{\"n\":3}\n"),
+        (format!("l.{TIME}.log.zst"), "{\"n\":3}\n"),
         (format!("d.{TIME}.log.gz"), "{\"n\":0}\n"),
         (format!("d.{TIME}_001.log.gz"), "{\"n\":4}\n"),
         (e[0].0.clone(), "{\"n\":5}\n"),
@@ -348,7 +352,7 @@ fn what_an_earlier_run_has_left_is_finished() {
     ] {
         assert_eq!(files.get(&name).map(String::as_str), Some(content), "{name}");
     }
-    assert_eq!(files.len(), 12, "{:?}", files.keys());
+    assert_eq!(files.len(), 13, "{:?}", files.keys());
 }
 
 #[test]
@@ -700,6 +704,25 @@ fn statistics_as_lines() {
     );
     assert!(lines[3].starts_with("paths=3 ") && lines[3].contains(" records=6 "), "{}", ended.stdout);
     assert!(ended.stderr.contains("received 6 records ("), "what is only asked for by --stats is not counted");
+}
+
+#[test]
+fn statistics_of_the_plugin_itself() {
+    let scratch = Scratch::new();
+    let endpoint = scratch.endpoint();
+    let subscriber = Running::subscribe(&endpoint, &["--stats", "--stats-every", "1h", "--count", "10"], true);
+    let conn = sample("conn");
+    let options =
+        ["--option", "stats_interval=3600", "--option", "stats_topic=s/zeromq_stats", "--option", "topic=s/%path"];
+    let args = [&["replay", "--quiet", "--endpoint", &endpoint], &options[..], &[conn.to_str().unwrap()]].concat();
+    run(args).expect(0);
+    let ended = subscriber.end().expect(0);
+    let conn = ended
+        .stdout
+        .lines()
+        .find(|line| line.starts_with("path=s/conn "))
+        .unwrap_or_else(|| panic!("{}", ended.stdout));
+    assert!(conn.contains(" records=9 ") && conn.ends_with(" sender_waiting=0 sender_dropped=0"), "{conn}");
 }
 
 #[test]

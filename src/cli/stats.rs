@@ -236,3 +236,68 @@ fn shown(path: &[u8]) -> String {
         )
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arrived(paths: &mut Paths, path: &[u8], records: usize) {
+        let number = paths.find(path).unwrap();
+        (0..records).for_each(|_| paths.count(number, 100));
+    }
+
+    #[test]
+    fn the_table_fits_the_terminal() {
+        let mut paths = Paths::default();
+        for number in 0..50 {
+            arrived(&mut paths, format!("a_log_path_with_a_long_name_{number:02}").as_bytes(), number + 1);
+        }
+        let mut stats = Stats::new();
+        stats.take(b"zeromq_stats", br#"{"path":"a_log_path_with_a_long_name_49","dropped_closed":7,"queued":1}"#);
+        for size in [(80, 24), (40, 10), (20, 3), (200, 60)] {
+            let table = stats.table(&paths, |_| 3, size);
+            assert!(table.iter().all(|line| line.chars().count() < size.0), "{size:?}: {table:#?}");
+            assert!(table.len() < size.1.max(7), "{size:?}: {table:#?}");
+        }
+        let table = stats.table(&paths, |number| u64::from(number == 48), (120, 10));
+        let cells: Vec<Vec<_>> = table.iter().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(cells[0], ["log", "path", "records/s", "bytes/s", "records", "bytes", "lost", "unsent", "dropped"]);
+        // Those with most records come first.
+        assert_eq!((cells[1][0], cells[1][4]), ("a_log_path_with_a_long_name_49", "50"));
+        assert_eq!(cells[1][cells[1].len() - 3..], ["0", "1", "7"]);
+        assert_eq!(cells[2][cells[2].len() - 3..], ["1", "-", "-"]);
+        assert_eq!(table[6], "… and 45 more");
+        assert_eq!((cells[7][0], cells[7][6]), ("50", "1,275"), "{table:#?}");
+    }
+
+    #[test]
+    fn what_senders_say_is_told_apart() {
+        let mut paths = Paths::default();
+        arrived(&mut paths, b"s1/conn", 2);
+        let mut stats = Stats::new();
+        let mut say = |topic: &str, record: &str| stats.take(topic.as_bytes(), record.as_bytes());
+        for dropped in [1, 5] {
+            say("s1/zeromq_stats", &format!(r#"{{"path":"conn","endpoint":"a","dropped_queue_full":{dropped}}}"#));
+        }
+        say("s1/zeromq_stats", r#"{"path":"conn","endpoint":"b","dropped_queue_full":10,"dropped_spool":1}"#);
+        say("s2/zeromq_stats", r#"{"path":"conn","endpoint":"a","dropped_queue_full":100}"#);
+        say("zeromq_stats", "no json");
+        say("zeromq_stats", r#"{"endpoint":"a","dropped_queue_full":1000}"#);
+        say("conn", r#"{"path":"conn","dropped_queue_full":1000}"#);
+        let lines = stats.lines(&paths, |_| 0);
+        assert!(lines[0].starts_with("path=s1/conn ") && lines[0].ends_with(" sender_dropped=16"), "{lines:?}");
+        assert!(lines[1].starts_with("path=s2/conn ") && lines[1].ends_with(" sender_dropped=100"), "{lines:?}");
+        assert!(lines[2].starts_with("paths=2 ") && lines[2].ends_with(" sender_dropped=116"), "{lines:?}");
+        assert_eq!(lines.len(), 3);
+        // What is silent is left out, unless it loses something.
+        let lines = stats.lines(&paths, |_| 0);
+        assert_eq!(lines.len(), 3, "senders are shown as long as they are known: {lines:?}");
+    }
+
+    #[test]
+    fn a_log_path_is_shown_as_one_word() {
+        assert_eq!(shown(b"conn"), "conn");
+        assert_eq!(shown(b""), "\"\"");
+        assert_eq!(shown(b"a b\x1b[2J\n"), "a\\u{20}b\\u{1b}[2J\\n");
+    }
+}

@@ -77,7 +77,7 @@ impl Log {
         self.buffer.reserve(record.len() + 1);
         let start = self.buffer.len();
         self.buffer.extend_from_slice(record);
-        if record.contains(&b'\n') {
+        if memchr::memchr(b'\n', record).is_some() {
             one_line(&mut self.buffer[start..]);
         }
         self.buffer.push(b'\n');
