@@ -42,6 +42,9 @@ NONE, SPOOL, ALWAYS = "no spool", "spool", "spool_always"
 # nothing, these are counted as lost although the system may have taken them.
 BATCH = 32
 
+# A record, at least, as it is sent.
+RECORD_BYTES = 320
+
 ON_THE_WAY = re.compile(r"up to (\d+) records that were on their way are lost")
 DAMAGED = re.compile(r"(\d+) records in the spool are damaged and lost")
 
@@ -301,6 +304,36 @@ def subscriber_killed(case):
     time.sleep(1.5)
     case.subscribe()
     return finish(case, sender, lossless=case.mode != NONE, accepted_before=killed, estimated=case.mode == NONE)
+
+
+@fault(NONE, SPOOL, ALWAYS)
+def subscriber_stopped_and_killed(case):
+    """the subscriber is stopped, and killed (-9) 4 s later: it has accepted as much as it can"""
+    subscriber = case.subscribe()
+    sender = case.send(10_000, 80_000, stay=30)
+    case.await_records(20_000)
+    subscriber.send_signal(signal.SIGSTOP)
+    time.sleep(4)
+    subscriber.kill()
+    subscriber.wait()
+    killed = case.written()
+    time.sleep(0.5)
+    case.subscribe()
+    return finish(case, sender, lossless=case.mode != NONE, accepted_before=killed, estimated=case.mode == NONE)
+
+
+@fault(SPOOL, ALWAYS)
+def subscriber_of_a_bound_endpoint_killed(case):
+    """the sender binds; its only subscriber is killed (-9), and another one comes 1.5 s later"""
+    sender = case.send(10_000, 60_000, stay=30, endpoint=f"@{case.endpoint}", wait_for_subscriber="20 sec")
+    subscriber = case.subscribe(endpoint=f">{case.endpoint}")
+    case.await_records(20_000)
+    subscriber.kill()
+    subscriber.wait()
+    killed = case.written()
+    time.sleep(1.5)
+    case.subscribe(endpoint=f">{case.endpoint}")
+    return finish(case, sender, lossless=True, accepted_before=killed)
 
 
 @fault(NONE, SPOOL, ALWAYS)
@@ -564,7 +597,7 @@ def soak(seconds):
         deadline = time.monotonic() + seconds
         began = time.monotonic()
         subscriber = None
-        change = 0
+        change = kills = 0
         try:
             while time.monotonic() < deadline:
                 assert sender.process.poll() is None, sender.reports()[-2000:]
@@ -577,6 +610,7 @@ def soak(seconds):
                             subscriber.kill()
                             subscriber.wait()
                             subscriber = None
+                            kills += 1
                         elif what == "stop":
                             subscriber.send_signal(signal.SIGSTOP)
                             time.sleep(chance.uniform(1, 4))
@@ -595,8 +629,16 @@ def soak(seconds):
         written = case.written()
         # A quarter of the time is for the caches to fill.
         early, late = samples[len(samples) // 4 : len(samples) // 2], samples[len(samples) // 2 :]
-        print(f"{written} records in {time.monotonic() - began:.0f} s: {stats}; {unique} received")
+        accepted = stats["sent"] - unique
+        print(f"{written} records in {time.monotonic() - began:.0f} s: {stats}")
+        print(f"{unique} received, {accepted} had been accepted by {kills} subscribers that were killed")
+        # Each of them has a receive buffer and a ZeroMQ queue of 1,000.
+        buffer = int(Path("/proc/sys/net/ipv4/tcp_rmem").read_text().split()[2])
         problems = []
+        if written != stats["written"]:
+            problems.append(f"{stats['written']} counted as written")
+        if not 0 <= accepted <= kills * (buffer // RECORD_BYTES + 1000):
+            problems.append(f"{accepted} lost and not counted")
         for index, what, slack in ((0, "KiB of memory", 16 << 10), (1, "descriptors", 8), (2, "threads", 0)):
             first, then = max(one[index] for one in early), max(one[index] for one in late)
             print(f"{what}: at most {first} in the second quarter, {then} in the second half")
