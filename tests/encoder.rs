@@ -39,23 +39,43 @@ fn encode_within(
     let columns = Columns::new(layout, names.iter().map(|name| (name.as_str(), Type::String)));
     // SAFETY: `columns` was made for this layout and lives on.
     let fields = unsafe { Field::read_all(columns.as_ptr().cast(), columns.len(), layout) }.unwrap();
-    let plan = FieldPlan::new(&fields, layout, style);
+    let mut plan = FieldPlan::new(&fields, layout, style);
     let mut synth = Synth::new(layout);
     let values = synth.record(cells).as_ptr().cast();
+    // SAFETY: `values` was made for this layout, one for each column, and lives on.
+    let encoded = unsafe { encode_values(envelope, layout, &plan, values, room) };
+    // With the instructions that every processor has, it must be the same.
+    if plan.use_baseline() {
+        // SAFETY: as above.
+        assert_eq!(unsafe { encode_values(envelope, layout, &plan, values, room) }, encoded);
+    }
+    encoded
+}
+
+/// # Safety
+///
+/// `values` are laid out as `layout` says, one for each of the plan's columns.
+unsafe fn encode_values(
+    envelope: Option<&Envelope>,
+    layout: &Layout,
+    plan: &FieldPlan,
+    values: *const *const u8,
+    room: usize,
+) -> Result<(String, u64), EncodeError> {
     let mut memory = vec![MaybeUninit::uninit(); room];
     let mut out = match envelope {
         None => Out::new(&mut memory),
         Some(envelope) => envelope.begin(&mut memory)?,
     };
-    // SAFETY: `values` was made for this layout, one for each column, and lives on.
+    // SAFETY: this function's contract.
     let unknown = unsafe {
         match AnyShape::new(layout).unwrap() {
-            AnyShape::Bro25(shape) => encode(&plan, Record::new(values, shape), &mut out),
-            AnyShape::Bro26(shape) => encode(&plan, Record::new(values, shape), &mut out),
-            AnyShape::Zeek72(shape) => encode(&plan, Record::new(values, shape), &mut out),
-            AnyShape::Zeek80(shape) => encode(&plan, Record::new(values, shape), &mut out),
-            AnyShape::Zeek81(shape) => encode(&plan, Record::new(values, shape), &mut out),
-            AnyShape::Other(shape) => encode(&plan, Record::new(values, shape), &mut out),
+            AnyShape::Bro25(shape) => encode(plan, Record::new(values, shape), &mut out),
+            AnyShape::Bro26(shape) => encode(plan, Record::new(values, shape), &mut out),
+            AnyShape::Zeek72(shape) => encode(plan, Record::new(values, shape), &mut out),
+            AnyShape::Zeek80(shape) => encode(plan, Record::new(values, shape), &mut out),
+            AnyShape::Zeek81(shape) => encode(plan, Record::new(values, shape), &mut out),
+            AnyShape::Other(shape) => encode(plan, Record::new(values, shape), &mut out),
         }
     }?;
     let len = match envelope {

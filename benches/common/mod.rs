@@ -172,6 +172,11 @@ impl Set {
         }
     }
 
+    /// Encodes with what every processor has from now on; returns whether that is a change.
+    pub fn use_baseline(&mut self) -> bool {
+        self.plan.use_baseline()
+    }
+
     #[must_use]
     pub fn len(&self) -> usize {
         self.cells.len()

@@ -5,7 +5,9 @@ pub mod synth;
 mod value;
 
 pub use layout::{ABSENT, FAMILIES, Family, LAST_KNOWN, Layout, family_of_version};
-pub use value::{Address, AnyShape, Data, Dynamic, Field, Fixed, Kind, List, Malformed, Record, Shape, Tags, Value};
+pub use value::{
+    Address, AnyShape, Data, Dynamic, Field, Fixed, Kind, KindsOf, List, Malformed, Record, Shape, Tags, Text, Value,
+};
 
 /// Bindings that `build.rs` generated from the headers of the host given to the build,
 /// with compile-time checks against the family chosen for that host.

@@ -34,19 +34,36 @@ pub enum Kind {
     Text,
     /// TABLE (a set) and VECTOR.
     List,
+    /// Any, not to be looked at yet: see [`KindsOf::NONE`].
+    Deferred,
 }
 
 /// The host's type tags, as a table from tag to [`Kind`].
 #[derive(Clone, Debug)]
 pub struct Tags {
-    kinds: [Kind; 256],
+    /// 256 that are what the tags say, and 256 that are [`Kind::Deferred`].
+    kinds: [Kind; 512],
+}
+
+/// Which of the tags' kinds are asked for: those that there are, or none of them. A reader
+/// that has something else to do before some values learns of that together with the kind,
+/// and needs no branch of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KindsOf(u16);
+
+impl KindsOf {
+    /// The values' kinds.
+    pub const VALUES: Self = Self(0);
+    /// [`Kind::Deferred`] for all.
+    pub const NONE: Self = Self(256);
 }
 
 impl Tags {
     /// The tags of `layout`; any other number is [`Kind::Unknown`].
     #[must_use]
     pub fn new(layout: &Layout) -> Self {
-        let mut kinds = [Kind::Unknown; 256];
+        let mut kinds = [Kind::Deferred; 512];
+        kinds[..256].fill(Kind::Unknown);
         for (tag, kind) in [
             (layout.tag_bool, Kind::Bool),
             (layout.tag_int, Kind::Int),
@@ -65,7 +82,7 @@ impl Tags {
             (layout.tag_table, Kind::List),
             (layout.tag_vector, Kind::List),
         ] {
-            if let Some(slot) = kinds.get_mut(tag as usize) {
+            if let Some(slot) = kinds[..256].get_mut(tag as usize) {
                 *slot = kind;
             }
         }
@@ -75,17 +92,21 @@ impl Tags {
     /// Makes a tag unknown, so that its values can be treated apart.
     #[must_use]
     pub fn without(mut self, tag: u32) -> Self {
-        if let Some(slot) = self.kinds.get_mut(tag as usize) {
+        if let Some(slot) = self.kinds[..256].get_mut(tag as usize) {
             *slot = Kind::Unknown;
         }
         self
     }
 
     /// The kind of a host's tag.
-    #[inline]
+    #[inline(always)]
     #[must_use]
-    pub fn kind(&self, tag: u32) -> Kind {
-        self.kinds.get(tag as usize).copied().unwrap_or(Kind::Unknown)
+    pub fn kind(&self, tag: u32, of: KindsOf) -> Kind {
+        if tag > 255 {
+            return if of == KindsOf::NONE { Kind::Deferred } else { Kind::Unknown };
+        }
+        // SAFETY: below 512, as there are no other `KindsOf` than the two.
+        unsafe { *self.kinds.get_unchecked(tag as usize | usize::from(of.0)) }
     }
 }
 
@@ -266,7 +287,7 @@ pub enum Address {
     V6([u8; 16]),
 }
 
-/// One record: the array of value pointers that `DoWrite` gets.
+/// One record: the array of value pointers that `DoWrite` gets, or what is left of it.
 #[derive(Clone, Copy)]
 pub struct Record<'a, S> {
     values: *const *const u8,
@@ -279,7 +300,7 @@ impl<'a, S: Shape> Record<'a, S> {
     ///
     /// # Safety
     ///
-    /// For `'a`, `values` points to as many pointers as [`Record::get`] is asked for, each
+    /// For `'a`, `values` points to as many pointers as [`Record::take`] is called for, each
     /// null or pointing to a `threading::Value` of this shape that the host filled in:
     /// what its tag says is what its union holds, and pointers in it are null or valid.
     #[must_use]
@@ -287,19 +308,23 @@ impl<'a, S: Shape> Record<'a, S> {
         Self { values, shape, lifetime: PhantomData }
     }
 
-    /// The value of a column.
+    /// The value of the next column.
     ///
     /// # Safety
     ///
-    /// `index` is below the number of values that [`Record::new`] was promised.
+    /// Fewer values have been taken than [`Record::new`] was promised.
     ///
     /// # Errors
     ///
     /// The pointer is null.
     #[inline]
-    pub unsafe fn get(&self, index: usize) -> Result<Value<'a, S>, Malformed> {
+    pub unsafe fn take(&mut self) -> Result<Value<'a, S>, Malformed> {
+        let slot = self.values;
         // SAFETY: in bounds by this function's contract, valid by that of `new`.
-        unsafe { Value::at(self.values.add(index), self.shape) }
+        unsafe {
+            self.values = slot.add(1);
+            Value::at(slot, self.shape)
+        }
     }
 }
 
@@ -327,10 +352,12 @@ pub enum Data<'a, S> {
     Addr(Address),
     /// SUBNET: prefix, and length counted on the 128-bit form.
     Subnet(Address, u8),
-    /// STRING, ENUM, FILE and FUNC: bytes of any kind.
-    Text(&'a [u8]),
+    /// STRING, ENUM, FILE and FUNC.
+    Text(Text<'a>),
     /// Sets and vectors.
     List(List<'a, S>),
+    /// One that was not looked at: see [`KindsOf::NONE`].
+    Deferred,
     /// A type without JSON form.
     Unknown,
 }
@@ -386,14 +413,14 @@ impl<'a, S: Shape> Value<'a, S> {
     ///
     /// # Errors
     ///
-    /// A negative length or a null pointer where there must be data.
-    #[inline]
-    pub fn data(&self, tags: &Tags) -> Result<Data<'a, S>, Malformed> {
+    /// A negative size or a null pointer where there must be elements.
+    #[inline(always)]
+    pub fn data(&self, tags: &Tags, of: KindsOf) -> Result<Data<'a, S>, Malformed> {
         let val = self.shape.val();
         // SAFETY: in each arm the tag says which member of the union the host has set, and
         // `check` has made sure that the members are where they are read here.
         unsafe {
-            Ok(match tags.kind(self.tag()) {
+            Ok(match tags.kind(self.tag(), of) {
                 Kind::Bool => Data::Bool(self.read::<i64>(val) != 0),
                 Kind::Int => Data::Int(self.read(val)),
                 Kind::Count | Kind::Port => Data::Count(self.read(val)),
@@ -401,7 +428,7 @@ impl<'a, S: Shape> Value<'a, S> {
                 Kind::Time => Data::Time(self.read(val)),
                 Kind::Addr => Data::Addr(self.address()),
                 Kind::Subnet => Data::Subnet(self.address(), self.read(val + 20)),
-                Kind::Text => Data::Text(self.text()?),
+                Kind::Text => Data::Text(self.text()),
                 Kind::List => {
                     let size = self.read::<i64>(val);
                     let values = self.read::<*const *const u8>(val + 8);
@@ -412,35 +439,21 @@ impl<'a, S: Shape> Value<'a, S> {
                     Data::List(List { next: values, left: size, shape: self.shape, lifetime: PhantomData })
                 }
                 Kind::Unknown => Data::Unknown,
+                Kind::Deferred => Data::Deferred,
             })
         }
     }
 
-    /// The bytes of text.
+    /// What the host says of text.
     ///
     /// # Safety
     ///
     /// The value's tag is one of text.
-    ///
-    /// # Errors
-    ///
-    /// As [`Value::data`].
     #[inline(always)]
-    pub unsafe fn text(&self) -> Result<&'a [u8], Malformed> {
+    pub unsafe fn text(&self) -> Text<'a> {
         let val = self.shape.val();
-        // SAFETY: `string_val`, of which the host says that it is valid.
-        unsafe {
-            let length = self.read::<i32>(val + 8);
-            let data = self.read::<*const u8>(val);
-            if length == 0 {
-                return Ok(&[]);
-            }
-            let length = usize::try_from(length).map_err(|_| Malformed("a string's length is negative"))?;
-            if data.is_null() {
-                return Err(Malformed("a string's data is null"));
-            }
-            Ok(core::slice::from_raw_parts(data, length))
-        }
+        // SAFETY: `string_val`.
+        unsafe { Text { data: self.read(val), length: self.read(val + 8), lifetime: PhantomData } }
     }
 
     /// The address at the start of the union.
@@ -456,6 +469,53 @@ impl<'a, S: Shape> Value<'a, S> {
         unsafe {
             if self.read::<u8>(val) == 0 { Address::V4(self.read(val + 4)) } else { Address::V6(self.read(val + 4)) }
         }
+    }
+}
+
+/// Text: bytes of any kind.
+#[derive(Clone, Copy)]
+pub struct Text<'a> {
+    data: *const u8,
+    length: i32,
+    lifetime: PhantomData<&'a u8>,
+}
+
+impl<'a> Text<'a> {
+    /// Its bytes.
+    ///
+    /// # Errors
+    ///
+    /// Its length is negative, or its data null.
+    pub fn bytes(self) -> Result<&'a [u8], Malformed> {
+        if self.length == 0 {
+            return Ok(&[]);
+        }
+        let length = usize::try_from(self.length).map_err(|_| Malformed("a string's length is negative"))?;
+        if self.data.is_null() {
+            return Err(Malformed("a string's data is null"));
+        }
+        // SAFETY: what the host says, as `Record::new` demands.
+        Ok(unsafe { core::slice::from_raw_parts(self.data, length) })
+    }
+
+    /// What the host says: where its bytes are, and how many.
+    #[inline(always)]
+    #[must_use]
+    pub fn raw(self) -> (*const u8, i32) {
+        (self.data, self.length)
+    }
+
+    /// Its bytes, if there are from 1 to `limit` and nothing is wrong.
+    #[inline(always)]
+    #[must_use]
+    pub fn short(self, limit: usize) -> Option<&'a [u8]> {
+        // Negative lengths and zero are large numbers.
+        let length = self.length as u32;
+        if length.wrapping_sub(1) as usize >= limit || self.data.is_null() {
+            return None;
+        }
+        // SAFETY: as in `bytes`.
+        Some(unsafe { core::slice::from_raw_parts(self.data, length as usize) })
     }
 }
 

@@ -5,14 +5,14 @@
 //! (`::ffff:0:192.0.2.1`) addresses.
 
 use super::number::push_u64;
-use super::out::Out;
+use super::out::Cursor;
 use crate::host::Address;
 
 /// Bytes that an address takes at most, with what is written beyond its end.
 pub const MAX_ADDRESS: usize = 48;
 
 /// 0 to 255 in decimal with a dot behind, and how many digits that is.
-static OCTETS: [([u8; 4], u8); 256] = {
+static OCTETS: [([u8; 4], u32); 256] = {
     let mut table = [([0; 4], 0); 256];
     let mut n = 0;
     while n < 256 {
@@ -46,12 +46,12 @@ pub fn subnet_length(prefix: Address, length: u8) -> u32 {
 ///
 /// Room for [`MAX_ADDRESS`] bytes is reserved.
 #[inline(always)]
-pub unsafe fn push_address(out: &mut Out<'_>, address: Address) {
+pub unsafe fn push_address(out: &mut Cursor, address: Address) {
     // SAFETY: this function's contract.
     unsafe {
         match address {
             Address::V4(octets) => push_v4(out, octets),
-            Address::V6(octets) => out.apart(|out| push_v6(out, octets)),
+            Address::V6(octets) => *out = v6(*out, octets),
         }
     }
 }
@@ -60,7 +60,7 @@ pub unsafe fn push_address(out: &mut Out<'_>, address: Address) {
 ///
 /// Room for 16 bytes is reserved.
 #[inline(always)]
-unsafe fn push_v4(out: &mut Out<'_>, octets: [u8; 4]) {
+unsafe fn push_v4(out: &mut Cursor, octets: [u8; 4]) {
     for (index, octet) in octets.into_iter().enumerate() {
         let (digits, len) = &OCTETS[octet as usize];
         // SAFETY: at most 16 bytes, the last dot, which is not counted, among them.
@@ -72,14 +72,9 @@ unsafe fn push_v4(out: &mut Out<'_>, octets: [u8; 4]) {
 ///
 /// Room for [`MAX_ADDRESS`] bytes is reserved.
 #[inline(never)]
-unsafe fn push_v6(out: &mut Out<'_>, octets: [u8; 16]) {
-    let mut words = [0_u16; 8];
-    for (word, pair) in words.iter_mut().zip(octets.as_chunks::<2>().0) {
-        *word = u16::from_be_bytes(*pair);
-    }
-
+unsafe fn v6(mut out: Cursor, octets: [u8; 16]) -> Cursor {
     // The first of the longest runs of zeros is written as "::", if it is longer than one.
-    let mut runs = (0..8).fold(0_u32, |bits, index| bits | u32::from(words[index] == 0) << index);
+    let mut runs = zero_words(u128::from_le_bytes(octets));
     let (mut start, mut longest) = (0, 0);
     while runs != 0 {
         // A bit for each place where a run of this length begins.
@@ -89,50 +84,75 @@ unsafe fn push_v6(out: &mut Out<'_>, octets: [u8; 16]) {
     }
     let zeros = if longest < 2 { 0..0 } else { start..start + longest };
 
+    let words = octets.as_chunks::<2>().0;
     let dotted = zeros == (0..6)
-        || (zeros == (0..5) && words[5] == 0xffff)
-        || (zeros == (0..4) && words[4] == 0xffff && words[5] == 0);
+        || (zeros == (0..5) && words[5] == [0xff, 0xff])
+        || (zeros == (0..4) && words[4] == [0xff, 0xff] && words[5] == [0, 0]);
 
     // Every word is written with a colon behind it, of which the last is taken back.
     let (before, after) = (&words[..zeros.start], &words[zeros.end..]);
     // SAFETY: 46 bytes are the most: six words with their colons and a dotted quad.
     unsafe {
         for word in before {
-            push_hex_and_colon(out, *word);
+            push_hex_and_colon(&mut out, *word);
         }
         if !zeros.is_empty() {
             out.push_padded(b"::", if before.is_empty() { 2 } else { 1 });
             if after.is_empty() {
-                return;
+                return out;
             }
         }
         if dotted {
             for word in &after[..after.len() - 2] {
-                push_hex_and_colon(out, *word);
+                push_hex_and_colon(&mut out, *word);
             }
             let [.., a, b, c, d] = octets;
-            push_v4(out, [a, b, c, d]);
-            return;
+            push_v4(&mut out, [a, b, c, d]);
+            return out;
         }
         for word in after {
-            push_hex_and_colon(out, *word);
+            push_hex_and_colon(&mut out, *word);
         }
         out.rewind(1);
     }
+    out
 }
 
+/// A bit for each of the eight words of two bytes that is zero, the first word's the lowest.
+#[inline(always)]
+fn zero_words(octets: u128) -> u32 {
+    const LOW: u64 = 0x7fff_7fff_7fff_7fff;
+    let [low, high] = [octets as u64, (octets >> 64) as u64].map(|words| {
+        // The high bit of each word is set if one of its other bits is, or itself.
+        let high_bits = !(((words & LOW) + LOW) | words) & !LOW;
+        // Brings the four of them together.
+        ((high_bits >> 15).wrapping_mul(0x1000_2000_4000_8000) >> 60) as u32
+    });
+    low | high << 4
+}
+
+/// 0 to 255 in two hexadecimal digits.
+static HEX: [[u8; 2]; 256] = {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut table = [[0; 2]; 256];
+    let mut n = 0;
+    while n < 256 {
+        table[n] = [DIGITS[n >> 4], DIGITS[n & 15]];
+        n += 1;
+    }
+    table
+};
+
+/// Writes a word without its leading zeros, and a colon.
+///
 /// # Safety
 ///
 /// Room for 8 bytes is reserved; 5 are counted at most.
 #[inline(always)]
-unsafe fn push_hex_and_colon(out: &mut Out<'_>, word: u16) {
-    // One digit in each byte, the first in the lowest; those above nine get what lies
-    // between '9' and 'a' in addition.
-    let [high, low] = word.to_be_bytes().map(|byte| u32::from(byte >> 4) | u32::from(byte & 15) << 8);
-    let digits = high | low << 16;
-    let letters = (digits + 0x0606_0606) >> 4 & 0x0101_0101;
-    let text = u64::from(digits + 0x3030_3030 + letters * 39) | u64::from(b':') << 32;
-    let zeros = (word | 1).leading_zeros() / 4;
+unsafe fn push_hex_and_colon(out: &mut Cursor, word: [u8; 2]) {
+    let [first, second] = word.map(|byte| u64::from(u16::from_le_bytes(HEX[usize::from(byte)])));
+    let text = first | second << 16 | u64::from(b':') << 32;
+    let zeros = (u32::from(u16::from_be_bytes(word)) | 1).leading_zeros() / 4 - 4;
     // SAFETY: this function's contract.
     unsafe { out.push_padded(&(text >> (8 * zeros)).to_le_bytes(), 5 - zeros as usize) };
 }
@@ -142,7 +162,7 @@ unsafe fn push_hex_and_colon(out: &mut Out<'_>, word: u16) {
 /// # Safety
 ///
 /// Room for [`MAX_ADDRESS`] and 11 more bytes is reserved.
-pub unsafe fn push_subnet(out: &mut Out<'_>, prefix: Address, length: u8) {
+pub unsafe fn push_subnet(out: &mut Cursor, prefix: Address, length: u8) {
     // SAFETY: this function's contract.
     unsafe {
         push_address(out, prefix);
@@ -215,6 +235,28 @@ mod tests {
             if !host_only {
                 assert_eq!(v6(words), standard.to_string());
             }
+        }
+    }
+
+    #[test]
+    fn zero_words_of_every_pattern() {
+        for pattern in 0..256_u32 {
+            for word in [[1, 0], [0, 1], [0x80, 0], [0, 0x80], [0xff, 0xff]] {
+                let mut octets = [0; 16];
+                for (index, to) in octets.as_chunks_mut::<2>().0.iter_mut().enumerate() {
+                    if pattern >> index & 1 == 0 {
+                        *to = word;
+                    }
+                }
+                assert_eq!(zero_words(u128::from_le_bytes(octets)), pattern);
+            }
+        }
+    }
+
+    #[test]
+    fn every_word() {
+        for word in 0..=0xffff {
+            assert_eq!(v6([1, word, 1, 1, 1, 1, 1, 1]), format!("1:{word:x}:1:1:1:1:1:1"));
         }
     }
 

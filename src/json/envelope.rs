@@ -56,7 +56,8 @@ impl Envelope {
         unsafe {
             if let [_, first @ ..] = &*self.members {
                 out.rewind(1);
-                out.push_slice(if out.len() == 1 { first } else { &self.members });
+                let members = if out.len() == 1 { first } else { &self.members };
+                out.push_slice(members);
                 out.push(b'}');
             }
             if !self.prefix.is_empty() {

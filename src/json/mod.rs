@@ -21,7 +21,7 @@ pub mod text;
 pub mod time;
 
 pub use envelope::Envelope;
-pub use out::{Full, Out};
+pub use out::{Cursor, Full, Out};
 pub use plan::{FieldPlan, Style};
 pub use record::{EncodeError, MAX_DEPTH, encode};
 pub use text::EscapePolicy;

@@ -4,10 +4,12 @@
 //! out as RapidJSON's `dtoa` does: at least one decimal ("1.0"), plain up to 21 digits
 //! before the point and five zeros after it, else with an exponent ("1e30", "1.5e-7").
 //!
-//! Almost every double in a log is a time or an interval with microseconds. For those
-//! there is a short cut. Let `v` be a double, 0 ≤ v < 2^33, and `m` the integer nearest to
-//! `v` · 10^6. If `m` / 10^6, correctly rounded, is `v`, then the decimal `m` / 10^6 without
-//! its trailing zeros is the shortest that reads back as `v`:
+//! # Times
+//!
+//! Almost every double in a log is a time with microseconds, or an interval. Integers below
+//! 2^33 are written as such. For those with microseconds there is a short cut. Let `v` be a
+//! double, 0 ≤ v < 2^33, and `m` the integer nearest to `v` · 10^6. If `m` / 10^6, correctly rounded, is `v`, then the decimal
+//! `m` / 10^6 without its trailing zeros is the shortest that reads back as `v`:
 //!
 //! - `m` < 2^53, so that it is exact as a double, and IEEE 754 division yields the double
 //!   nearest to `m` / 10^6: the decimal reads back as `v`.
@@ -17,13 +19,29 @@
 //!   shorter before the point, so at most six places: it is one of those decimals, and
 //!   hence the same number. The same holds for a different decimal of equal length.
 //!
-//! The rest goes through `ryu`.
+//! # Other doubles
+//!
+//! Most intervals are the difference of two times, with 15 to 17 digits. From 2^-19 to 2^52
+//! their digits can be found with one exact multiplication. Let `v` = `m` · 2^e, where
+//! 2^52 < `m` < 2^53; what reads back as `v` is what is at most half of 2^e away from it,
+//! those two bounds included if `m` is even. Let `p` be the number of places with
+//! 10^-p ≤ 2^e < 10^(1-p). Then:
+//!
+//! - The bounds are less than 10 · 10^-p apart: at most one decimal of `p` - 1 places lies
+//!   between them. If there is one, it is the shortest, for any shorter one were one of
+//!   `p` - 1 places, too; its trailing zeros are left out.
+//! - If not, the shortest has `p` places, and of those the one nearest to `v` is wanted. It is
+//!   at most half of 10^-p away, and so between the bounds.
+//!
+//! `v` · 10^p is `m` · 5^p · 2^(e+p), and 5^p has at most 52 bits here: the product is exact
+//! in 128 bits. What needs a look at the bounds themselves is left to `ryu`, as are powers of
+//! two, whose lower bound is nearer, and all other doubles.
 
-use super::out::Out;
+use super::out::Cursor;
 
-/// Bytes that a number takes at most, with what is written beyond its end: the longest is
-/// a negative double of 17 digits with an exponent, "-1.7976931348623157e308".
-pub const MAX_NUMBER: usize = 32;
+/// Bytes that a number takes at most, with what is written beyond its end: a sign, 16 digits,
+/// the point, and 23 bytes of which one counts at least.
+pub const MAX_NUMBER: usize = 41;
 
 /// Writes an unsigned integer.
 ///
@@ -31,15 +49,16 @@ pub const MAX_NUMBER: usize = 32;
 ///
 /// Room for [`MAX_NUMBER`] bytes is reserved.
 #[inline(always)]
-pub unsafe fn push_u64(out: &mut Out<'_>, number: u64) {
+pub unsafe fn push_u64(out: &mut Cursor, number: u64) {
     // SAFETY: at most 20 digits, and what is written beyond them ends within 24 bytes.
     unsafe {
-        if let Some(pair) = PAIRS.get(number as usize) {
-            out.push_padded(pair, if number < 10 { 1 } else { 2 });
-        } else if number < EIGHT_DIGITS {
-            push_short(out, number);
+        if let Some(digits) = SHORT.get(number as usize) {
+            push_group(out, digits);
+        } else if number < 1_000_000 {
+            push_group(out, &SHORT[number as usize / 1000]);
+            out.push_padded(&PADDED[number as usize % 1000], 3);
         } else {
-            push_long(out, number);
+            *out = long(*out, number);
         }
     }
 }
@@ -50,7 +69,7 @@ pub unsafe fn push_u64(out: &mut Out<'_>, number: u64) {
 ///
 /// Room for [`MAX_NUMBER`] bytes is reserved.
 #[inline(always)]
-pub unsafe fn push_i64(out: &mut Out<'_>, number: i64) {
+pub unsafe fn push_i64(out: &mut Cursor, number: i64) {
     // SAFETY: a sign, and 24 bytes at most.
     unsafe {
         if number < 0 {
@@ -60,72 +79,98 @@ pub unsafe fn push_i64(out: &mut Out<'_>, number: i64) {
     }
 }
 
-/// 0 to 99 in decimal: many numbers in logs are that small.
-static PAIRS: [[u8; 2]; 100] = {
-    let mut pairs = [[0; 2]; 100];
+/// 0 to 999 in decimal, and the number of digits in the last byte.
+static SHORT: [[u8; 4]; 1000] = {
+    let mut table = [[0; 4]; 1000];
     let mut n = 0;
-    while n < 100 {
-        let (tens, ones) = (b'0' + (n / 10) as u8, b'0' + (n % 10) as u8);
-        pairs[n] = if n < 10 { [ones, 0] } else { [tens, ones] };
+    while n < 1000 {
+        let [a, b, c] = three_digits(n);
+        table[n] = match n {
+            0..10 => [c, 0, 0, 1],
+            10..100 => [b, c, 0, 2],
+            _ => [a, b, c, 3],
+        };
         n += 1;
     }
-    pairs
+    table
 };
 
-/// Numbers below have at most eight digits.
-const EIGHT_DIGITS: u64 = 100_000_000;
+/// 0 to 999 in three digits, and in the last byte how many of them are left without the
+/// trailing zeros.
+static PADDED: [[u8; 4]; 1000] = {
+    let mut table = [[0; 4]; 1000];
+    let mut n = 0;
+    while n < 1000 {
+        let [a, b, c] = three_digits(n);
+        let len = if n % 10 > 0 {
+            3
+        } else if n % 100 > 0 {
+            2
+        } else {
+            (n > 0) as u8
+        };
+        table[n] = [a, b, c, len];
+        n += 1;
+    }
+    table
+};
 
-/// The character '0' in each byte.
-const ZEROS: u64 = 0x3030_3030_3030_3030;
-
-/// The last eight decimal digits of a number below 10^8, as bytes from 0 to 9, the first
-/// digit in the lowest byte.
-///
-/// The number is halved into two of four digits, these into four of two, and these into
-/// eight, all parts at the same time in one register. Divisions by 100 and 10 are
-/// multiplications that are exact for so few digits.
-#[inline]
-fn eight_digits(number: u64) -> u64 {
-    let fours = (number / 10_000) | ((number % 10_000) << 32);
-    let hundreds = (fours * 10_486) >> 20 & 0x7f_0000_007f;
-    let twos = hundreds | ((fours - 100 * hundreds) << 16);
-    let tens = (twos * 103) >> 10 & 0x000f_000f_000f_000f;
-    tens | ((twos - 10 * tens) << 8)
+const fn three_digits(n: usize) -> [u8; 3] {
+    [b'0' + (n / 100) as u8, b'0' + (n / 10 % 10) as u8, b'0' + (n % 10) as u8]
 }
 
-/// Writes a number below 10^8: no branch depends on how long it is.
+/// Writes as many digits as the last byte says.
 ///
 /// # Safety
 ///
-/// Room for 8 bytes is reserved.
+/// Room for 4 bytes is reserved.
 #[inline(always)]
-unsafe fn push_short(out: &mut Out<'_>, number: u64) {
-    let digits = eight_digits(number);
-    // At least one digit stays.
-    let zeros = (digits | 1 << 56).trailing_zeros() & !7;
+unsafe fn push_group(out: &mut Cursor, digits: &[u8; 4]) {
     // SAFETY: this function's contract.
-    unsafe { out.push_padded(&((digits | ZEROS) >> zeros).to_le_bytes(), 8 - zeros as usize / 8) };
+    unsafe { out.push_padded(digits, usize::from(digits[3])) };
 }
 
-/// Writes a number of more than eight digits.
+/// Writes a number below 10^9 in nine digits.
+///
+/// # Safety
+///
+/// Room for 10 bytes is reserved, and the number is below 10^9.
+#[inline(always)]
+unsafe fn push_nine(out: &mut Cursor, number: u32) {
+    // SAFETY: this function's contract.
+    unsafe {
+        core::hint::assert_unchecked(number < 1_000_000_000);
+        let (millions, rest) = (number / 1_000_000, number % 1_000_000);
+        out.push_padded(&PADDED[millions as usize], 3);
+        out.push_padded(&PADDED[(rest / 1000) as usize], 3);
+        out.push_padded(&PADDED[(rest % 1000) as usize], 3);
+    }
+}
+
+/// Writes a number of more than six digits.
 ///
 /// # Safety
 ///
 /// Room for 24 bytes is reserved.
-#[inline(always)]
-unsafe fn push_long(out: &mut Out<'_>, number: u64) {
-    let (before, after) = (number / EIGHT_DIGITS, number % EIGHT_DIGITS);
+#[inline(never)]
+unsafe fn long(mut out: Cursor, number: u64) -> Cursor {
     // SAFETY: at most 20 digits.
     unsafe {
-        if let Some(pair) = PAIRS.get(before as usize) {
-            // The seconds of times have ten digits.
-            out.push_padded(pair, if before < 10 { 1 } else { 2 });
-            out.push_padded(&(eight_digits(after) | ZEROS).to_le_bytes(), 8);
+        if number < 1_000_000_000 {
+            push_group(&mut out, &SHORT[number as usize / 1_000_000]);
+            let rest = number as usize % 1_000_000;
+            out.push_padded(&PADDED[rest / 1000], 3);
+            out.push_padded(&PADDED[rest % 1000], 3);
         } else {
-            out.apart(|out| out.push_slice(itoa::Buffer::new().format(number).as_bytes()));
+            out.push_slice(itoa::Buffer::new().format(number).as_bytes());
         }
     }
+    out
 }
+
+/// The bits of 2^33. Negative numbers, negative zero, which must keep its sign, and NaN have
+/// larger ones.
+const LIMIT: u64 = ((1_u64 << 33) as f64).to_bits();
 
 /// Writes a double; NaN and the infinities as null.
 ///
@@ -133,27 +178,47 @@ unsafe fn push_long(out: &mut Out<'_>, number: u64) {
 ///
 /// Room for [`MAX_NUMBER`] bytes is reserved.
 #[inline(always)]
-pub unsafe fn push_double(out: &mut Out<'_>, number: f64) {
-    // SAFETY: each of the two writes at most 24 bytes.
+pub unsafe fn push_double(out: &mut Cursor, number: f64) {
+    // SAFETY: this function's contract; a number below 2^33 can be converted.
     unsafe {
-        match as_micros(number) {
-            Some(micros) => push_micros(out, micros),
-            None => out.apart(|out| push_any_double(out, number)),
+        if number.to_bits() < LIMIT {
+            // Signed, for which there are instructions.
+            let whole: i64 = number.to_int_unchecked();
+            if whole as f64 == number {
+                push_u64(out, whole as u64);
+                out.push_padded(b".0", 2);
+                return;
+            }
+        }
+        push_seconds(out, number);
+    }
+}
+
+/// The same for a number that is hardly ever an integer, such as a time.
+///
+/// # Safety
+///
+/// As [`push_double`].
+#[inline(always)]
+pub unsafe fn push_seconds(out: &mut Cursor, number: f64) {
+    // SAFETY: this function's contract.
+    unsafe {
+        *out = match as_micros(number) {
+            Some(micros) => write_micros(*out, micros),
+            None => write_double(*out, number),
         }
     }
 }
 
-/// `number` · 10^6 if the module's short cut applies.
-#[inline]
+/// `number` · 10^6 if the module's short cut for times applies.
+#[inline(always)]
 fn as_micros(number: f64) -> Option<u64> {
-    const LIMIT: f64 = (1_u64 << 33) as f64;
-    // False for NaN. Zero must keep its sign, and only positive zero has no bits set.
-    if !(number > 0.0 && number < LIMIT || number.to_bits() == 0) {
+    if number.to_bits() >= LIMIT {
         return None;
     }
-    // Rounds by truncation; where that is one off, the comparison fails and ryu takes over.
-    // Signed, for which there are instructions.
-    let micros = (number * 1e6 + 0.5) as i64;
+    // Rounds by truncation; where that is one off, the comparison fails.
+    // SAFETY: below 2^53.
+    let micros: i64 = unsafe { (number * 1e6 + 0.5).to_int_unchecked() };
     (micros as f64 / 1e6 == number).then_some(micros as u64)
 }
 
@@ -162,55 +227,204 @@ fn as_micros(number: f64) -> Option<u64> {
 /// # Safety
 ///
 /// Room for [`MAX_NUMBER`] bytes is reserved, and `micros` is below 2^53.
-#[inline(always)]
-unsafe fn push_micros(out: &mut Out<'_>, micros: u64) {
-    let (seconds, fraction) = (micros / 1_000_000, micros % 1_000_000);
+#[inline(never)]
+unsafe fn write_micros(mut out: Cursor, micros: u64) -> Cursor {
+    let (seconds, fraction) = (micros / 1_000_000, micros as usize % 1_000_000);
     // SAFETY: at most ten digits, the point, and eight bytes.
     unsafe {
-        push_u64(out, seconds);
-        if fraction == 0 {
-            out.push_padded(b".0", 2);
-            return;
+        if seconds < 1_000_000_000 {
+            push_u64(&mut out, seconds);
+        } else {
+            // Ten digits, the first of which is at most an 8.
+            let billions = seconds / 1_000_000_000;
+            out.push(b'0' + billions as u8);
+            push_nine(&mut out, (seconds - billions * 1_000_000_000) as u32);
         }
-        // Two more digits, which are zeros, make eight.
-        let digits = eight_digits(fraction * 100);
+        let [first, last] = [fraction / 1000, fraction % 1000].map(|group| &PADDED[group]);
         out.push(b'.');
-        out.push_padded(&(digits | ZEROS).to_le_bytes(), 8 - digits.leading_zeros() as usize / 8);
+        out.push_padded(first, 3);
+        out.push_padded(last, 3);
+        let zeros = if last[3] > 0 { 3 - last[3] } else { 6 - first[3].max(1) };
+        out.rewind(usize::from(zeros));
     }
+    out
 }
 
+/// Writes any double.
+///
 /// # Safety
 ///
 /// Room for [`MAX_NUMBER`] bytes is reserved.
 #[inline(never)]
-unsafe fn push_any_double(out: &mut Out<'_>, number: f64) {
+unsafe fn write_double(mut out: Cursor, number: f64) -> Cursor {
+    // SAFETY: this function's contract.
+    unsafe {
+        if let Some(decimal) = Decimal::of(number) {
+            if number.is_sign_negative() {
+                out.push(b'-');
+            }
+            decimal.push(&mut out);
+            return out;
+        }
+        write_any_double(out, number)
+    }
+}
+
+/// How doubles of one exponent are scaled; see the module's documentation.
+#[derive(Clone, Copy)]
+struct Scale {
+    /// 2^60 · 2^e · 10^p, which is 5^p, shifted: from 2^60 to 10 · 2^60.
+    factor: u64,
+    /// 10^p, for numbers of at least 1.
+    power: u64,
+    /// What makes 18 digits of the places after their leading zeros.
+    align: u64,
+    /// p.
+    places: u8,
+    /// How many leading zeros the places have for certain.
+    zeros: u8,
+}
+
+/// The exponent of the smallest numbers that [`Decimal`] is for: 2^-19. Below 10^-6 the layout is another.
+const SMALLEST: i32 = -19;
+
+/// For the exponents from [`SMALLEST`] to 51.
+static SCALES: [Scale; 71] = {
+    let mut table = [Scale { factor: 0, power: 0, align: 0, places: 0, zeros: 0 }; 71];
+    let mut index = 0;
+    while index < table.len() {
+        // 2^-shift is the exponent of the last bit.
+        let shift = 52 - (SMALLEST + index as i32);
+        let (mut places, mut five) = (0, 1_u128);
+        // 10^p · 2^-shift = 5^p · 2^(p - shift) is to be at least 1.
+        while five << places < 1 << shift {
+            five *= 5;
+            places += 1;
+        }
+        let zeros = if places > 18 { places - 18 } else { 0 };
+        table[index] = Scale {
+            factor: (five << (60 + places - shift)) as u64,
+            power: if places < 20 { 10_u64.pow(places as u32) } else { 0 },
+            align: 10_u64.pow((18 + zeros - places) as u32),
+            places: places as u8,
+            zeros: zeros as u8,
+        };
+        index += 1;
+    }
+    table
+};
+
+/// The shortest digits of a double.
+struct Decimal {
+    /// The part before the point.
+    integer: u64,
+    /// The places after it, without `zeros` leading zeros, as 18 digits.
+    fraction: u64,
+    scale: &'static Scale,
+    /// Whether there are zeros at the end of them.
+    trailing_zeros: bool,
+}
+
+impl Decimal {
+    /// `None` if the module's way for other doubles does not lead there.
+    #[inline(always)]
+    fn of(number: f64) -> Option<Self> {
+        let bits = number.to_bits();
+        let exponent = (bits >> 52 & 0x7ff) as usize;
+        let scale = SCALES.get(exponent.wrapping_sub((1023 + SMALLEST) as usize))?;
+        let mantissa = bits & ((1 << 52) - 1);
+        if mantissa == 0 {
+            return None;
+        }
+        // In units of 10^-p, with 64 bits behind the binary point.
+        let scaled = u128::from((mantissa | 1 << 52) << 4) * u128::from(scale.factor);
+        let (units, part) = ((scaled >> 64) as u64, scaled as u64);
+        // How far it is from the tens below, half of what the bounds are apart, and how far the
+        // upper half begins from there, with 60 bits behind the binary point.
+        let tens = units / 10;
+        let above = (units - tens * 10) << 60 | part >> 4;
+        let half = scale.factor >> 1;
+        let upper = (10 << 60) - half;
+        if above == half || above == upper {
+            return None;
+        }
+        let trailing_zeros = above < half || above > upper;
+        let rounded = if above < half {
+            tens * 10
+        } else if above > upper {
+            tens * 10 + 10
+        } else {
+            // Half way, to the even one.
+            units + u64::from(part > (1 << 63) - (units & 1))
+        };
+        // Doubles this small that are integers are decimals of no places, so that rounding
+        // never carries into the part before the point.
+        // SAFETY: below 2^52.
+        let integer = unsafe { number.abs().to_int_unchecked::<i64>() } as u64;
+        let fraction = (rounded - integer * scale.power) * scale.align;
+        Some(Self { integer, fraction, scale, trailing_zeros })
+    }
+
+    /// Writes it without a sign.
+    ///
+    /// # Safety
+    ///
+    /// Room for [`MAX_NUMBER`] bytes less one for a sign is reserved.
+    #[inline(always)]
+    unsafe fn push(&self, out: &mut Cursor) {
+        let Scale { places, zeros, .. } = *self.scale;
+        // SAFETY: 17 digits with a point, and five zeros before or two bytes behind them.
+        unsafe {
+            push_u64(out, self.integer);
+            out.push(b'.');
+            out.push_padded(b"0000", usize::from(zeros));
+            push_nine(out, (self.fraction / 1_000_000_000) as u32);
+            push_nine(out, (self.fraction % 1_000_000_000) as u32);
+            out.rewind(usize::from(18 + zeros - places));
+            if self.trailing_zeros {
+                while out.last() == b'0' {
+                    out.rewind(1);
+                }
+                // At least one decimal.
+                if out.last() == b'.' {
+                    out.push(b'0');
+                }
+            }
+        }
+    }
+}
+
+/// Writes any double, by means of `ryu`.
+///
+/// # Safety
+///
+/// Room for [`MAX_NUMBER`] bytes is reserved.
+#[cold]
+unsafe fn write_any_double(mut out: Cursor, number: f64) -> Cursor {
     // SAFETY: ryu and `push_laid_out` write at most 24 bytes.
     unsafe {
-        // Here ryu lays out as RapidJSON does.
-        if (1e-5..1e16).contains(&number.abs()) {
-            let mut buffer = ryu::Buffer::new();
-            let text = buffer.format_finite(number).as_bytes();
-            match (text.first_chunk::<16>(), text.last_chunk::<16>()) {
-                (Some(first), Some(last)) => out.push_overlapping(first, last, text.len()),
-                _ => out.push_slice(text),
-            }
-            return;
-        }
         if !number.is_finite() {
             out.push_slice(b"null");
-            return;
+            return out;
         }
         if number.is_sign_negative() {
             out.push(b'-');
         }
         if number == 0.0 {
             out.push_slice(b"0.0");
-            return;
+            return out;
         }
         let mut buffer = ryu::Buffer::new();
-        let (digits, len, exponent) = shortest(buffer.format_finite(number.abs()));
-        push_laid_out(out, &digits[..len], exponent);
+        let text = buffer.format_finite(number.abs());
+        if (1e-5..1e16).contains(&number.abs()) {
+            // Here ryu lays out as RapidJSON does.
+            out.push_slice(text.as_bytes());
+            return out;
+        }
+        let (digits, len, exponent) = shortest(text);
+        push_laid_out(&mut out, &digits[..len], exponent);
     }
+    out
 }
 
 /// The digits of ryu's text without zeros around them, how many they are, and the
@@ -248,7 +462,7 @@ fn shortest(text: &str) -> ([u8; 17], usize, i32) {
 /// # Safety
 ///
 /// Room for [`MAX_NUMBER`] bytes less one for a sign is reserved.
-unsafe fn push_laid_out(out: &mut Out<'_>, digits: &[u8], exponent: i32) {
+unsafe fn push_laid_out(out: &mut Cursor, digits: &[u8], exponent: i32) {
     let len = digits.len() as i32;
     // SAFETY: at most 21 digits with ".0", or 5 zeros, "0." and 17 digits, or 17 digits, a
     // point and an exponent of five characters.
@@ -362,20 +576,82 @@ mod tests {
             let Some(micros) = as_micros(number) else { continue };
             taken += 1;
             // SAFETY: `written` gives more room than a number takes.
-            let short = written(|out| unsafe { push_micros(out, micros) });
+            let short = written(|out| unsafe { **out = write_micros(**out, micros) });
             // SAFETY: as above.
-            let general = written(|out| unsafe { push_any_double(out, number) });
+            let general = written(|out| unsafe { **out = write_any_double(**out, number) });
             assert_eq!(short, general);
+            assert_eq!(text(number), general);
+            // SAFETY: as above.
+            assert_eq!(written(|out| unsafe { push_seconds(out, number) }), general);
+            assert_eq!(text(number.trunc()), format!("{}.0", number.trunc()));
         }
         assert!(taken > 50_000, "the short cut was hardly tested: {taken}");
     }
 
+    /// The digits found with one multiplication, and ryu's.
+    fn check_decimal(number: f64) -> bool {
+        let taken = Decimal::of(number).is_some();
+        if taken {
+            // SAFETY: `written` gives more room than a number takes.
+            let short = written(|out| unsafe { **out = write_double(**out, number) });
+            // SAFETY: as above.
+            let general = written(|out| unsafe { **out = write_any_double(**out, number) });
+            assert_eq!(short, general, "{number:e}");
+        }
+        taken
+    }
+
     #[test]
-    fn eight_digits_of_every_number() {
-        // Each of the steps sees all of its values.
-        for number in (0..10_000).chain((0..10_000).map(|n| n * 10_000)).chain((0..EIGHT_DIGITS).step_by(9_973)) {
-            let digits = String::from_utf8((eight_digits(number) | ZEROS).to_le_bytes().to_vec()).unwrap();
-            assert_eq!(digits, format!("{number:08}"));
+    fn other_doubles_have_the_shortest_digits() {
+        let mut seed = 11_u64;
+        let mut taken = 0;
+        const ROUNDS: u32 = 600_000;
+        for round in 0..ROUNDS {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let exponent = (1023 + SMALLEST) as u64 + (seed >> 32) % SCALES.len() as u64;
+            let mantissa = seed.rotate_left(25) >> 12;
+            let number = match round % 6 {
+                // Any at all.
+                0 | 1 => f64::from_bits(exponent << 52 | mantissa),
+                // The difference of two times.
+                2 => (seed >> (44 - round % 20)) as f64 / f64::from(1 << 22),
+                // Few digits, and their neighbours.
+                3 => ((seed >> 40) as f64 / 10_f64.powi((round / 6 % 12) as i32)).next_up(),
+                4 => (seed >> 50) as f64 / 10_f64.powi((round / 6 % 12) as i32),
+                // Near a power of two.
+                _ => f64::from_bits((exponent << 52).wrapping_add((round % 9) as u64).wrapping_sub(4)),
+            };
+            taken += u32::from(check_decimal(number)) + u32::from(check_decimal(-number));
+        }
+        assert!(taken > ROUNDS * 3 / 2, "{taken}");
+    }
+
+    /// What no other test may reach by chance: the ends of the range, and half way between decimals.
+    #[test]
+    fn the_ends_of_the_range() {
+        for number in [2.0_f64.powi(-3), 2.0_f64.powi(-19).next_down(), 2.0_f64.powi(52)] {
+            assert!(!check_decimal(number), "{number}");
+        }
+        for number in [
+            2.0_f64.powi(-19).next_up(),
+            2.0_f64.powi(52).next_down(),
+            0.25 + 2.0_f64.powi(50),
+            0.75 + 2.0_f64.powi(50),
+            -7.0,
+            -0.5f64.next_up(),
+        ] {
+            assert!(check_decimal(number), "{number}");
+        }
+    }
+
+    #[test]
+    fn groups_of_three_digits() {
+        for number in 0..1000 {
+            assert_eq!(PADDED[number][..3], *format!("{number:03}").as_bytes());
+            let places = format!("{number:03}").trim_end_matches('0').len();
+            assert_eq!(usize::from(PADDED[number][3]), places);
+            let short = SHORT[number];
+            assert_eq!(short[..usize::from(short[3])], *number.to_string().as_bytes());
         }
     }
 

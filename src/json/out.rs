@@ -2,21 +2,51 @@
 
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
+use core::ops::{Deref, DerefMut};
 
 /// There is no room left; encode again into more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
-/// A cursor over memory to be filled.
+/// Memory to be filled, and how far it is.
 ///
-/// Room is asked for once per field, with [`Out::reserve`]; the `push` functions then
-/// write without looking. That check per field instead of per byte is worth about a
-/// third of the encoder's time, and is why this is not a `&mut [u8]`.
+/// Room is asked for with [`Out::reserve`], once for many values ([`Out::hold_back`]); what
+/// [`Cursor`] has to offer then writes without looking. That check per block of columns
+/// instead of per byte is worth about a third of the encoder's time, and is why this is not
+/// a `&mut [u8]`.
 pub struct Out<'a> {
     start: *mut u8,
-    next: *mut u8,
+    cursor: Cursor,
+    /// The end of the memory, less what is held back.
     end: *mut u8,
     lifetime: PhantomData<&'a mut [MaybeUninit<u8>]>,
+}
+
+/// Where the next byte goes: writes to memory that has been reserved.
+///
+/// Functions that are not inlined take and return it as a value, which stays in a register.
+#[derive(Clone, Copy)]
+pub struct Cursor {
+    next: *mut u8,
+    /// The end of the memory.
+    #[cfg(debug_assertions)]
+    end: *mut u8,
+}
+
+impl Deref for Out<'_> {
+    type Target = Cursor;
+
+    #[inline(always)]
+    fn deref(&self) -> &Cursor {
+        &self.cursor
+    }
+}
+
+impl DerefMut for Out<'_> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut Cursor {
+        &mut self.cursor
+    }
 }
 
 impl<'a> Out<'a> {
@@ -24,21 +54,27 @@ impl<'a> Out<'a> {
     #[must_use]
     pub fn new(memory: &'a mut [MaybeUninit<u8>]) -> Self {
         let range = memory.as_mut_ptr_range();
-        Self { start: range.start.cast(), next: range.start.cast(), end: range.end.cast(), lifetime: PhantomData }
+        let (start, end) = (range.start.cast(), range.end.cast());
+        let cursor = Cursor {
+            next: start,
+            #[cfg(debug_assertions)]
+            end,
+        };
+        Self { start, cursor, end, lifetime: PhantomData }
     }
 
     /// How many bytes have been written.
     #[inline]
     #[must_use]
     pub fn len(&self) -> usize {
-        self.next as usize - self.start as usize
+        self.cursor.next as usize - self.start as usize
     }
 
     /// Whether nothing has been written.
     #[inline]
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.next == self.start
+        self.cursor.next == self.start
     }
 
     /// The bytes written so far.
@@ -52,7 +88,7 @@ impl<'a> Out<'a> {
     pub fn truncate(&mut self, len: usize) {
         assert!(len <= self.len());
         // SAFETY: within what has been written.
-        self.next = unsafe { self.start.add(len) };
+        self.cursor.next = unsafe { self.start.add(len) };
     }
 
     /// Replaces the byte written first.
@@ -62,22 +98,72 @@ impl<'a> Out<'a> {
         unsafe { self.start.write(byte) };
     }
 
+    /// Makes sure that `count` more bytes can be pushed, and that what is held back is still
+    /// there after them.
+    #[inline(always)]
+    pub fn reserve(&self, count: usize) -> Result<(), Full> {
+        if isize::try_from(count).is_ok_and(|count| count <= self.left()) { Ok(()) } else { Err(Full) }
+    }
+
+    /// How many bytes can be reserved; negative when some of what was held back has been used.
+    #[inline(always)]
+    #[must_use]
+    pub fn left(&self) -> isize {
+        (self.end as isize).wrapping_sub(self.cursor.next as isize)
+    }
+
+    /// Takes `count` bytes away from what [`Out::reserve`] may give: whenever it succeeds,
+    /// the same number of bytes can be pushed once more, whatever is reserved beside them.
+    ///
+    /// # Errors
+    ///
+    /// There are not as many bytes left.
+    #[inline]
+    pub fn hold_back(&mut self, count: usize) -> Result<(), Full> {
+        self.reserve(count)?;
+        // SAFETY: just reserved, so it ends within the memory.
+        self.end = unsafe { self.end.sub(count) };
+        Ok(())
+    }
+
+    /// The same once more. One whose address is passed to a function that is not inlined lives
+    /// in memory; a copy can do so in its place, or stay in registers.
+    #[inline(always)]
+    pub(super) fn copy(&mut self) -> Out<'a> {
+        Out { ..*self }
+    }
+
+    /// Calls a function that is not inlined with a copy.
+    #[inline(always)]
+    pub(super) fn apart<T>(&mut self, call: impl FnOnce(&mut Out<'a>) -> T) -> T {
+        let mut copy = self.copy();
+        let result = call(&mut copy);
+        self.cursor = copy.cursor;
+        result
+    }
+}
+
+impl Cursor {
     /// Goes back over `count` bytes.
     ///
     /// # Safety
     ///
     /// As many bytes have been written.
-    #[inline]
+    #[inline(always)]
     pub unsafe fn rewind(&mut self, count: usize) {
-        debug_assert!(count <= self.len());
         // SAFETY: within what has been written.
         self.next = unsafe { self.next.sub(count) };
     }
 
-    /// Makes sure that `count` more bytes can be pushed.
-    #[inline]
-    pub fn reserve(&self, count: usize) -> Result<(), Full> {
-        if self.end as usize - self.next as usize >= count { Ok(()) } else { Err(Full) }
+    /// The byte written last.
+    ///
+    /// # Safety
+    ///
+    /// One has been written.
+    #[inline(always)]
+    pub unsafe fn last(&self) -> u8 {
+        // SAFETY: within what has been written.
+        unsafe { self.next.sub(1).read() }
     }
 
     /// Writes one byte.
@@ -85,9 +171,9 @@ impl<'a> Out<'a> {
     /// # Safety
     ///
     /// Room for it is reserved.
-    #[inline]
+    #[inline(always)]
     pub unsafe fn push(&mut self, byte: u8) {
-        debug_assert!(self.next < self.end);
+        self.check(1);
         // SAFETY: reserved by the caller.
         unsafe {
             self.next.write(byte);
@@ -95,24 +181,14 @@ impl<'a> Out<'a> {
         }
     }
 
-    /// Calls a function that is not inlined with a copy of the cursor. A cursor whose address
-    /// is passed on lives in memory; so this one can stay in registers.
-    #[inline(always)]
-    pub(super) fn apart<T>(&mut self, call: impl FnOnce(&mut Out<'a>) -> T) -> T {
-        let mut copy = Out { ..*self };
-        let result = call(&mut copy);
-        self.next = copy.next;
-        result
-    }
-
     /// Writes bytes.
     ///
     /// # Safety
     ///
     /// Room for them is reserved.
-    #[inline]
+    #[inline(always)]
     pub unsafe fn push_slice(&mut self, bytes: &[u8]) {
-        debug_assert!(self.end as usize - self.next as usize >= bytes.len());
+        self.check(bytes.len());
         // SAFETY: reserved by the caller; a shared slice cannot overlap memory borrowed mutably.
         unsafe {
             self.next.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
@@ -126,9 +202,10 @@ impl<'a> Out<'a> {
     /// # Safety
     ///
     /// Room for all `N` is reserved, and `len` is at most `N`.
-    #[inline]
+    #[inline(always)]
     pub unsafe fn push_padded<const N: usize>(&mut self, bytes: &[u8; N], len: usize) {
-        debug_assert!(len <= N && self.end as usize - self.next as usize >= N);
+        debug_assert!(len <= N);
+        self.check(N);
         // SAFETY: reserved by the caller.
         unsafe {
             self.next.cast::<[u8; N]>().write_unaligned(*bytes);
@@ -141,15 +218,25 @@ impl<'a> Out<'a> {
     /// # Safety
     ///
     /// Room for them is reserved, and `len` is from `N` to twice that.
-    #[inline]
+    #[inline(always)]
     pub unsafe fn push_overlapping<const N: usize>(&mut self, first: &[u8; N], last: &[u8; N], len: usize) {
-        debug_assert!((N..=2 * N).contains(&len) && self.end as usize - self.next as usize >= len);
+        debug_assert!((N..=2 * N).contains(&len));
+        self.check(len);
         // SAFETY: reserved by the caller.
         unsafe {
             self.next.cast::<[u8; N]>().write_unaligned(*first);
             self.next = self.next.add(len);
             self.next.sub(N).cast::<[u8; N]>().write_unaligned(*last);
         }
+    }
+
+    /// In debug builds, checks that there is room.
+    #[inline(always)]
+    fn check(&self, count: usize) {
+        #[cfg(debug_assertions)]
+        assert!(self.end as usize - self.next as usize >= count);
+        #[cfg(not(debug_assertions))]
+        let _ = count;
     }
 }
 
@@ -172,5 +259,21 @@ mod tests {
         out.set_first(b'{');
         out.truncate(2);
         assert_eq!(out.written(), b"{b");
+    }
+
+    #[test]
+    fn what_is_held_back_stays() {
+        let mut memory = [MaybeUninit::uninit(); 8];
+        let mut out = Out::new(&mut memory);
+        assert_eq!(out.hold_back(9), Err(Full));
+        assert_eq!(out.hold_back(3), Ok(()));
+        assert_eq!(out.reserve(5), Ok(()));
+        assert_eq!(out.reserve(6), Err(Full));
+        // SAFETY: five bytes are reserved, and three held back.
+        unsafe { out.push_slice(b"abcdef") };
+        assert_eq!(out.reserve(0), Err(Full));
+        // SAFETY: two bytes of those held back are left.
+        unsafe { out.push_slice(b"gh") };
+        assert_eq!(out.written(), b"abcdefgh");
     }
 }

@@ -1,12 +1,18 @@
 //! What is known of a log's records before the first one comes.
 
 use super::record::MAX_SCALAR;
+#[cfg(target_arch = "x86_64")]
+use super::scan::Avx2;
 use super::text::{EscapePolicy, push_escaped_name};
 use super::time::TimeFormat;
-use crate::host::{Field, Layout, Tags};
+use crate::host::{Field, KindsOf, Layout, Tags};
 
 /// Names up to this length are copied as a whole, in a few moves.
 pub(super) const NAME_BLOCK: usize = 32;
+
+/// For so many columns at a time it is checked that there is room for their names and values
+/// of limited size.
+pub(super) const COLUMN_BLOCK: usize = 32;
 
 /// How records are written; the defaults are the host's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,9 +31,9 @@ pub(super) struct Column {
     /// Its first bytes, followed by zeros if it is shorter.
     pub start: [u8; NAME_BLOCK],
     /// How many of them count.
-    pub start_len: usize,
-    /// Room to be reserved for the name and a value that is neither text nor a list.
-    pub room: usize,
+    pub start_len: u8,
+    /// Defers the value if there is a rest, which must be written before.
+    pub kinds: KindsOf,
     /// The rest of a longer one.
     pub rest: Box<[u8]>,
 }
@@ -36,18 +42,24 @@ pub(super) struct Column {
 #[derive(Debug)]
 pub struct FieldPlan {
     pub(super) columns: Box<[Column]>,
+    /// Bytes that [`COLUMN_BLOCK`] columns take at most, but for text and lists, and an element
+    /// of a list and the record's end beside them.
+    pub(super) room: usize,
     pub(super) tags: Tags,
     /// The host's tag of strings, if they are written by a rule of their own; then it is
     /// none of `tags`.
     pub(super) apart: Option<u32>,
     pub(super) style: Style,
+    /// Whether records are encoded with AVX2's instructions.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) avx2: bool,
 }
 
 impl FieldPlan {
     /// Plans for records with these columns.
     #[must_use]
     pub fn new(fields: &[Field], layout: &Layout, style: Style) -> Self {
-        let columns = fields
+        let columns: Box<[_]> = fields
             .iter()
             .map(|field| {
                 let mut name = vec![b',', b'"'];
@@ -56,7 +68,8 @@ impl FieldPlan {
                 let rest = name.split_off(name.len().min(NAME_BLOCK)).into_boxed_slice();
                 let mut start = [0; NAME_BLOCK];
                 start[..name.len()].copy_from_slice(&name);
-                Column { start, start_len: name.len(), room: NAME_BLOCK + rest.len() + MAX_SCALAR, rest }
+                let kinds = if rest.is_empty() { KindsOf::VALUES } else { KindsOf::NONE };
+                Column { start, start_len: name.len() as u8, kinds, rest }
             })
             .collect();
         let tags = Tags::new(layout);
@@ -65,7 +78,27 @@ impl FieldPlan {
             EscapePolicy::Hex => (tags, None),
             EscapePolicy::Pua | EscapePolicy::Tsv => (tags.without(layout.tag_string), Some(layout.tag_string)),
         };
-        Self { columns, tags, apart, style }
+        let room_of = |column: &Column| NAME_BLOCK + column.rest.len() + MAX_SCALAR;
+        let blocks = columns.chunks(COLUMN_BLOCK).map(|block| block.iter().map(room_of).sum());
+        let room = blocks.max().unwrap_or(0) + 1 + MAX_SCALAR;
+        Self {
+            columns,
+            room,
+            tags,
+            apart,
+            style,
+            #[cfg(target_arch = "x86_64")]
+            avx2: Avx2::available(),
+        }
+    }
+
+    /// Does without instructions that not every processor has; returns whether they would have
+    /// been used.
+    pub fn use_baseline(&mut self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return core::mem::take(&mut self.avx2);
+        #[cfg(not(target_arch = "x86_64"))]
+        false
     }
 
     /// How many columns there are.

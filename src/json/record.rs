@@ -2,11 +2,14 @@
 
 use super::address::{MAX_ADDRESS, push_address, push_subnet};
 use super::number::{MAX_NUMBER, push_double, push_i64, push_u64};
-use super::out::{Full, Out};
-use super::plan::{Column, FieldPlan};
+use super::out::{Cursor, Full, Out};
+use super::plan::{COLUMN_BLOCK, Column, FieldPlan};
+#[cfg(target_arch = "x86_64")]
+use super::scan::Avx2;
+use super::scan::{Baseline, Instructions, SHORT, SHORT_ROOM};
 use super::text::{push_text, push_text_by};
 use super::time::{MAX_TIME, push_time};
-use crate::host::{Data, List, Malformed, Record, Shape, Value};
+use crate::host::{Address, Data, KindsOf, List, Malformed, Record, Shape, Text, Value};
 
 /// How deep sets and vectors may be nested. Zeek itself logs one level; a limit keeps
 /// damaged memory from exhausting the thread's stack.
@@ -35,7 +38,7 @@ impl From<Malformed> for EncodeError {
     }
 }
 
-/// Bytes that a value other than text and lists takes at most, quotes included.
+/// Bytes that a value takes at most, quotes included, but for longer text and lists.
 pub(super) const MAX_SCALAR: usize = {
     let mut max = MAX_NUMBER;
     if MAX_TIME > max {
@@ -44,6 +47,9 @@ pub(super) const MAX_SCALAR: usize = {
     // A subnet: two quotes, the slash and a length of up to ten digits.
     if MAX_ADDRESS + 13 > max {
         max = MAX_ADDRESS + 13;
+    }
+    if SHORT_ROOM > max {
+        max = SHORT_ROOM;
     }
     max
 };
@@ -58,71 +64,200 @@ pub(super) const MAX_SCALAR: usize = {
 /// # Errors
 ///
 /// See [`EncodeError`]; what has been written is then of no use.
+#[inline]
 pub unsafe fn encode<S: Shape>(plan: &FieldPlan, record: Record<'_, S>, out: &mut Out<'_>) -> Result<u64, EncodeError> {
-    debug_assert!(out.is_empty());
-    let mut unknown = 0;
-    // A cursor of its own, which nothing else knows the address of.
-    out.apart(|out| {
-        for (index, column) in plan.columns.iter().enumerate() {
-            // SAFETY: this function's contract.
-            let value = unsafe { record.get(index)? };
-            if value.present() {
-                push_name(column, out)?;
-                // SAFETY: `push_name` has reserved room for a scalar behind the name.
-                unsafe { push_value(plan, value, out, 0, &mut unknown)? };
-            } else if plan.style.include_unset {
-                push_name(column, out)?;
-                // SAFETY: as above.
-                unsafe { out.push_slice(b"null") };
-            }
+    // SAFETY: this function's contract; the plan knows what the processor has.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        if plan.avx2 {
+            return encode_avx2(plan, record, out);
         }
-        out.reserve(2)?;
-        // SAFETY: room for two bytes was just reserved.
-        unsafe {
-            if out.is_empty() {
-                out.push(b'{');
-            } else {
-                // Every name begins with a comma; the first one's becomes the object's start.
-                out.set_first(b'{');
-            }
-            out.push(b'}');
-        }
-        Ok(unknown)
-    })
+        encode_baseline(plan, record, out)
+    }
 }
 
-/// Writes a column's name and reserves room for a scalar behind it.
+/// Instructions together with what is compiled for them and not inlined.
+trait Encoder: Instructions + Sized {
+    /// [`push_list`].
+    ///
+    /// # Safety
+    ///
+    /// As there.
+    unsafe fn list<S: Shape>(
+        plan: &FieldPlan,
+        list: List<'_, S>,
+        out: &mut Out<'_>,
+        depth: usize,
+        unknown: &mut u64,
+    ) -> Result<(), EncodeError>;
+}
+
+impl Encoder for Baseline {
+    #[inline(never)]
+    unsafe fn list<S: Shape>(
+        plan: &FieldPlan,
+        list: List<'_, S>,
+        out: &mut Out<'_>,
+        depth: usize,
+        unknown: &mut u64,
+    ) -> Result<(), EncodeError> {
+        // SAFETY: this function's contract.
+        unsafe { push_list::<S, Self>(plan, list, out, depth, unknown) }
+    }
+}
+
+/// # Safety
+///
+/// As [`encode`].
+#[inline(never)]
+unsafe fn encode_baseline<S: Shape>(
+    plan: &FieldPlan,
+    record: Record<'_, S>,
+    out: &mut Out<'_>,
+) -> Result<u64, EncodeError> {
+    // SAFETY: this function's contract; every processor has these instructions.
+    unsafe { push_record::<S, Baseline>(plan, record, out) }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Encoder for Avx2 {
+    #[inline(always)]
+    unsafe fn list<S: Shape>(
+        plan: &FieldPlan,
+        list: List<'_, S>,
+        out: &mut Out<'_>,
+        depth: usize,
+        unknown: &mut u64,
+    ) -> Result<(), EncodeError> {
+        // SAFETY: this function's contract.
+        unsafe { list_avx2(plan, list, out, depth, unknown) }
+    }
+}
+
+/// # Safety
+///
+/// As [`push_list`].
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
+#[inline(never)]
+unsafe fn list_avx2<S: Shape>(
+    plan: &FieldPlan,
+    list: List<'_, S>,
+    out: &mut Out<'_>,
+    depth: usize,
+    unknown: &mut u64,
+) -> Result<(), EncodeError> {
+    // SAFETY: this function's contract.
+    unsafe { push_list::<S, Avx2>(plan, list, out, depth, unknown) }
+}
+
+/// # Safety
+///
+/// As [`encode`], and the processor has the instructions.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
+#[inline(never)]
+unsafe fn encode_avx2<S: Shape>(
+    plan: &FieldPlan,
+    record: Record<'_, S>,
+    out: &mut Out<'_>,
+) -> Result<u64, EncodeError> {
+    // SAFETY: this function's contract.
+    unsafe { push_record::<S, Avx2>(plan, record, out) }
+}
+
+/// Writes a record, in the instructions of whoever this is inlined into.
+///
+/// # Safety
+///
+/// As [`encode`], and the processor has the instructions.
 #[inline(always)]
-fn push_name(column: &Column, out: &mut Out<'_>) -> Result<(), Full> {
-    out.reserve(column.room)?;
-    // SAFETY: just reserved; the part of the block that is not counted becomes part of the
-    // room for the rest and the scalar.
-    unsafe {
-        out.push_padded(&column.start, column.start_len);
-        if !column.rest.is_empty() {
-            out.push_slice(&column.rest);
+unsafe fn push_record<S: Shape, I: Encoder>(
+    plan: &FieldPlan,
+    mut record: Record<'_, S>,
+    out: &mut Out<'_>,
+) -> Result<u64, EncodeError> {
+    debug_assert!(out.is_empty());
+    let mut unknown = 0;
+    // A cursor of its own, which nothing else knows the address of. Not a closure, which would
+    // be compiled for the baseline's instructions.
+    let mut copy = out.copy();
+    // SAFETY: this function's contract.
+    let result = unsafe { push_columns::<S, I>(plan, &mut record, &mut copy, &mut unknown) };
+    **out = *copy;
+    result.map(|()| unknown)
+}
+
+/// # Safety
+///
+/// As [`push_record`].
+#[inline(always)]
+unsafe fn push_columns<S: Shape, I: Encoder>(
+    plan: &FieldPlan,
+    record: &mut Record<'_, S>,
+    out: &mut Out<'_>,
+    unknown: &mut u64,
+) -> Result<(), EncodeError> {
+    out.hold_back(plan.room)?;
+    for block in plan.columns.chunks(COLUMN_BLOCK) {
+        // All of the room held back is free: the block's columns need not look, but for longer
+        // text and lists, which reserve more beside it.
+        out.reserve(0)?;
+        for column in block {
+            // SAFETY: this function's contract; and the room for a name and a scalar.
+            unsafe {
+                let value = record.take()?;
+                if value.present() {
+                    out.push_padded(&column.start, usize::from(column.start_len));
+                    push_value::<S, I>(plan, Some(column), value, out, 0, unknown)?;
+                } else if plan.style.include_unset {
+                    out.push_padded(&column.start, usize::from(column.start_len));
+                    out.push_slice(&column.rest);
+                    out.push_slice(b"null");
+                }
+            }
         }
+    }
+    // SAFETY: room for an element of a list was held back beside the columns'.
+    unsafe {
+        if out.is_empty() {
+            out.push(b'{');
+        } else {
+            // Every name begins with a comma; the first one's becomes the object's start.
+            out.set_first(b'{');
+        }
+        out.push(b'}');
     }
     Ok(())
 }
 
-/// Writes a value that is set.
+/// Writes a value that is set: an element of a list, or a column's, behind the start of its
+/// name.
 ///
 /// # Safety
 ///
-/// Room for [`MAX_SCALAR`] bytes is reserved.
+/// The processor has the instructions. Room for the rest of the name and [`MAX_SCALAR`] bytes is
+/// reserved.
 #[inline(always)]
-unsafe fn push_value<S: Shape>(
+unsafe fn push_value<S: Shape, I: Encoder>(
     plan: &FieldPlan,
+    column: Option<&Column>,
     value: Value<'_, S>,
     out: &mut Out<'_>,
     depth: usize,
     unknown: &mut u64,
 ) -> Result<(), EncodeError> {
+    let kinds = column.map_or(KindsOf::VALUES, |column| column.kinds);
     // SAFETY: none of these writes more than `MAX_SCALAR` without reserving itself.
     unsafe {
-        match value.data(&plan.tags)? {
-            Data::Text(bytes) => push_text(out, bytes)?,
+        match value.data(&plan.tags, kinds)? {
+            Data::Text(text) => match text.short(SHORT) {
+                Some(short) if I::push_short(out, short) => {}
+                _ => match I::long(**out, out.left(), text.raw()) {
+                    Some(end) => **out = end,
+                    None => out.apart(|out| push_any_text(out, text))?,
+                },
+            },
             Data::Count(number) => push_u64(out, number),
             Data::Time(seconds) => push_time(out, seconds, plan.style.time),
             Data::Double(number) => push_double(out, number),
@@ -131,18 +266,16 @@ unsafe fn push_value<S: Shape>(
                 push_address(out, address);
                 out.push(b'"');
             }
-            Data::Bool(yes) => {
-                let (word, len) = if yes { (b"true ", 4) } else { (b"false", 5) };
-                out.push_padded(word, len);
-            }
+            Data::Bool(yes) => out.push_padded(if yes { b"true    " } else { b"false   " }, 5 - usize::from(yes)),
             Data::Int(number) => push_i64(out, number),
-            Data::Subnet(prefix, length) => out.apart(|out| {
-                out.push(b'"');
-                push_subnet(out, prefix, length);
-                out.push(b'"');
-            }),
-            Data::List(list) => out.apart(|out| push_list(plan, list, out, depth, unknown))?,
+            Data::Subnet(prefix, length) => **out = subnet(**out, prefix, length),
+            Data::List(list) => out.apart(|out| I::list(plan, list, out, depth, unknown))?,
             Data::Unknown => out.apart(|out| push_other(plan, value, out, unknown))?,
+            Data::Deferred => {
+                if let Some(column) = column {
+                    out.apart(|out| push_deferred(plan, column, value, out, unknown))?;
+                }
+            }
         }
     }
     Ok(())
@@ -164,7 +297,7 @@ unsafe fn push_other<S: Shape>(
     // SAFETY: this function's contract, and a string's tag is one of text.
     unsafe {
         if plan.apart == Some(value.tag()) {
-            push_text_by(plan.style.escape, out, value.text()?)?;
+            push_text_by(plan.style.escape, out, value.text().bytes()?)?;
         } else {
             *unknown += 1;
             out.push_slice(b"null");
@@ -173,9 +306,55 @@ unsafe fn push_other<S: Shape>(
     Ok(())
 }
 
-/// Writes a set or a vector.
+/// Writes a value and what is left of its column's name.
+///
+/// # Safety
+///
+/// As [`push_value`].
 #[inline(never)]
-fn push_list<S: Shape>(
+unsafe fn push_deferred<S: Shape>(
+    plan: &FieldPlan,
+    column: &Column,
+    value: Value<'_, S>,
+    out: &mut Out<'_>,
+    unknown: &mut u64,
+) -> Result<(), EncodeError> {
+    // SAFETY: this function's contract; every processor has the instructions.
+    unsafe {
+        out.push_slice(&column.rest);
+        push_value::<S, Baseline>(plan, None, value, out, 0, unknown)
+    }
+}
+
+/// Writes any text.
+#[inline(never)]
+fn push_any_text(out: &mut Out<'_>, text: Text<'_>) -> Result<(), EncodeError> {
+    Ok(push_text(out, text.bytes()?)?)
+}
+
+/// Writes a subnet.
+///
+/// # Safety
+///
+/// Room for [`MAX_SCALAR`] bytes is reserved.
+#[inline(never)]
+unsafe fn subnet(mut out: Cursor, prefix: Address, length: u8) -> Cursor {
+    // SAFETY: this function's contract.
+    unsafe {
+        out.push(b'"');
+        push_subnet(&mut out, prefix, length);
+        out.push(b'"');
+    }
+    out
+}
+
+/// Writes a set or a vector, in the instructions of whoever this is inlined into.
+///
+/// # Safety
+///
+/// As [`push_value`].
+#[inline(always)]
+unsafe fn push_list<S: Shape, I: Encoder>(
     plan: &FieldPlan,
     list: List<'_, S>,
     out: &mut Out<'_>,
@@ -185,23 +364,44 @@ fn push_list<S: Shape>(
     if depth == MAX_DEPTH {
         return Err(EncodeError::TooDeep);
     }
-    out.reserve(2)?;
-    // SAFETY: room is reserved before each write.
+    let mut copy = out.copy();
+    // SAFETY: this function's contract.
+    let result = unsafe { push_elements::<S, I>(plan, list, &mut copy, depth, unknown) };
+    **out = *copy;
+    result
+}
+
+/// # Safety
+///
+/// As [`push_value`].
+#[inline(always)]
+unsafe fn push_elements<S: Shape, I: Encoder>(
+    plan: &FieldPlan,
+    list: List<'_, S>,
+    out: &mut Out<'_>,
+    depth: usize,
+    unknown: &mut u64,
+) -> Result<(), EncodeError> {
+    // SAFETY: the caller has room for a scalar. In the loop and behind it all that is held
+    // back is free again, and one scalar with a bracket or a comma of that may be used.
     unsafe {
         out.push(b'[');
-        for (index, value) in list.enumerate() {
-            out.reserve(1 + MAX_SCALAR)?;
-            if index > 0 {
-                out.push(b',');
-            }
+        let start = out.len();
+        for value in list {
+            out.reserve(0)?;
             let value = value?;
             if value.present() {
-                push_value(plan, value, out, depth + 1, unknown)?;
+                push_value::<S, I>(plan, None, value, out, depth + 1, unknown)?;
             } else {
                 out.push_slice(b"null");
             }
+            out.push(b',');
         }
-        out.reserve(1)?;
+        out.reserve(0)?;
+        if out.len() > start {
+            // The last comma.
+            out.rewind(1);
+        }
         out.push(b']');
     }
     Ok(())

@@ -1,9 +1,10 @@
 //! Copying text until a byte needs attention.
 //!
-//! Most text in logs is plain ASCII without quotes: it is looked at and copied 16 bytes at
-//! a time. Every implementation gives what [`is_plain`] says of each byte.
+//! Most text in logs is plain ASCII without quotes, and short: it is looked at and copied
+//! 16 or 32 bytes at a time, with what the processor has ([`Instructions`]). Every
+//! implementation gives what [`is_plain`] says of each byte.
 
-use super::out::Out;
+use super::out::Cursor;
 
 /// Whether a byte is copied as it is: printable ASCII, but for the quote and the backslash.
 #[inline]
@@ -15,35 +16,115 @@ pub const fn is_plain(byte: u8) -> bool {
 /// Room that [`push_plain`] needs beyond the text's own length.
 pub const SLACK: usize = 16;
 
+/// The longest text that [`Instructions::push_short`] takes.
+pub const SHORT: usize = 32;
+
+/// Room that [`Instructions::push_short`] needs.
+pub const SHORT_ROOM: usize = 1 + SHORT + SLACK;
+
+/// What is done with all of a text, in the instructions that a kind of processor has.
+pub trait Instructions {
+    /// Writes a text with its quotes if all of it is plain; else, and perhaps for no reason that
+    /// the text gives, writes nothing that counts and returns false.
+    ///
+    /// # Safety
+    ///
+    /// The processor has the instructions. The text has 1 to [`SHORT`] bytes, and room for
+    /// [`SHORT_ROOM`] is reserved.
+    unsafe fn push_short(out: &mut Cursor, text: &[u8]) -> bool;
+
+    /// Writes a text of more than [`SHORT`] bytes with its quotes if all of it is plain and there
+    /// is room. The text is given as it comes, and may be none.
+    ///
+    /// # Safety
+    ///
+    /// The processor has the instructions. `room` bytes are reserved, and a text that is not null
+    /// and not of negative length can be read.
+    unsafe fn long(out: Cursor, room: isize, text: (*const u8, i32)) -> Option<Cursor>;
+}
+
+/// The text, if it is one for [`Instructions::long`].
+///
+/// # Safety
+///
+/// As there.
+#[inline(always)]
+unsafe fn long_text<'a>(room: isize, (data, length): (*const u8, i32)) -> Option<&'a [u8]> {
+    if (length as isize) <= SHORT as isize || length as isize + 2 > room || data.is_null() {
+        return None;
+    }
+    // SAFETY: this function's contract.
+    Some(unsafe { core::slice::from_raw_parts(data, length as usize) })
+}
+
+/// What every machine has: eight bytes at a time.
+#[cfg(any(test, not(target_arch = "x86_64")))]
+pub struct Portable;
+
+#[cfg(any(test, not(target_arch = "x86_64")))]
+impl Instructions for Portable {
+    #[inline(always)]
+    unsafe fn push_short(out: &mut Cursor, text: &[u8]) -> bool {
+        let mut end = *out;
+        // SAFETY: this function's contract.
+        unsafe {
+            end.push(b'"');
+            let all = push_plain_words(&mut end, text) == text.len();
+            if all {
+                end.push(b'"');
+                *out = end;
+            }
+            all
+        }
+    }
+
+    unsafe fn long(mut out: Cursor, room: isize, text: (*const u8, i32)) -> Option<Cursor> {
+        // SAFETY: this function's contract; parts of the text are written in their order, the
+        // last of them over bytes just written.
+        unsafe {
+            let text = long_text(room, text)?;
+            out.push(b'"');
+            for word in text.as_chunks::<8>().0 {
+                if special(u64::from_le_bytes(*word)) != 0 {
+                    return None;
+                }
+                out.push_padded(word, 8);
+            }
+            let (left, last) = (text.len() % 8, text.last_chunk::<8>()?);
+            if left > 0 {
+                if special(u64::from_le_bytes(*last)) != 0 {
+                    return None;
+                }
+                out.rewind(8 - left);
+                out.push_padded(last, 8);
+            }
+            out.push(b'"');
+        }
+        Some(out)
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+pub use x86::{Avx2, Sse2};
+
+/// What every processor that this is compiled for has.
+#[cfg(target_arch = "x86_64")]
+pub type Baseline = Sse2;
+/// What every processor that this is compiled for has.
+#[cfg(not(target_arch = "x86_64"))]
+pub type Baseline = Portable;
+
 /// Copies the plain bytes at the start of `text`, and returns how many they are.
 ///
 /// # Safety
 ///
 /// Room for all of `text` and [`SLACK`] more bytes is reserved.
-#[inline(always)]
-pub unsafe fn push_plain(out: &mut Out<'_>, text: &[u8]) -> usize {
-    // SAFETY: this function's contract.
-    unsafe {
-        #[cfg(target_arch = "x86_64")]
-        if sse2::push_all_plain(out, text) {
-            return text.len();
-        }
-        out.apart(|out| push_plain_prefix(out, text))
-    }
-}
-
-/// Copies the plain bytes at the start of a text of which not all need be plain.
-///
-/// # Safety
-///
-/// As [`push_plain`].
-#[inline(never)]
-unsafe fn push_plain_prefix(out: &mut Out<'_>, text: &[u8]) -> usize {
+pub unsafe fn push_plain(out: &mut Cursor, text: &[u8]) -> usize {
     // SAFETY: this function's contract.
     unsafe {
         #[cfg(target_arch = "x86_64")]
         if text.len() >= 16 {
-            return sse2::push_plain(out, text);
+            return x86::push_plain(out, text);
         }
         push_plain_words(out, text)
     }
@@ -55,20 +136,257 @@ unsafe fn push_plain_prefix(out: &mut Out<'_>, text: &[u8]) -> usize {
 #[must_use]
 pub fn plain_of_block<const UTF8: bool>(block: &[u8; 16]) -> usize {
     #[cfg(target_arch = "x86_64")]
-    return sse2::plain_of_block::<UTF8>(block);
+    return x86::plain_of_block::<UTF8>(block);
     #[cfg(not(target_arch = "x86_64"))]
     block.iter().take_while(|&&byte| is_plain(byte) || UTF8 && byte >= 0x7f).count()
 }
 
-/// With instructions that every x86-64 has.
 #[cfg(target_arch = "x86_64")]
-mod sse2 {
+mod x86 {
     use core::arch::x86_64::{
-        __m128i, _mm_add_epi8, _mm_cmpeq_epi8, _mm_cmpgt_epi8, _mm_loadu_si128, _mm_min_epu8, _mm_movemask_epi8,
-        _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8,
+        __m128i, __m256i, _mm_add_epi8, _mm_cmpeq_epi8, _mm_cmpgt_epi8, _mm_loadu_si128, _mm_min_epu8,
+        _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8, _mm256_add_epi8, _mm256_cmpeq_epi8, _mm256_cmpgt_epi8,
+        _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8,
     };
 
-    use super::Out;
+    use super::{Cursor, Instructions};
+
+    /// SSE2, which every x86-64 has.
+    pub struct Sse2;
+
+    /// AVX2, and BMI1 and BMI2, which came with it.
+    pub struct Avx2;
+
+    impl Avx2 {
+        /// Whether this processor has the instructions.
+        #[must_use]
+        pub fn available() -> bool {
+            is_x86_feature_detected!("avx2")
+                && is_x86_feature_detected!("bmi1")
+                && is_x86_feature_detected!("bmi2")
+                && is_x86_feature_detected!("lzcnt")
+        }
+    }
+
+    /// Memory is accessible in pages of this size, or of multiples of it.
+    const PAGE: usize = 4096;
+
+    /// Whether `size` bytes can be read where the text begins, however short it is.
+    #[inline(always)]
+    fn within_page(text: &[u8], size: usize) -> bool {
+        text.as_ptr() as usize % PAGE <= PAGE - size
+    }
+
+    impl Instructions for Sse2 {
+        #[inline(always)]
+        unsafe fn push_short(out: &mut Cursor, text: &[u8]) -> bool {
+            let len = text.len();
+            // SAFETY: no more is written than there is room for.
+            unsafe {
+                if len <= 16 {
+                    if !within_page(text, 16) {
+                        return false;
+                    }
+                    let block = load_16_beyond(text);
+                    // A bit beyond the last byte, in case that all are plain.
+                    if ((bits(special(block)) | 1 << 16).trailing_zeros() as usize) < len {
+                        return false;
+                    }
+                    out.push(b'"');
+                    out.push_padded(&bytes_of(block), len);
+                } else {
+                    // Two pieces that overlap.
+                    let (Some(first), Some(last)) = (text.first_chunk::<16>(), text.last_chunk::<16>()) else {
+                        return false;
+                    };
+                    if bits(or(special(load(first)), special(load(last)))) != 0 {
+                        return false;
+                    }
+                    out.push(b'"');
+                    out.push_overlapping(first, last, len);
+                }
+                out.push(b'"');
+                true
+            }
+        }
+
+        #[inline(never)]
+        unsafe fn long(mut out: Cursor, room: isize, text: (*const u8, i32)) -> Option<Cursor> {
+            // SAFETY: this function's contract; parts of the text are written in their order,
+            // the last of them over bytes just written.
+            unsafe {
+                let text = super::long_text(room, text)?;
+                out.push(b'"');
+                let (groups, rest) = text.as_chunks::<64>();
+                for group in groups {
+                    let ([a, b, c, d], _) = group.as_chunks::<16>() else { return None };
+                    let found = or(or(special(load(a)), special(load(b))), or(special(load(c)), special(load(d))));
+                    if bits(found) != 0 {
+                        return None;
+                    }
+                    out.push_padded(group, 64);
+                }
+                let (blocks, rest) = rest.as_chunks::<16>();
+                let mut found = 0;
+                for block in blocks {
+                    found |= bits(special(load(block)));
+                    out.push_padded(block, 16);
+                }
+                if let (false, Some(last)) = (rest.is_empty(), text.last_chunk::<16>()) {
+                    found |= bits(special(load(last)));
+                    out.rewind(16 - rest.len());
+                    out.push_padded(last, 16);
+                }
+                out.push(b'"');
+                (found == 0).then_some(out)
+            }
+        }
+    }
+
+    impl Instructions for Avx2 {
+        #[inline(always)]
+        unsafe fn push_short(out: &mut Cursor, text: &[u8]) -> bool {
+            let len = text.len();
+            // SAFETY: the processor has AVX2, and no more is written than there is room for.
+            unsafe {
+                if !within_page(text, 32) {
+                    return false;
+                }
+                let block = load_32_beyond(text);
+                let found = _mm256_movemask_epi8(special_32(block)) as u32;
+                // Only the text's own bytes count.
+                if found << ((32 - len as u32) & 31) != 0 {
+                    return false;
+                }
+                out.push(b'"');
+                out.push_padded(&core::mem::transmute::<__m256i, [u8; 32]>(block), len);
+                out.push(b'"');
+                true
+            }
+        }
+
+        #[inline(always)]
+        unsafe fn long(out: Cursor, room: isize, text: (*const u8, i32)) -> Option<Cursor> {
+            // SAFETY: this function's contract.
+            unsafe { long_avx2(out, room, text) }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As [`Instructions::long`].
+    #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
+    #[inline(never)]
+    unsafe fn long_avx2(mut out: Cursor, room: isize, text: (*const u8, i32)) -> Option<Cursor> {
+        // SAFETY: this function's contract; parts of the text are written in their order, the
+        // last of them over bytes just written.
+        unsafe {
+            let text = super::long_text(room, text)?;
+            out.push(b'"');
+            let (groups, rest) = text.as_chunks::<64>();
+            for group in groups {
+                let ([a, b], _) = group.as_chunks::<32>() else { return None };
+                let found = _mm256_or_si256(special_32(load_32(a)), special_32(load_32(b)));
+                if _mm256_movemask_epi8(found) != 0 {
+                    return None;
+                }
+                out.push_padded(group, 64);
+            }
+            if let Some(block) = rest.first_chunk::<32>() {
+                if _mm256_movemask_epi8(special_32(load_32(block))) != 0 {
+                    return None;
+                }
+                out.push_padded(block, 32);
+            }
+            let left = rest.len() % 32;
+            if left > 0 {
+                let last = text.last_chunk::<32>()?;
+                if _mm256_movemask_epi8(special_32(load_32(last))) != 0 {
+                    return None;
+                }
+                out.rewind(32 - left);
+                out.push_padded(last, 32);
+            }
+            out.push(b'"');
+        }
+        Some(out)
+    }
+
+    /// A text of at most 16 bytes, and behind it whatever lies there in memory: one load
+    /// where copies and branches by length took most of the time for short text.
+    ///
+    /// # Safety
+    ///
+    /// The text is not empty, and [`within_page`] says that the memory behind it can be read,
+    /// to whomever it belongs. That is done in assembly, as the language has no such thing as
+    /// memory of others.
+    #[inline(always)]
+    unsafe fn load_16_beyond(text: &[u8]) -> __m128i {
+        let block: __m128i;
+        // SAFETY: accessible by this function's contract. That other threads may write to what
+        // lies behind the text changes bytes which the caller does not use.
+        unsafe {
+            core::arch::asm!(
+                "movdqu {block}, [{text}]",
+                text = in(reg) text.as_ptr(),
+                block = lateout(xmm_reg) block,
+                options(pure, readonly, nostack, preserves_flags),
+            );
+        }
+        block
+    }
+
+    /// The same for 32 bytes.
+    ///
+    /// # Safety
+    ///
+    /// As [`load_16_beyond`], and the processor has AVX2.
+    #[inline]
+    #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
+    unsafe fn load_32_beyond(text: &[u8]) -> __m256i {
+        let block: __m256i;
+        // SAFETY: as in `load_16_beyond`.
+        unsafe {
+            core::arch::asm!(
+                "vmovdqu {block}, [{text}]",
+                text = in(reg) text.as_ptr(),
+                block = lateout(ymm_reg) block,
+                options(pure, readonly, nostack, preserves_flags),
+            );
+        }
+        block
+    }
+
+    /// # Safety
+    ///
+    /// The processor has AVX2.
+    #[inline]
+    #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
+    unsafe fn load_32(block: &[u8; 32]) -> __m256i {
+        // SAFETY: the load reads the 32 bytes of `block`.
+        unsafe { _mm256_loadu_si256(block.as_ptr().cast()) }
+    }
+
+    /// As [`special`].
+    ///
+    /// # Safety
+    ///
+    /// The processor has AVX2.
+    #[inline]
+    #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
+    unsafe fn special_32(block: __m256i) -> __m256i {
+        let moved = _mm256_add_epi8(block, _mm256_set1_epi8(MOVE));
+        let unprintable = _mm256_cmpgt_epi8(moved, _mm256_set1_epi8(LAST_MOVED));
+        let quote = _mm256_cmpeq_epi8(block, _mm256_set1_epi8(b'"' as i8));
+        let backslash = _mm256_cmpeq_epi8(block, _mm256_set1_epi8(b'\\' as i8));
+        _mm256_or_si256(_mm256_or_si256(quote, backslash), unprintable)
+    }
+
+    #[inline(always)]
+    fn bytes_of(block: __m128i) -> [u8; 16] {
+        // SAFETY: both are 16 bytes, of which all patterns are valid.
+        unsafe { core::mem::transmute(block) }
+    }
 
     #[inline]
     fn load(block: &[u8; 16]) -> __m128i {
@@ -76,15 +394,18 @@ mod sse2 {
         unsafe { _mm_loadu_si128(block.as_ptr().cast()) }
     }
 
+    /// Moves the printable characters, 0x20 to 0x7e, to where the smallest numbers are, so that
+    /// one comparison tells them from all others.
+    const MOVE: i8 = 0x60;
+    const LAST_MOVED: i8 = 0x7e_u8.wrapping_add(MOVE as u8) as i8;
+
     /// All bits set in each byte that is not plain.
     #[inline]
     fn special(block: __m128i) -> __m128i {
         // SAFETY: SSE2 is part of x86-64.
         unsafe {
-            // Moves the printable characters, 0x20 to 0x7e, to where the smallest numbers
-            // are, so that one comparison tells them from all others.
-            let moved = _mm_add_epi8(block, _mm_set1_epi8(0x60));
-            let unprintable = _mm_cmpgt_epi8(moved, _mm_set1_epi8(0x7e_u8.wrapping_add(0x60) as i8));
+            let moved = _mm_add_epi8(block, _mm_set1_epi8(MOVE));
+            let unprintable = _mm_cmpgt_epi8(moved, _mm_set1_epi8(LAST_MOVED));
             let quote = _mm_cmpeq_epi8(block, _mm_set1_epi8(b'"' as i8));
             let backslash = _mm_cmpeq_epi8(block, _mm_set1_epi8(b'\\' as i8));
             _mm_or_si128(_mm_or_si128(quote, backslash), unprintable)
@@ -124,92 +445,10 @@ mod sse2 {
         }
     }
 
-    /// Copies a text if all of it is plain. Two pieces that overlap make a text of any
-    /// length between one and two pieces, without a branch for each.
-    ///
-    /// # Safety
-    ///
-    /// As [`super::push_plain`].
-    #[inline(always)]
-    pub(super) unsafe fn push_all_plain(out: &mut Out<'_>, text: &[u8]) -> bool {
-        // SAFETY: no more is written than the text's length and the slack.
-        unsafe {
-            if let (Some(first), Some(last)) = (text.first_chunk::<16>(), text.last_chunk::<16>()) {
-                if text.len() > 32 {
-                    return out.apart(|out| push_all_plain_long(out, text));
-                }
-                if bits(or(special(load(first)), special(load(last)))) != 0 {
-                    return false;
-                }
-                out.push_overlapping(first, last, text.len());
-            } else if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
-                let both = _mm_set_epi64x(i64::from_le_bytes(*last), i64::from_le_bytes(*first));
-                if bits(special(both)) != 0 {
-                    return false;
-                }
-                out.push_overlapping(first, last, text.len());
-            } else if let (Some(first), Some(last)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
-                let both = u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32;
-                if super::special(both) != 0 {
-                    return false;
-                }
-                out.push_overlapping(first, last, text.len());
-            } else if let ([first, ..], [.., last]) = (text, text) {
-                // One to three bytes: some are there twice, and what is not there is a space, which is plain.
-                let word = [*first, text[text.len() / 2], *last, b' '];
-                if super::special(u64::from(u32::from_le_bytes(word)) | 0x2020_2020 << 32) != 0 {
-                    return false;
-                }
-                out.push_padded(&word, text.len());
-            }
-            true
-        }
-    }
-
-    /// The same for a text of at least 16 bytes.
-    ///
-    /// # Safety
-    ///
-    /// As [`super::push_plain`].
-    #[inline(never)]
-    unsafe fn push_all_plain_long(out: &mut Out<'_>, text: &[u8]) -> bool {
-        let start = out.len();
-        let (groups, rest) = text.as_chunks::<64>();
-        for group in groups {
-            let ([a, b, c, d], _) = group.as_chunks::<16>() else { return false };
-            let found = or(or(special(load(a)), special(load(b))), or(special(load(c)), special(load(d))));
-            if bits(found) != 0 {
-                out.truncate(start);
-                return false;
-            }
-            // SAFETY: a part of the text.
-            unsafe { out.push_padded(group, 64) };
-        }
-        let (blocks, rest) = rest.as_chunks::<16>();
-        let mut found = 0;
-        for block in blocks {
-            found |= bits(special(load(block)));
-            // SAFETY: a part of the text.
-            unsafe { out.push_padded(block, 16) };
-        }
-        if let (false, Some(last)) = (rest.is_empty(), text.last_chunk::<16>()) {
-            found |= bits(special(load(last)));
-            // SAFETY: goes back over bytes just written, to write them again.
-            unsafe {
-                out.rewind(16 - rest.len());
-                out.push_padded(last, 16);
-            }
-        }
-        if found != 0 {
-            out.truncate(start);
-        }
-        found == 0
-    }
-
     /// # Safety
     ///
     /// As [`super::push_plain`], and `text` has at least 16 bytes.
-    pub(super) unsafe fn push_plain(out: &mut Out<'_>, text: &[u8]) -> usize {
+    pub(super) unsafe fn push_plain(out: &mut Cursor, text: &[u8]) -> usize {
         let (blocks, rest) = text.as_chunks::<16>();
         for (index, block) in blocks.iter().enumerate() {
             let special = bits(special(load(block)));
@@ -242,7 +481,7 @@ mod sse2 {
 /// # Safety
 ///
 /// As [`push_plain`].
-unsafe fn push_plain_words(out: &mut Out<'_>, text: &[u8]) -> usize {
+unsafe fn push_plain_words(out: &mut Cursor, text: &[u8]) -> usize {
     let (words, rest) = text.as_chunks::<8>();
     for (index, word) in words.iter().enumerate() {
         let plain = plain_prefix(u64::from_le_bytes(*word));
@@ -284,20 +523,22 @@ mod tests {
     use super::*;
     use crate::json::test_support::written_bytes;
 
-    type Implementation = unsafe fn(&mut Out<'_>, &[u8]) -> usize;
-
-    fn implementations(len: usize) -> Vec<Implementation> {
-        let mut all: Vec<Implementation> = vec![push_plain, push_plain_prefix, push_plain_words];
+    /// What each implementation makes of a text, and what it should.
+    fn check(text: &[u8]) {
+        check_plain(text);
+        check_all::<Portable>(text);
         #[cfg(target_arch = "x86_64")]
-        if len >= 16 {
-            all.push(sse2::push_plain);
+        {
+            check_all::<Sse2>(text);
+            if Avx2::available() {
+                check_all::<Avx2>(text);
+            }
         }
-        all
     }
 
-    fn check(text: &[u8]) {
+    fn check_plain(text: &[u8]) {
         let expected = text.iter().take_while(|&&byte| is_plain(byte)).count();
-        for implementation in implementations(text.len()) {
+        for implementation in [push_plain, push_plain_words] {
             let mut count = 0;
             // SAFETY: `written_bytes` gives far more room.
             let bytes = written_bytes(|out| count = unsafe { implementation(out, text) });
@@ -306,9 +547,45 @@ mod tests {
         }
     }
 
+    fn check_all<I: Instructions>(text: &[u8]) {
+        let name = std::any::type_name::<I>();
+        let all = text.iter().all(|&byte| is_plain(byte));
+        let quoted = [b"\"", text, b"\""].concat();
+        let mut done = false;
+        if (1..=SHORT).contains(&text.len()) {
+            // SAFETY: `written_bytes` gives far more room, and the processor has the instructions.
+            let bytes = written_bytes(|out| done = unsafe { I::push_short(out, text) });
+            assert!(!done || all, "{name}: {text:?}");
+            assert_eq!(bytes, if done { &quoted[..] } else { b"" }, "{name}: {text:?}");
+            // A text that ends before the page does must not be refused.
+            let in_page = text.as_ptr() as usize % 4096 <= 4096 - SHORT;
+            assert!(done || !all || !in_page, "{name}: {text:?}");
+        } else {
+            let raw = (text.as_ptr(), text.len() as i32);
+            let bytes = written_bytes(|out| {
+                // SAFETY: as above.
+                if let Some(end) = unsafe { I::long(**out, quoted.len() as isize, raw) } {
+                    **out = end;
+                    done = true;
+                }
+            });
+            assert_eq!(done, all && !text.is_empty(), "{name}: {text:?}");
+            assert_eq!(bytes, if done { &quoted[..] } else { b"" }, "{name}: {text:?}");
+            for (room, raw) in [
+                (quoted.len() as isize - 1, raw),
+                (-1, raw),
+                (isize::MAX, (core::ptr::null(), 100)),
+                (isize::MAX, (text.as_ptr(), -100)),
+            ] {
+                // SAFETY: a text without room, or none.
+                written_bytes(|out| assert!(unsafe { I::long(**out, room, raw) }.is_none()));
+            }
+        }
+    }
+
     #[test]
     fn every_byte_at_every_position() {
-        for len in 0..70 {
+        for len in (0..70).chain([95, 96, 97, 127, 128, 129, 200]) {
             let mut text = vec![b'x'; len];
             check(&text);
             for position in 0..len {
@@ -333,5 +610,35 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Text at every place before memory that cannot be read, as text of a host may lie.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn before_a_page_that_cannot_be_read() {
+        const PAGE: usize = 4096;
+        // SAFETY: fresh memory, of which the last page is made inaccessible.
+        let memory = unsafe {
+            let (access, private) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+            let memory = libc::mmap(core::ptr::null_mut(), 3 * PAGE, access, private, -1, 0);
+            assert_ne!(memory, libc::MAP_FAILED);
+            assert_eq!(libc::mprotect(memory.add(2 * PAGE), PAGE, libc::PROT_NONE), 0);
+            core::slice::from_raw_parts_mut(memory.cast::<u8>(), 2 * PAGE)
+        };
+        for special in [None, Some(b'"'), Some(0xff)] {
+            // Up to the end of the memory, and across the page boundary within it.
+            for end in [2 * PAGE, 2 * PAGE - 1, PAGE + 1, PAGE] {
+                for len in 0..=200 {
+                    let text = &mut memory[end - len..end];
+                    text.fill(b'x');
+                    if let (Some(byte), [.., last]) = (special, &mut *text) {
+                        *last = byte;
+                    }
+                    check(text);
+                }
+            }
+        }
+        // SAFETY: mapped above, and no longer used.
+        assert_eq!(unsafe { libc::munmap(memory.as_mut_ptr().cast(), 3 * PAGE) }, 0);
     }
 }

@@ -11,7 +11,7 @@
 //!
 //! Zeek 9 has two more rules to choose from for strings, see [`EscapePolicy`].
 
-use super::out::{Full, Out};
+use super::out::{Cursor, Full, Out};
 use super::scan::{SLACK, is_plain, plain_of_block, push_plain};
 
 /// What becomes of a string's bytes that are not accepted (`JSON::StringEscapePolicy`).
@@ -34,9 +34,8 @@ pub enum EscapePolicy {
 /// # Errors
 ///
 /// There is no room for it.
-#[inline(always)]
 pub fn push_text(out: &mut Out<'_>, text: &[u8]) -> Result<(), Full> {
-    out.reserve(text.len() + 2 + SLACK)?;
+    out.reserve(text.len().saturating_add(2 + SLACK))?;
     let start = out.len();
     // SAFETY: just reserved.
     unsafe {
@@ -46,12 +45,11 @@ pub fn push_text(out: &mut Out<'_>, text: &[u8]) -> Result<(), Full> {
             out.push(b'"');
             return Ok(());
         }
-        out.apart(|out| push_rest(out, text, plain, start))
+        push_rest(out, text, plain, start)
     }
 }
 
 /// Writes what follows `done` bytes that were plain.
-#[cold]
 fn push_rest(out: &mut Out<'_>, text: &[u8], mut done: usize, start: usize) -> Result<(), Full> {
     // A byte becomes two at most, until it is known that hosts do not accept the text.
     out.reserve((text.len() - done).saturating_mul(2).saturating_add(1 + SLACK))?;
@@ -129,7 +127,7 @@ fn push_escaped(out: &mut Out<'_>, text: &[u8]) -> Result<(), Full> {
     // SAFETY: a byte becomes five at most, and what is written but not counted is within
     // the slack.
     unsafe {
-        let push_byte = |out: &mut Out<'_>, byte: u8| {
+        let push_byte = |out: &mut Cursor, byte: u8| {
             let (bytes, len) = &ESCAPED[usize::from(byte)];
             out.push_padded(bytes, usize::from(*len));
         };

@@ -1,7 +1,7 @@
 //! Times, in each of the forms that the host's JSON log knows (`JSON::TimestampFormat`).
 
-use super::number::{MAX_NUMBER, push_double, push_i64, push_u64};
-use super::out::Out;
+use super::number::{MAX_NUMBER, push_i64, push_seconds, push_u64};
+use super::out::Cursor;
 
 /// How a time is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,13 +27,13 @@ pub const MAX_TIME: usize = if MAX_NUMBER > 48 { MAX_NUMBER } else { 48 };
 ///
 /// Room for [`MAX_TIME`] bytes is reserved.
 #[inline(always)]
-pub unsafe fn push_time(out: &mut Out<'_>, seconds: f64, format: TimeFormat) {
+pub unsafe fn push_time(out: &mut Cursor, seconds: f64, format: TimeFormat) {
     // SAFETY: this function's contract.
     unsafe {
         if format == TimeFormat::Epoch {
-            push_double(out, seconds);
+            push_seconds(out, seconds);
         } else {
-            out.apart(|out| push_other_time(out, seconds, format));
+            *out = other_time(*out, seconds, format);
         }
     }
 }
@@ -42,16 +42,17 @@ pub unsafe fn push_time(out: &mut Out<'_>, seconds: f64, format: TimeFormat) {
 ///
 /// Room for [`MAX_TIME`] bytes is reserved.
 #[inline(never)]
-unsafe fn push_other_time(out: &mut Out<'_>, seconds: f64, format: TimeFormat) {
+unsafe fn other_time(mut out: Cursor, seconds: f64, format: TimeFormat) -> Cursor {
     // SAFETY: this function's contract.
     unsafe {
         match format {
-            TimeFormat::Epoch => push_double(out, seconds),
-            TimeFormat::Millis => push_i64(out, to_i64(seconds * 1000.0)),
-            TimeFormat::MillisUnsigned => push_u64(out, to_i64(seconds * 1000.0) as u64),
-            TimeFormat::Iso8601 => push_iso8601(out, seconds),
+            TimeFormat::Epoch => push_seconds(&mut out, seconds),
+            TimeFormat::Millis => push_i64(&mut out, to_i64(seconds * 1000.0)),
+            TimeFormat::MillisUnsigned => push_u64(&mut out, to_i64(seconds * 1000.0) as u64),
+            TimeFormat::Iso8601 => push_iso8601(&mut out, seconds),
         }
     }
+    out
 }
 
 /// Converts as the host's C++ does: what does not fit becomes the smallest integer
@@ -65,7 +66,7 @@ fn to_i64(number: f64) -> i64 {
 /// # Safety
 ///
 /// Room for [`MAX_TIME`] bytes is reserved.
-unsafe fn push_iso8601(out: &mut Out<'_>, seconds: f64) {
+unsafe fn push_iso8601(out: &mut Cursor, seconds: f64) {
     let Some((year, [month, day, hour, minute, second])) = civil(to_i64(seconds.floor())) else {
         // What the host writes when gmtime() fails.
         // SAFETY: this function's contract.
@@ -98,7 +99,7 @@ unsafe fn push_iso8601(out: &mut Out<'_>, seconds: f64) {
 /// # Safety
 ///
 /// Room for the digits is reserved.
-unsafe fn push_digits(out: &mut Out<'_>, number: u64, width: u32) {
+unsafe fn push_digits(out: &mut Cursor, number: u64, width: u32) {
     // SAFETY: this function's contract.
     unsafe {
         let mut limit = 10_u64.pow(width - 1);
