@@ -30,7 +30,7 @@ function change()
 	{
 	local hosttest = Log::get_filter(HostTest::LOG, "default");
 	hosttest$path = "followed";
-	hosttest$include = set("last", "id.orig_h", "color", "yes");
+	hosttest$include = set("last", "id_orig_h", "color", "yes");
 	hosttest$exclude = set("color");
 	hosttest$field_name_map = table(["last"] = "number");
 	hosttest$scope_sep = "_";

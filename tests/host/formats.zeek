@@ -33,19 +33,19 @@ function add_pair(name: string, config: table[string] of string, change: functio
 	{
 	local to_file: table[string] of string;
 	local to_zeromq: table[string] of string;
-	for ( option in config )
+	for ( key in config )
 		{
-		to_file[option] = config[option];
-		to_zeromq[option] = config[option];
+		to_file[key] = config[key];
+		to_zeromq[key] = config[key];
 		}
 	to_file["use_json"] = "T";
 	to_zeromq["endpoint"] = endpoint;
 
-	local file = Log::Filter($name=cat("file-", name), $path=cat("file_", name), $writer=Log::WRITER_ASCII,
-	                         $interv=0sec);
-	file$config = to_file;
-	change(file);
-	Log::add_filter(LOG, file);
+	local written = Log::Filter($name=cat("file-", name), $path=cat("file_", name), $writer=Log::WRITER_ASCII,
+	                            $interv=0sec);
+	written$config = to_file;
+	change(written);
+	Log::add_filter(LOG, written);
 
 	local sent = Log::Filter($name=cat("sent-", name), $path=cat("sent_", name), $writer=Log::WRITER_ZEROMQ,
 	                         $interv=0sec);
@@ -60,7 +60,7 @@ function nothing(filter: Log::Filter)
 
 function names(filter: Log::Filter)
 	{
-	filter$field_name_map = table(["id.orig_h"] = "source \"address\"", ["ts"] = "@timestamp");
+	filter$field_name_map = table(["id__orig_h"] = "source \"address\"", ["ts"] = "@timestamp");
 	filter$scope_sep = "__";
 	}
 

@@ -72,11 +72,18 @@ def same(ours, theirs, what):
         assert captures.same_but_for_digits(sent, written), "%s:\n  sent    %r\n  in file %r" % (what, sent, written)
 
 
+def script(code):
+    """A script of this code, with the name of the event that the host raises at its start."""
+    name = os.path.join(SCRATCH, "script-%d.zeek" % len(glob.glob(os.path.join(SCRATCH, "script-*"))))
+    with open(name, "w", encoding="utf-8") as file:
+        file.write(code.replace("zeek_init", INIT))
+    return name
+
+
 def records(*arguments, code=""):
     """Arguments for a host that writes the records of records.zeek, with the plugin's filters."""
     return lambda endpoint: [
-        "-b", RECORDS, "NCSA/ZeroMQWriter", "LogZeroMQ::endpoint=" + endpoint,
-        *arguments, *(["-e", code] if code else [])]
+        "-b", RECORDS, "NCSA/ZeroMQWriter", "LogZeroMQ::endpoint=" + endpoint, *arguments, script(code)]
 
 
 def filters_of_every_kind():
@@ -99,7 +106,7 @@ def filters_of_every_kind():
 
 
 EXTENSION = (
-    "type Extension: record { sensor: string &log; }; "
+    "module Defaults; export { type Extension: record { sensor: string &log; }; } "
     "function extension(path: string): Extension { return Extension($sensor=path); } "
     "redef Log::default_ext_func = extension; redef Log::default_ext_prefix = \"@\"; "
     "redef Log::default_scope_sep = \"_\"; "
@@ -204,8 +211,7 @@ def fields_topics_tags():
     run = Run("extra-filter", records(code=table + (
         r'event zeek_init() &priority=-10 { Log::add_filter(HostTest::OTHER, [$name="own", $writer=Log::WRITER_ZEROMQ,'
         r' $interv=0sec, $path="own", $config=table(["topic"] = "%path@%sensor%%",'
-        r' ["extra_fields"] = "site=a\\,b, x=y", ["tag_json"] = "T")]); }')
-        .replace("zeek_init", INIT)))
+        r' ["extra_fields"] = "site=a\\,b, x=y", ["tag_json"] = "T")]); }')))
     run.quiet()
     assert run.sent["other"][0].endswith('"a\\\\b":"","site":"Zürich, \\"x\\"=1"}'.encode()), run.sent["other"]
     own = run.sent["own@%s%%" % socket.gethostname()]
@@ -225,8 +231,7 @@ def a_bad_value():
             ("json_string_escape_policy", "HEX", "JSON::STRING_ESCAPE_POLICY_HEX")):
         run = Run("bad-" + option, records(code=(
             'event zeek_init() &priority=-10 { Log::add_filter(HostTest::OTHER, [$name="own", $path="own",'
-            ' $writer=Log::WRITER_ZEROMQ, $interv=0sec, $config=table(["%s"] = "%s")]); }' % (option, value))
-            .replace("zeek_init", INIT)))
+            ' $writer=Log::WRITER_ZEROMQ, $interv=0sec, $config=table(["%s"] = "%s")]); }' % (option, value))))
         assert '$config["%s"] = "%s"' % (option, value) in run.said and part in run.said, run.said
         assert len(run.sent["other"]) == 2 and len(run.sent["hosttest"]) == 2 and "own" not in run.sent, run.sent
         assert len(run.file("other")) >= 2
@@ -247,12 +252,9 @@ def documented_configurations():
             block = "@load NCSA/ZeroMQWriter\n" + block
         receivers = 1 + ("10.1.2.3" in block)
 
-        def arguments(first, second="", block=block, number=number):
-            script = os.path.join(SCRATCH, "documented-%d.zeek" % number)
-            with open(script, "w", encoding="utf-8") as file:
-                file.write(block.replace("tcp://localhost:12345", first).replace("tcp://10.1.2.3:44000", second)
-                           .replace("zeek_init", INIT))
-            return ["-C", "-r", DNS if "DNS::" in block else WEB, script]
+        def arguments(first, second="", block=block):
+            code = block.replace("tcp://localhost:12345", first).replace("tcp://10.1.2.3:44000", second)
+            return ["-C", "-r", DNS if "DNS::" in block else WEB, script(code)]
 
         run = Run("documented-%d" % number, arguments, receivers)
         sent = set(run.sent)
