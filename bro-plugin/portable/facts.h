@@ -60,7 +60,7 @@ struct Names {
 
     // logging::WriterBackend, and "None", the writer that writes nothing.
     const char* backend_vtable;
-    const char* backend_heartbeat; // Zeek 8.0 on: it may be turned off
+    const char* backend_heartbeat; // from Zeek 8.0.2 on
     const char* backend_do_heartbeat;
     const char* backend_finished_rotation;
     const char* none_vtable;
@@ -211,18 +211,20 @@ inline const Names& names_of(Version version) {
     return zeek40_names;
 }
 
-// Functions that the instrumentation of a compiler puts into a program: its objects have
-// something around them that the layouts here do not have, or it watches every virtual
-// call and would take the replaced ones for an attack.
+// How functions start that the instrumentation of a compiler puts into a program: its
+// objects have something in or around them that the layouts here do not have, or it watches
+// every virtual call and would take the replaced ones for an attack.
 constexpr const char* instrumentations[][2] = {
     {"__asan_init", "AddressSanitizer"},
     {"__hwasan_init", "HWAddressSanitizer"},
     {"__msan_init", "MemorySanitizer"},
     {"__tsan_init", "ThreadSanitizer"},
-    {"__ubsan_handle_dynamic_type_cache_miss", "UndefinedBehaviorSanitizer"},
-    {"__ubsan_handle_type_mismatch_v1", "UndefinedBehaviorSanitizer"},
+    {"__ubsan_handle_", "UndefinedBehaviorSanitizer"},
     {"__cfi_check", "control flow integrity"},
-    {"_Z18__VLTVerifyVtablePPvPKv", "vtable verification"},
+    {"__cfi_slowpath", "control flow integrity"},
+    {"_Z24__VLTVerifyVtablePointer", "vtable verification"},
+    {"_ZN11__gnu_debug", "the debug mode of the GNU C++ library"},
+    {"_ZNK11__gnu_debug", "the debug mode of the GNU C++ library"},
 };
 
 // --- layouts ------------------------------------------------------------------------
@@ -250,7 +252,7 @@ struct Configuration26 {
     const char* (*version_function)();
 };
 
-// Zeek 3.0 to 5.2.
+// Zeek 3.0 to 5.0.
 struct Configuration30 {
     std::string name;
     std::string description;
@@ -260,8 +262,8 @@ struct Configuration30 {
     const char* (*version_function)();
 };
 
-// Zeek 6.0.
-struct Configuration60 {
+// Zeek 5.1 to 6.0: the same under an old and a new name.
+struct Configuration51 {
     std::string name;
     std::string description;
     int major;
@@ -354,9 +356,9 @@ struct Text {
 };
 
 // Room for the objects of the host whose sizes are nowhere to be found: several times what
-// they have in any version. host.cc looks whether the last part of it stays untouched.
+// they have in any version. host.cc looks whether the second half of it stays untouched.
 constexpr std::size_t component_room = 2048; // at most 152
-constexpr std::size_t text_room = 2048;      // at most 272
+constexpr std::size_t text_room = 2048;      // at most 304
 
 // A vtable group, in words: WriterBackend's has at most 31, Plugin's at most 28.
 constexpr std::size_t vtable_room = 64;

@@ -5,7 +5,6 @@
 #include <cstring>
 #include <cxxabi.h>
 #include <memory>
-#include <typeinfo>
 
 #include "bzw_families.h" // from build.rs: `families`, `last_known`
 #include "image.h"
@@ -20,6 +19,9 @@ template <class... Parts> [[noreturn]] void refuse(const Parts&... parts) {
     (refusal.what.append(parts), ...);
     throw refusal;
 }
+
+// In a mangled form; no class of a host's has one as long.
+constexpr std::size_t longest_class_name = 256;
 
 std::string text_of(Version version) {
     return std::to_string(version.major) + "." + std::to_string(version.minor);
@@ -74,32 +76,25 @@ class Host::Finder {
 public:
     Finder(const Image& arg_image, const std::string& arg_host) : image(arg_image), host(arg_host) {}
 
-    const void* Symbol(const char* name) const {
-        if (const void* found = image.Find(name))
-            return found;
-        // Named by what it is, and by what would explain its absence.
-        if (std::strstr(name, BZW_STRING)) {
-            if (image.Name("_ZN", "7logging9ComponentC1ERKSs"))
-                refuse(
-                    host,
-                    " was built with the old std::string of the GNU C++ library (_GLIBCXX_USE_CXX11_ABI=0)");
-            if (image.Name("_ZN", "NSt3__112basic_string"))
-                refuse(host, " was built with another C++ library, libc++");
-        }
-        refuse(host, " does not export ", readable(name), " (", name, ")");
-    }
-
-    template <class Function> void Set(Function* function, const char* name) const {
+    template <class Type> void Set(Type* function, const char* name) const {
         // A pointer to a function and one to data are the same here, as for dlsym().
-        *function = reinterpret_cast<Function>(const_cast<void*>(Symbol(name)));
+        *function = reinterpret_cast<Type>(const_cast<void*>(Function(name)));
     }
 
-    Word Address(const char* name) const { return reinterpret_cast<Word>(Symbol(name)); }
+    Word Address(const char* name) const { return reinterpret_cast<Word>(Function(name)); }
+
+    template <class Type> const Type* Data(const char* name, std::size_t* size) const {
+        const void* found = image.Data(name, size);
+        if (!found)
+            Miss(name);
+        if (reinterpret_cast<Word>(found) % alignof(Type) != 0)
+            refuse(host, " has a ", readable(name), " that is not aligned");
+        return static_cast<const Type*>(found);
+    }
 
     const Word* Vtable(const char* name, std::size_t* words) const {
         std::size_t size;
-        Symbol(name);
-        const auto* table = static_cast<const Word*>(image.Find(name, &size));
+        const Word* table = Data<Word>(name, &size);
         if (size % sizeof(Word) != 0 || size < 4 * sizeof(Word) || size > vtable_room * sizeof(Word))
             refuse(host, " has a ", readable(name), " of ", std::to_string(size), " bytes");
         *words = size / sizeof(Word);
@@ -118,6 +113,25 @@ public:
     }
 
 private:
+    const void* Function(const char* name) const {
+        if (const void* found = image.Function(name))
+            return found;
+        Miss(name);
+    }
+
+    // What is missing is named by what it is, and by what would explain its absence.
+    [[noreturn]] void Miss(const char* name) const {
+        if (std::strstr(name, BZW_STRING)) {
+            if (image.Name("_ZN", "7logging9ComponentC1ERKSs"))
+                refuse(
+                    host,
+                    " was built with the old std::string of the GNU C++ library (_GLIBCXX_USE_CXX11_ABI=0)");
+            if (image.Name("_ZN", "NSt3__112basic_string"))
+                refuse(host, " was built with another C++ library, libc++");
+        }
+        refuse(host, " does not export ", readable(name), " (", name, ")");
+    }
+
     const Image& image;
     const std::string& host;
 };
@@ -127,7 +141,7 @@ namespace {
 // The version as the host spells it, "8.0.10": a variable, char version[].
 std::string version_variable(const Image& image) {
     std::size_t size;
-    const auto* text = static_cast<const char*>(image.Find("version", &size));
+    const auto* text = static_cast<const char*>(image.Data("version", &size));
     if (!text || size < 4 || size > 64 || text[size - 1] != '\0')
         return {};
     return text;
@@ -152,7 +166,7 @@ Version find_version(const Image& image, std::string* text, const char* (**funct
             refuse("the host was built for debugging (", name, ")");
         if (std::strstr(rest, "_dev") || std::strstr(rest, "_git"))
             refuse("the host is a version under development (", name, ")");
-        *function = reinterpret_cast<const char* (*)()>(const_cast<void*>(image.Find(name)));
+        *function = reinterpret_cast<const char* (*)()>(const_cast<void*>(image.Function(name)));
         if (!*function)
             refuse("the host's table of symbols is damaged (", name, ")");
         const char* told = (*function)();
@@ -195,10 +209,10 @@ std::size_t configuration_size(Version version) {
         return sizeof(Configuration25);
     if (version < Version{3, 0})
         return sizeof(Configuration26);
-    if (version < Version{6, 0})
+    if (version < Version{5, 1})
         return sizeof(Configuration30);
     if (version < Version{6, 1})
-        return sizeof(Configuration60);
+        return sizeof(Configuration51);
     return sizeof(Configuration61);
 }
 
@@ -207,7 +221,9 @@ std::size_t configuration_size(Version version) {
 Host::Host() {
     Image image;
     if (!image.Open())
-        refuse("the host has no table of symbols");
+        refuse("the host has no table of symbols (DT_GNU_HASH)");
+    if (image.Loader() && std::strstr(image.Loader(), "musl"))
+        refuse("the host uses another C library, musl (", image.Loader(), ")");
 
     for (const auto& instrumentation : instrumentations)
         if (image.Mentions(instrumentation[0]))
@@ -250,35 +266,22 @@ Host::Host() {
     // The host's own plugin for "None" has been made long ago. It is one to look at.
     plugin_vtable = find.Vtable(names.none_plugin_vtable, &plugin_vtable_words);
     configure_slot = find.Slot(plugin_vtable, plugin_vtable_words, names.none_plugin_configure);
-    const auto* sample = static_cast<const char*>(find.Symbol(names.none_plugin_object));
-    image.Find(names.none_plugin_object, &plugin_size);
+    const auto* object = find.Data<Object>(names.none_plugin_object, &plugin_size);
+    const auto* sample = reinterpret_cast<const char*>(object);
     const std::size_t base_directory = sizeof(Object) + configuration_size(version);
     if (plugin_size < base_directory + 2 * sizeof(std::string) || plugin_size > 4096)
         refuse(host, " has plugins of ", std::to_string(plugin_size), " bytes");
-    if (reinterpret_cast<const Object*>(sample)->functions != plugin_vtable + vtable_header)
+    if (object->functions != plugin_vtable + vtable_header)
         refuse(host, " has plugins that do not start with their virtual functions");
     if (!is_empty_string(sample, base_directory) ||
         !is_empty_string(sample, base_directory + sizeof(std::string)))
         refuse(host, " has a plugin::Configuration that is not one of ",
                std::to_string(configuration_size(version)), " bytes");
 
-    // "None" has all that a writer needs, under names that can be looked up.
+    // "None" has all that a writer needs, under names that can be looked up. Its base class
+    // must leave open just these slots: whatever else a newer version may want of a writer
+    // cannot be known here.
     none_vtable = find.Vtable(names.none_vtable, &none_vtable_words);
-    const bool heartbeat_is_pure = version < Version{8, 0};
-    const std::size_t first = find.Slot(none_vtable, none_vtable_words, names.none_do[do_init]);
-    for (std::size_t i = 0; i < 7; ++i) {
-        const char* name =
-            i == do_heartbeat && !heartbeat_is_pure ? names.backend_do_heartbeat : names.none_do[i];
-        slots[i] = first + i;
-        if (slots[i] >= none_vtable_words || none_vtable[slots[i]] != find.Address(name))
-            refuse(host, " has ", readable(name), " in another slot of its class than expected");
-    }
-    destructor_slot = find.Slot(none_vtable, none_vtable_words, names.none_destructor);
-    if (none_vtable[destructor_slot + 1] != find.Address(names.none_deleting_destructor))
-        refuse(host, " has its destructors in other slots than expected");
-
-    // Its base class must leave open just these slots: whatever else a newer version may
-    // want of a writer cannot be known here.
     std::size_t backend_words;
     const Word* backend_vtable = find.Vtable(names.backend_vtable, &backend_words);
     const Word pure = reinterpret_cast<Word>(&abi::__cxa_pure_virtual);
@@ -286,15 +289,29 @@ Host::Host() {
     for (std::size_t i = vtable_header; i < backend_words; ++i)
         if (backend_vtable[i] == pure)
             ++open;
+    // DoHeartbeat need not be defined from 8.0.2 on, a patch release.
+    const bool heartbeat_is_pure = version < Version{8, 0} || !image.Function(names.backend_do_heartbeat);
     const std::size_t expected = heartbeat_is_pure ? 7 : 6;
     if (backend_words != none_vtable_words || open != expected)
         refuse(host, " has writers with ", std::to_string(open), " functions to define, of ",
                std::to_string(backend_words), " in all; expected are ", std::to_string(expected));
-    for (std::size_t i = 0; i < expected; ++i)
-        if (backend_vtable[slots[i]] != pure)
-            refuse(host, " has writers that define ", readable(names.none_do[i]), " already");
 
-    // From 8.0 on "None" is a writer that gets no heartbeats.
+    const std::size_t first = find.Slot(none_vtable, none_vtable_words, names.none_do[do_init]);
+    for (std::size_t i = 0; i < 7; ++i) {
+        const bool is_pure = i != do_heartbeat || heartbeat_is_pure;
+        const char* name = is_pure ? names.none_do[i] : names.backend_do_heartbeat;
+        slots[i] = first + i;
+        if (slots[i] >= none_vtable_words || none_vtable[slots[i]] != find.Address(name))
+            refuse(host, " has ", readable(name), " in another slot of its class than expected");
+        if ((backend_vtable[slots[i]] == pure) != is_pure)
+            refuse(host, " has writers that ", is_pure ? "define " : "do not define ", readable(name));
+    }
+    destructor_slot = find.Slot(none_vtable, none_vtable_words, names.none_destructor);
+    if (destructor_slot + 1 >= none_vtable_words ||
+        none_vtable[destructor_slot + 1] != find.Address(names.none_deleting_destructor))
+        refuse(host, " has its destructors in other slots than expected");
+
+    // Where DoHeartbeat need not be defined, "None" is a writer that gets no heartbeats.
     heartbeat_slot = 0;
     thread_heartbeat = find.Address(names.thread_heartbeat);
     if (!heartbeat_is_pure)
@@ -309,8 +326,8 @@ Host::Host() {
     find.Set(&thread_error, names.thread_error);
 
     std::size_t size;
-    terminating = static_cast<const bool*>(image.Find(names.terminating, &size));
-    if (terminating && size != sizeof *terminating)
+    terminating = find.Data<bool>(names.terminating, &size);
+    if (size != sizeof *terminating)
         refuse(host, " has a ", readable(names.terminating), " of ", std::to_string(size), " bytes");
 
     option_value = nullptr;
@@ -345,27 +362,48 @@ Host::Host() {
     text_destructor(room);
 }
 
-bool Host::Option(const std::string& name, std::string* text) const {
+void* Host::MakeComponent(const std::string& name, void* (*factory)(void* frontend)) const {
+    void* component = ::operator new(component_room);
+    Room room(component, component_room);
+    component_constructor(component, name, factory);
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < component_room / sizeof(Word); ++i)
+        if (static_cast<const Word*>(component)[i] == reinterpret_cast<Word>(factory))
+            ++kept;
+    if (!room.LargeEnough() || kept != 1)
+        refuse("the host keeps what makes a writer otherwise than expected (logging::Component)");
+    return component;
+}
+
+bool Host::Option(const Memory& memory, const std::string& name, std::string* text) const {
     const void* value = nullptr;
     if (option_value) {
         value = option_value(name.c_str());
     } else {
         // find_value() ends the host if there is no such variable.
-        void* const* variable = find_variable(name);
-        if (variable && *variable) {
-            void* const* found = find_value(name);
-            value = found ? *found : nullptr;
-        }
+        const void* variable = nullptr;
+        if (!memory.Read(find_variable(name), &variable))
+            refuse("a script variable is not where it should be");
+        if (variable && !memory.Read(find_value(name), &value))
+            refuse("a script variable's value is not where it should be");
     }
     if (!value)
         return false;
 
-    // The type's information is in front of the virtual functions.
-    const auto* type =
-        reinterpret_cast<const std::type_info*>(static_cast<const Object*>(value)->functions[-1]);
+    // What class it is of: its type's information is in front of the virtual functions, and
+    // has a name behind a pointer to virtual functions of its own (ABI section 2.9.4).
+    Object object;
+    struct TypeInfo {
+        const Word* functions;
+        const char* name;
+    } info;
+    const TypeInfo* type;
+    if (!memory.Read(value, &object) || !memory.Read(object.functions - 1, &type) ||
+        !memory.Read(type, &info) || !memory.String(info.name, longest_class_name))
+        refuse("a script variable's value is no object");
     bool known = false;
     for (const char* name_of_class : option_classes)
-        known = known || std::strcmp(type->name(), name_of_class) == 0;
+        known = known || std::strcmp(info.name, name_of_class) == 0;
     if (!known)
         return false;
 

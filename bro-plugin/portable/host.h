@@ -11,6 +11,7 @@
 #include "bro_zeromq_writer.h"
 
 #include "facts.h"
+#include "image.h"
 
 namespace bzw {
 namespace portable {
@@ -52,23 +53,28 @@ struct Host {
     // What is called; member functions get the object first (ABI section 3.1).
     void (*plugin_constructor)(void* plugin);
     void (*plugin_add_component)(void* plugin, void* component);
-    void (*component_constructor)(void* component, const std::string& name, void* (*factory)(void* frontend));
     void* (*none_instantiate)(void* frontend);
     bool (*finished_rotation)(void* writer);
     void (*thread_info)(void* thread, const char* text);
     void (*thread_warning)(void* thread, const char* text);
     void (*thread_error)(void* thread, const char* text);
 
+    // A component that tells the host of a kind of writer and of what makes one; it becomes
+    // the host's. Throws a Refusal if it is not what it should be.
+    void* MakeComponent(const std::string& name, void* (*factory)(void* frontend)) const;
+
     // Whether the host ends.
-    bool Terminating() const { return terminating && __atomic_load_n(terminating, __ATOMIC_RELAXED); }
+    bool Terminating() const { return __atomic_load_n(terminating, __ATOMIC_RELAXED); }
 
     // The text of a global script variable; false if there is none, or none of that kind.
-    bool Option(const std::string& name, std::string* text) const;
+    // Throws a Refusal if it is not what it should be.
+    bool Option(const Memory& memory, const std::string& name, std::string* text) const;
 
 private:
     class Finder;
 
-    const bool* terminating; // null in what plays a host and never ends
+    const bool* terminating;
+    void (*component_constructor)(void* component, const std::string& name, void* (*factory)(void* frontend));
     void* (*option_value)(const char* name);
     void* const* (*find_variable)(std::string_view name);
     void* const* (*find_value)(std::string_view name);

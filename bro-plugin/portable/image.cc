@@ -54,11 +54,15 @@ bool Image::Open() {
         [](dl_phdr_info* info, std::size_t, void* self) {
             auto& image = *static_cast<Image*>(self);
             image.base = info->dlpi_addr;
-            for (int i = 0; i < info->dlpi_phnum; ++i) {
-                if (info->dlpi_phdr[i].p_type != PT_DYNAMIC)
+            image.segments = info->dlpi_phdr;
+            image.num_segments = info->dlpi_phnum;
+            for (std::size_t i = 0; i < image.num_segments; ++i) {
+                const std::uintptr_t start = image.base + image.segments[i].p_vaddr;
+                if (image.segments[i].p_type == PT_INTERP)
+                    image.loader = reinterpret_cast<const char*>(start);
+                if (image.segments[i].p_type != PT_DYNAMIC)
                     continue;
-                const auto* entry =
-                    reinterpret_cast<const ElfW(Dyn)*>(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr);
+                const auto* entry = reinterpret_cast<const ElfW(Dyn)*>(start);
                 for (; entry->d_tag != DT_NULL; ++entry) {
                     const std::uintptr_t address = entry->d_un.d_ptr;
                     switch (entry->d_tag) {
@@ -101,17 +105,31 @@ const ElfW(Sym) * Image::Entry(const char* name) const {
     }
 }
 
-const void* Image::Find(const char* name, std::size_t* size) const {
+const void* Image::Find(const char* name, unsigned type, ElfW(Word) flags, std::size_t* size) const {
     const ElfW(Sym)* symbol = Entry(name);
-    if (!symbol)
+    // Of other types are, among others, what is each thread's own, and what has to be called
+    // to learn the function's address.
+    if (!symbol || (symbol->st_info & 0xf) != type)
         return nullptr;
-    *size = symbol->st_size;
-    return reinterpret_cast<const void*>(base + symbol->st_value);
+    for (std::size_t i = 0; i < num_segments; ++i) {
+        const ElfW(Phdr)& segment = segments[i];
+        const std::uintptr_t offset = symbol->st_value - segment.p_vaddr;
+        if (segment.p_type == PT_LOAD && (segment.p_flags & flags) == flags && offset < segment.p_memsz &&
+            symbol->st_size <= segment.p_memsz - offset) {
+            *size = symbol->st_size;
+            return reinterpret_cast<const void*>(base + symbol->st_value);
+        }
+    }
+    return nullptr;
 }
 
-const void* Image::Find(const char* name) const {
+const void* Image::Function(const char* name) const {
     std::size_t size;
-    return Find(name, &size);
+    return Find(name, STT_FUNC, PF_X, &size);
+}
+
+const void* Image::Data(const char* name, std::size_t* size) const {
+    return Find(name, STT_OBJECT, PF_R, size);
 }
 
 const char* Image::Name(const char* start, const char* part) const {
@@ -125,9 +143,10 @@ const char* Image::Name(const char* start, const char* part) const {
     return nullptr;
 }
 
-bool Image::Mentions(const char* name) const {
+bool Image::Mentions(const char* start) const {
+    const std::size_t length = std::strlen(start);
     for (std::size_t i = 1; i < count; ++i)
-        if (std::strcmp(strings + symbols[i].st_name, name) == 0)
+        if (std::strncmp(strings + symbols[i].st_name, start, length) == 0)
             return true;
     return false;
 }

@@ -11,31 +11,38 @@
 namespace bzw {
 namespace portable {
 
-// The dynamic symbols of the executable (ELF specification, "Dynamic Section"; the
-// GNU hash table only to learn how many there are).
+// The executable's dynamic symbols (ELF specification, "Symbol Table" and "Dynamic
+// Section"), looked up by its GNU hash table. Those for debuggers are not needed.
 class Image {
 public:
     // False if the executable has no readable symbol table.
     bool Open();
 
-    // The address of a symbol that the executable itself defines, or null. A library's
+    // The address of a function that the executable itself defines, or null. A library's
     // or another plugin's symbol of the same name is not what is looked for.
-    const void* Find(const char* name) const;
+    const void* Function(const char* name) const;
 
-    // The same, with the size that the symbol table gives it.
-    const void* Find(const char* name, std::size_t* size) const;
+    // The address of a variable or a vtable, likewise, and its size, all of which is there.
+    const void* Data(const char* name, std::size_t* size) const;
+
+    // The dynamic loader that it asks for, which tells its C library, or null.
+    const char* Loader() const { return loader; }
 
     // The name of a symbol defined here that starts with one text and contains another,
     // or null.
     const char* Name(const char* start, const char* part) const;
 
-    // Whether it defines, or asks another file for, a symbol of this name.
-    bool Mentions(const char* name) const;
+    // Whether it defines, or asks another file for, a symbol that starts with this.
+    bool Mentions(const char* start) const;
 
 private:
+    const void* Find(const char* name, unsigned type, ElfW(Word) flags, std::size_t* size) const;
     const ElfW(Sym) * Entry(const char* name) const;
 
     std::uintptr_t base = 0;
+    const ElfW(Phdr) * segments = nullptr;
+    std::size_t num_segments = 0;
+    const char* loader = nullptr;
     const ElfW(Sym) * symbols = nullptr;
     const std::uint32_t* hash = nullptr;
     const char* strings = nullptr;

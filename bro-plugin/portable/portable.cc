@@ -113,15 +113,14 @@ bool usable(int code) {
 }
 
 bool Writer::Init(const void* info, int num_fields, const void* const* fields) {
-    if (!have_globals) {
-        Say(BZW_REPORT_ERROR, "the options in LogZeroMQ could not be read");
-        return false;
-    }
-
     check.reset(new Check(host->layout));
     if (!check->Usable()) {
         Say(BZW_REPORT_ERROR,
             "A log is not sent: the host has no file descriptor left; raise the limit (ulimit -n)");
+        return false;
+    }
+    if (!have_globals) {
+        Say(BZW_REPORT_ERROR, "the options in LogZeroMQ could not be read");
         return false;
     }
     Info read;
@@ -270,9 +269,10 @@ void* make_writer(void* frontend) {
             vtable[host->heartbeat_slot] = host->thread_heartbeat;
 
         try {
+            const Memory memory;
             for (std::uint32_t i = 0; const char* option = bzw_option_name(i); ++i) {
                 std::string text;
-                if (host->Option(std::string("LogZeroMQ::") + option, &text))
+                if (host->Option(memory, std::string("LogZeroMQ::") + option, &text))
                     writer->globals.emplace_back(option, std::move(text));
             }
             writer->have_globals = true;
@@ -310,7 +310,7 @@ void describe(Configuration30& configuration) {
     configuration.patch = BZW_VERSION_PATCH;
     configuration.version_function = host->version_function;
 }
-void describe(Configuration60& configuration) {
+void describe(Configuration51& configuration) {
     configuration.patch = BZW_VERSION_PATCH;
     configuration.bro_version_function = host->version_function;
     configuration.version_function = host->version_function;
@@ -320,11 +320,11 @@ void describe(Configuration61& configuration) {
     configuration.version_function = host->version_function;
 }
 
+// What tells the host of the writer.
+void* component = nullptr;
+
 // Plugin::Configure.
 template <class Configuration> Configuration configure(void* plugin) {
-    void* component = ::operator new(component_room);
-    std::memset(component, 0, component_room);
-    host->component_constructor(component, "ZeroMQ", make_writer);
     host->plugin_add_component(plugin, component);
 
     Configuration configuration;
@@ -341,10 +341,10 @@ Word configure_of(Version version) {
         return word_of(configure<Configuration25>);
     if (version < Version{3, 0})
         return word_of(configure<Configuration26>);
-    if (version < Version{6, 0})
+    if (version < Version{5, 1})
         return word_of(configure<Configuration30>);
     if (version < Version{6, 1})
-        return word_of(configure<Configuration60>);
+        return word_of(configure<Configuration51>);
     return word_of(configure<Configuration61>);
 }
 
@@ -353,6 +353,7 @@ struct Plugin {
     Plugin() {
         try {
             host = new Host;
+            component = host->MakeComponent("ZeroMQ", make_writer);
             std::memcpy(vtable, host->plugin_vtable, host->plugin_vtable_words * sizeof(Word));
             vtable[host->configure_slot] = configure_of(host->version);
             void* plugin = ::operator new(host->plugin_size);

@@ -38,6 +38,21 @@ const PLUGIN: &str = "NCSA::ZeroMQWriter";
 /// How deep below a plugin directory a plugin may be.
 const DEPTH: usize = 6;
 
+/// How functions start that only a host has which the portable plugin refuses, as in
+/// `bro-plugin/portable/facts.h`.
+const INSTRUMENTATIONS: [(&str, &str); 10] = [
+    ("__asan_init", "AddressSanitizer"),
+    ("__hwasan_init", "HWAddressSanitizer"),
+    ("__msan_init", "MemorySanitizer"),
+    ("__tsan_init", "ThreadSanitizer"),
+    ("__ubsan_handle_", "UndefinedBehaviorSanitizer"),
+    ("__cfi_check", "control flow integrity"),
+    ("__cfi_slowpath", "control flow integrity"),
+    ("_Z24__VLTVerifyVtablePointer", "vtable verification"),
+    ("_ZN11__gnu_debug", "the debug mode of the GNU C++ library"),
+    ("_ZNK11__gnu_debug", "the debug mode of the GNU C++ library"),
+];
+
 /// What is found, line by line.
 struct Findings {
     wrong: usize,
@@ -171,14 +186,12 @@ fn look_at_host(findings: &mut Findings, program: PathBuf, elf: Elf) -> Option<H
         host.unfit.push("it is a version under development".to_owned());
     }
     let mentioned: BTreeSet<&str> = host.elf.undefined().chain(host.elf.defined()).collect();
-    let sanitizers = [
-        ("__asan_init", "AddressSanitizer"),
-        ("__msan_init", "MemorySanitizer"),
-        ("__tsan_init", "ThreadSanitizer"),
-        ("__ubsan_handle_type_mismatch_v1", "UndefinedBehaviorSanitizer"),
-    ];
-    let found = sanitizers.iter().filter(|(symbol, _)| mentioned.contains(symbol));
-    host.unfit.extend(found.map(|(_, what)| format!("it was built with {what}")));
+    let found: BTreeSet<&str> = INSTRUMENTATIONS
+        .iter()
+        .filter(|(start, _)| mentioned.iter().any(|name| name.starts_with(start)))
+        .map(|&(_, what)| what)
+        .collect();
+    host.unfit.extend(found.iter().map(|what| format!("it was built with {what}")));
 
     match host.elf.defined().find(|name| name.contains("7logging9ComponentC1ERK")) {
         Some(name) if name.contains("NSt7__cxx1112basic_string") => {

@@ -110,8 +110,9 @@ impl Elf {
                 _ => {}
             }
         }
+        let Some(hash) = hash else { return Some(()) }; // nothing that can be looked up
         let (strings, symbols) = (strings?, symbols?);
-        for i in 1..self.count(hash?)? {
+        for i in 1..self.count(hash)? {
             let symbol = symbols.wrapping_add(i.wrapping_mul(SYMBOL_SIZE));
             self.symbols.push(Symbol {
                 name: self.string(strings.wrapping_add(self.u32(symbol)?.into()))?,

@@ -103,10 +103,22 @@ const char* VERSION_FUNCTION() {
 }
 #endif
 char version[] = VERSION_TEXT;
-#ifdef WRONG_SANITIZER
-void __asan_init() {}
+#ifdef WRONG_FUNCTION
+void WRONG_FUNCTION() {}
 #endif
 }
+
+// Set when the host begins to end.
+#if HOST_VERSION >= 40000
+namespace zeek {
+namespace run_state {
+bool terminating;
+}
+} // namespace zeek
+using zeek::run_state::terminating;
+#else
+bool terminating;
+#endif
 
 // --- text, values and variables -----------------------------------------------------
 
@@ -250,6 +262,10 @@ const IntrusivePtr<detail::ID>& find(std::string_view name) {
 }
 const IntrusivePtr<Val>& find_val(std::string_view name) {
     static IntrusivePtr<Val> value;
+    if (wrong("value")) {
+        value.ptr = reinterpret_cast<Val*>(0x10);
+        return value;
+    }
     const auto found = variables().find(std::string(name));
     if (found == variables().end())
         abort();
@@ -260,6 +276,8 @@ const IntrusivePtr<Val>& find_val(std::string_view name) {
 } // namespace zeek
 #else
 TYPES Val* opt_internal_val(const char* name) {
+    if (wrong("value"))
+        return reinterpret_cast<TYPES Val*>(0x10);
     const auto found = variables().find(name);
     return found == variables().end() ? nullptr : found->second;
 }
@@ -612,7 +630,7 @@ public:
 
 class WriterBackend : public threading::MsgThread {
 public:
-#if HOST_VERSION >= 80000
+#if HOST_VERSION >= 80002
     explicit WriterBackend(WriterFrontend* frontend, bool send_heartbeats = true);
 #else
     explicit WriterBackend(WriterFrontend* frontend);
@@ -655,10 +673,22 @@ public:
     bool OnFinish(double network_time) override;
 
 protected:
-#if HOST_VERSION >= 80000
+#if HOST_VERSION >= 80002
     void Heartbeat() override;
 #endif
+#ifdef WRONG_MORE_DEFINED
+    virtual bool DoPrepare() {
+        return true;
+    }
+#endif
+#ifdef WRONG_DEFINED
+    virtual bool DoInit(const WriterInfo&, int, const threading::Field* const*) {
+        return true;
+    }
+    virtual bool DoReopen() = 0;
+#else
     virtual bool DoInit(const WriterInfo& info, int num_fields, const threading::Field* const* fields) = 0;
+#endif
 #ifdef WRONG_ORDER
     virtual bool DoSetBuf(bool enabled) = 0;
     virtual bool DoWrite(int num_fields, const threading::Field* const* fields, threading::Value** vals) = 0;
@@ -669,7 +699,7 @@ protected:
     virtual bool DoFlush(double network_time) = 0;
     virtual bool DoRotate(const char* rotated_path, double open, double close, bool terminating) = 0;
     virtual bool DoFinish(double network_time) = 0;
-#if HOST_VERSION >= 80000
+#if HOST_VERSION >= 80002
     virtual bool DoHeartbeat(double network_time, double current_time) {
         return true;
     }
@@ -686,7 +716,7 @@ private:
     bool send_heartbeats = true;
 };
 
-#if HOST_VERSION >= 80000
+#if HOST_VERSION >= 80002
 WriterBackend::WriterBackend(WriterFrontend* frontend, bool arg_send_heartbeats)
     : send_heartbeats(arg_send_heartbeats)
 #else
@@ -697,6 +727,12 @@ WriterBackend::WriterBackend(WriterFrontend* frontend)
     info.path = frontend->path.c_str();
     for (const auto& entry : frontend->config)
         info.config.insert(entry);
+    if (wrong("path"))
+        info.path = reinterpret_cast<const char*>(0x10);
+    if (wrong("config")) {
+        info.config.clear();
+        info.config.emplace(reinterpret_cast<const char*>(0x10), "");
+    }
 }
 WriterBackend::~WriterBackend() {
     say("host", Name(), "the writer is gone");
@@ -710,7 +746,7 @@ bool WriterBackend::OnHeartbeat(double network_time, double current_time) {
 bool WriterBackend::OnFinish(double network_time) {
     return DoFinish(network_time);
 }
-#if HOST_VERSION >= 80000
+#if HOST_VERSION >= 80002
 void WriterBackend::Heartbeat() {
     if (send_heartbeats)
         MsgThread::Heartbeat();
@@ -724,7 +760,7 @@ namespace detail {
 
 class None : public WriterBackend {
 public:
-#if HOST_VERSION >= 80000
+#if HOST_VERSION >= 80002
     explicit None(WriterFrontend* frontend) : WriterBackend(frontend, false) {}
 #else
     explicit None(WriterFrontend* frontend) : WriterBackend(frontend) {}
@@ -747,12 +783,12 @@ protected:
     bool DoFinish(double) override {
         return true;
     }
-#if HOST_VERSION < 80000
+#if HOST_VERSION < 80002
     bool DoHeartbeat(double, double) override {
         return true;
     }
 #endif
-#ifdef WRONG_MORE_TO_DEFINE
+#if defined(WRONG_MORE_TO_DEFINE) || defined(WRONG_DEFINED)
     bool DoReopen() override {
         return true;
     }
@@ -819,7 +855,7 @@ public:
 #endif
 #if CONFIGURATION_VERSION >= 60100
     std::function<const char*()> zeek_version;
-#elif CONFIGURATION_VERSION >= 60000
+#elif CONFIGURATION_VERSION >= 50100
     std::function<const char*()> bro_version;
     std::function<const char*()> zeek_version;
 #elif CONFIGURATION_VERSION >= 20600
@@ -879,6 +915,11 @@ public:
     typedef WriterBackend* (*factory_callback)(WriterFrontend* frontend);
     Component(const std::string& name, factory_callback factory);
     ~Component() override;
+#if WRONG_COMPONENT == 1
+    char more[1500] = {};
+#elif WRONG_COMPONENT == 2
+    factory_callback another = factory;
+#endif
     factory_callback factory;
 };
 Component::Component(const std::string& name, factory_callback arg_factory)
@@ -1059,8 +1100,16 @@ void run(THREADS logging::WriterBackend* writer) {
     }
     for (const Field& field : fields)
         pointers.push_back(&field);
+    if (wrong("no column"))
+        pointers[1] = reinterpret_cast<const Field*>(0x10);
+    if (wrong("column's name"))
+        fields[1].name = reinterpret_cast<const char*>(0x10);
+    if (wrong("column's type"))
+        memset(&fields[1].type, 99, 1);
+    if (wrong("column's option"))
+        memset(&fields[1].optional, 7, 1);
 
-    bool good = writer->Init(num_columns, pointers.data());
+    bool good = writer->Init(wrong("columns") ? -1 : num_columns, pointers.data());
     for (int i = 0; good && i < 20; ++i) {
         std::vector<Value*> record = make_record(i);
         {
@@ -1076,13 +1125,29 @@ void run(THREADS logging::WriterBackend* writer) {
         say("host", writer->Name(), "the rotation failed");
     if (!good)
         say("host", writer->Name(), "the writer failed");
+    if (wrong("end"))
+        __atomic_store_n(&terminating, true, __ATOMIC_RELAXED);
     writer->TestHostFinish();
     THREADS threading::BasicThread::TestHostDelete(writer);
+}
+
+// "-N" lists the plugin, as a host does.
+int list(const char* library) {
+    if (!dlopen(library, RTLD_NOW | RTLD_GLOBAL) || !TYPES plugin::registered)
+        return 1;
+    const auto& config = TYPES plugin::registered->TestHostConfigure();
+    printf("%s - %s (dynamic, version %d.%d)\n", config.name.c_str(), config.description.c_str(),
+           config.major, config.minor);
+    return 0;
 }
 
 } // namespace
 
 int main(int argc, char** argv) {
+    if (argc == 3 && !strcmp(argv[1], "-N")) {
+        TYPES plugin::registered = nullptr;
+        return list(getenv("LIBRARY"));
+    }
     if (argc != 2)
         return 2;
     // Built-in plugins are configured before others are loaded, or not: both must do.
@@ -1121,7 +1186,7 @@ int main(int argc, char** argv) {
     const auto& config = plugin->TestHostConfigure();
     printf("plugin: %s - %s (%d.%d)\n", config.name.c_str(), config.description.c_str(), config.major,
            config.minor);
-#if CONFIGURATION_VERSION >= 60000 && defined(VERSION_FUNCTION)
+#if CONFIGURATION_VERSION >= 50100 && defined(VERSION_FUNCTION)
     if (std::string(config.zeek_version()) != VERSION_IDENTIFIER)
         printf("plugin: for another version\n");
 #elif CONFIGURATION_VERSION >= 20600 && defined(VERSION_FUNCTION)
@@ -1156,7 +1221,7 @@ int main(int argc, char** argv) {
     std::map<std::string, std::vector<std::string>> arrived;
     zmq_pollitem_t item = {socket, 0, ZMQ_POLLIN, 0};
     for (bool over = false;;) {
-        if (zmq_poll(&item, 1, 300) <= 0) {
+        if (zmq_poll(&item, 1, running ? 20 : 300) <= 0) {
             if (over)
                 break;
             over = running == 0;
