@@ -50,6 +50,7 @@ inline bool operator<(const Version& a, const Version& b) {
 struct Names {
     // plugin::Plugin, which registers itself with the host when it is constructed.
     const char* plugin_constructor;
+    const char* plugin_vtable;
     const char* plugin_add_component;
     const char* component_constructor;
 
@@ -107,6 +108,9 @@ struct Names {
             "_ZN" L "7logging6writer" W "4None11DoHeartbeatEdd"                                              \
     }
 
+#define BZW_PLUGIN(N, N0)                                                                                    \
+    "_ZN" N "6PluginC2Ev", "_ZTVN" N "6PluginE", "_ZN" N "6Plugin12AddComponentEPN" N0 "9ComponentE"
+
 #define BZW_BACKEND(L)                                                                                       \
     "_ZTVN" L "7logging13WriterBackendE", "_ZN" L "7logging13WriterBackend9HeartbeatEv",                     \
         "_ZN" L "7logging13WriterBackend11DoHeartbeatEdd",                                                   \
@@ -123,8 +127,7 @@ struct Names {
 
 // Bro 2.5 and 2.6.
 constexpr Names bro_names = {
-    "_ZN6plugin6PluginC2Ev",
-    "_ZN6plugin6Plugin12AddComponentEPNS_9ComponentE",
+    BZW_PLUGIN("6plugin", "S_"),
     BZW_COMPONENT("", "S_"),
     BZW_NONE_PLUGIN("6plugin14Bro_NoneWriter"),
     BZW_BACKEND(""),
@@ -143,8 +146,7 @@ constexpr Names bro_names = {
 
 // Zeek 3.0 and 3.1: the host's plugins are named after Zeek.
 constexpr Names zeek30_names = {
-    "_ZN6plugin6PluginC2Ev",
-    "_ZN6plugin6Plugin12AddComponentEPNS_9ComponentE",
+    BZW_PLUGIN("6plugin", "S_"),
     BZW_COMPONENT("", "S_"),
     BZW_NONE_PLUGIN("6plugin15Zeek_NoneWriter"),
     BZW_BACKEND(""),
@@ -163,8 +165,7 @@ constexpr Names zeek30_names = {
 
 // Zeek 3.2: plugins and script values are in zeek::, logging and threads are not yet.
 constexpr Names zeek32_names = {
-    "_ZN4zeek6plugin6PluginC2Ev",
-    "_ZN4zeek6plugin6Plugin12AddComponentEPNS0_9ComponentE",
+    BZW_PLUGIN("4zeek6plugin", "S0_"),
     BZW_COMPONENT("", "S_"),
     BZW_NONE_PLUGIN("6plugin15Zeek_NoneWriter"),
     BZW_BACKEND(""),
@@ -183,8 +184,7 @@ constexpr Names zeek32_names = {
 
 // Zeek 4.0 and later: everything is in zeek::.
 constexpr Names zeek40_names = {
-    "_ZN4zeek6plugin6PluginC2Ev",
-    "_ZN4zeek6plugin6Plugin12AddComponentEPNS0_9ComponentE",
+    BZW_PLUGIN("4zeek6plugin", "S0_"),
     BZW_COMPONENT("4zeek", "S0_"),
     BZW_NONE_PLUGIN("4zeek6plugin6detail15Zeek_NoneWriter"),
     BZW_BACKEND("4zeek"),

@@ -1,5 +1,6 @@
 #include "host.h"
 
+#include <algorithm>
 #include <cctype>
 #include <cstdlib>
 #include <cstring>
@@ -194,6 +195,11 @@ Version find_version(const Image& image, std::string* text, const char* (**funct
     return version;
 }
 
+// How many slots of a vtable have a function.
+std::size_t count(const Word* table, std::size_t words, Word function) {
+    return static_cast<std::size_t>(std::count(table + vtable_header, table + words, function));
+}
+
 // Whether an object of the host has an empty std::string at an offset.
 bool is_empty_string(const char* object, std::size_t offset) {
     struct {
@@ -263,14 +269,25 @@ Host::Host() {
                    told ? told : "nothing");
     }
 
-    // The host's own plugin for "None" has been made long ago. It is one to look at.
+    // The host's own plugin for "None" has been made long ago. It is one to look at: Configure
+    // is all that it defines, and that a plugin has to.
     plugin_vtable = find.Vtable(names.none_plugin_vtable, &plugin_vtable_words);
     configure_slot = find.Slot(plugin_vtable, plugin_vtable_words, names.none_plugin_configure);
+    const Word pure = reinterpret_cast<Word>(&abi::__cxa_pure_virtual);
+    std::size_t words;
+    const Word* base_vtable = find.Vtable(names.plugin_vtable, &words);
+    const std::size_t to_configure = count(base_vtable, words, pure);
+    if (words != plugin_vtable_words || to_configure != 1 || base_vtable[configure_slot] != pure)
+        refuse(host, " has plugins with ", std::to_string(to_configure), " functions to define, of ",
+               std::to_string(words), " in all; expected is Configure, of ",
+               std::to_string(plugin_vtable_words));
+
     const auto* object = find.Data<Object>(names.none_plugin_object, &plugin_size);
     const auto* sample = reinterpret_cast<const char*>(object);
     const std::size_t base_directory = sizeof(Object) + configuration_size(version);
     if (plugin_size < base_directory + 2 * sizeof(std::string) || plugin_size > 4096)
-        refuse(host, " has plugins of ", std::to_string(plugin_size), " bytes");
+        refuse(host, " has plugins of ", std::to_string(plugin_size),
+               " bytes, which does not go with the plugin::Configuration expected");
     if (object->functions != plugin_vtable + vtable_header)
         refuse(host, " has plugins that do not start with their virtual functions");
     if (!is_empty_string(sample, base_directory) ||
@@ -282,19 +299,15 @@ Host::Host() {
     // must leave open just these slots: whatever else a newer version may want of a writer
     // cannot be known here.
     none_vtable = find.Vtable(names.none_vtable, &none_vtable_words);
-    std::size_t backend_words;
-    const Word* backend_vtable = find.Vtable(names.backend_vtable, &backend_words);
-    const Word pure = reinterpret_cast<Word>(&abi::__cxa_pure_virtual);
-    std::size_t open = 0;
-    for (std::size_t i = vtable_header; i < backend_words; ++i)
-        if (backend_vtable[i] == pure)
-            ++open;
+    const Word* backend_vtable = find.Vtable(names.backend_vtable, &words);
+    const std::size_t to_define = count(backend_vtable, words, pure);
     // DoHeartbeat need not be defined from 8.0.2 on, a patch release.
     const bool heartbeat_is_pure = version < Version{8, 0} || !image.Function(names.backend_do_heartbeat);
     const std::size_t expected = heartbeat_is_pure ? 7 : 6;
-    if (backend_words != none_vtable_words || open != expected)
-        refuse(host, " has writers with ", std::to_string(open), " functions to define, of ",
-               std::to_string(backend_words), " in all; expected are ", std::to_string(expected));
+    if (words != none_vtable_words || to_define != expected)
+        refuse(host, " has writers with ", std::to_string(to_define), " functions to define, of ",
+               std::to_string(words), " in all; expected are ", std::to_string(expected), ", of ",
+               std::to_string(none_vtable_words));
 
     const std::size_t first = find.Slot(none_vtable, none_vtable_words, names.none_do[do_init]);
     for (std::size_t i = 0; i < 7; ++i) {

@@ -93,6 +93,12 @@ static bool wrong(const char* what) {
     return wanted && strcmp(wanted, what) == 0;
 }
 
+// An address that nothing is at, which the compiler does not know.
+static uintptr_t nowhere() {
+    volatile uintptr_t address = 0x10;
+    return address;
+}
+
 // --- the version --------------------------------------------------------------------
 
 extern "C" {
@@ -263,7 +269,7 @@ const IntrusivePtr<detail::ID>& find(std::string_view name) {
 const IntrusivePtr<Val>& find_val(std::string_view name) {
     static IntrusivePtr<Val> value;
     if (wrong("value")) {
-        value.ptr = reinterpret_cast<Val*>(0x10);
+        value.ptr = reinterpret_cast<Val*>(nowhere());
         return value;
     }
     const auto found = variables().find(std::string(name));
@@ -277,7 +283,7 @@ const IntrusivePtr<Val>& find_val(std::string_view name) {
 #else
 TYPES Val* opt_internal_val(const char* name) {
     if (wrong("value"))
-        return reinterpret_cast<TYPES Val*>(0x10);
+        return reinterpret_cast<TYPES Val*>(nowhere());
     const auto found = variables().find(name);
     return found == variables().end() ? nullptr : found->second;
 }
@@ -728,10 +734,10 @@ WriterBackend::WriterBackend(WriterFrontend* frontend)
     for (const auto& entry : frontend->config)
         info.config.insert(entry);
     if (wrong("path"))
-        info.path = reinterpret_cast<const char*>(0x10);
+        info.path = reinterpret_cast<const char*>(nowhere());
     if (wrong("config")) {
         info.config.clear();
-        info.config.emplace(reinterpret_cast<const char*>(0x10), "");
+        info.config.emplace(reinterpret_cast<const char*>(nowhere()), "");
     }
 }
 WriterBackend::~WriterBackend() {
@@ -880,6 +886,9 @@ protected:
 
 private:
     virtual Configuration Configure() = 0;
+#ifdef WRONG_PLUGIN
+    virtual void Unload() = 0;
+#endif
 
     Configuration config;
     std::string base_dir;
@@ -917,10 +926,11 @@ public:
     ~Component() override;
 #if WRONG_COMPONENT == 1
     char more[1500] = {};
-#elif WRONG_COMPONENT == 2
-    factory_callback another = factory;
 #endif
     factory_callback factory;
+#if WRONG_COMPONENT == 2
+    factory_callback another = factory;
+#endif
 };
 Component::Component(const std::string& name, factory_callback arg_factory)
     : TYPES plugin::Component(TYPES plugin::component::WRITER, name), factory(arg_factory) {}
@@ -945,6 +955,9 @@ namespace Bro_NoneWriter {
 class Plugin : public TYPES plugin::Plugin {
 public:
     TYPES plugin::Configuration Configure() override;
+#ifdef WRONG_PLUGIN
+    void Unload() override {}
+#endif
 } plugin;
 
 TYPES plugin::Configuration Plugin::Configure() {
@@ -1073,13 +1086,13 @@ std::vector<Value*> make_record(int i) {
     if (wrong("present"))
         memset(&record[1]->present, 7, 1);
     if (wrong("pointer"))
-        record[1] = reinterpret_cast<Value*>(0x10);
+        record[1] = reinterpret_cast<Value*>(nowhere());
     if (wrong("text"))
-        record[1]->val.string_val.data = reinterpret_cast<char*>(0x10);
+        record[1]->val.string_val.data = reinterpret_cast<char*>(nowhere());
     if (wrong("length"))
         record[1]->val.string_val.length = -5;
     if (wrong("set"))
-        record[9]->val.set_val.vals = reinterpret_cast<Value**>(0x10);
+        record[9]->val.set_val.vals = reinterpret_cast<Value**>(nowhere());
     if (wrong("size"))
         record[9]->val.set_val.size = int64_t{1} << 50;
     if (wrong("family"))
@@ -1101,9 +1114,9 @@ void run(THREADS logging::WriterBackend* writer) {
     for (const Field& field : fields)
         pointers.push_back(&field);
     if (wrong("no column"))
-        pointers[1] = reinterpret_cast<const Field*>(0x10);
+        pointers[1] = reinterpret_cast<const Field*>(nowhere());
     if (wrong("column's name"))
-        fields[1].name = reinterpret_cast<const char*>(0x10);
+        fields[1].name = reinterpret_cast<const char*>(nowhere());
     if (wrong("column's type"))
         memset(&fields[1].type, 99, 1);
     if (wrong("column's option"))
