@@ -39,7 +39,7 @@ define assemble
 	done
 endef
 
-.PHONY: all configured library tool plugin portable install test test-faults test-soak test-host demo bench clean distclean help
+.PHONY: all configured library tool plugin portable install test test-faults test-soak test-host demo bench bench-host clean distclean help
 
 all: configured
 ifeq ($(wildcard $(BUILD)/config.mk),)
@@ -114,6 +114,10 @@ test-soak:
 demo:
 	$(CARGO) run $(CARGOFLAGS) --release --bin bro-zmq --target-dir '$(target_dir)' -- demo
 
+# Needs the plugin that make has built, and ZEEK_CONFIG or BRO_CONFIG.
+bench-host:
+	@benches/host/bench '$(plugin)'
+
 bench:
 	$(CARGO) bench $(CARGOFLAGS) --target-dir '$(target_dir)'
 
@@ -135,6 +139,7 @@ help:
 	@echo 'make test-soak   run at full rate for ten minutes, or DURATION=SECONDS'
 	@echo 'make demo        publish records and print them, with no host needed'
 	@echo 'make bench       run the benchmarks'
+	@echo 'make bench-host  measure the plugin inside a real Bro or Zeek (BRO_CONFIG, ZEEK_CONFIG)'
 	@echo 'make clean       remove what was built; distclean removes the configuration too'
 	@echo
 	@echo 'BUILD=DIR builds in DIR instead of build (see ./configure --build-dir), DESTDIR=DIR'
