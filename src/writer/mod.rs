@@ -395,16 +395,20 @@ impl Writer {
             connection.report(&self.topic, self.problem, now, &mut self.reporter);
         }
         let mut pause = Duration::from_micros(50);
+        // What libzmq has released a moment ago it may be about to write: so look twice.
+        let mut idle = false;
         loop {
             let mut busy = false;
             for connection in &mut self.connections {
                 busy |= connection.busy(self.topic.as_bytes(), &mut self.buffers);
             }
             let left = left(self.linger);
-            if !busy || left.is_some_and(|left| left.is_zero()) {
+            if (!busy && idle) || left.is_some_and(|left| left.is_zero()) {
                 break;
             }
-            std::thread::sleep(left.map_or(pause, |left| pause.min(left)));
+            idle = !busy;
+            let wait = if idle { Duration::from_millis(2) } else { pause };
+            std::thread::sleep(left.map_or(wait, |left| wait.min(left)));
             pause = (pause * 2).min(Duration::from_millis(5));
         }
         if self.statistics.is_some() {

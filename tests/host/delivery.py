@@ -30,6 +30,7 @@ class Host(faults.Case):
 
     def __init__(self, program, directory, mode):
         super().__init__(directory, mode)
+        self.directory.mkdir()
         self.program = program
 
     def host(self, **globals_of_the_test):
@@ -40,6 +41,7 @@ class Host(faults.Case):
         settings = {f"LogZeroMQ::{name}": value for name, value in self.options().items()}
         settings |= {f"HostTest::{name}": value for name, value in globals_of_the_test.items()}
         args = [self.program, "-b", HERE / "numbers.zeek", "NCSA/ZeroMQWriter",
+                "-e", "redef LogZeroMQ::send_logs += { HostTest::NUMBERS };",
                 f"LogZeroMQ::endpoint={self.endpoint}", *(f"{name}={value}" for name, value in settings.items())]
         with open(work / "out", "w") as out:
             process = subprocess.Popen(args, cwd=work, stdout=out, stderr=subprocess.STDOUT)

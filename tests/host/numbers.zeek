@@ -19,17 +19,19 @@ export {
 }
 
 redef exit_only_after_terminate = T;
-redef LogZeroMQ::send_logs += { HostTest::NUMBERS };
+
+global go_on: event();
+global stop: event();
 
 global started: time;
 global written = 0;
 
-event stop()
+event HostTest::stop()
 	{
 	terminate();
 	}
 
-event go_on()
+event HostTest::go_on()
 	{
 	local due = double_to_count(interval_to_double(current_time() - started) * rate);
 
@@ -40,9 +42,9 @@ event go_on()
 		}
 
 	if ( written < how_many )
-		schedule 10 msec { go_on() };
+		schedule 10 msec { HostTest::go_on() };
 	else
-		schedule stay { stop() };
+		schedule stay { HostTest::stop() };
 	}
 
 function begin()

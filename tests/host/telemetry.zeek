@@ -9,8 +9,7 @@ event print_metrics()
 	for ( _, metric in Telemetry::collect_metrics("zeek", "zeromq*") )
 		{
 		local values = join_string_vec(metric$label_values, ",");
-		print fmt("%s{%s} %g", metric$opts$metric_type == Telemetry::COUNTER ?
-		          "zeek_" + subst_string(metric$opts$name, "-", "_") : metric$opts$name, values, metric$value);
+		print fmt("%s{%s} %g", metric$opts$name, values, metric$value);
 		}
 	terminate();
 	}
