@@ -465,7 +465,7 @@ impl Connection {
                 format!("{hwm} records are waiting, the limit of LogZeroMQ::zmq_hwm; the subscriber does not keep up"),
             ),
             (&mut bursts.encoding, counters.encoding, format!("they cannot be encoded: {problem}")),
-            (&mut bursts.closed, counters.closed, "the socket failed".to_owned()),
+            (&mut bursts.closed, counters.closed, "their connection was lost, or the socket failed".to_owned()),
         ] {
             match burst.observe(dropped, now) {
                 None => {}
@@ -490,20 +490,17 @@ impl Connection {
         }
         let events = std::mem::take(&mut self.events);
         self.lost += u64::from(events.disconnected);
+        // Records that were lost with it are reported as such.
         match self.lost_connections.observe(self.lost, now) {
-            Some(News::Began(_)) => reporter(
-                Level::Warning,
-                &format!(
-                    "{name}: the connection was lost; it is made again as soon as the subscriber is there. {}",
-                    if self.spooling.is_some() {
-                        "What had not arrived is sent again then"
-                    } else {
-                        "What was on its way is lost, and counted as closed"
-                    }
-                ),
-            ),
+            Some(News::Began(_)) => {
+                let again = if self.spooling.is_some() { ", and what had not arrived is sent again" } else { "" };
+                let message = format!(
+                    "{name}: the connection was lost; it is made again as soon as the subscriber is there{again}"
+                );
+                reporter(Level::Info, &message);
+            }
             Some(News::Lasts(count)) => {
-                reporter(Level::Warning, &format!("{name}: the connection was lost again ({count} times so far)"));
+                reporter(Level::Info, &format!("{name}: the connection was lost again ({count} times so far)"));
             }
             Some(News::Ended(_)) | None => {}
         }
