@@ -278,6 +278,9 @@ def documented_configurations():
     return len(blocks)
 
 
+# These compare with the host's own JSON, or use what only hosts that write today's know.
+MODERN_ONLY = [filters_of_every_kind, defaults_of_all_filters, followed_filters]
+
 TESTS = [
     filters_of_every_kind, defaults_of_all_filters, escape_policies, followed_filters, followed_filters_of_the_host,
     no_files, fields_topics_tags, a_bad_value, documented_configurations,
@@ -287,6 +290,9 @@ TESTS = [
 def main():
     failed = 0
     for test in TESTS:
+        if test in MODERN_ONLY and not MODERN:
+            print("SKIPPED %s: this host writes other JSON" % test.__name__.replace("_", " "))
+            continue
         try:
             count = test()
             print("ok      %s%s" % (test.__name__.replace("_", " "), "" if count is None else " (%d)" % count))

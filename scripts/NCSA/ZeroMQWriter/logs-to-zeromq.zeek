@@ -90,8 +90,13 @@ function add_filter(id: Log::ID)
 			filter$exclude = original$exclude;
 		filter$field_name_map = original$field_name_map;
 		filter$scope_sep = original$scope_sep;
-		filter$ext_prefix = original$ext_prefix;
-		filter$ext_func = original$ext_func;
+
+		# Bro 2.6 crashes when two filters of a log have both chosen columns and extensions.
+		if ( ! original?$include )
+			{
+			filter$ext_prefix = original$ext_prefix;
+			filter$ext_func = original$ext_func;
+			}
 @endif
 		}
 
