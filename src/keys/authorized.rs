@@ -69,7 +69,8 @@ impl Authorized {
         let (keys, problem) = read(dir)?;
         let mut news: Vec<_> = problem.iter().cloned().map(News::Problem).collect();
         if keys.is_empty() {
-            let message = format!("there is no key in {}: nobody is let in until there is a file NAME.key", dir.display());
+            let message =
+                format!("there is no key in {}: nobody is let in until there is a file NAME.key", dir.display());
             news.push(News::Problem(message));
         }
         let state = State {
@@ -155,7 +156,8 @@ impl State {
             self.refused.retain(|_, refusals| now - refusals.last < QUIET);
             if self.refused.len() >= MAX_ADDRESSES {
                 if !std::mem::replace(&mut self.flooded, true) {
-                    let message = format!("refusing clients at more than {MAX_ADDRESSES} addresses; further ones are not told");
+                    let message =
+                        format!("refusing clients at more than {MAX_ADDRESSES} addresses; further ones are not told");
                     self.news.push(News::Refused(message));
                 }
                 return;
@@ -193,7 +195,8 @@ fn read(dir: &Path) -> Result<(BTreeSet<PublicKey>, Option<String>), String> {
             continue;
         }
         let checked = path.metadata().map_err(|error| format!("cannot read {}: {error}", path.display()));
-        match checked.and_then(|metadata| writable_by_others(&path, &metadata)).and_then(|()| super::read_public(&path)) {
+        match checked.and_then(|metadata| writable_by_others(&path, &metadata)).and_then(|()| super::read_public(&path))
+        {
             Ok(key) => drop(keys.insert(key)),
             Err(problem) => drop(problems.insert(problem)),
         }
@@ -330,7 +333,10 @@ mod tests {
         std::fs::write(dir.0.join("README"), "no key").unwrap();
         let authorized = Authorized::open(&dir.0).unwrap();
         let found = texts(&authorized);
-        assert!(found.len() == 1 && found[0].contains("a key is left out") && found[0].contains("two.key"), "{found:?}");
+        assert!(
+            found.len() == 1 && found[0].contains("a key is left out") && found[0].contains("two.key"),
+            "{found:?}"
+        );
         assert_eq!(authorized.decide(key, "::1"), Verdict::Admitted);
         std::fs::set_permissions(file, PermissionsExt::from_mode(0o666)).unwrap();
         age(&authorized);

@@ -104,7 +104,9 @@ pub fn read_secret(path: &Path) -> Result<KeyPair, String> {
     let (forbidden, fix) = if ours { (0o077, "600") } else { (0o027, "640") };
     if mode & forbidden != 0 {
         let name = path.display();
-        return Err(format!("{name} can be read or written by others (mode {mode:04o}): chmod {fix} {name}, and, if others had access, make new keys"));
+        return Err(format!(
+            "{name} can be read or written by others (mode {mode:04o}): chmod {fix} {name}, and, if others had access, make new keys"
+        ));
     }
     let certificate = certificate(path, &content)?;
     let secret = certificate.secret.ok_or_else(|| {
@@ -124,7 +126,9 @@ pub fn read_secret(path: &Path) -> Result<KeyPair, String> {
 /// What is wrong, with the file's name.
 pub fn read_public(path: &Path) -> Result<PublicKey, String> {
     let (content, _) = read(path)?;
-    certificate(path, &content)?.public.ok_or_else(|| format!("{} has no public-key in a section curve", path.display()))
+    certificate(path, &content)?
+        .public
+        .ok_or_else(|| format!("{} has no public-key in a section curve", path.display()))
 }
 
 /// What is said where libzmq cannot do CURVE.
@@ -153,7 +157,8 @@ fn effective_user() -> u32 {
 fn read(path: &Path) -> Result<(Content, Metadata), String> {
     let failed = |error: io::Error| format!("cannot read {}: {error}", path.display());
     // A pipe without a writer is not waited for.
-    let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC).open(path).map_err(failed)?;
+    let mut file =
+        OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC).open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     if !metadata.is_file() {
         return Err(format!("{} is not a file", path.display()));
@@ -221,11 +226,11 @@ fn exists(path: &Path) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
 
-    pub(super) struct Dir(pub PathBuf);
+    pub struct Dir(pub PathBuf);
 
     impl Dir {
         pub fn new(name: &str) -> Self {
@@ -290,7 +295,9 @@ mod tests {
     fn other_tools_certificates() {
         let (public, secret) = ("rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7", "JTKVSB%%)wK0E.X)V>+}o?pNmC{O&4W4b!Ni{Lh6");
         for text in [
-            format!("#   ****  Generated on 2013  ****\n\nmetadata\n    curve = \"x\"\ncurve\n    public-key = \"{public}\"\n    secret-key = \"{secret}\"\n"),
+            format!(
+                "#   ****  Generated on 2013  ****\n\nmetadata\n    curve = \"x\"\ncurve\n    public-key = \"{public}\"\n    secret-key = \"{secret}\"\n"
+            ),
             format!("curve\r\n\tpublic-key='{public}'\r\n\tsecret-key = {secret}\r\n"),
             format!("curve\n  secret-key = \"{secret}\"\n  public-key = {public}\nother\n  public-key = \"x\"\n"),
         ] {
@@ -298,7 +305,9 @@ mod tests {
             assert_eq!(certificate.public.unwrap().to_string(), public);
             certificate.secret.unwrap().with_text(|text| assert_eq!(text, secret.as_bytes()));
         }
-        for text in [&b""[..], b"curve\npublic-key = x", b"metadata\n    public-key = x\n", b"\xff\xfe\n=\n =\ncurve\n =\n"] {
+        for text in
+            [&b""[..], b"curve\npublic-key = x", b"metadata\n    public-key = x\n", b"\xff\xfe\n=\n =\ncurve\n =\n"]
+        {
             let certificate = Certificate::parse(text).unwrap();
             assert!(certificate.public.is_none() && certificate.secret.is_none());
         }

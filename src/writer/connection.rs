@@ -14,7 +14,7 @@ use super::link::{BATCH, Events, Failure, Link, Refusal};
 use super::report::{Burst, Level, News, Reporter};
 use super::spooling::Spooling;
 use super::subscriptions::Subscriptions;
-use crate::zmq::{Buffers, Context, Message};
+use crate::zmq::{Buffers, Context, Handshake, Message, PublicKey};
 
 /// A connection to one endpoint, or to several that share the records.
 pub struct Connection {
@@ -41,13 +41,18 @@ pub struct Connection {
     /// What would be lost with the connection, as of the last look: bytes, or of a bound socket
     /// records.
     at_stake: u64,
+    /// Records that libzmq had queued as of the last look, and when a connection ended: should
+    /// it give the connection up, these are lost.
+    queued: [u64; 2],
     /// What has happened to the connections and is not reported yet.
     events: Events,
     /// Connections that were lost.
     lost: u64,
     lost_connections: Burst,
-    /// That the peer is none has been told.
-    protocol_told: bool,
+    /// This side's public key and the peers', if there are keys.
+    keys: Option<(PublicKey, Vec<PublicKey>)>,
+    /// What keeps the peer from being one, as it was told.
+    failed: Option<Handshake>,
 }
 
 /// The spool, and what it takes to make the socket anew.
@@ -63,6 +68,10 @@ struct Backed {
 /// not go to the spool, and are not held for another one.
 const UNWANTED: Duration = Duration::from_secs(1);
 
+/// How long records are held for a peer that nothing is queued for before it is there. Longer
+/// than any run.
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+
 /// Records from the spool that libzmq gets at a time when its queue has no limit.
 const MAX_FLIGHTS: u64 = 10_000;
 
@@ -75,6 +84,13 @@ struct Hold {
     records: VecDeque<Message>,
     /// 0: no limit.
     limit: usize,
+}
+
+impl Hold {
+    fn new(limit: i32, wait: Duration) -> Self {
+        let limit = usize::try_from(limit).unwrap_or(0);
+        Self { until: Instant::now() + wait, records: VecDeque::new(), limit }
+    }
 }
 
 /// One for each reason that records are dropped for.
@@ -106,11 +122,9 @@ impl Connection {
             let (endpoints, config) = (endpoints.to_vec(), config.clone());
             Box::new(Backed { spool, endpoints, config, full: false })
         });
-        let hold = (!config.wait_for_subscriber.is_zero() && !link.wanted() && spooling.is_none()).then(|| Hold {
-            until: Instant::now() + config.wait_for_subscriber,
-            records: VecDeque::new(),
-            limit: usize::try_from(config.high_water_mark).unwrap_or(0),
-        });
+        let wait = if link.is_strict() { FOREVER } else { config.wait_for_subscriber };
+        let hold =
+            (!wait.is_zero() && !link.wanted() && spooling.is_none()).then(|| Hold::new(config.high_water_mark, wait));
         Ok(Self {
             name,
             wants: link.wanted() || hold.is_some() || spooling.is_some(),
@@ -125,10 +139,14 @@ impl Connection {
             counters: Counters::default(),
             bursts: Bursts::default(),
             at_stake: 0,
+            queued: [0; 2],
             events: Events::default(),
             lost: 0,
             lost_connections: Burst::default(),
-            protocol_told: false,
+            keys: config.curve.as_ref().map(|curve| {
+                (curve.keys.public(), endpoints.iter().filter_map(|endpoint| endpoint.server_key).collect())
+            }),
+            failed: None,
         })
     }
 
@@ -322,7 +340,10 @@ impl Connection {
         if self.spooling.is_some() {
             self.look_at_flights(events.disconnected > 0, unacknowledged);
         } else {
-            self.look_at_losses(events.disconnected > 0, unacknowledged, buffers);
+            self.look_at_losses(events, unacknowledged, buffers);
+        }
+        if self.link.is_strict() && !self.link.wanted() && self.hold.is_none() && self.spooling.is_none() {
+            self.hold = Some(Hold::new(self.high_water_mark, FOREVER));
         }
         let waits = self.hold.is_some() || (self.spooling.is_some() && !self.unwanted());
         self.wants = self.link.wanted() || waits;
@@ -341,15 +362,27 @@ impl Connection {
 
     /// Without a spool: what a lost connection costs. The systems' buffers are lost with it, and
     /// of a bound socket libzmq's queue; how much that was, one has to know from before.
-    fn look_at_losses(&mut self, disconnected: bool, unacknowledged: Option<u64>, buffers: &Buffers) {
-        if disconnected {
+    fn look_at_losses(&mut self, events: Events, unacknowledged: Option<u64>, buffers: &Buffers) {
+        let mut lost = 0;
+        if events.disconnected > 0 {
             let size = self.counters.bytes.checked_div(self.handed).unwrap_or(0).max(1);
-            let lost = if self.link.is_shared() { self.at_stake } else { self.at_stake.div_ceil(size) };
+            lost = if self.link.is_shared() { self.at_stake } else { self.at_stake.div_ceil(size) };
+            if self.link.is_strict() {
+                lost += self.queued[0];
+            } else {
+                self.queued[1] = self.queued[0];
+            }
+        }
+        if events.revived {
+            lost += std::mem::take(&mut self.queued[1]);
+        }
+        if lost > 0 {
             let lost = lost.min(self.handed - self.in_flight(buffers));
             self.handed -= lost;
             self.made -= lost;
             self.counters.closed += lost;
         }
+        self.queued[0] = self.in_flight(buffers);
         if self.link.is_shared() {
             self.at_stake = self.in_flight(buffers);
         } else if let Some(unacknowledged) = unacknowledged {
@@ -485,8 +518,8 @@ impl Connection {
     /// The same for the connections.
     fn report_link(&mut self, now: u64, reporter: &mut Reporter) {
         let name = &self.name;
-        if let Some(problem) = self.link.problem() {
-            reporter(Level::Warning, &format!("{problem}; until then nobody can subscribe"));
+        for (level, text) in self.link.notices() {
+            reporter(level, &text);
         }
         let events = std::mem::take(&mut self.events);
         self.lost += u64::from(events.disconnected);
@@ -504,14 +537,45 @@ impl Connection {
             }
             Some(News::Ended(_)) | None => {}
         }
-        if events.protocol_error && !std::mem::replace(&mut self.protocol_told, true) {
-            reporter(
-                Level::Warning,
-                &format!(
-                    "{name}: the peer is no ZeroMQ subscriber, or it expects encryption; correct the endpoint, or \
-                     the peer's configuration"
-                ),
-            );
+        if events.ready && self.failed.take().is_some() {
+            reporter(Level::Info, &format!("{name}: the subscriber is there now, and its handshake has succeeded"));
+        }
+        if let Some(failed) = events.failed
+            && self.failed.replace(failed) != Some(failed)
+        {
+            reporter(Level::Warning, &format!("{name}: {}", self.why_not(failed)));
+        }
+    }
+
+    /// What a handshake that failed means, and what to do.
+    fn why_not(&self, failed: Handshake) -> String {
+        let Some((own, peers)) = &self.keys else {
+            return match failed {
+                Handshake::Mechanism => {
+                    "the subscriber expects encryption (CURVE), or a password; set LogZeroMQ::curve_server_key and \
+                     LogZeroMQ::curve_secret_key_file"
+                }
+                Handshake::Refused => "the subscriber refuses this machine; see what it says",
+                Handshake::Closed | Handshake::Protocol => {
+                    "the peer is no ZeroMQ subscriber, or none is behind the address now; correct the endpoint"
+                }
+            }
+            .to_owned();
+        };
+        match failed {
+            Handshake::Mechanism => "the subscriber does not use CURVE; nothing is sent without encryption. Give the \
+                                     subscriber keys, or take LogZeroMQ::curve_server_key away"
+                .to_owned(),
+            Handshake::Refused => {
+                format!("the subscriber refuses this side's key {own}; add it to the keys that are authorized there")
+            }
+            Handshake::Closed | Handshake::Protocol => {
+                let peers = peers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
+                format!(
+                    "the subscriber there does not have the secret key of LogZeroMQ::curve_server_key ({peers}), or \
+                     ends the connection for another reason; nothing is sent to it. Correct the key, or the endpoint"
+                )
+            }
         }
     }
 

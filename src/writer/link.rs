@@ -1,12 +1,14 @@
 //! The way to an endpoint: a socket, what is known of its peers, and sending two frames.
 
+use std::ffi::CString;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::bound::Bound;
 use super::config::{Config, Endpoint, Pattern};
+use super::report::Level;
 use super::subscriptions::Subscriptions;
-use crate::zmq::{Context, Error, Event, Kind, Message, Socket, Watched, unsent_bytes, writable};
+use crate::zmq::{Context, Error, Event, Handshake, Kind, Message, Role, Socket, Watched, unsent_bytes, writable};
 
 /// What libzmq could not do, and why.
 pub type Failure = (String, Error);
@@ -27,20 +29,23 @@ pub enum Refusal {
 /// What happened to the connections since it was last asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Events {
-    /// A peer has gone.
+    /// Peers that have gone.
     pub disconnected: u32,
-    /// A peer is no ZeroMQ socket of the right kind.
-    pub protocol_error: bool,
-    /// A peer refused the keys, or was refused.
-    pub authentication_error: bool,
+    /// Why there is no peer, if that is known.
+    pub failed: Option<Handshake>,
+    /// A peer has introduced itself, after all that failed.
+    pub ready: bool,
+    /// A connection that libzmq had given up is tried again; what was queued for it is lost.
+    pub revived: bool,
 }
 
 impl Events {
     /// Adds later ones.
     pub fn add(&mut self, later: Self) {
         self.disconnected += later.disconnected;
-        self.protocol_error |= later.protocol_error;
-        self.authentication_error |= later.authentication_error;
+        self.failed = later.failed.or(self.failed.filter(|_| !later.ready));
+        self.ready = later.ready || (self.ready && later.failed.is_none());
+        self.revived |= later.revived;
     }
 }
 
@@ -63,9 +68,21 @@ enum Way {
 
 struct Own {
     socket: Watched,
+    /// What it connects to, and as what.
+    endpoints: Vec<(CString, Option<Role>)>,
     /// Of the peers that are there.
     descriptors: Vec<i32>,
+    /// Handshakes in a row that ended without a word.
+    closed: u32,
+    /// Peers whose handshake has succeeded.
+    ready: usize,
+    /// The next connection to end is one whose handshake has failed.
+    failing: bool,
 }
+
+/// So many handshakes in a row that end without a word are no coincidence, such as a subscriber
+/// that is just being restarted.
+const CLOSED: u32 = 3;
 
 /// Sets the options that all sockets have.
 pub fn prepare(socket: &Socket, config: &Config) -> Result<(), Failure> {
@@ -134,7 +151,17 @@ impl Link {
     /// Whether the log's records are wanted, as of the last [`Link::poll`].
     #[must_use]
     pub fn wanted(&self) -> bool {
-        self.push || self.subscriptions.matching > 0
+        match &self.way {
+            Way::Own(own) if self.is_strict() => own.ready > 0,
+            _ => self.push || self.subscriptions.matching > 0,
+        }
+    }
+
+    /// Whether libzmq queues records only for peers that are there and have the right key. What it
+    /// has queued for one is lost with the connection.
+    #[must_use]
+    pub fn is_strict(&self) -> bool {
+        matches!(&self.way, Way::Own(own) if self.push && own.secured())
     }
 
     /// The subscriptions, as of the last [`Link::poll`].
@@ -167,29 +194,25 @@ impl Link {
 
     /// What happened to the connections since the last time.
     pub fn events(&mut self) -> Events {
-        let mut events = Events::default();
-        if let Way::Own(own) = &mut self.way {
-            while let Some(event) = own.socket.next_event() {
-                match event {
-                    Event::Connected(descriptor) => own.descriptors.push(descriptor),
-                    Event::Disconnected(descriptor) => {
-                        own.descriptors.retain(|&other| other != descriptor);
-                        events.disconnected += 1;
-                    }
-                    Event::ProtocolError => events.protocol_error = true,
-                    Event::AuthenticationError => events.authentication_error = true,
-                    Event::Ready => {}
+        match &mut self.way {
+            Way::Own(own) => {
+                let mut events = own.events();
+                match own.revive() {
+                    Ok(revived) => events.revived = revived,
+                    Err(_) => self.way = Way::None,
                 }
+                events
             }
+            Way::Shared(bound) => Events { disconnected: bound.resets(), ..Events::default() },
+            Way::None => Events::default(),
         }
-        events
     }
 
-    /// Something that keeps the link from working, told once.
-    pub fn problem(&mut self) -> Option<String> {
-        match &mut self.way {
-            Way::Shared(bound) => bound.problem(),
-            Way::Own(_) | Way::None => None,
+    /// What there is to report of the socket that writers share. One of them gets it.
+    pub fn notices(&mut self) -> Vec<(Level, String)> {
+        match &self.way {
+            Way::Shared(bound) => bound.notices(),
+            Way::Own(_) | Way::None => Vec::new(),
         }
     }
 
@@ -302,13 +325,80 @@ impl Own {
         let socket = Socket::new(context, kind(config.pattern)).map_err(no_socket)?;
         prepare(&socket, config)?;
         let socket = Watched::new(context, socket).map_err(no_socket)?;
+        if config.curve.is_some() && config.pattern == Pattern::Push {
+            // Nothing is queued for a peer that has not shown that it has the right key.
+            socket.set(zmq_sys::ZMQ_IMMEDIATE, 1).map_err(no_socket)?;
+        }
+        let mut own =
+            Self { socket, endpoints: Vec::new(), descriptors: Vec::new(), closed: 0, ready: 0, failing: false };
         for endpoint in endpoints {
             if endpoint.needs_ipv6() {
-                socket.set(zmq_sys::ZMQ_IPV6, 1).map_err(|error| ("cannot use IPv6".to_owned(), error))?;
+                own.socket.set(zmq_sys::ZMQ_IPV6, 1).map_err(|error| ("cannot use IPv6".to_owned(), error))?;
             }
-            socket.connect(&endpoint.address).map_err(|error| (format!("cannot connect to {endpoint}"), error))?;
+            own.endpoints.push((endpoint.address.clone(), config.client(endpoint)));
+            own.connect(own.endpoints.len() - 1).map_err(|error| (format!("cannot connect to {endpoint}"), error))?;
         }
-        Ok(Self { socket, descriptors: Vec::new() })
+        Ok(own)
+    }
+
+    fn connect(&self, index: usize) -> Result<(), Error> {
+        let (address, role) = &self.endpoints[index];
+        if let Some(role) = role {
+            self.socket.secure(role)?;
+        }
+        self.socket.connect(address)
+    }
+
+    fn events(&mut self) -> Events {
+        let mut events = Events::default();
+        while let Some(event) = self.socket.next_event() {
+            match event {
+                Event::Connected(descriptor) => self.descriptors.push(descriptor),
+                Event::Disconnected(descriptor) => {
+                    self.descriptors.retain(|&other| other != descriptor);
+                    events.disconnected += 1;
+                    if !std::mem::take(&mut self.failing) {
+                        self.ready = self.ready.saturating_sub(1);
+                    }
+                }
+                Event::Failed(Handshake::Closed) => {
+                    self.failing = true;
+                    self.closed += 1;
+                    if self.closed >= CLOSED {
+                        events.failed = Some(Handshake::Closed);
+                        events.ready = false;
+                    }
+                }
+                Event::Failed(how) => {
+                    self.failing = true;
+                    events.failed = Some(how);
+                    events.ready = false;
+                }
+                Event::Ready => {
+                    self.closed = 0;
+                    self.ready += 1;
+                    events.failed = None;
+                    events.ready = true;
+                }
+                Event::Unbound => {}
+            }
+        }
+        events
+    }
+
+    fn secured(&self) -> bool {
+        self.endpoints.iter().any(|(_, role)| role.is_some())
+    }
+
+    /// Connects again to what libzmq has given up. Whether there was something.
+    fn revive(&mut self) -> Result<bool, Error> {
+        let given_up = self.socket.given_up(self.endpoints.iter().map(|(address, _)| address.as_c_str()));
+        for &index in &given_up {
+            // Of what it has given up libzmq may know no more.
+            let _ = self.socket.disconnect(&self.endpoints[index].0);
+            self.connect(index)?;
+        }
+        Ok(!given_up.is_empty())
     }
 }
 

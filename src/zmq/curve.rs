@@ -266,7 +266,9 @@ mod tests {
         let key = PublicKey::parse(SERVER.0).unwrap();
         assert_eq!(key.to_string(), SERVER.0);
         assert_eq!(PublicKey::from_bytes(&key.0), Some(key));
-        for text in ["", "rq:rM", &SERVER.0[1..], "#####rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7", &format!("{} ", &SERVER.0[1..])] {
+        for text in
+            ["", "rq:rM", &SERVER.0[1..], "#####rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7", &format!("{} ", &SERVER.0[1..])]
+        {
             assert_eq!(PublicKey::parse(text), None, "{text}");
         }
         assert_eq!(PublicKey::from_bytes(b"short"), None);

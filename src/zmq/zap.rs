@@ -45,7 +45,7 @@ pub struct Handler {
 }
 
 impl Handler {
-    /// Starts it. Clients of domains without a gate are refused.
+    /// Starts it. Clients of domains without a gate are not let in.
     ///
     /// # Errors
     ///
@@ -88,7 +88,8 @@ impl Handler {
         locked(&self.domains).insert(domain.to_owned(), gate);
     }
 
-    /// Refuses a domain's clients from now on.
+    /// Lets in nobody at a domain from now on. They are told to try again: a server that ends may
+    /// be about to be started again.
     pub fn close(&self, domain: &str) {
         locked(&self.domains).remove(domain);
     }
@@ -145,7 +146,8 @@ fn answer<'a>(request: &[&'a [u8]], domains: &Domains) -> [&'a [u8]; 6] {
             let gate = std::str::from_utf8(domain).ok().and_then(|domain| domains.get(domain));
             let verdict = match (gate, PublicKey::from_bytes(key)) {
                 (Some(gate), Some(key)) => gate(key, &String::from_utf8_lossy(address)),
-                _ => Verdict::Refused,
+                (None, Some(_)) => Verdict::Later,
+                (_, None) => Verdict::Refused,
             };
             match verdict {
                 Verdict::Admitted => reply(id, b"200", b"OK"),
@@ -180,8 +182,8 @@ mod tests {
             (one, here, curve, &[8; 32], "400"),
             (one, here, curve, &known[1..], "400"),
             (one, here, plain, &known, "400"),
-            (two, here, curve, &known, "400"),
-            (b"\xff", here, curve, &known, "400"),
+            (two, here, curve, &known, "300"),
+            (b"\xff", here, curve, &known, "300"),
         ] {
             let reply = answer(&[b"1.0", b"id", domain, address, b"", mechanism, key], &domains);
             assert_eq!((reply[0], reply[1], reply[2]), (&b"1.0"[..], &b"id"[..], status.as_bytes()));
