@@ -152,6 +152,9 @@ impl State {
     }
 
     fn refuse(&mut self, key: PublicKey, address: &str, now: Instant) {
+        // Of a Unix domain socket it is "localhost", user, group and process.
+        let user = address.strip_prefix("localhost:").map(|peer| peer.split(':').next().unwrap_or_default());
+        let address = user.unwrap_or(address);
         if self.refused.len() >= MAX_ADDRESSES && !self.refused.contains_key(address) {
             self.refused.retain(|_, refusals| now - refusals.last < QUIET);
             if self.refused.len() >= MAX_ADDRESSES {
@@ -164,8 +167,10 @@ impl State {
             }
             self.flooded = false;
         }
-        // Unix domain sockets have none.
-        let at = if address.is_empty() { "on this machine".to_owned() } else { format!("at {address}") };
+        let at = match user {
+            None => format!("at {address}"),
+            Some(user) => format!("of user {user} on this machine"),
+        };
         let refusals = self.refused.entry(address.to_owned()).or_insert(Refusals { last: now, told: now, count: 0 });
         refusals.count += 1;
         let again = if refusals.count == 1 {
@@ -290,8 +295,11 @@ mod tests {
             assert_eq!(authorized.decide(key, "192.0.2.1"), Verdict::Refused);
         }
         assert_eq!(texts(&authorized), [format!("refused a client at 192.0.2.1: its key {key} is not authorized")]);
-        authorized.decide(key, "192.0.2.2");
-        assert_eq!(texts(&authorized).len(), 1);
+        for address in ["192.0.2.2", "localhost:1000:1:77", "localhost:1000:1:78"] {
+            authorized.decide(key, address);
+        }
+        let told = texts(&authorized);
+        assert!(told.len() == 2 && told[1].contains("of user 1000 on this machine"), "{told:?}");
         let later = Instant::now() + QUIET;
         authorized.state().refuse(key, "192.0.2.1", later);
         assert!(texts(&authorized)[0].contains("at 192.0.2.1 again (51 times so far)"));

@@ -51,8 +51,8 @@ pub struct Connection {
     lost_connections: Burst,
     /// This side's public key and the peers', if there are keys.
     keys: Option<(PublicKey, Vec<PublicKey>)>,
-    /// What keeps the peer from being one, as it was told.
-    failed: Option<Handshake>,
+    /// What keeps the peer from being one, as it was told since one was there.
+    failed: Vec<String>,
 }
 
 /// The spool, and what it takes to make the socket anew.
@@ -146,7 +146,7 @@ impl Connection {
             keys: config.curve.as_ref().map(|curve| {
                 (curve.keys.public(), endpoints.iter().filter_map(|endpoint| endpoint.server_key).collect())
             }),
-            failed: None,
+            failed: Vec::new(),
         })
     }
 
@@ -537,13 +537,16 @@ impl Connection {
             }
             Some(News::Ended(_)) | None => {}
         }
-        if events.ready && self.failed.take().is_some() {
+        if events.ready && !std::mem::take(&mut self.failed).is_empty() {
             reporter(Level::Info, &format!("{name}: the subscriber is there now, and its handshake has succeeded"));
         }
-        if let Some(failed) = events.failed
-            && self.failed.replace(failed) != Some(failed)
-        {
-            reporter(Level::Warning, &format!("{name}: {}", self.why_not(failed)));
+        if let Some(failed) = events.failed {
+            let why = self.why_not(failed);
+            // How it shows can change from one time to the next.
+            if !self.failed.contains(&why) {
+                reporter(Level::Warning, &format!("{name}: {why}"));
+                self.failed.push(why);
+            }
         }
     }
 
@@ -557,7 +560,8 @@ impl Connection {
                 }
                 Handshake::Refused => "the subscriber refuses this machine; see what it says",
                 Handshake::Closed | Handshake::Protocol => {
-                    "the peer is no ZeroMQ subscriber, or none is behind the address now; correct the endpoint"
+                    "the peer is no ZeroMQ subscriber, or it expects encryption, or none is behind the address now; \
+                     correct the endpoint, or the peer's configuration"
                 }
             }
             .to_owned();

@@ -348,6 +348,6 @@ pub const ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL: c_int = 0x2000;
 pub const ZMQ_EVENT_HANDSHAKE_FAILED_AUTH: c_int = 0x4000;
 /// Value of [`ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL`]: the peer uses another
 /// security mechanism; since libzmq 4.3.
-pub const ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH: c_int = 0x1100_0001;
+pub const ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH: c_int = 0x1100_0002;
 /// All events.
 pub const ZMQ_EVENT_ALL: c_int = 0xFFFF;
