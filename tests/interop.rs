@@ -10,7 +10,7 @@ mod python;
 
 use std::env;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};

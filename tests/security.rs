@@ -3,186 +3,21 @@
 //!
 //! Where pyzmq is missing each test says SKIPPED; with BZW_INTEROP=required (CI) it fails instead.
 
-use std::io::{BufRead, BufReader, Read, Write as _};
+use std::io::{Read, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bro_zeromq_writer::host::synth::{Cell, Type};
-use bro_zeromq_writer::keys::write_pair;
-use bro_zeromq_writer::zmq::{KeyPair, PublicKey};
 
 mod common;
+mod peer;
 mod python;
 use common::{PATIENCE, Writer, zeek_80};
-
-/// A directory of a test's own, short enough for a socket's path.
-struct Scratch(PathBuf);
-
-/// A pair of keys and its files.
-struct Keys {
-    pair: KeyPair,
-    public: PathBuf,
-    secret: PathBuf,
-}
-
-impl Scratch {
-    fn new() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("bzw-security-{}-{number}", std::process::id()));
-        std::fs::create_dir(&path).unwrap();
-        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o700)).unwrap();
-        Self(path)
-    }
-
-    fn keys(&self, name: &str) -> Keys {
-        let pair = KeyPair::generate().unwrap();
-        let [public, secret] = write_pair(&self.0.join(name), &pair, name).unwrap();
-        Keys { pair, public, secret }
-    }
-
-    /// A directory with the public keys of some.
-    fn authorized(&self, name: &str, keys: &[&Keys]) -> PathBuf {
-        let dir = self.0.join(name);
-        std::fs::create_dir(&dir).unwrap();
-        std::fs::set_permissions(&dir, PermissionsExt::from_mode(0o700)).unwrap();
-        for keys in keys {
-            keys.put(&dir);
-        }
-        dir
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-impl Keys {
-    /// Authorizes it.
-    fn put(&self, dir: &Path) {
-        // At once: who reads the directory meanwhile finds a whole file or none.
-        let new = dir.join("new");
-        std::fs::copy(&self.public, &new).unwrap();
-        std::fs::rename(new, dir.join(self.public.file_name().unwrap())).unwrap();
-    }
-
-    fn take(&self, dir: &Path) {
-        std::fs::remove_file(dir.join(self.public.file_name().unwrap())).unwrap();
-    }
-
-    fn public(&self) -> PublicKey {
-        self.pair.public()
-    }
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
-
-fn free_endpoint() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    format!("tcp://{}", listener.local_addr().unwrap())
-}
-
-/// `peer.py` under way.
-struct Peer {
-    child: Child,
-    lines: mpsc::Receiver<String>,
-    /// What came and was not asked for yet.
-    records: Vec<String>,
-}
-
-impl Peer {
-    /// A peer that listens or connects, with further arguments.
-    fn start(how: &str, endpoint: &str, args: &[&str]) -> Self {
-        let mut child = Command::new(python::with_pyzmq().unwrap())
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/security/peer.py"))
-            .args([how, endpoint])
-            .args(args)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (send, lines) = mpsc::channel();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
-        let mut peer = Self { child, lines, records: Vec::new() };
-        peer.event("READY");
-        peer
-    }
-
-    /// A CURVE server that listens and lets in those in a directory.
-    fn server(endpoint: &str, own: &Keys, authorized: &Path, more: &[&str]) -> Self {
-        let args = [&["--own", text(&own.secret), "--authorized", text(authorized)], more].concat();
-        Self::start("bind", endpoint, &args)
-    }
-
-    /// A CURVE client that connects.
-    fn client(endpoint: &str, own: &Keys, server: &Keys, more: &[&str]) -> Self {
-        let args = [&["--own", text(&own.secret), "--server", text(&server.public)], more].concat();
-        Self::start("connect", endpoint, &args)
-    }
-
-    fn line(&mut self, deadline: Instant) -> Option<String> {
-        self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok()
-    }
-
-    /// Waits for an event of its socket.
-    fn event(&mut self, name: &str) {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let line = self.line(deadline).unwrap_or_else(|| panic!("no event {name}"));
-            match line.strip_prefix('!') {
-                Some(event) if event == name => return,
-                Some(_) => {}
-                None => self.records.push(line),
-            }
-        }
-    }
-
-    /// Lets it read again who is authorized.
-    fn reload(&mut self) {
-        self.child.stdin.as_mut().unwrap().write_all(b"reload\n").unwrap();
-        self.event("RELOADED");
-    }
-
-    /// The next record.
-    fn record(&mut self) -> String {
-        let deadline = Instant::now() + PATIENCE;
-        while self.records.is_empty() {
-            let line = self.line(deadline).expect("a record arrives");
-            if !line.starts_with('!') {
-                self.records.push(line);
-            }
-        }
-        self.records.remove(0)
-    }
-
-    /// The records that have come by now, or come in a moment.
-    fn so_far(&mut self) -> Vec<String> {
-        let deadline = Instant::now() + Duration::from_millis(500);
-        while let Some(line) = self.line(deadline) {
-            if !line.starts_with('!') {
-                self.records.push(line);
-            }
-        }
-        std::mem::take(&mut self.records)
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use peer::{Keys, Peer, Scratch, free_endpoint, text};
 
 const SECRET_TEXT: &str = "nobody-else-is-to-read-this";
 
@@ -234,18 +69,11 @@ fn run(writer: &mut Writer, time: Duration) {
     }
 }
 
-/// Whether pyzmq is there; if not, the test is skipped, or fails where it must not be.
-macro_rules! needs_pyzmq {
-    () => {
-        if python::required(python::with_pyzmq(), module_path!()).is_none() {
-            return;
-        }
-    };
-}
-
 #[test]
 fn with_the_right_keys_records_arrive() {
-    needs_pyzmq!();
+    if !python::is_there() {
+        return;
+    }
     let scratch = Scratch::new();
     let (sensor, collector) = (scratch.keys("sensor"), scratch.keys("collector"));
     let authorized = scratch.authorized("authorized", &[&sensor]);
@@ -265,7 +93,9 @@ fn with_the_right_keys_records_arrive() {
 /// Keys that pyzmq has made, on our side; ours, it reads in all the other tests.
 #[test]
 fn certificates_of_pyzmq_are_read() {
-    needs_pyzmq!();
+    if !python::is_there() {
+        return;
+    }
     let scratch = Scratch::new();
     let made = Command::new(python::with_pyzmq().unwrap())
         .args(["-c", "import sys, zmq.auth; [zmq.auth.create_certificates(sys.argv[1], n) for n in ('a', 'b')]"])
@@ -294,7 +124,9 @@ fn certificates_of_pyzmq_are_read() {
 
 #[test]
 fn a_wrong_server_key_is_told_within_seconds_and_nothing_is_sent() {
-    needs_pyzmq!();
+    if !python::is_there() {
+        return;
+    }
     let scratch = Scratch::new();
     let (sensor, collector, other) = (scratch.keys("sensor"), scratch.keys("collector"), scratch.keys("other"));
     let authorized = scratch.authorized("authorized", &[&sensor]);
@@ -320,7 +152,9 @@ fn a_wrong_server_key_is_told_within_seconds_and_nothing_is_sent() {
 /// Libzmq does not connect again after such a refusal; the writer does.
 #[test]
 fn a_key_that_is_authorized_later_works_without_a_restart() {
-    needs_pyzmq!();
+    if !python::is_there() {
+        return;
+    }
     let scratch = Scratch::new();
     let (sensor, collector) = (scratch.keys("sensor"), scratch.keys("collector"));
     let spool = scratch.0.join("spool");
@@ -356,14 +190,16 @@ fn a_key_that_is_authorized_later_works_without_a_restart() {
 
 #[test]
 fn a_subscriber_in_plain_text_gets_nothing_until_it_has_keys() {
-    needs_pyzmq!();
+    if !python::is_there() {
+        return;
+    }
     let scratch = Scratch::new();
     let (sensor, collector) = (scratch.keys("sensor"), scratch.keys("collector"));
     let authorized = scratch.authorized("authorized", &[&sensor]);
     let endpoint = free_endpoint();
     let mut plain = Peer::start("bind", &endpoint, &[]);
     let mut writer = writer(&endpoint, &sensor, &collector, &[]);
-    await_report(&mut writer, "does not use CURVE; nothing is sent without encryption");
+    await_report(&mut writer, "does not use CURVE, and nothing goes without encryption");
     writer.write(&record(1));
     run(&mut writer, Duration::from_millis(1500));
     assert!(plain.so_far().is_empty());
@@ -376,7 +212,9 @@ fn a_subscriber_in_plain_text_gets_nothing_until_it_has_keys() {
 
 #[test]
 fn without_keys_a_subscriber_that_has_some_is_told_apart() {
-    needs_pyzmq!();
+    if !python::is_there() {
+        return;
+    }
     let scratch = Scratch::new();
     let collector = scratch.keys("collector");
     let endpoint = free_endpoint();
@@ -393,7 +231,9 @@ fn without_keys_a_subscriber_that_has_some_is_told_apart() {
 
 #[test]
 fn a_bound_endpoint_lets_in_the_authorized_keys_only() {
-    needs_pyzmq!();
+    if !python::is_there() {
+        return;
+    }
     let scratch = Scratch::new();
     let (sensor, one, two) = (scratch.keys("sensor"), scratch.keys("one"), scratch.keys("two"));
     let authorized = scratch.authorized("authorized", &[&one]);
@@ -406,7 +246,7 @@ fn a_bound_endpoint_lets_in_the_authorized_keys_only() {
         // Whoever notices first ends the connection; the other one does not know why then.
         let mut plain = Peer::start("connect", &endpoint, &[]);
         let deadline = Instant::now() + PATIENCE;
-        while count_reports(&writer, "they do not use CURVE, and nothing is sent without encryption") == 0 {
+        while count_reports(&writer, "they do not use CURVE, and nothing goes without encryption") == 0 {
             assert!(Instant::now() < deadline, "{:?}", writer.take_reports());
             Peer::start("connect", &endpoint, &[]).event("DISCONNECTED");
             run(&mut writer, Duration::from_millis(300));
@@ -431,7 +271,9 @@ fn a_bound_endpoint_lets_in_the_authorized_keys_only() {
 
 #[test]
 fn a_key_that_is_revoked_gets_nothing_more_and_the_others_do() {
-    needs_pyzmq!();
+    if !python::is_there() {
+        return;
+    }
     let scratch = Scratch::new();
     let (sensor, one, two) = (scratch.keys("sensor"), scratch.keys("one"), scratch.keys("two"));
     for (dir, kind) in [("tcp", "publish"), ("ipc", "publish"), ("push", "push")] {
@@ -483,7 +325,9 @@ fn a_key_that_is_revoked_gets_nothing_more_and_the_others_do() {
 /// With a spool, nothing is lost of what subscribers with other keys are to get.
 #[test]
 fn revocation_with_a_spool_loses_nothing() {
-    needs_pyzmq!();
+    if !python::is_there() {
+        return;
+    }
     let scratch = Scratch::new();
     let (sensor, one, two) = (scratch.keys("sensor"), scratch.keys("one"), scratch.keys("two"));
     let authorized = scratch.authorized("authorized", &[&one, &two]);
@@ -523,7 +367,9 @@ fn revocation_with_a_spool_loses_nothing() {
 /// Two endpoints in one process, with different directories.
 #[test]
 fn one_endpoints_keys_do_not_open_another() {
-    needs_pyzmq!();
+    if !python::is_there() {
+        return;
+    }
     let scratch = Scratch::new();
     let (sensor, one, two) = (scratch.keys("sensor"), scratch.keys("one"), scratch.keys("two"));
     let (first, second) = (free_endpoint(), free_endpoint());
@@ -611,7 +457,9 @@ impl Wire {
 
 #[test]
 fn nothing_can_be_read_on_the_way() {
-    needs_pyzmq!();
+    if !python::is_there() {
+        return;
+    }
     let scratch = Scratch::new();
     let (sensor, collector) = (scratch.keys("sensor"), scratch.keys("collector"));
     let authorized = scratch.authorized("authorized", &[&sensor]);

@@ -19,11 +19,12 @@ use std::time::{Duration, Instant};
 use super::config::{Config, Endpoint, Pattern};
 use super::curve::Curve;
 use super::door::Door;
+use super::handshake::Clients;
 use super::link::{Failure, kind, prepare};
-use super::report::{Burst, Level, News};
+use super::report::Level;
 use super::subscriptions::{Subscriptions, parse};
 use crate::clock::coarse_millis;
-use crate::zmq::{Context, Error, Event, Handshake, Kind, Message, Socket, Watched, poll, writable};
+use crate::zmq::{Context, Error, Event, Kind, Message, Socket, Watched, poll, writable};
 
 /// Records taken from the writers before the subscriptions are looked at again.
 const ROUND: usize = 256;
@@ -262,8 +263,8 @@ struct Thread {
     door: Option<Door>,
     /// When that was last looked at.
     looked: Instant,
-    /// Clients that failed in the handshake, by how, and what was told of them.
-    failed: [(u64, Burst); 2],
+    /// Clients that failed in the handshake.
+    clients: Clients,
     /// The address is in use, and that was told.
     told: bool,
     /// Of the peers that are there.
@@ -333,7 +334,7 @@ impl Thread {
             bound: None,
             door,
             looked: Instant::now(),
-            failed: Default::default(),
+            clients: Clients::new(config.curve.is_some()),
             told: false,
             descriptors: Vec::new(),
             bind_at: None,
@@ -378,19 +379,8 @@ impl Thread {
         }
         self.looked = Instant::now();
         let Self { endpoint, publisher, .. } = self;
-        let (now, encrypted) = (coarse_millis(), self.door.is_some());
-        let whys = match encrypted {
-            true => [
-                "they do not use CURVE, and nothing is sent without encryption",
-                "they do not have this side's public key as their server key",
-            ],
-            false => ["they use CURVE, and this endpoint has no keys", "they are no ZeroMQ subscribers"],
-        };
-        for ((count, burst), why) in self.failed.iter_mut().zip(whys) {
-            if let Some(News::Began(count) | News::Lasts(count)) = burst.observe(*count, now) {
-                let text = format!("{endpoint}: refusing clients ({count} so far): {why}");
-                publisher.notice(Level::Warning, text);
-            }
+        for text in self.clients.news(coarse_millis()) {
+            publisher.notice(Level::Warning, format!("{endpoint}: {text}"));
         }
         let Some(door) = &self.door else { return };
         for (level, text) in door.news() {
@@ -541,10 +531,7 @@ impl Thread {
             match event {
                 Event::Connected(descriptor) => self.descriptors.push(descriptor),
                 Event::Disconnected(descriptor) => self.descriptors.retain(|&other| other != descriptor),
-                Event::Failed(Handshake::Mechanism) => self.failed[0].0 += 1,
-                Event::Failed(Handshake::Protocol) => self.failed[1].0 += 1,
-                // The door tells of the one; port scanners do the other.
-                Event::Failed(Handshake::Refused | Handshake::Closed) => {}
+                Event::Failed(how) => self.clients.failed(how),
                 Event::Ready | Event::Unbound => {}
             }
         }

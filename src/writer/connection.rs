@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 
 use super::config::{Config, Endpoint};
 use super::counters::Counters;
+use super::handshake::Servers;
 use super::link::{BATCH, Events, Failure, Link, Refusal};
 use super::report::{Burst, Level, News, Reporter};
 use super::spooling::Spooling;
 use super::subscriptions::Subscriptions;
-use crate::zmq::{Buffers, Context, Handshake, Message, PublicKey};
+use crate::zmq::{Buffers, Context, Message};
 
 /// A connection to one endpoint, or to several that share the records.
 pub struct Connection {
@@ -49,10 +50,8 @@ pub struct Connection {
     /// Connections that were lost.
     lost: u64,
     lost_connections: Burst,
-    /// This side's public key and the peers', if there are keys.
-    keys: Option<(PublicKey, Vec<PublicKey>)>,
-    /// What keeps the peer from being one, as it was told since one was there.
-    failed: Vec<String>,
+    /// What keeps the peers from being some.
+    servers: Servers,
 }
 
 /// The spool, and what it takes to make the socket anew.
@@ -143,10 +142,10 @@ impl Connection {
             events: Events::default(),
             lost: 0,
             lost_connections: Burst::default(),
-            keys: config.curve.as_ref().map(|curve| {
-                (curve.keys.public(), endpoints.iter().filter_map(|endpoint| endpoint.server_key).collect())
+            servers: config.curve.as_ref().map_or_else(Servers::default, |curve| {
+                let peers = endpoints.iter().filter_map(|endpoint| endpoint.server_key);
+                Servers::new(curve.keys.public(), peers.collect())
             }),
-            failed: Vec::new(),
         })
     }
 
@@ -537,49 +536,11 @@ impl Connection {
             }
             Some(News::Ended(_)) | None => {}
         }
-        if events.ready && !std::mem::take(&mut self.failed).is_empty() {
+        if events.ready && self.servers.ready() {
             reporter(Level::Info, &format!("{name}: the subscriber is there now, and its handshake has succeeded"));
         }
-        if let Some(failed) = events.failed {
-            let why = self.why_not(failed);
-            // How it shows can change from one time to the next.
-            if !self.failed.contains(&why) {
-                reporter(Level::Warning, &format!("{name}: {why}"));
-                self.failed.push(why);
-            }
-        }
-    }
-
-    /// What a handshake that failed means, and what to do.
-    fn why_not(&self, failed: Handshake) -> String {
-        let Some((own, peers)) = &self.keys else {
-            return match failed {
-                Handshake::Mechanism => {
-                    "the subscriber expects encryption (CURVE), or a password; set LogZeroMQ::curve_server_key and \
-                     LogZeroMQ::curve_secret_key_file"
-                }
-                Handshake::Refused => "the subscriber refuses this machine; see what it says",
-                Handshake::Closed | Handshake::Protocol => {
-                    "the peer is no ZeroMQ subscriber, or it expects encryption, or none is behind the address now; \
-                     correct the endpoint, or the peer's configuration"
-                }
-            }
-            .to_owned();
-        };
-        match failed {
-            Handshake::Mechanism => "the subscriber does not use CURVE; nothing is sent without encryption. Give the \
-                                     subscriber keys, or take LogZeroMQ::curve_server_key away"
-                .to_owned(),
-            Handshake::Refused => {
-                format!("the subscriber refuses this side's key {own}; add it to the keys that are authorized there")
-            }
-            Handshake::Closed | Handshake::Protocol => {
-                let peers = peers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
-                format!(
-                    "the subscriber there does not have the secret key of LogZeroMQ::curve_server_key ({peers}), or \
-                     ends the connection for another reason; nothing is sent to it. Correct the key, or the endpoint"
-                )
-            }
+        if let Some(why) = events.failed.and_then(|how| self.servers.failed(how)) {
+            reporter(Level::Warning, &format!("{name}: {why}"));
         }
     }
 

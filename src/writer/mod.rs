@@ -7,6 +7,7 @@ mod counters;
 mod curve;
 mod door;
 mod extra;
+mod handshake;
 mod link;
 mod report;
 mod spooling;
@@ -30,6 +31,7 @@ pub use connection::Connection;
 pub use counters::{Counters, Totals};
 pub use curve::Curve;
 pub use extra::ExtraFields;
+pub use handshake::{Clients, Servers};
 pub use report::{Level, Reporter};
 pub use topic::Topic;
 
