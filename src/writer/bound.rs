@@ -10,7 +10,7 @@
 //! their version has changed, and whether all has been sent.
 
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ffi::{CStr, CString};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
@@ -20,7 +20,7 @@ use super::config::{Config, Endpoint, Pattern};
 use super::curve::Curve;
 use super::door::Door;
 use super::handshake::Clients;
-use super::link::{Failure, kind, prepare};
+use super::link::{Failure, MAX_SUBSCRIPTIONS, READ_AT_ONCE, kind, prepare};
 use super::report::Level;
 use super::subscriptions::{Subscriptions, parse};
 use crate::clock::coarse_millis;
@@ -62,7 +62,7 @@ pub struct Bound {
 struct Publisher {
     address: CString,
     /// The subscriptions' topics.
-    topics: Mutex<Vec<Vec<u8>>>,
+    topics: Mutex<BTreeSet<Vec<u8>>>,
     /// Goes up whenever `topics` changes.
     version: AtomicU64,
     /// Goes up whenever all connections were ended.
@@ -388,6 +388,11 @@ impl Thread {
         }
         if door.revoked() {
             self.reset();
+            let text = format!(
+                "{}: all connections were ended, because a key was revoked; subscribers with other keys come back",
+                self.endpoint
+            );
+            self.publisher.notice(Level::Info, text);
         }
     }
 
@@ -422,11 +427,6 @@ impl Thread {
         if self.bind().is_err() {
             self.bind_at = Some(Instant::now() + BIND_AGAIN);
         }
-        let text = format!(
-            "{}: all connections were ended, because a key was revoked; subscribers with other keys come back",
-            self.endpoint
-        );
-        self.publisher.notice(Level::Info, text);
     }
 
     fn run(mut self) {
@@ -512,16 +512,24 @@ impl Thread {
         if self.config.pattern != Pattern::Publish {
             return;
         }
-        while let Ok(Some(message)) = self.socket.try_recv() {
+        for _ in 0..READ_AT_ONCE {
+            let Ok(Some(message)) = self.socket.try_recv() else { break };
             let Some((added, topic)) = parse(message.as_bytes()) else { continue };
             let mut topics = locked(&self.publisher.topics);
+            // XPUB tells of each topic once, however many peers subscribe to it.
             if added {
-                topics.push(topic.to_vec());
-            } else if let Some(index) = topics.iter().position(|known| known == topic) {
-                topics.swap_remove(index);
+                topics.insert(topic.to_vec());
+            } else {
+                topics.remove(topic);
             }
+            let count = topics.len();
             drop(topics);
             self.publisher.version.fetch_add(1, Ordering::Release);
+            if count > MAX_SUBSCRIPTIONS {
+                self.clients.flooded();
+                self.reset();
+                return;
+            }
         }
     }
 

@@ -517,7 +517,7 @@ impl Connection {
     /// The same for the connections.
     fn report_link(&mut self, now: u64, reporter: &mut Reporter) {
         let name = &self.name;
-        for (level, text) in self.link.notices() {
+        for (level, text) in self.link.notices(name) {
             reporter(level, &text);
         }
         let events = std::mem::take(&mut self.events);

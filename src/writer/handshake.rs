@@ -74,7 +74,7 @@ pub struct Clients {
     /// There are keys.
     encrypted: bool,
     /// How many have failed, by how.
-    failed: [(u64, Burst); 2],
+    failed: [(u64, Burst); 3],
 }
 
 impl Clients {
@@ -94,15 +94,22 @@ impl Clients {
         }
     }
 
+    /// One has subscribed to more topics than there is room for.
+    pub fn flooded(&mut self) {
+        self.failed[2].0 += 1;
+    }
+
     /// What is to be told, once in a burst. `now` is in milliseconds.
     pub fn news(&mut self, now: u64) -> Vec<String> {
-        let whys = match self.encrypted {
+        let [other, wrong] = match self.encrypted {
             true => [
                 "they do not use CURVE, and nothing goes without encryption",
                 "they do not have this side's public key as their server key",
             ],
             false => ["they use CURVE, and this endpoint has no keys", "they do not speak ZeroMQ's protocol"],
         };
+        let flood = "they have subscribed to more than 100,000 topics; all connections were ended";
+        let whys = [other, wrong, flood];
         let news =
             self.failed.iter_mut().zip(whys).filter_map(|((count, burst), why)| match burst.observe(*count, now) {
                 Some(News::Began(count) | News::Lasts(count)) => {

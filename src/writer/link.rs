@@ -78,6 +78,8 @@ struct Own {
     ready: usize,
     /// The next connection to end is one whose handshake has failed.
     failing: bool,
+    /// When to connect again, after this side has ended the connection; and whether that was told.
+    ended: Option<(Instant, bool)>,
 }
 
 /// So many handshakes in a row that end without a word are no coincidence, such as a subscriber
@@ -95,6 +97,11 @@ pub fn prepare(socket: &Socket, config: &Config) -> Result<(), Failure> {
     };
     set("the linger time", zmq_sys::ZMQ_LINGER, config.linger_millis())?;
     set("the high water mark", zmq_sys::ZMQ_SNDHWM, config.high_water_mark)?;
+    // Peers send subscriptions only. A longer message costs the peer its connection, and not the
+    // host its memory.
+    socket
+        .set_bytes(zmq_sys::ZMQ_MAXMSGSIZE, &MAX_INBOUND.to_ne_bytes())
+        .map_err(|error| ("cannot set ZMQ_MAXMSGSIZE".to_owned(), error))?;
     if config.pattern == Pattern::Publish {
         // A full queue is an error that can be counted, not a record that vanishes.
         set("ZMQ_XPUB_NODROP", zmq_sys::ZMQ_XPUB_NODROP, 1)?;
@@ -118,6 +125,19 @@ pub fn prepare(socket: &Socket, config: &Config) -> Result<(), Failure> {
     }
     Ok(())
 }
+
+/// Bytes of a message of a peer's.
+const MAX_INBOUND: i64 = 64 * 1024;
+
+/// How long a connection stays away then.
+const PENALTY: Duration = Duration::from_secs(10);
+
+/// Different topics that a socket's peers can subscribe to. More are an attack on the host's
+/// memory, and end the connection.
+pub const MAX_SUBSCRIPTIONS: usize = 100_000;
+
+/// Messages of peers that are read before other things have their turn.
+pub const READ_AT_ONCE: usize = 10_000;
 
 /// Limit for one try to connect.
 const CONNECT_TIMEOUT_MILLIS: i32 = 5000;
@@ -177,8 +197,15 @@ impl Link {
             // A push socket's peers send nothing. A failing socket fails the next send, which
             // counts it.
             Way::Own(own) if !self.push => {
-                while let Ok(Some(message)) = own.socket.try_recv() {
+                let mut read = 0;
+                while read < READ_AT_ONCE
+                    && let Ok(Some(message)) = own.socket.try_recv()
+                {
                     any |= self.subscriptions.update(message.as_bytes(), topic);
+                    read += 1;
+                }
+                if self.subscriptions.count() > MAX_SUBSCRIPTIONS as u64 {
+                    own.end();
                 }
             }
             Way::Shared(bound) => {
@@ -208,10 +235,19 @@ impl Link {
         }
     }
 
-    /// What there is to report of the socket that writers share. One of them gets it.
-    pub fn notices(&mut self) -> Vec<(Level, String)> {
-        match &self.way {
+    /// What there is to report; of a socket that writers share, one of them gets it.
+    pub fn notices(&mut self, name: &str) -> Vec<(Level, String)> {
+        match &mut self.way {
             Way::Shared(bound) => bound.notices(),
+            Way::Own(Own { ended: Some((_, told @ false)), .. }) => {
+                *told = true;
+                vec![(
+                    Level::Warning,
+                    format!(
+                        "{name}: the subscriber has subscribed to more than 100,000 topics; its connection was ended"
+                    ),
+                )]
+            }
             Way::Own(_) | Way::None => Vec::new(),
         }
     }
@@ -329,8 +365,15 @@ impl Own {
             // Nothing is queued for a peer that has not shown that it has the right key.
             socket.set(zmq_sys::ZMQ_IMMEDIATE, 1).map_err(no_socket)?;
         }
-        let mut own =
-            Self { socket, endpoints: Vec::new(), descriptors: Vec::new(), closed: 0, ready: 0, failing: false };
+        let mut own = Self {
+            socket,
+            endpoints: Vec::new(),
+            descriptors: Vec::new(),
+            closed: 0,
+            ready: 0,
+            failing: false,
+            ended: None,
+        };
         for endpoint in endpoints {
             if endpoint.needs_ipv6() {
                 own.socket.set(zmq_sys::ZMQ_IPV6, 1).map_err(|error| ("cannot use IPv6".to_owned(), error))?;
@@ -386,12 +429,31 @@ impl Own {
         events
     }
 
+    /// Ends the connections for a while.
+    fn end(&mut self) {
+        if self.ended.is_none() {
+            for (address, _) in &self.endpoints {
+                // Fails only for what is not connected.
+                let _ = self.socket.disconnect(address);
+            }
+            self.ended = Some((Instant::now() + PENALTY, false));
+        }
+    }
+
     fn secured(&self) -> bool {
         self.endpoints.iter().any(|(_, role)| role.is_some())
     }
 
-    /// Connects again to what libzmq has given up. Whether there was something.
+    /// Connects again to what libzmq has given up, or this side has. Whether there was something.
     fn revive(&mut self) -> Result<bool, Error> {
+        if let Some((until, _)) = self.ended {
+            if Instant::now() < until {
+                return Ok(false);
+            }
+            self.ended = None;
+            (0..self.endpoints.len()).try_for_each(|index| self.connect(index))?;
+            return Ok(true);
+        }
         let given_up = self.socket.given_up(self.endpoints.iter().map(|(address, _)| address.as_c_str()));
         for &index in &given_up {
             // Of what it has given up libzmq may know no more.

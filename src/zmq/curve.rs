@@ -4,12 +4,16 @@
 //! secret key of a public key. One side is the server, which clients know by its public key; the
 //! server decides which clients it lets in, see [`super::zap`].
 
-use core::ffi::c_char;
+use core::ffi::{c_char, c_int};
 use core::fmt;
 use core::sync::atomic::{Ordering, compiler_fence};
 use std::sync::Arc;
 
 use super::{Error, Socket};
+
+/// Whether a server refuses everybody while nobody answers for its domain; since libzmq 4.3, and
+/// not in its header, but for those who build it with its drafts.
+const ZMQ_ZAP_ENFORCE_DOMAIN: c_int = 93;
 
 /// Bytes of a key.
 const KEY: usize = 32;
@@ -241,7 +245,7 @@ impl Socket {
                 self.set_bytes(zmq_sys::ZMQ_CURVE_SERVERKEY, &server.0).map_err(missing)?;
             }
             Role::Server { domain, .. } => {
-                self.set(zmq_sys::ZMQ_ZAP_ENFORCE_DOMAIN, 1).map_err(missing)?;
+                self.set(ZMQ_ZAP_ENFORCE_DOMAIN, 1).map_err(missing)?;
                 self.set_bytes(zmq_sys::ZMQ_ZAP_DOMAIN, domain.as_bytes())?;
                 self.set(zmq_sys::ZMQ_CURVE_SERVER, 1).map_err(missing)?;
             }

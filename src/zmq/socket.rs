@@ -14,6 +14,8 @@ pub enum Kind {
     XPub,
     /// Subscribes.
     Sub,
+    /// Subscribes by messages.
+    XSub,
     /// Hands each message to one of its peers.
     Push,
     /// Receives from such sockets.
@@ -42,6 +44,7 @@ impl Socket {
         let kind = match kind {
             Kind::XPub => zmq_sys::ZMQ_XPUB,
             Kind::Sub => zmq_sys::ZMQ_SUB,
+            Kind::XSub => zmq_sys::ZMQ_XSUB,
             Kind::Push => zmq_sys::ZMQ_PUSH,
             Kind::Pull => zmq_sys::ZMQ_PULL,
             Kind::Pair => zmq_sys::ZMQ_PAIR,

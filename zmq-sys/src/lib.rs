@@ -285,9 +285,6 @@ pub const ZMQ_CONNECT_TIMEOUT: c_int = 79;
 /// How long TCP retransmits, in milliseconds; 0 is the system's default; since
 /// libzmq 4.2.
 pub const ZMQ_TCP_MAXRT: c_int = 80;
-/// Whether a server refuses everybody while nobody answers for its domain: 1 or
-/// 0; since libzmq 4.3.
-pub const ZMQ_ZAP_ENFORCE_DOMAIN: c_int = 93;
 
 // Values of `ZMQ_MECHANISM`.
 
@@ -348,6 +345,6 @@ pub const ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL: c_int = 0x2000;
 pub const ZMQ_EVENT_HANDSHAKE_FAILED_AUTH: c_int = 0x4000;
 /// Value of [`ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL`]: the peer uses another
 /// security mechanism; since libzmq 4.3.
-pub const ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH: c_int = 0x1100_0002;
+pub const ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH: c_int = 0x11000002;
 /// All events.
 pub const ZMQ_EVENT_ALL: c_int = 0xFFFF;
