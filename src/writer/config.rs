@@ -1,6 +1,6 @@
 //! The options of a writer: their names, defaults and allowed values.
 
-use core::fmt;
+use core::fmt::{self, Write as _};
 use core::time::Duration;
 use std::ffi::{CStr, CString};
 use std::net::{Ipv4Addr, Ipv6Addr, ToSocketAddrs};
@@ -198,7 +198,11 @@ pub struct ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { option, value, reason } = self;
-        write!(f, "{option} = \"{}\": {reason}", value.escape_debug())
+        write!(f, "{option} = \"{}\": ", value.escape_debug())?;
+        // It can quote a part of the value, and is one line.
+        reason
+            .chars()
+            .try_for_each(|c| if c.is_control() { write!(f, "{}", c.escape_debug()) } else { f.write_char(c) })
     }
 }
 
@@ -723,6 +727,7 @@ mod tests {
             (filter("endpoint", "ipc://"), ["ipc://", "path"]),
             (filter("endpoint", &long), ["ipc://xxx", "107"]),
             (filter("endpoint", "tcp://a\n:1"), ["tcp://a\\n:1", "host name"]),
+            (filter("endpoint", "tcp://a:1\n2"), ["tcp://a:1\\n2", "port \"1\\n2\""]),
             (global("zmq_hwm", "-1"), ["LogZeroMQ::zmq_hwm = \"-1\"", "0 (no limit) to 2147483647"]),
             (global("zmq_hwm", "many"), ["LogZeroMQ::zmq_hwm = \"many\"", "such as 1000"]),
             (global("zmq_linger", "-2"), ["LogZeroMQ::zmq_linger = \"-2\"", "-1 (for ever)"]),
