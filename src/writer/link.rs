@@ -80,6 +80,8 @@ struct Own {
     failing: bool,
     /// When to connect again, after this side has ended the connection; and whether that was told.
     ended: Option<(Instant, bool)>,
+    /// That has happened since the events were last asked for.
+    hung_up: bool,
 }
 
 /// So many handshakes in a row that end without a word are no coincidence, such as a subscriber
@@ -373,6 +375,7 @@ impl Own {
             ready: 0,
             failing: false,
             ended: None,
+            hung_up: false,
         };
         for endpoint in endpoints {
             if endpoint.needs_ipv6() {
@@ -393,7 +396,7 @@ impl Own {
     }
 
     fn events(&mut self) -> Events {
-        let mut events = Events::default();
+        let mut events = Events { disconnected: std::mem::take(&mut self.hung_up).into(), ..Events::default() };
         while let Some(event) = self.socket.next_event() {
             match event {
                 Event::Connected(descriptor) => self.descriptors.push(descriptor),
@@ -436,6 +439,10 @@ impl Own {
                 // Fails only for what is not connected.
                 let _ = self.socket.disconnect(address);
             }
+            // Of this end no event tells.
+            self.descriptors.clear();
+            self.ready = 0;
+            self.hung_up = true;
             self.ended = Some((Instant::now() + PENALTY, false));
         }
     }
