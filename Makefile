@@ -120,6 +120,7 @@ bench-host:
 
 bench:
 	$(CARGO) bench $(CARGOFLAGS) --target-dir '$(target_dir)'
+	benches/plot.py '$(target_dir)/bench' '$(target_dir)/bench'
 
 clean:
 	rm -rf '$(plugin)' '$(PORTABLE)' '$(BUILD)/bin' '$(BUILD)/share'
