@@ -39,7 +39,8 @@ define assemble
 	done
 endef
 
-.PHONY: all configured library tool plugin portable install test test-faults test-soak test-host demo bench bench-host clean distclean help
+.PHONY: all configured library tool plugin portable install package package-source package-deb test \
+	test-faults test-soak test-host demo bench bench-host clean distclean help
 
 all: configured
 ifeq ($(wildcard $(BUILD)/config.mk),)
@@ -96,6 +97,16 @@ test:
 test-host:
 	@tests/host/run '$(BUILD)'
 
+package:
+	packaging/plugin '$(BUILD)'
+
+package-source:
+	packaging/source
+
+# PLUGIN_DIR=DIR is that of the host which the plugin's package is for.
+package-deb:
+	packaging/deb '$(BUILD)' '$(PLUGIN_DIR)'
+
 # FAULTS='late link' runs those whose names begin so.
 test-faults:
 	ci/setup
@@ -133,6 +144,9 @@ help:
 	@echo '                 host, and the tool bro-zmq'
 	@echo 'make portable    build the plugin for every host into build-portable; no host is needed'
 	@echo 'make install     copy the plugin into the host, or into the --install-root of ./configure'
+	@echo 'make package     pack the plugin for a sensor: dist/NCSA_ZeroMQWriter-*.tar.gz'
+	@echo 'make package-source  pack the source with all dependencies, to build without a network'
+	@echo 'make package-deb pack the plugin and the collector for Debian'
 	@echo 'make test        run all tests, with no host needed'
 	@echo 'make test-host   run the tests that need a real Bro or Zeek (BRO_CONFIG, ZEEK_CONFIG)'
 	@echo 'make test-faults run the tests of what goes wrong: subscribers, links, disks and hosts that fail'
