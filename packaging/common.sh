@@ -29,12 +29,11 @@ fi
 export SOURCE_DATE_EPOCH
 
 # build TARGET...: make, so that what is built does not depend on where: neither this
-# directory's name nor cargo's gets into it. Crates have the name that they have in a source
-# package.
+# directory's name nor cargo's gets into it. Crates are where they are in a source package.
 build() {
     local registry flag rust='' map=''
     for registry in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do
-        map+=" $registry=vendor"
+        map+=" $registry=./vendor"
     done
     for flag in $map "$root=."; do
         rust+=" --remap-path-prefix=$flag"
@@ -94,7 +93,8 @@ licences() {
         esac
         while read -r file; do
             install -Dm 644 "$crate/$file" "$to/$name/${file//\//-}"
-        done < <(cd "$crate" && find . -maxdepth 2 -type f -printf '%P\n' | grep -iE '(^|/)(LICEN[CS]E|COPYING|UNLICENSE)[^/]*$')
+        done < <(cd "$crate" && find . -maxdepth 2 -type f -printf '%P\n' |
+            grep -iE '(^|/)(LICEN[CS]E|COPYING|UNLICENSE)[^/]*$' | grep -vx 'zstd/COPYING') # the GPL, not chosen
         [[ -d $to/$name ]] || {
             echo "package: there is no licence of $name $number" >&2
             return 1
