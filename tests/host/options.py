@@ -202,11 +202,11 @@ def no_files():
 def fields_topics_tags():
     """extra_fields, topic, sensor and tag_json: of the script, and of a filter."""
     table = r'redef LogZeroMQ::extra_fields += { ["site"] = "Z\xc3\xbcrich, \"x\"=1", ["a\\b"] = "" };'
-    run = Run("extra", records("LogZeroMQ::topic=%sensor/%path", "LogZeroMQ::sensor=s1", "LogZeroMQ::tag_json=T", code=table))
+    run = Run("extra", records("LogZeroMQ::topic=%sensor/%path", "LogZeroMQ::sensor=Zürich", "LogZeroMQ::tag_json=T", code=table))
     run.quiet()
-    assert set(run.sent) == {"s1/hosttest", "s1/other"}, run.sent.keys()
+    assert set(run.sent) == {"Zürich/hosttest", "Zürich/other"}, run.sent.keys()
     expected = '{"other":{"orig_h":"10.0.0.1","resp_p":53,"a\\\\b":"","site":"Zürich, \\"x\\"=1"}}'.encode()
-    assert run.sent["s1/other"] == [expected] * 2, run.sent["s1/other"]
+    assert run.sent["Zürich/other"] == [expected] * 2, run.sent["Zürich/other"]
 
     run = Run("extra-filter", records(code=table + (
         r'event zeek_init() &priority=-10 { Log::add_filter(HostTest::OTHER, [$name="own", $writer=Log::WRITER_ZEROMQ,'
