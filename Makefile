@@ -39,8 +39,8 @@ define assemble
 	done
 endef
 
-.PHONY: all configured library tool plugin portable install package package-source package-deb test \
-	test-faults test-soak test-host demo bench bench-host clean distclean help
+.PHONY: all configured library tool plugin portable static install package package-source package-deb test \
+	test-packages test-docs test-faults test-soak test-host demo bench bench-host clean distclean help
 
 all: configured
 ifeq ($(wildcard $(BUILD)/config.mk),)
@@ -82,6 +82,12 @@ portable:
 	$(call assemble,$(PORTABLE))
 	@echo "The plugin for every host is in $(PORTABLE)"
 
+# What a Zeek that contains the plugin links: for CMakeLists.txt.
+static:
+	$(for_host) BZW_OBJECTS='$(BUILD)/static' $(CARGO) rustc $(CARGOFLAGS) --release --lib \
+		--no-default-features --features host --crate-type staticlib --target-dir '$(target_dir)'
+	install -m 644 '$(target_dir)/release/libbro_zeromq_writer.a' '$(BUILD)/static'
+
 install:
 	@test -f '$(plugin)/__zeek_plugin__' || \
 		{ echo "make install: there is no plugin to install; run ./configure and make first" >&2; exit 1; }
@@ -106,6 +112,14 @@ package-source:
 # PLUGIN_DIR=DIR is that of the host which the plugin's package is for.
 package-deb:
 	packaging/deb '$(BUILD)' '$(PLUGIN_DIR)'
+
+# ZEEK_CONFIG or BRO_CONFIG adds the tests that need a host.
+test-packages:
+	tests/packages/run
+
+# Some commands are those for what make package and make package-source have built.
+test-docs:
+	tests/docs/run
 
 # FAULTS='late link' runs those whose names begin so.
 test-faults:
@@ -133,7 +147,7 @@ bench:
 	$(CARGO) bench $(CARGOFLAGS) --target-dir '$(target_dir)'
 
 clean:
-	rm -rf '$(plugin)' '$(PORTABLE)' '$(BUILD)/bin' '$(BUILD)/share'
+	rm -rf '$(plugin)' '$(PORTABLE)' '$(BUILD)/static' '$(BUILD)/bin' '$(BUILD)/share'
 	$(CARGO) clean --target-dir '$(target_dir)'
 
 distclean: clean
@@ -151,6 +165,8 @@ help:
 	@echo 'make test-host   run the tests that need a real Bro or Zeek (BRO_CONFIG, ZEEK_CONFIG)'
 	@echo 'make test-faults run the tests of what goes wrong: subscribers, links, disks and hosts that fail'
 	@echo 'make test-soak   run at full rate for ten minutes, or DURATION=SECONDS'
+	@echo 'make test-packages  make all packages, and use each as those who get it do'
+	@echo 'make test-docs   run the commands of the documentation'
 	@echo 'make demo        publish records and print them, with no host needed'
 	@echo 'make bench       run the benchmarks'
 	@echo 'make bench-host  measure the plugin inside a real Bro or Zeek (BRO_CONFIG, ZEEK_CONFIG)'
