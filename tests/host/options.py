@@ -38,8 +38,9 @@ class Run:
         subscribers = [captures.Subscriber(context, endpoint) for endpoint in endpoints]
         for subscriber in subscribers:
             subscriber.start()
+        # Each log is to wait for its subscriber, however slow the machine is.
         host = subprocess.run(
-            [PROGRAM, *arguments(*endpoints)], cwd=self.work, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            [PROGRAM, "LogZeroMQ::wait_for_subscriber=20sec", *arguments(*endpoints)], cwd=self.work, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             timeout=300, check=False, env={**os.environ, "ZEEK_DNS_FAKE": "1", "BRO_DNS_FAKE": "1"})
         for subscriber in subscribers:
             subscriber.over.set()
