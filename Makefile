@@ -40,7 +40,8 @@ define assemble
 	done
 endef
 
-.PHONY: all configured library tool plugin portable install test test-faults test-soak test-host fuzz demo bench bench-host clean distclean help
+.PHONY: all configured library tool plugin portable static install package package-source package-deb test \
+	test-packages test-docs test-faults test-soak test-host fuzz demo bench bench-host clean distclean help
 
 all: configured
 ifeq ($(wildcard $(BUILD)/config.mk),)
@@ -82,6 +83,12 @@ portable:
 	$(call assemble,$(PORTABLE))
 	@echo "The plugin for every host is in $(PORTABLE)"
 
+# What a Zeek that contains the plugin links: for CMakeLists.txt.
+static:
+	$(for_host) BZW_OBJECTS='$(BUILD)/static' $(CARGO) rustc $(CARGOFLAGS) --release --lib \
+		--no-default-features --features host --crate-type staticlib --target-dir '$(target_dir)'
+	install -m 644 '$(target_dir)/release/libbro_zeromq_writer.a' '$(BUILD)/static'
+
 install:
 	@test -f '$(plugin)/__zeek_plugin__' || \
 		{ echo "make install: there is no plugin to install; run ./configure and make first" >&2; exit 1; }
@@ -96,6 +103,24 @@ test:
 
 test-host:
 	@tests/host/run '$(BUILD)'
+
+package:
+	packaging/plugin '$(BUILD)'
+
+package-source:
+	packaging/source
+
+# PLUGIN_DIR=DIR is that of the host which the plugin's package is for.
+package-deb:
+	packaging/deb '$(BUILD)' '$(PLUGIN_DIR)'
+
+# ZEEK_CONFIG or BRO_CONFIG adds the tests that need a host.
+test-packages:
+	tests/packages/run
+
+# Some commands are those for what make package and make package-source have built.
+test-docs:
+	tests/docs/run
 
 # FAULTS='late link' runs those whose names begin so.
 test-faults:
@@ -126,9 +151,10 @@ bench-host:
 
 bench:
 	$(CARGO) bench $(CARGOFLAGS) --target-dir '$(target_dir)'
+	benches/plot.py '$(target_dir)/bench' '$(target_dir)/bench'
 
 clean:
-	rm -rf '$(plugin)' '$(PORTABLE)' '$(BUILD)/bin' '$(BUILD)/share'
+	rm -rf '$(plugin)' '$(PORTABLE)' '$(BUILD)/static' '$(BUILD)/bin' '$(BUILD)/share'
 	$(CARGO) clean --target-dir '$(target_dir)'
 
 distclean: clean
@@ -139,11 +165,16 @@ help:
 	@echo '                 host, and the tool bro-zmq'
 	@echo 'make portable    build the plugin for every host into build-portable; no host is needed'
 	@echo 'make install     copy the plugin into the host, or into the --install-root of ./configure'
+	@echo 'make package     pack the plugin for a sensor: dist/NCSA_ZeroMQWriter-*.tar.gz'
+	@echo 'make package-source  pack the source with all dependencies, to build without a network'
+	@echo 'make package-deb pack the plugin and the collector for Debian'
 	@echo 'make test        run all tests, with no host needed'
 	@echo 'make test-host   run the tests that need a real Bro or Zeek (BRO_CONFIG, ZEEK_CONFIG)'
 	@echo 'make test-faults run the tests of what goes wrong: subscribers, links, disks and hosts that fail'
 	@echo 'make test-soak   run at full rate for ten minutes, or DURATION=SECONDS'
 	@echo 'make fuzz        fuzz what reads the bytes of others, for MINUTES=1 each (needs cargo-fuzz)'
+	@echo 'make test-packages  make all packages, and use each as those who get it do'
+	@echo 'make test-docs   run the commands of the documentation'
 	@echo 'make demo        publish records and print them, with no host needed'
 	@echo 'make bench       run the benchmarks'
 	@echo 'make bench-host  measure the plugin inside a real Bro or Zeek (BRO_CONFIG, ZEEK_CONFIG)'

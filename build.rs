@@ -57,9 +57,16 @@ fn main() {
     println!("cargo::rustc-check-cfg=cfg(bzw_host, zmq_curve)");
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=src/host/layout.rs");
-    for name in
-        ["BZW_HOST_VERSION", "BZW_HOST_INCLUDES", "BZW_HOST_DEBUG", "BZW_PORTABLE", "CXX", "CXXFLAGS", "LIBCLANG_PATH"]
-    {
+    for name in [
+        "BZW_HOST_VERSION",
+        "BZW_HOST_INCLUDES",
+        "BZW_HOST_DEBUG",
+        "BZW_PORTABLE",
+        "BZW_OBJECTS",
+        "CXX",
+        "CXXFLAGS",
+        "LIBCLANG_PATH",
+    ] {
         println!("cargo::rerun-if-env-changed={name}");
     }
 
@@ -279,7 +286,10 @@ fn compile<const N: usize>(
         build.define(&format!("BZW_VERSION_{part}"), value.as_str());
     }
     let compiler = tool(&build).map_err(Failure::Compiler)?;
-    let objects = sources.map(|source| (source, out.join(source.replace('/', "-")).with_extension("o")));
+    // The build of a host that is to contain the plugin wants to know where they are.
+    let dir = var("BZW_OBJECTS").map_or_else(|| out.to_owned(), PathBuf::from);
+    fs::create_dir_all(&dir).map_err(|error| Failure::Compiler(format!("cannot make {}: {error}", dir.display())))?;
+    let objects = sources.map(|source| (source, dir.join(source.replace('/', "-")).with_extension("o")));
     // All at once: it is the host's headers that take the time.
     let running = objects.each_ref().map(|(source, object)| {
         compiler.to_command().arg("-c").arg(source).arg("-o").arg(object).stderr(Stdio::piped()).spawn()

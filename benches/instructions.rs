@@ -5,10 +5,40 @@
 
 mod common;
 
+use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
 use std::mem::MaybeUninit;
 
 use common::{MEMORY, Set, logs};
+
+/// Large blocks begin with a page. A text that ends near the end of a page is encoded in another
+/// way than others, and so which ones do must not depend on what was allocated before, such as the
+/// name of this directory.
+struct Paged;
+
+impl Paged {
+    fn layout(layout: Layout) -> Layout {
+        let align = if layout.size() < 4096 { layout.align() } else { layout.align().max(4096) };
+        Layout::from_size_align(layout.size(), align).unwrap_or(layout)
+    }
+}
+
+// SAFETY: the system's allocator gets the same layout when a block ends as when it began, and
+// the one asked for is no larger and no more aligned.
+unsafe impl GlobalAlloc for Paged {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's.
+        unsafe { System.alloc(Self::layout(layout)) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: the caller's.
+        unsafe { System.dealloc(block, Self::layout(layout)) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Paged = Paged;
 
 /// Between its start and its end instructions are counted, and with its end a new count
 /// begins: the script names it to callgrind.

@@ -2,16 +2,20 @@
 //! on this machine to a subscriber on a thread of its own.
 //!
 //! - throughput: records of one log, one writer;
+//! - batches: many records in one message, received by pyzmq;
 //! - idle: nobody subscribed to the log path;
 //! - writers: 1, 2, 8 and 64 of them, each on its own thread;
 //! - memory: of a writer, and over time while a subscriber stands still.
 //!
-//! `cargo bench --bench publish -- [--quick] [throughput|idle|writers|memory]...`
+//! `cargo bench --bench publish -- [--quick] [throughput|batches|idle|writers|memory]...`
 
 mod common;
 
 use std::hint::black_box;
+use std::io::{BufRead, BufReader};
 use std::mem::MaybeUninit;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
@@ -31,6 +35,7 @@ fn main() {
     let logs: Vec<_> = logs().into_iter().filter(|log| NAMED.contains(&log.path.as_str())).collect();
     for (name, run) in [
         ("throughput", throughput as fn(&Arguments, &[Log])),
+        ("batches", batches),
         ("idle", idle),
         ("writers", writers),
         ("memory", |arguments, logs| {
@@ -118,6 +123,69 @@ fn throughput(arguments: &Arguments, logs: &[Log]) {
     );
     let head = ["log", "peer", "rate", "sender_ns", "process_ns", "ratio", "encoding_ns"];
     table::save("throughput", &head, &saved);
+}
+
+/// What a subscriber in Python gains by messages of many records.
+fn batches(arguments: &Arguments, logs: &[Log]) {
+    let python = Path::new("target/venv/bin/python");
+    if !python.exists() {
+        println!("\nbatches: SKIPPED, there is no pyzmq in target/venv (ci/setup puts it there)");
+        return;
+    }
+    let total: u64 = if arguments.quick { 50_000 } else { 400_000 };
+    let log = &logs[0];
+    let set = Set::of(log);
+    let (mut lines, mut saved) = (Vec::new(), Vec::new());
+    for (what, parse) in [("received", None), ("received and read as JSON", Some("parse"))] {
+        let mut first = 0.0;
+        for records in [1, 10, 100, 1000] {
+            let runs: Vec<_> =
+                (0..if arguments.quick { 1 } else { 5 }).map(|_| batch(&set, python, total, records, parse)).collect();
+            let [rate, receiver, sender] =
+                [0, 1, 2].map(|column| quantile(runs.iter().map(|run| run[column]).collect(), 0.5));
+            if records == 1 {
+                first = rate;
+            }
+            let numbers = [format!("{rate:.0}"), format!("{receiver:.0}"), format!("{sender:.0}")];
+            let mut line = vec![what.to_owned(), records.to_string()];
+            line.extend(numbers.clone());
+            line.push(format!("{:.2}", rate / first));
+            lines.push(line);
+            saved.push([vec![what.to_owned(), records.to_string()], numbers.to_vec()].concat());
+        }
+    }
+    table::print(
+        &format!("Records of {} in one message, to a subscriber in Python (pyzmq); CPU time for each in ns", log.path),
+        &["", "batch_records", "records/s", "receiver", "sender", "rate of single"],
+        &lines,
+    );
+    table::save("batches", &["case", "records", "rate", "receiver_ns", "sender_ns"], &saved);
+}
+
+/// One run: records per second, and the CPU time of the receiver and of the writer's thread.
+fn batch(set: &Set, python: &Path, total: u64, records: u64, parse: Option<&str>) -> [f64; 3] {
+    let mut child = Command::new(python)
+        .args(["benches/pyzmq.py", &total.to_string()])
+        .args(parse)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut next_line = || output.next().unwrap().unwrap();
+    // No limit: what cannot be received yet waits here, and nothing is lost.
+    let writer = Writer::with_batches(set, "conn", &next_line(), 0, records);
+    writer.await_subscription();
+    let cpu = thread_cpu();
+    for record in 0..total {
+        writer.write(record as usize % set.len());
+    }
+    let sender = thread_cpu() - cpu;
+    writer.flush();
+    let times = next_line();
+    child.wait().unwrap();
+    let mut times = times.split(' ').map(|seconds| seconds.parse::<f64>().unwrap());
+    let [elapsed, receiver] = [(); 2].map(|()| times.next().unwrap());
+    [total as f64 / elapsed, receiver * 1e9 / total as f64, sender / total as f64]
 }
 
 /// A record that nobody wants.

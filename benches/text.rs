@@ -59,6 +59,8 @@ fn main() {
     let arguments = Arguments::parse();
     let rapidjson = RapidJson::load();
     let mut saved = Vec::new();
+    // Of clean text and of the slowest: bytes, GB/s, kind.
+    let (mut clean, mut slowest) = (Vec::new(), Vec::<(usize, f64, &str)>::new());
     for (kind, description, make) in KINDS.iter().filter(|(kind, ..)| arguments.wants(kind)) {
         let mut lines = Vec::new();
         for len in [16, 32, 64, 128, 256, 1024, 4096] {
@@ -105,6 +107,15 @@ fn main() {
             }
             let costs = compare(arguments.effort, RECORDS, &mut peers);
             let speed = |ns: f64| len as f64 / ns;
+            let (ours, known) = (speed(costs[0].median), slowest.iter().position(|slowest| slowest.0 == len));
+            if *kind == KINDS[0].0 {
+                clean.push((len, ours));
+            }
+            match known {
+                None => slowest.push((len, ours, kind)),
+                Some(known) if ours < slowest[known].1 => slowest[known] = (len, ours, kind),
+                Some(_) => {}
+            }
             let mut line = vec![len.to_string(), number(costs[0].median), number(speed(costs[0].median))];
             line.push(number(speed(costs[1].median)));
             line.push(format!("{:.0} %", 100.0 * costs[1].ratio));
@@ -118,6 +129,17 @@ fn main() {
         }
         let head = ["bytes", "ns/record", "GB/s", "memcpy GB/s", "of memcpy", "RapidJSON / ours"];
         table::print(&format!("{kind}: {description}; a record with one column"), &head, &lines);
+    }
+    let lines: Vec<_> = clean
+        .iter()
+        .zip(&slowest)
+        .map(|((len, clean), (_, speed, kind))| {
+            vec![len.to_string(), number(*clean), number(*speed), (*kind).to_owned(), format!("1/{:.1}", clean / speed)]
+        })
+        .collect();
+    if !lines.is_empty() {
+        let head = ["bytes", "clean GB/s", "slowest GB/s", "which", "of clean"];
+        table::print("The slowest of these texts next to clean text", &head, &lines);
     }
     table::save("text", &["kind", "bytes", "peer", "ns", "gbs", "ratio"], &saved);
 }

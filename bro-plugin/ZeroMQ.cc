@@ -178,7 +178,9 @@ bool ZeroMQ::DoSetBuf(bool) {
 }
 
 bool ZeroMQ::DoFlush(double) {
-    return true;
+    if (stays && !writer)
+        return true;
+    return usable(bzw_writer_flush(writer));
 }
 
 void ZeroMQ::Report(void* context, int level, const char* message) {

@@ -220,6 +220,12 @@ int bzw_writer_write(bzw_writer* writer, int num_fields, const void* const* vals
 int bzw_writer_heartbeat(bzw_writer* writer, double network_time, double current_time);
 
 /*
+ * Sends what waits to be sent in one message with others (batch_records). Nothing to do
+ * otherwise: a record is sent when it is written.
+ */
+int bzw_writer_flush(bzw_writer* writer);
+
+/*
  * How many endpoints the writer publishes to, each with statistics of its own; endpoints
  * that share the records (socket_type "push") are one. 0 for null.
  */

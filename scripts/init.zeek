@@ -80,6 +80,13 @@ export {
 	## The topic of that.
 	const stats_topic = "zeromq_stats" &redef;
 
+	## How many records of a log one message may have, a line each. 1: each
+	## record is a message of its own.
+	const batch_records: count = 1 &redef;
+
+	## How long a record may wait for others to share its message with.
+	const batch_latency: interval = 1 sec &redef;
+
 	## The form of timestamps, the same as for the host's own JSON logs.
 	const json_timestamps: JSON::TimestampFormat = JSON::TS_EPOCH &redef;
 

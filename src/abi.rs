@@ -432,6 +432,22 @@ pub unsafe extern "C" fn bzw_writer_heartbeat(writer: *mut Handle, _network_time
 ///
 /// `writer` is null or open.
 #[unsafe(no_mangle)]
+pub unsafe extern "C" fn bzw_writer_flush(writer: *mut Handle) -> c_int {
+    // SAFETY: this function's contract.
+    unsafe {
+        with_writer(writer, |writer| {
+            writer.flush();
+            OK
+        })
+    }
+}
+
+/// See the header.
+///
+/// # Safety
+///
+/// `writer` is null or open.
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn bzw_writer_endpoints(writer: *const Handle) -> u32 {
     // SAFETY: this function's contract.
     unsafe { writer.as_ref() }.map_or(0, |handle| handle.writer.connections().len() as u32)

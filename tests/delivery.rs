@@ -522,3 +522,125 @@ fn a_subscriber_with_too_many_topics_is_left_for_a_while() {
     write(&mut writer, 0..1);
     assert_eq!(writer.stats().dropped_no_subscriber, 1);
 }
+
+/// The numbers in messages of one record or more.
+fn lines(messages: &[Frames]) -> Vec<Vec<u64>> {
+    let line = |frames: &Frames| {
+        let records = frames[1].split(|&byte| byte == b'\n').map(|record| vec![frames[0].clone(), record.to_vec()]);
+        numbers(&records.collect::<Vec<_>>())
+    };
+    messages.iter().map(line).collect()
+}
+
+#[test]
+fn a_batch_has_as_many_records_as_it_may() {
+    let subscriber = Subscriber::bind(&[b""]);
+    let mut writer = Writer::to(&subscriber, "conn", &[("batch_records", "10"), ("batch_latency", "1 hr")], &["n"]);
+    write(&mut writer, 0..25);
+    assert_eq!(lines(&subscriber.take(2)), [all(0..10), all(10..20)]);
+    writer.heartbeat();
+    assert!(subscriber.is_quiet());
+    let stats = writer.stats();
+    assert_eq!((stats.records_written, stats.records_queued), (25, 5));
+    // SAFETY: an open writer of this thread.
+    assert_eq!(unsafe { abi::bzw_writer_flush(writer.handle()) }, abi::OK);
+    assert_eq!(lines(&subscriber.take(1)), [all(20..25)]);
+    write(&mut writer, 25..27);
+    let stats = until(&mut writer, "sent", |stats| stats.records_sent == 25);
+    assert_eq!(stats.records_queued, 2);
+    let reports = writer.close();
+    assert_eq!(lines(&subscriber.take(1)), [all(25..27)]);
+    assert!(reports.iter().any(|(_, text)| text.contains("27 records written, 27 sent")), "{reports:?}");
+}
+
+#[test]
+fn a_batch_waits_no_longer_than_it_may() {
+    let subscriber = Subscriber::bind(&[b""]);
+    let options = [("batch_records", "1000"), ("batch_latency", "50 msec")];
+    let mut writer = Writer::to(&subscriber, "conn", &options, &["n"]);
+    write(&mut writer, 0..3);
+    std::thread::sleep(Duration::from_millis(100));
+    // It comes too late for them, but not for those before it.
+    write(&mut writer, 3..4);
+    assert_eq!(lines(&subscriber.take(1)), [all(0..4)]);
+    // When nothing follows, the host's heartbeat ends it.
+    write(&mut writer, 4..6);
+    writer.heartbeat();
+    assert_eq!(lines(&subscriber.take(1)), [all(4..6)]);
+}
+
+#[test]
+fn a_batch_ends_where_memory_does() {
+    let subscriber = Subscriber::bind(&[b""]);
+    let options = [("batch_records", "65536"), ("batch_latency", "1 hr"), ("zmq_hwm", "0"), ("tag_json", "T")];
+    let mut writer = Writer::to(&subscriber, "conn", &options, &["n"]);
+    // Of all lengths, so that each way of meeting the end is met.
+    let text = |n: u64| "x".repeat(n as usize * 37 % 3001);
+    for n in 0..2000 {
+        writer.write(&[Cell::Text(Type::String, text(n).into_bytes())]);
+    }
+    writer.write(&[Cell::Text(Type::String, vec![b'y'; 1 << 20])]);
+    writer.close();
+    let mut n = 0;
+    while n <= 2000 {
+        for frames in subscriber.take(1) {
+            assert!(frames[1].len() <= 65536 || n == 2000, "{}", frames[1].len());
+            for record in frames[1].split(|&byte| byte == b'\n') {
+                let text = if n == 2000 { "y".repeat(1 << 20) } else { text(n) };
+                assert_eq!(record, format!("{{\"conn\":{{\"n\":\"{text}\"}}}}").as_bytes());
+                n += 1;
+            }
+        }
+    }
+    assert!(subscriber.is_quiet());
+}
+
+#[test]
+fn batches_are_counted_by_their_records() {
+    let options = [("batch_records", "8"), ("zmq_hwm", "5"), ("wait_for_subscriber", "60"), ("zmq_linger", "0")];
+    let mut writer = Writer::open(zeek_80(), "conn", &free_endpoint(), &options, &["n"]);
+    write(&mut writer, 0..50);
+    // Five messages are held, and 2 records are still waiting for others.
+    let stats = writer.stats();
+    assert_eq!((stats.records_queued, stats.dropped_queue_full), (42, 8));
+    let reports = writer.close();
+    assert!(reports.iter().any(|(_, text)| text.contains("no subscriber: 40, queue full: 10")), "{reports:?}");
+}
+
+#[test]
+fn a_batch_goes_to_whoever_wants_it_when_it_ends() {
+    let (some, all_of) = (Subscriber::bind(&[b"dns"]), Subscriber::bind(&[b""]));
+    let endpoints = format!("{},{}", some.endpoint, all_of.endpoint);
+    let options = [("batch_records", "4"), ("wait_for_subscriber", "20")];
+    let mut writer = Writer::open(zeek_80(), "conn", &endpoints, &options, &["n"]);
+    writer.await_subscription_of(1);
+    write(&mut writer, 0..8);
+    assert_eq!(lines(&all_of.take(2)), [all(0..4), all(4..8)]);
+    assert_eq!(writer.settled(1).records_sent, 8);
+    let reports = writer.close();
+    assert!(
+        reports.iter().any(|(_, text)| text.contains("0 sent") && text.contains("no subscriber: 8")),
+        "{reports:?}"
+    );
+    assert!(some.is_quiet());
+}
+
+#[test]
+fn the_spool_takes_batches_apart() {
+    let scratch = Scratch::new("batches");
+    let endpoint = free_endpoint();
+    let spool = scratch.spool();
+    let options = [("batch_records", "10"), ("spool_dir", spool.as_str()), ("zmq_linger", "5000")];
+    let mut writer = Writer::open(zeek_80(), "conn", &endpoint, &options, &["n"]);
+    write(&mut writer, 0..35);
+    assert_eq!((writer.stats().records_spooled, writer.stats().records_queued), (30, 5));
+    let subscriber = Subscriber::bind_to(&endpoint, &[b""]);
+    until(&mut writer, "subscribed", |stats| stats.records_spooled == 0);
+    write(&mut writer, 35..60);
+    until(&mut writer, "sent", |stats| stats.records_sent == 60);
+    assert_eq!(lines(&subscriber.arrived()).concat(), all(0..60));
+    write(&mut writer, 60..66);
+    drop(writer);
+    let last = lines(&subscriber.take(1)).concat();
+    assert_eq!(last[0], 60);
+}

@@ -144,3 +144,14 @@ fn the_scripts_defaults_are_the_librarys() {
     assert!(given.len() > 6);
     assert_eq!(Config::parse(&given), Config::parse(&[endpoint]));
 }
+
+#[test]
+fn the_oldest_system_is_the_one_that_packages_are_checked_for() {
+    let check = read("packaging/glibc");
+    for (library, name) in [("GLIBC ", "glibc "), ("GLIBCXX ", "GLIBCXX ")] {
+        let stated = check.lines().find_map(|line| line.strip_prefix(library)).unwrap();
+        for document in ["README.md", "docs/packages.md"] {
+            assert!(read(document).contains(&format!("{name}{stated}")), "{document} does not state {name}{stated}");
+        }
+    }
+}

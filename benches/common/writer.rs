@@ -230,9 +230,16 @@ impl<'a> Writer<'a> {
     /// Opens a writer for a set's records.
     #[must_use]
     pub fn open(set: &'a Set, path: &str, endpoint: &str, hwm: c_int) -> Self {
+        Self::with_batches(set, path, endpoint, hwm, 1)
+    }
+
+    /// Opens a writer that puts so many records into a message.
+    #[must_use]
+    pub fn with_batches(set: &'a Set, path: &str, endpoint: &str, hwm: c_int, records: u64) -> Self {
         let layout = layout();
         let path = CString::new(path).unwrap();
-        let strings = [("endpoint", endpoint), ("zmq_hwm", &hwm.to_string()), ("zmq_linger", "0")]
+        let (hwm, records) = (hwm.to_string(), records.to_string());
+        let strings = [("endpoint", endpoint), ("zmq_hwm", &hwm), ("zmq_linger", "0"), ("batch_records", &records)]
             .map(|(name, value)| (CString::new(name).unwrap(), CString::new(value).unwrap()));
         let options = strings.each_ref().map(|(name, value)| NamedValue { name: name.as_ptr(), value: value.as_ptr() });
         let args = OpenArgs {
@@ -262,6 +269,12 @@ impl<'a> Writer<'a> {
         let columns = self.set.names.len() as c_int;
         // SAFETY: the writer is open, and the values were laid out for it.
         assert_eq!(unsafe { abi::bzw_writer_write(self.handle, columns, self.set.values(index)) }, abi::OK);
+    }
+
+    /// Sends a batch that is not full.
+    pub fn flush(&self) {
+        // SAFETY: the writer is open.
+        assert_eq!(unsafe { abi::bzw_writer_flush(self.handle) }, abi::OK);
     }
 
     #[must_use]

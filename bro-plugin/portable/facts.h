@@ -355,6 +355,14 @@ struct Text {
     std::uint32_t length;
 };
 
+// What `style` is for strings as they are; otherwise ODesc spells out their bytes that are
+// not printable ASCII (\xNN).
+constexpr unsigned char raw_style = 1;
+
+inline std::size_t style_at(Version version) {
+    return version < Version{8, 0} ? offsetof(Text, style) : 1;
+}
+
 // Room for the objects of the host whose sizes are nowhere to be found: several times what
 // they have in any version. host.cc looks whether the second half of it stays untouched.
 constexpr std::size_t component_room = 2048; // at most 152
@@ -365,13 +373,12 @@ constexpr std::size_t vtable_room = 64;
 
 // The classes of script values that have text for an option: bool, int, count, double,
 // interval, enum and string. Up to Zeek 4.0 "Val" itself is most of them.
-constexpr const char* option_classes[] = {
+constexpr const char* string_classes[] = {"9StringVal", "N4zeek9StringValE"};
+constexpr const char* other_classes[] = {
     "3Val",
-    "9StringVal",
     "7EnumVal",
     "11IntervalVal",
     "N4zeek3ValE",
-    "N4zeek9StringValE",
     "N4zeek7EnumValE",
     "N4zeek11IntervalValE",
     "N4zeek7BoolValE",

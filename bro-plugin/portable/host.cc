@@ -24,6 +24,10 @@ template <class... Parts> [[noreturn]] void refuse(const Parts&... parts) {
 // In a mangled form; no class of a host's has one as long.
 constexpr std::size_t longest_class_name = 256;
 
+template <std::size_t N> bool is_one_of(const char* name, const char* const (&names)[N]) {
+    return std::any_of(names, names + N, [&](const char* other) { return std::strcmp(name, other) == 0; });
+}
+
 std::string text_of(Version version) {
     return std::to_string(version.major) + "." + std::to_string(version.minor);
 }
@@ -365,9 +369,10 @@ Host::Host() {
     text_add(room, sentence, 0);
     Text text;
     std::memcpy(&text, room, sizeof text);
+    const unsigned char style = room[style_at(version)];
     char copy[sizeof sentence - 1];
     const Memory memory;
-    const bool same = whole.LargeEnough() && memory.Usable() && text.length == sizeof copy &&
+    const bool same = whole.LargeEnough() && memory.Usable() && style == 0 && text.length == sizeof copy &&
                       memory.Read(text.bytes, copy, sizeof copy) &&
                       std::memcmp(copy, sentence, sizeof copy) == 0;
     if (!same)
@@ -414,15 +419,15 @@ bool Host::Option(const Memory& memory, const std::string& name, std::string* te
     if (!memory.Read(value, &object) || !memory.Read(object.functions - 1, &type) ||
         !memory.Read(type, &info) || !memory.String(info.name, longest_class_name))
         refuse("a script variable's value is no object");
-    bool known = false;
-    for (const char* name_of_class : option_classes)
-        known = known || std::strcmp(info.name, name_of_class) == 0;
-    if (!known)
+    const bool is_string = is_one_of(info.name, string_classes);
+    if (!is_string && !is_one_of(info.name, other_classes))
         return false;
 
     alignas(64) unsigned char room[text_room];
     std::memset(room, 0, sizeof room);
     text_constructor(room, 0, nullptr);
+    if (is_string)
+        room[style_at(version)] = raw_style;
     value_describe(value, room);
     Text collected;
     std::memcpy(&collected, room, sizeof collected);

@@ -204,8 +204,9 @@ bool on_set_buf(void*, bool) {
     return true;
 }
 
-bool on_flush(void*, double) {
-    return true;
+bool on_flush(void* object, double) {
+    Writer& writer = Writer::Of(object);
+    return usable(bzw_writer_flush(writer.open)) || writer.stays;
 }
 
 bool on_rotate(void* object, const char*, double, double, bool) {

@@ -36,8 +36,10 @@ def main():
     socket.subscribe("notice")
     socket.bind(endpoint)
     while True:
-        path, record = socket.recv_multipart()
-        show(path.decode(), json.loads(record))
+        path, records = socket.recv_multipart()
+        # One, unless the sender has LogZeroMQ::batch_records.
+        for record in records.splitlines():
+            show(path.decode(), json.loads(record))
 
 
 if __name__ == "__main__":

@@ -66,10 +66,13 @@ class Bridge:
                 return
             if len(frames) != 2:
                 continue
-            if len(self.waiting) >= self.args.keep:
-                self.lost += 1
-                continue
-            self.waiting.append(frames)
+            path, records = frames
+            # One, unless the sender has LogZeroMQ::batch_records.
+            for record in records.splitlines():
+                if len(self.waiting) >= self.args.keep:
+                    self.lost += 1
+                else:
+                    self.waiting.append((path, record))
 
     def pass_on(self):
         """Gives Redis what waits. False if it cannot be reached."""

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::console::{Console, bytes, counted, duration, per_second, thousands};
+use crate::console::{Console, bytes, counted, duration};
 use crate::input::Source;
 use crate::replay::{self, Outcome, Settings};
 use crate::stop::Stop;
@@ -140,12 +140,11 @@ fn summarise((arrived, size): Arrived, outcome: &Outcome) -> io::Result<bool> {
     let mut out = io::stdout().lock();
     writeln!(
         out,
-        "\n{} of {} ({}) in {}, {}/s",
+        "\n{} of {} ({}) in {}",
         counted(arrived, "record"),
         counted(outcome.logs as u64, "log"),
         bytes(size),
         duration(outcome.elapsed),
-        thousands(per_second(arrived, outcome.elapsed)),
     )?;
     let complete = arrived == outcome.records && outcome.complete();
     if !complete {

@@ -2,12 +2,14 @@
 
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, IsTerminal};
+use std::iter;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use bro_zeromq_writer::zmq::Error;
+use memchr::memchr;
 
 use crate::collector::{Collector, Compression, Settings};
 use crate::console::{Console, bytes, counted, duration, thousands};
@@ -343,11 +345,13 @@ impl Session {
             for _ in 0..BATCH {
                 match self.subscriber.try_receive().map_err(receiving)? {
                     Some(Received::Record(path, body)) => {
-                        self.tally.record(path, body, &mut self.output, &self.console, |topic, record| {
-                            take_stats(self.stats.as_mut(), &self.topics, topic, record)
-                        })?;
-                        if self.tally.records >= count {
-                            return Ok(End::Count);
+                        for record in records(body) {
+                            self.tally.record(path, record, &mut self.output, &self.console, |topic, record| {
+                                take_stats(self.stats.as_mut(), &self.topics, topic, record)
+                            })?;
+                            if self.tally.records >= count {
+                                return Ok(End::Count);
+                            }
                         }
                     }
                     Some(Received::Odd(frames, first)) => self.tally.not_two_frames(frames, first, &self.console),
@@ -444,6 +448,25 @@ impl Session {
         }
         Ok(if self.tally.odd > 0 || lost > 0 { INCOMPLETE.into() } else { ExitCode::SUCCESS })
     }
+}
+
+/// The records of a message: one, or a batch (`LogZeroMQ::batch_records`), a line each.
+fn records(mut body: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut next = Some(0);
+    iter::from_fn(move || {
+        let mut from = next.take()?;
+        // Only between two objects: others' JSON may have line feeds within.
+        while let Some(end) = memchr(b'\n', &body[from..]).map(|at| from + at) {
+            if body[..end].ends_with(b"}") && body[end + 1..].starts_with(b"{") {
+                next = Some(0);
+                let record = &body[..end];
+                body = &body[end + 1..];
+                return Some(record);
+            }
+            from = end + 1;
+        }
+        Some(body)
+    })
 }
 
 /// Takes what a sender says of itself. False if the record was subscribed to for that only.
@@ -550,6 +573,20 @@ mod tests {
         }
         for text in ["", "h", "0", "-1s", "1w", "1 h", "infs", "nan", "1hh"] {
             assert!(parse_time(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_batch_has_a_record_in_each_line() {
+        for (body, expected) in [
+            ("{}", &["{}"][..]),
+            ("{\"a\":1}\n{\"b\":2}\n{}", &["{\"a\":1}", "{\"b\":2}", "{}"]),
+            ("{\n\"a\":{}\n}", &["{\n\"a\":{}\n}"]),
+            ("{}\n", &["{}\n"]),
+            ("", &[""]),
+        ] {
+            let found: Vec<_> = records(body.as_bytes()).collect();
+            assert_eq!(found, expected.iter().map(|record| record.as_bytes()).collect::<Vec<_>>(), "{body:?}");
         }
     }
 

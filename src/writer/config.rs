@@ -33,6 +33,8 @@ pub static OPTION_NAMES: &[&CStr] = &[
     c"curve_authorized_keys_dir",
     c"stats_interval",
     c"stats_topic",
+    c"batch_records",
+    c"batch_latency",
     c"json_timestamps",
     c"json_include_unset_fields",
     c"json_string_escape_policy",
@@ -93,6 +95,10 @@ pub struct Config {
     pub stats_interval: Option<Duration>,
     /// `stats_topic`: the first frame of that.
     pub stats_topic: String,
+    /// `batch_records`: how many records a message may have.
+    pub batch_records: u64,
+    /// `batch_latency`: how long a record may wait for that many.
+    pub batch_latency: Duration,
     /// `json_timestamps`, `json_include_unset_fields` and `json_string_escape_policy`.
     pub style: Style,
     /// `topic`, with `sensor` filled in.
@@ -260,6 +266,16 @@ impl Config {
             Some(option) if option.value.is_empty() => return Err(option.error("name a topic, such as zeromq_stats")),
             Some(option) => option.value,
         };
+        let batch_records = match find("batch_records") {
+            None => 1,
+            Some(option) => match option.value.trim().parse() {
+                Ok(records @ 0..=MAX_BATCH) => records.max(1),
+                _ => {
+                    return Err(option.error("use a whole number of records from 1 (no batches) to 65536, such as 100"));
+                }
+            },
+        };
+        let batch_latency = interval(find("batch_latency"), 1000, 1)?;
         let time = match find("json_timestamps") {
             None => TimeFormat::default(),
             Some(option) => match option.value {
@@ -313,6 +329,8 @@ impl Config {
             curve,
             stats_interval: (stats_interval > 0).then(|| millis(stats_interval)),
             stats_topic: stats_topic.to_owned(),
+            batch_records,
+            batch_latency: millis(batch_latency),
             style: Style { time, include_unset, escape },
             topic,
             spool,
@@ -390,6 +408,9 @@ fn switch(option: Option<Given<'_>>) -> Result<bool, ConfigError> {
         _ => Err(option.error("use T or F")),
     }
 }
+
+/// Limit of `batch_records`: far more than a message gets.
+const MAX_BATCH: u64 = 65_536;
 
 /// Default of `spool_max_bytes`: 1 GiB.
 const SPOOL_MAX_BYTES: u64 = 1 << 30;
@@ -740,6 +761,11 @@ mod tests {
             (filter("wait_for_subscriber", "ä"), ["\"ä\"", "to 24 days"]),
             (filter("reconnect_interval", "0"), ["reconnect_interval", "such as 100 msec"]),
             (filter("stats_topic", ""), ["stats_topic", "name a topic"]),
+            (
+                filter("batch_records", "65537"),
+                ["$config[\"batch_records\"] = \"65537\"", "from 1 (no batches) to 65536"],
+            ),
+            (global("batch_latency", "0"), ["LogZeroMQ::batch_latency = \"0\"", "such as 1 sec"]),
             (filter("json_timestamps", "TS_EPOCH"), ["$config[\"json_timestamps\"]", "JSON::TS_EPOCH"]),
             (filter("json_include_unset_fields", "yes"), ["json_include_unset_fields", "T or F"]),
             (global("spool_dir", "spool"), ["LogZeroMQ::spool_dir = \"spool\"", "absolute path"]),

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::batch;
 use super::config::{Config, Endpoint};
 use super::counters::Counters;
 use super::handshake::Servers;
@@ -24,6 +25,8 @@ pub struct Connection {
     /// Which of the buffers' consumers it is.
     consumer: usize,
     high_water_mark: i32,
+    /// Records in a message at most.
+    batch_records: u64,
     link: Link,
     /// The next record is to be encoded for [`Connection::send`].
     wants: bool,
@@ -32,7 +35,7 @@ pub struct Connection {
     spooling: Option<Box<Backed>>,
     /// Since when there are subscribers and none of them wants this log.
     unwanted_since: Option<Instant>,
-    /// Messages made for it.
+    /// Records in the messages made for it.
     made: u64,
     /// Records given to libzmq.
     handed: u64,
@@ -80,15 +83,17 @@ const DRAIN: usize = 32;
 /// Waiting for the first subscriber.
 struct Hold {
     until: Instant,
-    records: VecDeque<Message>,
-    /// 0: no limit.
+    /// With the number of records in each.
+    messages: VecDeque<(Message, u64)>,
+    records: u64,
+    /// Of messages; 0: no limit.
     limit: usize,
 }
 
 impl Hold {
     fn new(limit: i32, wait: Duration) -> Self {
         let limit = usize::try_from(limit).unwrap_or(0);
-        Self { until: Instant::now() + wait, records: VecDeque::new(), limit }
+        Self { until: Instant::now() + wait, messages: VecDeque::new(), records: 0, limit }
     }
 }
 
@@ -129,6 +134,7 @@ impl Connection {
             wants: link.wanted() || hold.is_some() || spooling.is_some(),
             consumer,
             high_water_mark: config.high_water_mark,
+            batch_records: config.batch_records,
             link,
             hold,
             spooling,
@@ -174,10 +180,10 @@ impl Connection {
         self.wants
     }
 
-    /// Counts a record that nobody wants.
+    /// Counts records that nobody wants.
     #[inline]
-    pub fn skip(&mut self) {
-        self.counters.no_subscriber += 1;
+    pub fn skip(&mut self, records: u64) {
+        self.counters.no_subscriber += records;
     }
 
     /// Counts a record that could not be encoded.
@@ -185,41 +191,48 @@ impl Connection {
         self.counters.encoding += 1;
     }
 
-    /// Takes a record, which is the first `len` bytes of the buffers' free space.
+    /// Takes a record, or so many in a batch, which are the first `len` bytes of the buffers'
+    /// free space.
     ///
     /// # Safety
     ///
     /// As [`Buffers::message`].
     #[inline]
-    pub unsafe fn send(&mut self, topic: &[u8], buffers: &mut Buffers, len: usize) {
+    pub unsafe fn send(&mut self, topic: &[u8], buffers: &mut Buffers, len: usize, records: u64) {
         if self.spooling.is_some() {
             // SAFETY: this function's contract.
-            return unsafe { self.send_or_spool(topic, buffers, len) };
+            return unsafe { self.send_or_spool(topic, buffers, len, records) };
         }
         // SAFETY: this function's contract.
-        let Ok(body) = (unsafe { buffers.message(len, self.consumer) }) else {
-            self.counters.closed += 1;
+        let made = unsafe {
+            match records {
+                1 => buffers.message(len, self.consumer),
+                _ => buffers.flight(len, self.consumer, records).map(|(body, _)| body),
+            }
+        };
+        let Ok(body) = made else {
+            self.counters.closed += records;
             return;
         };
-        self.made += 1;
+        self.made += records;
         if self.hold.is_some() {
-            self.hold(topic, body);
+            self.hold(topic, body, records);
         } else {
-            self.hand_over(topic, body, len);
+            self.hand_over(topic, body, len, records);
         }
     }
 
     /// # Safety
     ///
     /// As [`Buffers::message`].
-    unsafe fn send_or_spool(&mut self, topic: &[u8], buffers: &mut Buffers, len: usize) {
+    unsafe fn send_or_spool(&mut self, topic: &[u8], buffers: &mut Buffers, len: usize, records: u64) {
         let Some(backed) = &mut self.spooling else { return };
         if !backed.spool.always && backed.spool.waiting() == 0 && self.link.wanted() {
             // SAFETY: this function's contract.
-            if let Ok((body, flight)) = unsafe { buffers.flight(len, self.consumer) } {
-                self.made += 1;
+            if let Ok((body, flight)) = unsafe { buffers.flight(len, self.consumer, records) } {
+                self.made += records;
                 if self.link.send(topic, body).is_ok() {
-                    self.handed += 1;
+                    self.handed += records;
                     self.counters.bytes += (topic.len() + len) as u64;
                     backed.spool.sent(flight);
                     return;
@@ -228,7 +241,9 @@ impl Connection {
             }
         }
         // SAFETY: this function's contract.
-        backed.spool.push(unsafe { buffers.written(len) });
+        for record in batch::records(unsafe { buffers.written(len) }) {
+            backed.spool.push(record);
+        }
     }
 
     /// Sends what is in the spool, some records or all that libzmq takes. Returns whether it took
@@ -249,7 +264,7 @@ impl Connection {
                 return count > 0;
             }
             // SAFETY: just written, and passed below.
-            let Ok((body, flight)) = (unsafe { buffers.flight(len, self.consumer) }) else { return count > 0 };
+            let Ok((body, flight)) = (unsafe { buffers.flight(len, self.consumer, 1) }) else { return count > 0 };
             buffers.advance(len);
             self.made += 1;
             if self.link.send(topic, body).is_err() {
@@ -282,28 +297,31 @@ impl Connection {
     }
 
     #[inline]
-    fn hand_over(&mut self, topic: &[u8], body: Message, len: usize) {
+    fn hand_over(&mut self, topic: &[u8], body: Message, len: usize, records: u64) {
         match self.link.send(topic, body) {
             Ok(()) => {
-                self.handed += 1;
+                self.handed += records;
                 self.counters.bytes += (topic.len() + len) as u64;
             }
-            Err(Refusal::Full) => self.counters.queue_full += 1,
-            Err(Refusal::Failed) => self.counters.closed += 1,
+            Err(Refusal::Full) => self.counters.queue_full += records,
+            Err(Refusal::Failed) => self.counters.closed += records,
         }
     }
 
     #[cold]
-    fn hold(&mut self, topic: &[u8], body: Message) {
+    fn hold(&mut self, topic: &[u8], body: Message, records: u64) {
         self.end_hold(topic);
         match &mut self.hold {
-            Some(hold) if hold.limit == 0 || hold.records.len() < hold.limit => hold.records.push_back(body),
-            Some(_) => self.counters.queue_full += 1,
+            Some(hold) if hold.limit == 0 || hold.messages.len() < hold.limit => {
+                hold.messages.push_back((body, records));
+                hold.records += records;
+            }
+            Some(_) => self.counters.queue_full += records,
             None if self.link.wanted() => {
                 let len = body.as_bytes().len();
-                self.hand_over(topic, body, len);
+                self.hand_over(topic, body, len, records);
             }
-            None => self.counters.no_subscriber += 1,
+            None => self.counters.no_subscriber += records,
         }
     }
 
@@ -312,12 +330,12 @@ impl Connection {
         let unwanted = self.hold.is_some() && self.unwanted();
         let Some(hold) = &mut self.hold else { return };
         if self.link.wanted() {
-            for body in std::mem::take(&mut hold.records) {
+            for (body, records) in std::mem::take(&mut hold.messages) {
                 let len = body.as_bytes().len();
-                self.hand_over(topic, body, len);
+                self.hand_over(topic, body, len, records);
             }
         } else if unwanted || Instant::now() >= hold.until {
-            self.counters.no_subscriber += hold.records.len() as u64;
+            self.counters.no_subscriber += hold.records;
         } else {
             return;
         }
@@ -365,7 +383,12 @@ impl Connection {
         let mut lost = 0;
         if events.disconnected > 0 {
             let size = self.counters.bytes.checked_div(self.handed).unwrap_or(0).max(1);
-            lost = if self.link.is_shared() { self.at_stake } else { self.at_stake.div_ceil(size) };
+            lost = match self.at_stake {
+                0 => 0,
+                records if self.link.is_shared() => records,
+                // A message of which a part is missing is missing.
+                bytes => bytes.div_ceil(size) + self.batch_records - 1,
+            };
             if self.link.is_strict() {
                 lost += self.queued[0];
             } else {
@@ -434,7 +457,7 @@ impl Connection {
 
     /// Records that are held for the first subscriber.
     fn held(&self) -> u64 {
-        self.hold.as_ref().map_or(0, |hold| hold.records.len() as u64)
+        self.hold.as_ref().map_or(0, |hold| hold.records)
     }
 
     /// Records that libzmq has and the system has not.
@@ -570,7 +593,7 @@ impl Connection {
             // libzmq's I/O thread has taken some records from the queue and waits for the system
             // to take them; not more than these.
             let size = self.counters.bytes.checked_div(self.handed).unwrap_or(0).max(1);
-            lost = (lost + BATCH as u64 / size + 1).min(self.handed);
+            lost = (lost + BATCH as u64 / size + self.batch_records).min(self.handed);
         }
         self.handed -= lost;
         self.counters.closed += lost;

@@ -1,5 +1,6 @@
 //! One log path: options in, records in, frames out, everything counted.
 
+mod batch;
 mod bound;
 mod config;
 mod connection;
@@ -24,6 +25,7 @@ use crate::clock::coarse_millis;
 use crate::host::{AnyShape, Field, Layout, Record, Shape};
 use crate::json::{EncodeError, Envelope, FieldPlan, Out, encode};
 use crate::zmq::{Buffers, CHUNK_SIZE, Context, Error, Termination};
+use batch::Batch;
 use stats::Statistics;
 
 pub use config::{Config, ConfigError, Endpoint, Given, OPTION_NAMES, Pattern, SCRIPT_NAMES, Source, unknown_options};
@@ -97,6 +99,7 @@ pub struct Writer {
     envelope: Option<Envelope>,
     shape: AnyShape,
     buffers: Buffers,
+    batch: Batch,
     connections: Vec<Connection>,
     linger: Option<Duration>,
     reporter: Reporter,
@@ -135,6 +138,7 @@ impl Writer {
             envelope,
             shape,
             buffers: Buffers::new(groups.len()),
+            batch: Batch::new(&config),
             connections: Vec::with_capacity(groups.len()),
             linger: config.linger,
             reporter,
@@ -205,15 +209,10 @@ impl Writer {
         if now.wrapping_sub(self.polled) >= POLL_MILLIS {
             self.poll(now);
         }
-        let mut wanted = false;
-        for connection in &mut self.connections {
-            if connection.wants() {
-                wanted = true;
-            } else {
-                connection.skip();
+        if !self.connections.iter().any(Connection::wants) {
+            for connection in &mut self.connections {
+                connection.skip(1);
             }
-        }
-        if !wanted {
             return;
         }
         // SAFETY: this function's contract, for each shape.
@@ -229,16 +228,32 @@ impl Writer {
         };
         match encoded {
             Ok(len) => {
-                for connection in self.connections.iter_mut().filter(|connection| connection.wants()) {
-                    // SAFETY: `encode` has just written these bytes; `advance` passes them.
-                    unsafe { connection.send(self.topic.as_bytes(), &mut self.buffers, len) };
-                }
-                self.buffers.advance(len);
-                for connection in &mut self.connections {
-                    connection.go_on(self.topic.as_bytes(), &mut self.buffers);
+                if self.batch.add(len, now) {
+                    self.flush();
                 }
             }
             Err(problem) => self.count_unencoded(problem),
+        }
+    }
+
+    /// Sends the batch, as far as it is filled.
+    #[inline]
+    pub fn flush(&mut self) {
+        let (len, records) = self.batch.take();
+        if records == 0 {
+            return;
+        }
+        for connection in &mut self.connections {
+            if connection.wants() {
+                // SAFETY: `encode` has written these bytes; `advance` passes them.
+                unsafe { connection.send(self.topic.as_bytes(), &mut self.buffers, len, records) };
+            } else {
+                connection.skip(records);
+            }
+        }
+        self.buffers.advance(len);
+        for connection in &mut self.connections {
+            connection.go_on(self.topic.as_bytes(), &mut self.buffers);
         }
     }
 
@@ -253,13 +268,17 @@ impl Writer {
 
     #[cold]
     fn count_unencoded(&mut self, problem: &'static str) {
-        for connection in self.connections.iter_mut().filter(|connection| connection.wants()) {
-            connection.reject();
+        for connection in &mut self.connections {
+            if connection.wants() {
+                connection.reject();
+            } else {
+                connection.skip(1);
+            }
         }
         self.problem = problem;
     }
 
-    /// Encodes a record at the start of the buffers' free space and returns its length.
+    /// Encodes a record at the end of the batch and returns its length.
     ///
     /// # Safety
     ///
@@ -269,12 +288,16 @@ impl Writer {
         // SAFETY: this function's contract.
         let record = unsafe { Record::new(values, shape) };
         let mut room = CHUNK_SIZE / 2;
+        if self.batch.is_wanted() && self.batch.records() == 0 && self.buffers.free_space().len() < room {
+            // Little would fit behind it. If there is no memory now, that shows below.
+            self.buffers.grow(room);
+        }
         loop {
-            let memory = self.buffers.free_space();
-            let begun = match &self.envelope {
+            let memory = self.batch.room(self.buffers.free_space());
+            let begun = memory.and_then(|memory| match &self.envelope {
                 None => Ok(Out::new(memory)),
                 Some(envelope) => envelope.begin(memory),
-            };
+            });
             let encoded = begun.map_err(EncodeError::from).and_then(|mut out| {
                 // SAFETY: as above.
                 let unknown = unsafe { encode(&self.plan, record, &mut out)? };
@@ -289,6 +312,7 @@ impl Writer {
                     return Ok(len);
                 }
                 Err(EncodeError::Full) => {
+                    self.flush();
                     if room > MAX_RECORD {
                         return Err("its JSON has more than 1 GiB");
                     }
@@ -310,21 +334,34 @@ impl Writer {
         for connection in &mut self.connections {
             connection.report(&self.topic, self.problem, now, &mut self.reporter);
             connection.poll(self.topic.as_bytes(), &self.buffers);
-            connection.drain(self.topic.as_bytes(), &mut self.buffers, usize::MAX);
         }
+        self.drain_spools();
+    }
+
+    /// Sends what is in the spools, as long as it can be sent now. Whether there was anything.
+    fn drain_spools(&mut self) -> bool {
+        if !self.connections.iter().any(Connection::drains) {
+            return false;
+        }
+        // Where the batch is, the spool's records are to be.
+        self.flush();
+        let topic = self.topic.as_bytes();
+        let mut any = false;
+        for connection in &mut self.connections {
+            any |= connection.drain(topic, &mut self.buffers, usize::MAX);
+        }
+        any
     }
 
     /// Sends what is in the spools, as long as it can be sent, and for a while at most.
     fn drain(&mut self) {
-        let topic = self.topic.as_bytes();
         let began = Instant::now();
         let mut fruitless = 0;
         while fruitless < 5 && began.elapsed() < DRAIN_SLICE {
-            let mut any = false;
             for connection in &mut self.connections {
-                connection.poll(topic, &self.buffers);
-                any |= connection.drain(topic, &mut self.buffers, usize::MAX);
+                connection.poll(self.topic.as_bytes(), &self.buffers);
             }
+            let any = self.drain_spools();
             if !self.connections.iter().any(Connection::drains) {
                 break;
             }
@@ -335,7 +372,11 @@ impl Writer {
 
     /// To be called about once a second.
     pub fn heartbeat(&mut self) {
-        self.poll(coarse_millis());
+        let now = coarse_millis();
+        self.poll(now);
+        if self.batch.is_due(now) {
+            self.flush();
+        }
         self.drain();
         for connection in &mut self.connections {
             connection.tick();
@@ -351,8 +392,8 @@ impl Writer {
 
     /// Adds what has changed to the process's totals.
     fn account(&mut self) {
-        for (connection, told) in self.connections.iter().zip(&mut self.told) {
-            let now = connection.counters(self.written, &self.buffers);
+        for (index, told) in self.told.iter_mut().enumerate() {
+            let now = counters(&self.connections[index], self.written, &self.batch, &self.buffers);
             self.totals.update(told, &now);
             *told = now;
         }
@@ -387,12 +428,14 @@ impl Writer {
     /// What became of the records at a connection.
     #[must_use]
     pub fn counters(&self, connection: usize) -> Option<Counters> {
-        self.connections.get(connection).map(|connection| connection.counters(self.written, &self.buffers))
+        let connection = self.connections.get(connection)?;
+        Some(counters(connection, self.written, &self.batch, &self.buffers))
     }
 
     /// Waits for what is still to be sent, at most for the linger time, closes the sockets, and
     /// reports the totals.
     pub fn close(mut self) {
+        self.flush();
         let began = Instant::now();
         let left = |linger: Option<Duration>| linger.map(|linger| linger.saturating_sub(began.elapsed()));
         let now = coarse_millis();
@@ -418,7 +461,7 @@ impl Writer {
         }
         if self.statistics.is_some() {
             let counters: Vec<_> =
-                self.connections.iter().map(|connection| connection.counters(self.written, &self.buffers)).collect();
+                (0..self.connections.len()).filter_map(|connection| self.counters(connection)).collect();
             self.publish_statistics(&counters);
         }
         let Ok(context) = Context::shared() else { return };
@@ -442,6 +485,13 @@ impl Writer {
             (self.reporter)(Level::Warning, "ZeroMQ did not end within the linger time; unsent records are lost");
         }
     }
+}
+
+/// What became of the records at a connection, those of the batch included.
+fn counters(connection: &Connection, written: u64, batch: &Batch, buffers: &Buffers) -> Counters {
+    let mut counters = connection.counters(written, buffers);
+    counters.queued += batch.records();
+    counters
 }
 
 /// What the records of a log path are put into. A column wins over an extra field of its name.

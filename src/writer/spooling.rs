@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::batch;
 use super::config::Config;
 use super::report::{Burst, Level, News, Reporter};
 use crate::spool::{PushError, Recovered, Spool};
@@ -20,13 +21,15 @@ pub struct Spooling {
     pub always: bool,
     recovered: Recovered,
     flights: VecDeque<Entry>,
+    /// Records in `flights`.
+    in_flight: u64,
     /// Of `flights`, from the front: released by libzmq, and their bytes.
     released: usize,
     released_bytes: u64,
     /// Of those, the ones that had been released when this was last looked at: by now the
     /// system has them.
     settled: usize,
-    /// Of `flights`: not from the spool.
+    /// Records in `flights` that are not from the spool.
     direct: u64,
     /// Records put into the spool, found there, or put back.
     put: u64,
@@ -62,6 +65,7 @@ impl Spooling {
             always: config.spool_always,
             recovered,
             flights: VecDeque::new(),
+            in_flight: 0,
             released: 0,
             released_bytes: 0,
             settled: 0,
@@ -88,7 +92,7 @@ impl Spooling {
     /// Records given to libzmq and not acknowledged.
     #[must_use]
     pub fn in_flight(&self) -> u64 {
-        self.flights.len() as u64
+        self.in_flight
     }
 
     /// Records that are lost: the spool did not take them, or gave them up, or they are damaged.
@@ -120,12 +124,14 @@ impl Spooling {
     pub fn sent_next(&mut self, flight: Arc<Flight>) {
         self.spool.advance();
         self.taken += 1;
+        self.in_flight += 1;
         self.flights.push_back(Entry { flight, from_spool: true });
     }
 
-    /// A record that was not in the spool has been given to libzmq.
+    /// Records that were not in the spool have been given to libzmq.
     pub fn sent(&mut self, flight: Arc<Flight>) {
-        self.direct += 1;
+        self.direct += flight.records();
+        self.in_flight += flight.records();
         self.flights.push_back(Entry { flight, from_spool: false });
     }
 
@@ -154,10 +160,12 @@ impl Spooling {
             self.released_bytes -= size(entry);
             self.released -= 1;
             self.settled -= 1;
+            let records = entry.flight.records();
+            self.in_flight -= records;
             if entry.from_spool {
-                from_spool += 1;
+                from_spool += records;
             } else {
-                self.direct -= 1;
+                self.direct -= records;
             }
             self.flights.pop_front();
         }
@@ -170,13 +178,14 @@ impl Spooling {
     pub fn take_back(&mut self) -> u64 {
         let flights = std::mem::take(&mut self.flights);
         (self.released, self.released_bytes, self.settled, self.direct) = (0, 0, 0, 0);
-        let all = flights.len() as u64;
-        let from_spool = flights.iter().filter(|entry| entry.from_spool).count() as u64;
+        let all = std::mem::take(&mut self.in_flight);
+        let from_spool = flights.iter().filter(|entry| entry.from_spool).map(|entry| entry.flight.records()).sum();
         self.put += all;
         if from_spool < all {
             // Those from the spool stand between the others, or in front of them.
             self.spool.confirm(from_spool);
-            match self.spool.unshift(flights.iter().map(|entry| entry.flight.as_bytes())) {
+            let records = flights.iter().flat_map(|entry| batch::records(entry.flight.as_bytes()));
+            match self.spool.unshift(records) {
                 Ok(_) => {}
                 Err(error) => {
                     self.put -= all;

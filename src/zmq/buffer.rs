@@ -8,7 +8,7 @@
 //!
 //! Each message is for one *consumer*, a small number. What libzmq has released is counted
 //! for each, so that one knows how much of it is still waiting to be sent. A [`Flight`] tells
-//! that of a single message, whose bytes it keeps.
+//! that of a single message, whose bytes it keeps; it may stand for several records.
 //!
 //! Invariants:
 //! - `Chunk::users` is [`OWNED`] + the messages released so far (negative) while the chunk
@@ -57,7 +57,7 @@ struct Shared {
     free: AtomicPtr<Chunk>,
     /// The [`Buffers`] is gone: chunks are freed instead of being kept.
     closed: AtomicBool,
-    /// The messages released so far, for each consumer.
+    /// The records released so far, for each consumer.
     released: Box<[AtomicU64]>,
 }
 
@@ -144,7 +144,8 @@ impl Buffers {
         }
     }
 
-    /// As [`Buffers::message`], and tells when libzmq has released it.
+    /// As [`Buffers::message`], for a message of so many records, and tells when libzmq has
+    /// released it. Allocates.
     ///
     /// # Safety
     ///
@@ -153,14 +154,20 @@ impl Buffers {
     /// # Errors
     ///
     /// As [`Buffers::message`].
-    pub unsafe fn flight(&mut self, len: usize, consumer: usize) -> Result<(Message, Arc<Flight>), Error> {
+    pub unsafe fn flight(
+        &mut self,
+        len: usize,
+        consumer: usize,
+        records: u64,
+    ) -> Result<(Message, Arc<Flight>), Error> {
         debug_assert!(consumer < self.shared.released.len());
         let Some(current) = &mut self.current else { return Err(Error(libc::EINVAL)) };
         // SAFETY: the bytes lie in the chunk, which stays until the flight is dropped; that
         // is counted here. `release_flight` takes the share that the hint is.
         unsafe {
             let data = current.chunk.as_ptr().cast::<u8>().add(current.used);
-            let flight = Flight { chunk: current.chunk, data, len, consumer, released: AtomicBool::new(false) };
+            let released = AtomicBool::new(false);
+            let flight = Flight { chunk: current.chunk, data, len, consumer, records, released };
             current.messages += 1;
             let flight = Arc::new(flight);
             let hint = Arc::into_raw(Arc::clone(&flight));
@@ -196,8 +203,8 @@ impl Buffers {
         unsafe { core::slice::from_raw_parts(bytes.as_ptr().cast(), len) }
     }
 
-    /// How many of the messages made for a consumer libzmq has released: it has sent them, or
-    /// has given them up.
+    /// How many of the records made into messages for a consumer libzmq has released: it has
+    /// sent them, or has given them up.
     #[must_use]
     pub fn released(&self, consumer: usize) -> u64 {
         self.shared.released[consumer].load(Ordering::Acquire)
@@ -269,6 +276,7 @@ pub struct Flight {
     data: *const u8,
     len: usize,
     consumer: usize,
+    records: u64,
     released: AtomicBool,
 }
 
@@ -282,6 +290,12 @@ impl Flight {
     #[must_use]
     pub fn released(&self) -> bool {
         self.released.load(Ordering::Acquire)
+    }
+
+    /// The records in the message.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.records
     }
 
     /// The message's bytes.
@@ -393,7 +407,7 @@ unsafe extern "C" fn release_flight(_data: *mut c_void, hint: *mut c_void) {
     // SAFETY: `hint` is the share that `Buffers::flight` gave away; the flight keeps its chunk.
     unsafe {
         let flight = Arc::from_raw(hint.cast_const().cast::<Flight>());
-        flight.chunk.as_ref().shared.released[flight.consumer].fetch_add(1, Ordering::Release);
+        flight.chunk.as_ref().shared.released[flight.consumer].fetch_add(flight.records, Ordering::Release);
         flight.released.store(true, Ordering::Release);
     }
 }
@@ -453,14 +467,14 @@ mod tests {
             let bytes = vec![round as u8; 100];
             assert!(buffers.put(&bytes));
             // SAFETY: just written, and passed below.
-            let (message, flight) = unsafe { buffers.flight(100, 1) }.unwrap();
+            let (message, flight) = unsafe { buffers.flight(100, 1, 2) }.unwrap();
             buffers.advance(100);
             assert!(!flight.released());
             drop(message);
             assert!(flight.released());
             flights.push((flight, bytes));
         }
-        assert_eq!((buffers.released(0), buffers.released(1)), (0, 3000));
+        assert_eq!((buffers.released(0), buffers.released(1)), (0, 6000));
         drop(buffers);
         for (flight, bytes) in flights {
             assert_eq!(flight.as_bytes(), bytes);

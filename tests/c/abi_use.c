@@ -302,6 +302,9 @@ static void test_writer(const bzw_layout* layout, record* one) {
     CHECK_CODE(bzw_writer_heartbeat(writer, 1700000000.0, 1700000000.5), BZW_OK);
     CHECK_CODE(bzw_writer_heartbeat(NULL, 1700000000.0, 1700000000.5), BZW_ERR_NULL);
 
+    CHECK_CODE(bzw_writer_flush(writer), BZW_OK);
+    CHECK_CODE(bzw_writer_flush(NULL), BZW_ERR_NULL);
+
     memset(&stats, 0xee, sizeof stats);
     stats.struct_size = sizeof stats;
     CHECK_CODE(bzw_writer_stats(writer, 0, &stats), BZW_OK);

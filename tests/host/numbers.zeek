@@ -16,6 +16,9 @@ export {
 
 	# How long the host goes on after the last one.
 	const stay = 5 sec &redef;
+
+	# Whether it ends then by an error that ends the whole process at once.
+	const fail = F &redef;
 }
 
 redef exit_only_after_terminate = T;
@@ -28,6 +31,9 @@ global written = 0;
 
 event HostTest::stop()
 	{
+	if ( fail )
+		Reporter::fatal("as asked for");
+
 	terminate();
 	}
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """What a real host does when its pyzmq subscriber does not read: the high water mark, and
-lingering at exit.
+lingering at exit, however that comes.
 
     pressure.py PROGRAM SCRATCH
 
@@ -9,6 +9,7 @@ PROGRAM is the bro or zeek, its environment naming and activating the plugin.
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -18,7 +19,20 @@ import zmq
 HERE = os.path.dirname(os.path.abspath(__file__))
 # More than the buffers of both kernels hold.
 RECORDS = 30000
+# For numbers.zeek: until it is ended, and fast.
+ENDLESS = ["HostTest::how_many=100000000", "HostTest::rate=100000"]
 TOTALS = re.compile(r"(\d+) records written, (\d+) sent \(\d+ bytes\), (\d+) dropped .*queue full: (\d+)")
+
+
+def subscriber(context, topic):
+    """A socket that takes little before it is read from, and its endpoint."""
+    socket = context.socket(zmq.SUB)
+    socket.setsockopt(zmq.RCVHWM, 10)
+    socket.setsockopt(zmq.RCVBUF, 16384)
+    socket.setsockopt(zmq.SUBSCRIBE, topic)
+    # TCP: when the sender closes a Unix domain socket, libzmq's receiver gives up what it
+    # has not read yet while its queue is full.
+    return socket, "tcp://127.0.0.1:%d" % socket.bind_to_random_port("tcp://127.0.0.1")
 
 
 def run(program, scratch, name, read_after, options):
@@ -27,13 +41,7 @@ def run(program, scratch, name, read_after, options):
     work = os.path.join(scratch, name)
     os.makedirs(work)
     context = zmq.Context()
-    socket = context.socket(zmq.SUB)
-    socket.setsockopt(zmq.RCVHWM, 10)
-    socket.setsockopt(zmq.RCVBUF, 16384)
-    socket.setsockopt(zmq.SUBSCRIBE, b"hosttest")
-    # TCP: when the sender closes a Unix domain socket, libzmq's receiver gives up what it
-    # has not read yet while its queue is full.
-    endpoint = "tcp://127.0.0.1:%d" % socket.bind_to_random_port("tcp://127.0.0.1")
+    socket, endpoint = subscriber(context, b"hosttest")
     start = time.monotonic()
     with open(os.path.join(work, "out"), "w+") as out:
         host = subprocess.Popen(
@@ -83,10 +91,56 @@ def dead_subscriber(program, scratch):
     assert taken < 20, taken
 
 
+def end(program, scratch, name, how, options):
+    """Ends the host with a signal (None: it does that itself) while its subscriber takes nothing.
+    Returns its exit status, what it said, and how long that took."""
+    work = os.path.join(scratch, name)
+    os.makedirs(work)
+    context = zmq.Context()
+    socket, endpoint = subscriber(context, b"numbers")
+    with open(os.path.join(work, "out"), "w+") as out:
+        host = subprocess.Popen(
+            [program, "-b", os.path.join(HERE, "numbers.zeek"), "NCSA/ZeroMQWriter",
+             "LogZeroMQ::endpoint=" + endpoint, "LogZeroMQ::zmq_hwm=0", "LogZeroMQ::zmq_linger=1000", *options],
+            cwd=work, stdout=out, stderr=subprocess.STDOUT)
+        assert socket.poll(20000), "nothing arrived"
+        if how is not None:
+            # By now more has been written than the buffers take.
+            time.sleep(4)
+            host.send_signal(how)
+        start = time.monotonic()
+        code = host.wait(timeout=120)
+        taken = time.monotonic() - start
+        out.seek(0)
+        said = out.read()
+    context.destroy(0)
+    return code, said, taken
+
+
+def asked_to_end(program, scratch):
+    """SIGTERM and SIGINT end a host with a dead subscriber in the linger time, and all is accounted for."""
+    for how in (signal.SIGTERM, signal.SIGINT):
+        code, said, taken = end(program, scratch, how.name, how, ENDLESS)
+        # Some hosts end with the status of a signal that was handled.
+        assert code in (0, how, 128 + how), (how.name, code, said)
+        assert taken < 20, (how.name, taken)
+        (written, sent, dropped, _), = [tuple(map(int, found)) for found in TOTALS.findall(said)]
+        assert written == sent + dropped and dropped > 0, (how.name, said)
+
+
+def aborted(program, scratch):
+    """A host that aborts, or ends with a fatal error, is not held up."""
+    code, said, taken = end(program, scratch, "abort", signal.SIGABRT, ENDLESS)
+    assert code == -signal.SIGABRT and taken < 20, (code, taken, said)
+    options = ["HostTest::how_many=30000", "HostTest::stay=1 sec", "HostTest::fail=T"]
+    code, said, taken = end(program, scratch, "fatal", None, options)
+    assert code != 0 and "as asked for" in said and taken < 30, (code, taken, said)
+
+
 def main():
     program, scratch = sys.argv[1:]
     failed = 0
-    for test in (linger, high_water_mark, dead_subscriber):
+    for test in (linger, high_water_mark, dead_subscriber, asked_to_end, aborted):
         try:
             test(program, scratch)
             print("ok      " + test.__doc__)

@@ -68,6 +68,10 @@ pub fn build() -> PathBuf {
         flags.push_str(" -D");
         flags.push_str(name);
     }
+    if linux {
+        // Relative to this crate's directory, where the compiler runs.
+        flags.push_str(" -include build/symbols.h");
+    }
     if let Ok(user) = env::var("CXXFLAGS") {
         flags.push(' ');
         flags.push_str(&user);

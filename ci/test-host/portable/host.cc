@@ -146,13 +146,14 @@ public:
     explicit ODesc(DESC_TYPE t = DESC_READABLE, DESC_FILE* f = nullptr);
     ~ODesc();
     void Add(const char* s, int do_indent = 1);
+    void AddBytes(const std::string& s);
 
 private:
     DESC_TYPE type;
 #if HOST_VERSION >= 80000
-    enum Style : uint8_t { STANDARD } style = STANDARD;
+    enum Style : uint8_t { STANDARD, RAW } style = STANDARD;
 #else
-    enum Style { STANDARD } style = STANDARD;
+    enum Style { STANDARD, RAW } style = STANDARD;
 #endif
 #ifdef WRONG_TEXT
     DESC_FILE* file = nullptr;
@@ -182,6 +183,13 @@ void ODesc::Add(const char* s, int) {
         base = realloc(base, size *= 2);
     memcpy(static_cast<char*>(base) + offset, s, length + 1);
     offset += static_cast<unsigned>(length);
+}
+void ODesc::AddBytes(const std::string& s) {
+    for (const unsigned char byte : s) {
+        char text[5];
+        snprintf(text, sizeof text, style == RAW || (byte >= 32 && byte < 127) ? "%c" : "\\x%02x", byte);
+        Add(text);
+    }
 }
 
 #if HOST_VERSION >= 40000
@@ -216,6 +224,9 @@ void Val::ValDescribe(ODesc* d) const {
 
 class StringVal : public Val {
     using Val::Val;
+
+protected:
+    void ValDescribe(ODesc* d) const override { d->AddBytes(text); }
 };
 class EnumVal : public Val {
     using Val::Val;
@@ -1180,6 +1191,7 @@ int main(int argc, char** argv) {
         return 2;
     if (!wrong("variables")) {
         variables()["LogZeroMQ::endpoint"] = new TYPES StringVal(endpoint);
+        variables()["LogZeroMQ::topic"] = new TYPES StringVal("%path, \xc3\xbc\\");
         variables()["LogZeroMQ::zmq_hwm"] = new TYPES CountVal("1000");
         variables()["LogZeroMQ::zmq_linger"] = new TYPES IntVal("2000");
         variables()["LogZeroMQ::json_timestamps"] = new TYPES EnumVal("JSON::TS_MILLIS");
