@@ -11,6 +11,7 @@ CARGOFLAGS ?= --locked
 BZW_HOST_KIND ?= none
 
 target_dir := $(or $(CARGO_TARGET_DIR),target)
+built := $(target_dir)/$(addsuffix /,$(CARGO_BUILD_TARGET))release
 arch := $(shell uname -s | tr '[:upper:]' '[:lower:]')-$(shell uname -m)
 plugin := $(BUILD)/NCSA_ZeroMQWriter
 PORTABLE ?= build-portable/NCSA_ZeroMQWriter
@@ -25,7 +26,7 @@ for_host := BZW_HOST_VERSION='$(BZW_HOST_VERSION)' BZW_HOST_INCLUDES='$(BZW_HOST
 # A plugin directory, from what cargo has built and the scripts.
 define assemble
 	@mkdir -p '$(1)/lib' '$(1)/scripts/NCSA/ZeroMQWriter'
-	@install -m 755 '$(target_dir)/release/libbro_zeromq_writer.so' \
+	@install -m 755 '$(built)/libbro_zeromq_writer.so' \
 		'$(1)/lib/NCSA-ZeroMQWriter.$(arch).so'
 	@# Hosts look for one suffix or the other; those that know both prefer .zeek.
 	@set -e; for script in $(scripts); do \
@@ -40,7 +41,7 @@ define assemble
 endef
 
 .PHONY: all configured library tool plugin portable static install package package-source package-deb test \
-	test-packages test-docs test-faults test-soak test-host demo bench bench-host clean distclean help
+	test-packages test-docs test-faults test-soak test-host fuzz demo bench bench-host clean distclean help
 
 all: configured
 ifeq ($(wildcard $(BUILD)/config.mk),)
@@ -60,7 +61,7 @@ library:
 tool:
 	$(CARGO) build $(CARGOFLAGS) --release --bin bro-zmq --target-dir '$(target_dir)'
 	@mkdir -p '$(BUILD)/bin'
-	@install -m 755 '$(target_dir)/release/bro-zmq' '$(BUILD)/bin/bro-zmq'
+	@install -m 755 '$(built)/bro-zmq' '$(BUILD)/bin/bro-zmq'
 	@'$(BUILD)/bin/bro-zmq' man --output-dir '$(BUILD)/share/man/man1'
 	@mkdir -p '$(BUILD)/share/bash-completion/completions' '$(BUILD)/share/zsh/site-functions' \
 		'$(BUILD)/share/fish/vendor_completions.d'
@@ -136,6 +137,11 @@ test-soak:
 	FAULTS_SENDER='$(target_dir)/release/examples/faults-sender' \
 		target/venv/bin/python tests/faults/run.py --soak '$(DURATION)'
 
+# MINUTES for each target, TARGETS="spool abi" for some of them.
+fuzz: MINUTES ?= 1
+fuzz:
+	fuzz/run '$(MINUTES)' $(TARGETS)
+
 demo:
 	$(CARGO) run $(CARGOFLAGS) --release --bin bro-zmq --target-dir '$(target_dir)' -- demo
 
@@ -166,6 +172,7 @@ help:
 	@echo 'make test-host   run the tests that need a real Bro or Zeek (BRO_CONFIG, ZEEK_CONFIG)'
 	@echo 'make test-faults run the tests of what goes wrong: subscribers, links, disks and hosts that fail'
 	@echo 'make test-soak   run at full rate for ten minutes, or DURATION=SECONDS'
+	@echo 'make fuzz        fuzz what reads the bytes of others, for MINUTES=1 each (needs cargo-fuzz)'
 	@echo 'make test-packages  make all packages, and use each as those who get it do'
 	@echo 'make test-docs   run the commands of the documentation'
 	@echo 'make demo        publish records and print them, with no host needed'

@@ -54,7 +54,7 @@ struct Host {
 }
 
 fn main() {
-    println!("cargo::rustc-check-cfg=cfg(bzw_host)");
+    println!("cargo::rustc-check-cfg=cfg(bzw_host, zmq_curve)");
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=src/host/layout.rs");
     for name in [
@@ -77,6 +77,11 @@ fn main() {
         println!("cargo::rustc-link-arg=-Wl,-rpath,{lib}");
     }
 
+    // Older ones lack functions and options that CURVE is used with.
+    if var("DEP_ZMQ_VERSION").is_some_and(|version| at_least(&version, [4, 3])) {
+        println!("cargo::rustc-cfg=zmq_curve");
+    }
+
     let result = match var("BZW_PORTABLE") {
         Some(_) => build_portable(),
         None => Host::from_env().and_then(|host| host.map_or(Ok(()), |host| build(&host))),
@@ -86,6 +91,12 @@ fn main() {
             println!("cargo::error={line}");
         }
     }
+}
+
+/// Whether a version such as 4.3.5 is this one or newer.
+fn at_least(version: &str, wanted: [u32; 2]) -> bool {
+    let numbers: Vec<u32> = version.split('.').map_while(|part| part.parse().ok()).take(2).collect();
+    numbers.as_slice() >= wanted.as_slice()
 }
 
 fn var(name: &str) -> Option<String> {

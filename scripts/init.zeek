@@ -54,6 +54,25 @@ export {
 	## long as the interval.
 	const heartbeat_timeout: interval = 0 sec &redef;
 
+	## With this and the next two, what the plugin sends is encrypted (CURVE), and
+	## it talks to no subscriber but the one that has the secret key of this
+	## public key: its 40 characters, or the absolute path of its file. With
+	## several endpoints, one for all or one for each, with commas between.
+	## Nothing is ever sent without encryption then. Empty: no encryption.
+	const curve_server_key = "" &redef;
+
+	## The file of the plugin's own public key; empty takes the key from the file
+	## of the secret key.
+	const curve_public_key_file = "" &redef;
+
+	## The file of the plugin's own secret key, which nobody but the host's user
+	## may read. ``bro-zmq keygen`` makes both files.
+	const curve_secret_key_file = "" &redef;
+
+	## For endpoints to bind, with "@": the directory with the public keys,
+	## NAME.key, of the subscribers that are let in. Keys can come and go.
+	const curve_authorized_keys_dir = "" &redef;
+
 	## How often each log's writer publishes what became of its records, as
 	## JSON under the topic ``LogZeroMQ::stats_topic``. 0 sec: never.
 	const stats_interval: interval = 0 sec &redef;

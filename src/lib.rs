@@ -7,16 +7,18 @@
 //! - [`writer`]: one log path: options in, records in, frames out, everything counted.
 //! - [`host`]: the host's `threading::Value` and `threading::Field` as it lays them out in memory.
 //! - [`json`]: turns a record into the JSON that the host's own log would have.
+//! - [`keys`]: files of CURVE keys, and directories of those that are let in.
 //! - [`spool`]: records that cannot be sent now, on disk.
 //! - [`zmq`]: context, sockets and messages over libzmq.
 //!
 //! `unsafe` is confined to `abi`, `host`, `zmq`, the output cursor and the scanner of
-//! `json`, `spool::root`, and [`clock`].
+//! `json`, `spool::root`, [`clock`], and one call in [`keys`].
 
 pub mod abi;
 pub mod clock;
 pub mod host;
 pub mod json;
+pub mod keys;
 pub mod spool;
 pub mod writer;
 pub mod zeeklog;

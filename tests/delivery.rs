@@ -2,11 +2,12 @@
 //! sockets that share the load, and the statistics. After every step the counters must add up.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bro_zeromq_writer::abi::{self, Stats};
 use bro_zeromq_writer::host::synth::{Cell, Type};
-use bro_zeromq_writer::zmq::Kind;
+use bro_zeromq_writer::zmq::{Context, Kind, Message, Socket};
 
 mod common;
 use common::{Frames, PATIENCE, Subscriber, Writer, zeek_80};
@@ -447,6 +448,79 @@ fn large_records_go_through_the_spool() {
     until(&mut writer, "all sent", |stats| stats.records_sent == 4);
     let sizes: Vec<_> = subscriber.take(4).iter().map(|frames| frames[1].len() - r#"{"s":""}"#.len()).collect();
     assert_eq!(sizes, [0, 100, 70_000, 1_000_000]);
+}
+
+/// A socket that sends whatever it likes, where subscriptions are expected.
+fn hostile(endpoint: &str, messages: impl Iterator<Item = Vec<u8>> + Send + 'static) -> std::thread::JoinHandle<()> {
+    let endpoint = std::ffi::CString::new(endpoint).unwrap();
+    std::thread::spawn(move || {
+        let context = Arc::new(Context::new().unwrap());
+        let socket = Socket::new(&context, Kind::XSub).unwrap();
+        socket.set(zmq_sys::ZMQ_SNDHWM, 0).unwrap();
+        socket.set(zmq_sys::ZMQ_LINGER, 1000).unwrap();
+        socket.connect(&endpoint).unwrap();
+        for bytes in messages {
+            let message = Message::copy_of(&bytes).unwrap();
+            if socket.try_send(message, false).is_err() {
+                break;
+            }
+        }
+        std::thread::sleep(Duration::from_secs(1));
+    })
+}
+
+#[test]
+fn a_peer_cannot_fill_the_hosts_memory() {
+    let endpoint = free_endpoint();
+    let mut writer = Writer::open(zeek_80(), "conn", &format!("@{endpoint}"), &[], &["n"]);
+    let subscriber = Subscriber::start(Kind::Sub, &endpoint, &[b""]);
+    writer.await_subscription();
+    let long = hostile(&endpoint, std::iter::once([&b"\x01"[..], &[b'x'; 100_000]].concat()));
+    write(&mut writer, 0..10);
+    assert_eq!(numbers(&subscriber.take(10)), all(0..10));
+    long.join().unwrap();
+    // A flood of subscriptions ends all connections; who means well comes back.
+    let flood = (0..150_000_u32).map(|n| format!("\x01{n:08}").into_bytes());
+    let flood = hostile(&endpoint, flood);
+    let deadline = Instant::now() + PATIENCE;
+    while !writer.reports.lock().unwrap().iter().any(|(_, text)| text.contains("more than 100,000 topics")) {
+        assert!(Instant::now() < deadline, "{:?}", writer.take_reports());
+        std::thread::sleep(Duration::from_millis(10));
+        writer.heartbeat();
+    }
+    flood.join().unwrap();
+    let mut arrived = Vec::new();
+    while arrived.is_empty() {
+        assert!(Instant::now() < deadline, "{:?}", writer.take_reports());
+        write(&mut writer, 0..1);
+        std::thread::sleep(Duration::from_millis(20));
+        writer.heartbeat();
+        arrived = subscriber.arrived();
+    }
+}
+
+/// The same where the writer connects, and the peer is the only one.
+#[test]
+fn a_subscriber_with_too_many_topics_is_left_for_a_while() {
+    let context = Arc::new(Context::new().unwrap());
+    let socket = Socket::new(&context, Kind::XSub).unwrap();
+    socket.set(zmq_sys::ZMQ_SNDHWM, 0).unwrap();
+    socket.set(zmq_sys::ZMQ_LINGER, 0).unwrap();
+    let endpoint = socket.bind(c"tcp://127.0.0.1:*").unwrap();
+    let mut writer = Writer::open(zeek_80(), "conn", &endpoint, &[], &["n"]);
+    let deadline = Instant::now() + PATIENCE;
+    let mut sent = 0_u32;
+    while !writer.reports.lock().unwrap().iter().any(|(_, text)| text.contains("more than 100,000 topics")) {
+        assert!(Instant::now() < deadline, "{:?}", writer.take_reports());
+        for _ in 0..10_000 {
+            let message = Message::copy_of(format!("\x01{sent:08}").as_bytes()).unwrap();
+            // Without a peer there is nobody to send it to.
+            sent += u32::from(socket.try_send(message, false).is_ok() && sent < 150_000);
+        }
+        writer.heartbeat();
+    }
+    write(&mut writer, 0..1);
+    assert_eq!(writer.stats().dropped_no_subscriber, 1);
 }
 
 /// The numbers in messages of one record or more.

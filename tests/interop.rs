@@ -6,10 +6,11 @@
 //! to install them; with BZW_INTEROP=required in the environment (CI) it fails instead.
 
 mod native;
+mod python;
 
 use std::env;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -20,6 +21,7 @@ use bro_zeromq_writer::abi::{self, Handle, NamedValue, OpenArgs, Stats};
 use bro_zeromq_writer::host::synth::{Cell, Columns, Synth, Type};
 use bro_zeromq_writer::host::{Address, FAMILIES, Layout};
 use native::{compile, manifest, run, scratch};
+use python::required;
 
 const TIMEOUT_MS: u32 = 30_000;
 
@@ -60,30 +62,7 @@ fn c_subscriber() -> Program {
 
 /// `tests/interop/subscriber.py`, under the first Python that has pyzmq.
 fn python_subscriber() -> Program {
-    let named = env::var_os("PYTHON").map(PathBuf::from);
-    let installed = [manifest().join("target/venv/bin/python3"), PathBuf::from("python3")];
-    named
-        .into_iter()
-        .chain(installed)
-        .find(|python| {
-            let output = Command::new(python).args(["-c", "import zmq"]).output();
-            output.is_ok_and(|output| output.status.success())
-        })
-        .map(|python| vec![python, manifest().join("tests/interop/subscriber.py")])
-        .ok_or("pyzmq is missing: python3 -m venv target/venv && target/venv/bin/pip install pyzmq")
-}
-
-/// The program, unless it has to be done without.
-fn required(program: Program, test: &str) -> Option<Vec<PathBuf>> {
-    match program {
-        Ok(program) => Some(program),
-        Err(why) if env::var_os("BZW_INTEROP").is_some_and(|value| value == "required") => panic!("{why}"),
-        Err(why) => {
-            // Not with eprintln!, which is shown only for tests that fail.
-            let _ = std::io::stderr().write_all(format!("\nSKIPPED {test}: {why}\n").as_bytes());
-            None
-        }
-    }
+    python::with_pyzmq().map(|python| vec![python, manifest().join("tests/interop/subscriber.py")])
 }
 
 /// A subscriber that runs, and the endpoint that it has bound.

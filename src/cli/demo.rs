@@ -45,8 +45,8 @@ const SILENCE: Duration = Duration::from_secs(5);
 /// Runs `bro-zmq demo`.
 pub fn run(_: Args) -> Result<ExitCode, Fatal> {
     let stop = Stop::on_signals().map_err(|error| Fatal::new(format!("cannot handle signals: {error}")))?;
-    let (mut subscriber, bound) = Subscriber::open(&Endpoints::listening("tcp://127.0.0.1:*")).map_err(Fatal::new)?;
-    let endpoint = bound.into_iter().next().unwrap_or_default();
+    let mut subscriber = Subscriber::open(&Endpoints::listening("tcp://127.0.0.1:*")).map_err(Fatal::new)?;
+    let endpoint = subscriber.bound().first().cloned().unwrap_or_default();
     let settings = Settings {
         sources: SAMPLES.iter().map(|&(name, log)| Source::Memory(name, log)).collect(),
         options: [("endpoint", endpoint.as_str()), ("zmq_hwm", "0"), ("zmq_linger", "2000")]

@@ -7,12 +7,14 @@ mod doctor;
 mod elf;
 mod input;
 mod json;
+mod keygen;
 mod manual;
 mod paths;
 mod print;
 mod probe;
 mod publisher;
 mod replay;
+mod security;
 mod stats;
 mod stop;
 mod subscribe;
@@ -64,6 +66,8 @@ enum Command {
     Subscribe(subscribe::Args),
     /// Run both ends over sample logs and show what a subscriber sees
     Demo(demo::Args),
+    /// Make a pair of keys for encrypted connections
+    Keygen(keygen::Args),
     /// Say whether the plugin will load in a host, and if not, why
     Doctor(doctor::Args),
     /// Print a script with which a shell completes bro-zmq's arguments
@@ -104,6 +108,7 @@ fn main() -> ExitCode {
         Command::Replay(args) => replay::run(args),
         Command::Subscribe(args) => subscribe::run(args),
         Command::Demo(args) => demo::run(args),
+        Command::Keygen(args) => keygen::run(&args),
         Command::Doctor(args) => doctor::run(args),
         Command::Completions(args) => manual::completions(&args, Cli::command()),
         Command::Man(args) => manual::man(&args, Cli::command()),

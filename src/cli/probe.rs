@@ -4,12 +4,15 @@
 //! not there from one that wants other logs.
 
 use std::collections::BTreeSet;
+use std::ffi::CString;
+use std::iter;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bro_zeromq_writer::writer::{Config, Topic};
-use bro_zeromq_writer::zmq::{Context, Error, Kind, Socket};
+use bro_zeromq_writer::writer::{Config, Servers, Topic};
+use bro_zeromq_writer::zmq::{Context, Error, Event, Kind, Role, Socket, Watched};
 
+use crate::security::in_arguments;
 use crate::stop::Stop;
 
 /// How long a wait lasts before it is looked whether to end.
@@ -20,14 +23,27 @@ const SETTLED: Duration = Duration::from_millis(20);
 
 /// Sees the subscriptions at every endpoint.
 pub struct Probe {
-    endpoints: Vec<Watched>,
+    endpoints: Vec<Endpoint>,
     topic: Topic,
 }
 
-struct Watched {
+struct Endpoint {
     name: String,
-    socket: Socket,
+    address: CString,
+    role: Option<Role>,
+    socket: Watched,
     topics: BTreeSet<Vec<u8>>,
+    servers: Servers,
+    /// Why nobody is there, if it is known.
+    why: Option<String>,
+}
+
+/// Nobody is at an endpoint.
+pub struct Missing {
+    /// The endpoint.
+    pub name: String,
+    /// Why, if it is known.
+    pub why: Option<String>,
 }
 
 impl Probe {
@@ -35,17 +51,33 @@ impl Probe {
     pub fn open(config: &Config) -> Result<Self, String> {
         let context = Context::new().map(Arc::new).map_err(|error| format!("cannot make a ZeroMQ context: {error}"))?;
         let endpoints = config.endpoints.iter().map(|endpoint| {
-            let open = || -> Result<Socket, Error> {
+            if endpoint.bind {
+                return Err(format!("cannot use {endpoint}: replay connects, and does not bind"));
+            }
+            let open = || -> Result<Watched, Error> {
                 let socket = Socket::new(&context, Kind::XPub)?;
                 socket.set(zmq_sys::ZMQ_LINGER, 0)?;
                 if endpoint.needs_ipv6() {
                     socket.set(zmq_sys::ZMQ_IPV6, 1)?;
                 }
-                socket.connect(&endpoint.address)?;
-                Ok(socket)
+                Watched::new(&context, socket)
             };
-            let socket = open().map_err(|error| format!("cannot connect to {endpoint}: {error}"))?;
-            Ok(Watched { name: endpoint.to_string(), socket, topics: BTreeSet::new() })
+            let failed = |error| format!("cannot connect to {endpoint}: {error}");
+            let servers = match (&config.curve, endpoint.server_key) {
+                (Some(curve), Some(key)) => Servers::new(curve.keys.public(), vec![key]),
+                _ => Servers::default(),
+            };
+            let probed = Endpoint {
+                name: endpoint.to_string(),
+                address: endpoint.address.clone(),
+                role: config.client(endpoint),
+                socket: open().map_err(failed)?,
+                topics: BTreeSet::new(),
+                servers,
+                why: None,
+            };
+            probed.connect().map_err(failed)?;
+            Ok(probed)
         });
         Ok(Self { endpoints: endpoints.collect::<Result<_, String>>()?, topic: config.topic.clone() })
     }
@@ -55,9 +87,8 @@ impl Probe {
         self.endpoints.iter().map(|endpoint| endpoint.name.as_str())
     }
 
-    /// Waits until every endpoint has a subscription, at most so long. Returns the names of
-    /// those without.
-    pub fn wait(&mut self, patience: Duration, stop: &Stop) -> Vec<String> {
+    /// Waits until every endpoint has a subscription, at most so long. Returns those without.
+    pub fn wait(&mut self, patience: Duration, stop: &Stop) -> Vec<Missing> {
         let start = Instant::now();
         for endpoint in &mut self.endpoints {
             let mut heard = Instant::now();
@@ -75,7 +106,8 @@ impl Probe {
                 let _ = endpoint.socket.wait_readable(slice.as_millis().max(1) as i64);
             }
         }
-        self.endpoints.iter().filter(|endpoint| !endpoint.any()).map(|endpoint| endpoint.name.clone()).collect()
+        let missing = self.endpoints.iter().filter(|endpoint| !endpoint.any());
+        missing.map(|endpoint| Missing { name: endpoint.name.clone(), why: endpoint.why.clone() }).collect()
     }
 
     /// Takes note of subscriptions that have come or gone.
@@ -95,11 +127,18 @@ impl Probe {
 
     /// Whether anything is subscribed to at an endpoint.
     pub fn any(&self, endpoint: u32) -> bool {
-        self.endpoints.get(endpoint as usize).is_some_and(Watched::any)
+        self.endpoints.get(endpoint as usize).is_some_and(Endpoint::any)
     }
 }
 
-impl Watched {
+impl Endpoint {
+    fn connect(&self) -> Result<(), Error> {
+        if let Some(role) = &self.role {
+            self.socket.secure(role)?;
+        }
+        self.socket.connect(&self.address)
+    }
+
     fn any(&self) -> bool {
         !self.topics.is_empty()
     }
@@ -107,6 +146,24 @@ impl Watched {
     /// Reads what has come; true if there was something.
     fn poll(&mut self) -> bool {
         let mut any = false;
+        while let Some(event) = self.socket.next_event() {
+            match event {
+                Event::Ready => {
+                    self.servers.ready();
+                    self.why = None;
+                }
+                Event::Failed(how) => {
+                    self.why = self.servers.failed(how).map(|why| in_arguments(&why)).or(self.why.take());
+                }
+                Event::Connected(_) | Event::Disconnected(_) | Event::Unbound => {}
+            }
+        }
+        for _ in self.socket.given_up(iter::once(self.address.as_c_str())) {
+            // What it has given up libzmq may not know any more, and what fails shows as a
+            // subscriber that does not come.
+            let _ = self.socket.disconnect(&self.address);
+            let _ = self.connect();
+        }
         while let Ok(Some(message)) = self.socket.try_recv() {
             any = true;
             match message.as_bytes() {

@@ -15,8 +15,9 @@ use bro_zeromq_writer::zeeklog::{ErrorKind, Header, Item, Reader};
 
 use crate::console::{Console, Progress, bytes, counted, duration, per_second, thousands};
 use crate::input::Source;
-use crate::probe::Probe;
+use crate::probe::{Missing, Probe};
 use crate::publisher::Publisher;
+use crate::security::{KeyArgs, in_arguments};
 use crate::stop::Stop;
 use crate::{Fatal, INCOMPLETE};
 
@@ -44,6 +45,8 @@ Examples:
   bro-zmq replay --rate 500 --loop conn.log    500 records a second until Ctrl-C
   bro-zmq replay --endpoint tcp://192.0.2.7:5555 /var/log/zeek/2025-01-02/*.log.gz
   zcat old/*.gz | bro-zmq replay -             several logs in one stream
+  bro-zmq replay --curve-server-key collector.key --curve-secret-key-file sensor.key_secret conn.log
+                                               encrypted
   bro-zmq replay --option json_timestamps=JSON::TS_ISO8601 conn.log
 
 Exit status:
@@ -74,6 +77,8 @@ pub struct Args {
     /// Set another of the plugin's options: json_timestamps, json_include_unset_fields, …
     #[arg(short, long = "option", value_name = "NAME=VALUE", value_parser = parse_option)]
     options: Vec<(String, String)>,
+    #[command(flatten)]
+    keys: KeyArgs,
     /// How values are laid out in memory
     #[arg(long, value_name = "NAME", default_value = "zeek-8.0", hide = true, value_parser = parse_layout)]
     layout: &'static str,
@@ -240,6 +245,7 @@ pub fn run(args: Args) -> Result<ExitCode, Fatal> {
         ("zmq_hwm".to_owned(), hwm.to_string()),
         ("zmq_linger".to_owned(), args.linger.to_string()),
     ];
+    options.extend(args.keys.options());
     options.extend(args.options);
     let settings =
         Settings { sources, options, layout: args.layout, rate: args.rate, repeat: args.repeat, wait: args.wait };
@@ -258,7 +264,8 @@ pub fn replay(settings: &Settings, console: &Rc<Console>, stop: &Stop) -> Result
         // Say it in the words of this command line.
         let text = error.to_string();
         let text = text.replace("LogZeroMQ::endpoint", "--endpoint").replace("LogZeroMQ::zmq_hwm", "--hwm");
-        let text = text.replace("LogZeroMQ::zmq_linger", "--linger").replace("LogZeroMQ::", "--option ");
+        let text = in_arguments(&text.replace("LogZeroMQ::zmq_linger", "--linger"));
+        let text = text.replace("LogZeroMQ::", "--option ");
         Fatal::new(text.replace("the plugin connects", "replay connects"))
     })?;
     let mut probe = Probe::open(&config).map_err(Fatal::new)?;
@@ -318,9 +325,12 @@ pub fn replay(settings: &Settings, console: &Rc<Console>, stop: &Stop) -> Result
 /// Waits for someone to publish to.
 fn await_subscriber(probe: &mut Probe, patience: Duration, console: &Console, stop: &Stop) -> Result<(), Fatal> {
     let short = patience.min(Duration::from_millis(300));
+    let names =
+        |missing: &[Missing]| missing.iter().map(|missing| missing.name.as_str()).collect::<Vec<_>>().join(", ");
     let mut missing = probe.wait(short, stop);
     if !missing.is_empty() && !stop.requested() && patience > short {
-        console.info(format!("waiting up to {} s for a subscriber at {}", patience.as_secs_f64(), missing.join(", ")));
+        let seconds = patience.as_secs_f64();
+        console.info(format!("waiting up to {seconds} s for a subscriber at {}", names(&missing)));
         missing = probe.wait(patience - short, stop);
     }
     if stop.requested() {
@@ -329,13 +339,15 @@ fn await_subscriber(probe: &mut Probe, patience: Duration, console: &Console, st
     if missing.is_empty() {
         return Ok(());
     }
-    let all_missing = missing.len() == probe.names().count();
-    let hint = format!("start one there, such as: bro-zmq subscribe --bind {}", missing[0]);
-    if all_missing {
-        let message = format!("nobody subscribes at {}; nothing was sent; {hint}", missing.join(", "));
+    let hint = match missing.iter().find_map(|missing| missing.why.as_ref().map(|why| (&missing.name, why))) {
+        Some((name, why)) => format!("{name}: {why}"),
+        None => format!("start one there, such as: bro-zmq subscribe --bind {}", missing[0].name),
+    };
+    if missing.len() == probe.names().count() {
+        let message = format!("nobody subscribes at {}; nothing was sent; {hint}", names(&missing));
         return Err(Fatal::incomplete(message));
     }
-    console.problem(format!("nobody subscribes at {}; {hint}", missing.join(", ")));
+    console.problem(format!("nobody subscribes at {}; {hint}", names(&missing)));
     Ok(())
 }
 

@@ -15,6 +15,7 @@ use crate::collector::{Collector, Compression, Settings};
 use crate::console::{Console, bytes, counted, duration, thousands};
 use crate::paths::Paths;
 use crate::print::{Format, Printer};
+use crate::security::{KeyArgs, Keys};
 use crate::stats::{SENDER_STATS, Stats};
 use crate::stop::{Hangup, Stop};
 use crate::subscriber::{Received, Source, Subscriber};
@@ -77,6 +78,8 @@ Examples:
   bro-zmq subscribe --bind ipc:///run/zeek.ipc  for Zeeks on this machine only
   bro-zmq subscribe --bind 'tcp://*:5555' --output-dir /var/log/zeek-zmq
                                                 a collector: a file for each log, every hour
+  bro-zmq subscribe --bind 'tcp://*:5555' --curve-secret-key-file collector.key_secret \\
+      --curve-authorized-keys-dir sensors       encrypted, from sensors whose keys are there
   bro-zmq subscribe --output-dir logs --rotate-size 100M --rotate-every never --compress zstd
 
 Exit status:
@@ -133,6 +136,12 @@ pub struct Args {
     /// Messages to queue for each connection while they cannot be received, 0 for no limit
     #[arg(long, value_name = "N", default_value_t = HIGH_WATER_MARK, value_parser = clap::value_parser!(i32).range(0..), help_heading = "Connections")]
     hwm: i32,
+    #[command(flatten)]
+    keys: KeyArgs,
+    /// Directory with the public keys, NAME.key, of those that may connect
+    #[arg(long, value_name = "DIR", help_heading = "Encryption")]
+    curve_authorized_keys_dir: Option<PathBuf>,
+
     /// How soon to try a lost connection again, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = RECONNECT, value_parser = clap::value_parser!(i32).range(1..), help_heading = "Connections")]
     reconnect: i32,
@@ -230,10 +239,13 @@ pub fn run(args: Args) -> Result<ExitCode, Fatal> {
         topics: topics.clone(),
         hwm: args.hwm,
         reconnect: (args.reconnect, args.reconnect_max),
+        keys: None,
     };
     if source.bind.is_empty() && source.connect.is_empty() {
         source.bind.push(crate::DEFAULT_ENDPOINT.to_owned());
     }
+    let authorized = args.curve_authorized_keys_dir.as_deref();
+    source.keys = Keys::read(&args.keys, authorized, &source.bind, &source.connect).map_err(Fatal::new)?;
     if args.stats && !topics.is_empty() {
         source.topics.push(SENDER_STATS.into());
     }
@@ -267,8 +279,8 @@ pub fn run(args: Args) -> Result<ExitCode, Fatal> {
         Output::Files(_) => Some(Hangup::on_signal(&stop).map_err(signals)?),
         _ => None,
     };
-    let (subscriber, bound) = Subscriber::open(&source).map_err(Fatal::new)?;
-    console.info(greeting(&bound, &source.connect, &topics));
+    let subscriber = Subscriber::open(&source).map_err(Fatal::new)?;
+    console.info(greeting(subscriber.bound(), &source.connect, &topics));
     let every = args.stats_every.unwrap_or(match io::stdout().is_terminal() {
         true => STATS_ON_TERMINAL,
         false => STATS_ELSEWHERE,
@@ -356,6 +368,7 @@ impl Session {
                     return Ok(End::Asked);
                 }
             }
+            self.subscriber.look(&self.console).map_err(io::Error::other)?;
             match &mut self.output {
                 Output::Printed(printer) if idle => {
                     printer.flush()?;

@@ -152,8 +152,12 @@ impl Drop for Lease {
         }
         self.root.spools.fetch_sub(1, Ordering::Relaxed);
         if names.open.is_empty() {
-            // Unlocked now, while nobody can look for it in the list.
-            names.lock = None;
+            // Unlocked now, while nobody can look for it in the list; and not just closed: a
+            // process that is about to be started has a copy until it runs its program.
+            if let Some(file) = names.lock.take() {
+                // SAFETY: an open file descriptor; nothing else is passed.
+                unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_UN) };
+            }
             roots.retain(|root| !Arc::ptr_eq(root, &self.root));
         }
     }
@@ -256,4 +260,21 @@ pub fn free_bytes(dir: &Path) -> u64 {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As a process has one between fork and exec.
+    #[test]
+    fn a_copy_of_the_lock_does_not_keep_it() {
+        let dir = std::env::temp_dir().join(format!("bzw-spool-root-{}", std::process::id()));
+        let lease = Lease::take(&dir, "one").unwrap();
+        let copy = lock(&lease.root.names).lock.as_ref().unwrap().try_clone().unwrap();
+        drop(lease);
+        drop(Lease::take(&dir, "one").unwrap());
+        drop(copy);
+        fs::remove_dir_all(dir).unwrap();
+    }
 }

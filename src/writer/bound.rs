@@ -9,16 +9,21 @@
 //! What the writers ask for at every turn, they read from memory: the subscriptions, whenever
 //! their version has changed, and whether all has been sent.
 
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
-use std::collections::HashMap;
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ffi::{CStr, CString};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::config::{Config, Endpoint, Pattern};
-use super::link::{Failure, kind, prepare};
+use super::curve::Curve;
+use super::door::Door;
+use super::handshake::Clients;
+use super::link::{Failure, MAX_SUBSCRIPTIONS, READ_AT_ONCE, kind, prepare};
+use super::report::Level;
 use super::subscriptions::{Subscriptions, parse};
+use crate::clock::coarse_millis;
 use crate::zmq::{Context, Error, Event, Kind, Message, Socket, Watched, poll, writable};
 
 /// Records taken from the writers before the subscriptions are looked at again.
@@ -33,6 +38,15 @@ const FULL_MILLIS: i64 = 1;
 /// How often an address that is in use is tried again.
 const BIND_AGAIN: Duration = Duration::from_millis(500);
 
+/// How often it is looked whether somebody's key has been revoked, and what there is to report.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// How long the system may take to give an address free that the socket itself had.
+const UNBIND: Duration = Duration::from_secs(1);
+
+/// Reports that wait for a writer; further ones are left out.
+const MAX_NOTICES: usize = 200;
+
 /// A writer's way to a bound socket.
 pub struct Bound {
     publisher: Arc<Publisher>,
@@ -40,18 +54,21 @@ pub struct Bound {
     socket: Socket,
     /// The version of the subscriptions that this writer knows.
     seen: u64,
-    problem_told: bool,
+    /// How often the connections were all ended, as this writer knows.
+    resets: u32,
 }
 
 /// What the thread and the writers share.
 struct Publisher {
     address: CString,
     /// The subscriptions' topics.
-    topics: Mutex<Vec<Vec<u8>>>,
+    topics: Mutex<BTreeSet<Vec<u8>>>,
     /// Goes up whenever `topics` changes.
     version: AtomicU64,
-    /// Why the address cannot be bound.
-    problem: Mutex<Option<String>>,
+    /// Goes up whenever all connections were ended.
+    resets: AtomicU32,
+    /// What there is to report.
+    notices: Mutex<VecDeque<(Level, String)>>,
     /// The system has taken everything that was sent.
     flushed: AtomicBool,
     /// Nobody has anything to send any more.
@@ -60,8 +77,19 @@ struct Publisher {
     linger: AtomicI32,
 }
 
+impl Publisher {
+    fn notice(&self, level: Level, text: String) {
+        let mut notices = locked(&self.notices);
+        if notices.len() < MAX_NOTICES {
+            notices.push_back((level, text));
+        }
+    }
+}
+
 struct Running {
     publisher: Arc<Publisher>,
+    /// The keys of the socket.
+    curve: Option<Curve>,
     /// Where writers connect to.
     entrance: CString,
     users: usize,
@@ -84,7 +112,7 @@ impl Bound {
     ///
     /// # Errors
     ///
-    /// A socket cannot be made, or the address can never be bound.
+    /// A socket cannot be made, the address can never be bound, or it is bound with other keys.
     pub fn join(context: &Arc<Context>, endpoint: &Endpoint, config: &Config) -> Result<Self, Failure> {
         let no_socket = |error| ("cannot make a socket".to_owned(), error);
         let mut running = running();
@@ -93,6 +121,10 @@ impl Bound {
             all.insert(endpoint.address.clone(), start(context, endpoint, config)?);
         }
         let Some(one) = all.get_mut(&endpoint.address) else { return Err(no_socket(Error(libc::EINVAL))) };
+        if one.curve != config.curve {
+            let what = format!("cannot share {endpoint} with a filter that has other keys, or none");
+            return Err((what, Error(libc::EADDRINUSE)));
+        }
         let socket = Socket::new(context, Kind::Push).map_err(no_socket).and_then(|socket| {
             let set = |option, value| socket.set(option, value).map_err(no_socket);
             set(zmq_sys::ZMQ_SNDHWM, config.high_water_mark)?;
@@ -104,7 +136,10 @@ impl Bound {
         let publisher = Arc::clone(&one.publisher);
         drop(running);
         match socket {
-            Ok(socket) => Ok(Self { publisher, socket, seen: 0, problem_told: false }),
+            Ok(socket) => {
+                let resets = publisher.resets.load(Ordering::Acquire);
+                Ok(Self { publisher, socket, seen: 0, resets })
+            }
             Err(failure) => {
                 leave(&publisher, 0, None);
                 Err(failure)
@@ -127,12 +162,15 @@ impl Bound {
         Some(Subscriptions::of(locked(&self.publisher.topics).iter().map(Vec::as_slice), topic))
     }
 
-    /// Why the address is not bound, told once.
-    pub fn problem(&mut self) -> Option<String> {
-        let problem = locked(&self.publisher.problem);
-        let news = problem.clone().filter(|_| !self.problem_told);
-        self.problem_told = problem.is_some();
-        news
+    /// How often all connections were ended since the last time.
+    pub fn resets(&mut self) -> u32 {
+        let resets = self.publisher.resets.load(Ordering::Acquire);
+        resets.wrapping_sub(std::mem::replace(&mut self.resets, resets))
+    }
+
+    /// What there is to report; whoever asks first gets it.
+    pub fn notices(&self) -> Vec<(Level, String)> {
+        locked(&self.publisher.notices).drain(..).collect()
     }
 
     /// Whether the system has taken everything that was sent.
@@ -175,7 +213,8 @@ fn start(context: &Arc<Context>, endpoint: &Endpoint, config: &Config) -> Result
         address: endpoint.address.clone(),
         topics: Mutex::default(),
         version: AtomicU64::new(0),
-        problem: Mutex::default(),
+        resets: AtomicU32::new(0),
+        notices: Mutex::default(),
         flushed: AtomicBool::new(true),
         stop: AtomicBool::new(false),
         linger: AtomicI32::new(config.linger_millis()),
@@ -200,7 +239,7 @@ fn start(context: &Arc<Context>, endpoint: &Endpoint, config: &Config) -> Result
     };
     let thread = thread.map_err(no_thread)?;
     match told.recv() {
-        Ok(Ok(())) => Ok(Running { publisher, entrance, users: 0, thread }),
+        Ok(Ok(())) => Ok(Running { publisher, curve: config.curve.clone(), entrance, users: 0, thread }),
         Ok(Err(failure)) => {
             let _ = thread.join();
             Err(failure)
@@ -212,11 +251,22 @@ fn start(context: &Arc<Context>, endpoint: &Endpoint, config: &Config) -> Result
 /// The thread's side.
 struct Thread {
     publisher: Arc<Publisher>,
+    context: Arc<Context>,
     endpoint: Endpoint,
-    pattern: Pattern,
+    config: Config,
     /// Where the writers' records come from.
     entrance: Socket,
     socket: Watched,
+    /// What the socket is bound to, with the addresses that libzmq has put in.
+    bound: Option<CString>,
+    /// Who is let in, if there are keys.
+    door: Option<Door>,
+    /// When that was last looked at.
+    looked: Instant,
+    /// Clients that failed in the handshake.
+    clients: Clients,
+    /// The address is in use, and that was told.
+    told: bool,
     /// Of the peers that are there.
     descriptors: Vec<i32>,
     /// When to bind again; `None` once it is bound.
@@ -225,6 +275,25 @@ struct Thread {
     pending: Option<(Message, Message)>,
     /// When the last writer left.
     left_at: Option<Instant>,
+}
+
+/// Makes the socket, with all its options.
+fn open_socket(
+    context: &Arc<Context>,
+    endpoint: &Endpoint,
+    config: &Config,
+    door: Option<&Door>,
+) -> Result<Watched, Failure> {
+    let no_socket = |error| ("cannot make a socket".to_owned(), error);
+    let socket = Socket::new(context, kind(config.pattern)).map_err(no_socket)?;
+    prepare(&socket, config)?;
+    if let Some(door) = door {
+        socket.secure(door.role()).map_err(|error| (format!("cannot encrypt {endpoint}"), error))?;
+    }
+    if endpoint.needs_ipv6() {
+        socket.set(zmq_sys::ZMQ_IPV6, 1).map_err(|error| ("cannot use IPv6".to_owned(), error))?;
+    }
+    Watched::new(context, socket).map_err(no_socket)
 }
 
 /// How forwarding went.
@@ -250,18 +319,23 @@ impl Thread {
         // The writers' own high water marks count.
         inside.set(zmq_sys::ZMQ_RCVHWM, 1).map_err(no_socket)?;
         inside.bind(entrance).map_err(no_socket)?;
-        let socket = Socket::new(context, kind(config.pattern)).map_err(no_socket)?;
-        prepare(&socket, config)?;
-        if endpoint.needs_ipv6() {
-            socket.set(zmq_sys::ZMQ_IPV6, 1).map_err(|error| ("cannot use IPv6".to_owned(), error))?;
-        }
-        let socket = Watched::new(context, socket).map_err(no_socket)?;
+        let door = match &config.curve {
+            Some(curve) => Some(Door::open(context, curve, &entrance.to_string_lossy())?),
+            None => None,
+        };
+        let socket = open_socket(context, &endpoint, config, door.as_ref())?;
         let mut thread = Self {
             publisher,
+            context: Arc::clone(context),
             endpoint,
-            pattern: config.pattern,
+            config: config.clone(),
             entrance: inside,
             socket,
+            bound: None,
+            door,
+            looked: Instant::now(),
+            clients: Clients::new(config.curve.is_some()),
+            told: false,
             descriptors: Vec::new(),
             bind_at: None,
             pending: None,
@@ -278,18 +352,81 @@ impl Thread {
     /// The address is none that could ever be bound.
     fn bind(&mut self) -> Result<(), Error> {
         match self.socket.bind(&self.endpoint.address) {
-            Ok(_) => {
+            Ok(bound) => {
                 self.bind_at = None;
-                *locked(&self.publisher.problem) = None;
+                self.told = false;
+                self.bound = CString::new(bound).ok();
             }
             Err(error @ Error(libc::EADDRINUSE | libc::EADDRNOTAVAIL | libc::ENODEV | libc::EACCES)) => {
                 self.bind_at = Some(Instant::now() + BIND_AGAIN);
-                let text = format!("cannot bind {}: {error}; trying again until it can", self.endpoint);
-                *locked(&self.publisher.problem) = Some(text);
+                if !std::mem::replace(&mut self.told, true) {
+                    let endpoint = &self.endpoint;
+                    let text = format!(
+                        "cannot bind {endpoint}: {error}; trying again until it can; until then nobody can subscribe"
+                    );
+                    self.publisher.notice(Level::Warning, text);
+                }
             }
             Err(error) => return Err(error),
         }
         Ok(())
+    }
+
+    /// Looks after who is let in.
+    fn look(&mut self) {
+        if self.looked.elapsed() < LOOK {
+            return;
+        }
+        self.looked = Instant::now();
+        let Self { endpoint, publisher, .. } = self;
+        for text in self.clients.news(coarse_millis()) {
+            publisher.notice(Level::Warning, format!("{endpoint}: {text}"));
+        }
+        let Some(door) = &self.door else { return };
+        for (level, text) in door.news() {
+            publisher.notice(level, format!("{endpoint}: {text}"));
+        }
+        if door.revoked() {
+            self.reset();
+            let text = format!(
+                "{}: all connections were ended, because a key was revoked; subscribers with other keys come back",
+                self.endpoint
+            );
+            self.publisher.notice(Level::Info, text);
+        }
+    }
+
+    /// Ends all connections, which is the only way that libzmq has to end one. Those whose keys
+    /// are still authorized come back by themselves.
+    fn reset(&mut self) {
+        if let Some(bound) = self.bound.take()
+            && self.socket.unbind(&bound).is_ok()
+        {
+            // A Unix domain socket's file is removed by then, and not the next one's.
+            let began = Instant::now();
+            while self.socket.next_event() != Some(Event::Unbound) && began.elapsed() < UNBIND {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        // Until there is a new one nothing is given to the old one.
+        let socket = loop {
+            match open_socket(&self.context, &self.endpoint, &self.config, self.door.as_ref()) {
+                Ok(socket) => break Some(socket),
+                Err(_) if self.publisher.stop.load(Ordering::Acquire) => break None,
+                Err(_) => std::thread::sleep(BIND_AGAIN),
+            }
+        };
+        // Refused only for values below -1.
+        let _ = self.socket.set(zmq_sys::ZMQ_LINGER, 0);
+        let Some(socket) = socket else { return };
+        self.socket = socket;
+        self.descriptors.clear();
+        locked(&self.publisher.topics).clear();
+        self.publisher.version.fetch_add(1, Ordering::Release);
+        self.publisher.resets.fetch_add(1, Ordering::Release);
+        if self.bind().is_err() {
+            self.bind_at = Some(Instant::now() + BIND_AGAIN);
+        }
     }
 
     fn run(mut self) {
@@ -297,6 +434,7 @@ impl Thread {
             let forwarded = self.forward();
             self.read_subscriptions();
             self.watch();
+            self.look();
             if self.publisher.stop.load(Ordering::Acquire) && self.may_end(forwarded) {
                 break;
             }
@@ -306,7 +444,7 @@ impl Thread {
                     self.bind_at = Some(Instant::now() + BIND_AGAIN);
                 }
             }
-            let publishes = self.pattern == Pattern::Publish;
+            let publishes = self.config.pattern == Pattern::Publish;
             // The errors would come again when the sockets are used.
             match forwarded {
                 Forwarded::Some => {}
@@ -371,19 +509,27 @@ impl Thread {
     }
 
     fn read_subscriptions(&mut self) {
-        if self.pattern != Pattern::Publish {
+        if self.config.pattern != Pattern::Publish {
             return;
         }
-        while let Ok(Some(message)) = self.socket.try_recv() {
+        for _ in 0..READ_AT_ONCE {
+            let Ok(Some(message)) = self.socket.try_recv() else { break };
             let Some((added, topic)) = parse(message.as_bytes()) else { continue };
             let mut topics = locked(&self.publisher.topics);
+            // XPUB tells of each topic once, however many peers subscribe to it.
             if added {
-                topics.push(topic.to_vec());
-            } else if let Some(index) = topics.iter().position(|known| known == topic) {
-                topics.swap_remove(index);
+                topics.insert(topic.to_vec());
+            } else {
+                topics.remove(topic);
             }
+            let count = topics.len();
             drop(topics);
             self.publisher.version.fetch_add(1, Ordering::Release);
+            if count > MAX_SUBSCRIPTIONS {
+                self.clients.flooded();
+                self.reset();
+                return;
+            }
         }
     }
 
@@ -393,7 +539,8 @@ impl Thread {
             match event {
                 Event::Connected(descriptor) => self.descriptors.push(descriptor),
                 Event::Disconnected(descriptor) => self.descriptors.retain(|&other| other != descriptor),
-                Event::Ready | Event::ProtocolError | Event::AuthenticationError => {}
+                Event::Failed(how) => self.clients.failed(how),
+                Event::Ready | Event::Unbound => {}
             }
         }
         if self.settled() {

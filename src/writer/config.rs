@@ -1,15 +1,18 @@
 //! The options of a writer: their names, defaults and allowed values.
 
-use core::fmt;
+use core::fmt::{self, Write as _};
 use core::time::Duration;
 use std::ffi::{CStr, CString};
 use std::net::{Ipv4Addr, Ipv6Addr, ToSocketAddrs};
+use std::path::Path;
+use std::sync::Arc;
 
+use super::curve::Curve;
 use super::extra::{self, ExtraFields};
 use super::topic::{Topic, host_name};
 use crate::json::{EscapePolicy, Style, TimeFormat};
 use crate::spool::{self, Sync, WhenFull};
-use crate::zmq::MAX_CONSUMERS;
+use crate::zmq::{MAX_CONSUMERS, PublicKey, Role};
 
 /// The names of all options: `LogZeroMQ::NAME` in scripts, `NAME` in a filter's `$config`.
 pub static OPTION_NAMES: &[&CStr] = &[
@@ -24,6 +27,10 @@ pub static OPTION_NAMES: &[&CStr] = &[
     c"tcp_keepalive",
     c"heartbeat_interval",
     c"heartbeat_timeout",
+    c"curve_server_key",
+    c"curve_public_key_file",
+    c"curve_secret_key_file",
+    c"curve_authorized_keys_dir",
     c"stats_interval",
     c"stats_topic",
     c"batch_records",
@@ -82,6 +89,8 @@ pub struct Config {
     pub wait_for_subscriber: Duration,
     /// How the connections are kept.
     pub transport: Transport,
+    /// `curve_…`: the keys. With them no endpoint is without encryption.
+    pub curve: Option<Curve>,
     /// `stats_interval`: how often the writer publishes its statistics; `None` is never.
     pub stats_interval: Option<Duration>,
     /// `stats_topic`: the first frame of that.
@@ -143,6 +152,9 @@ pub struct Endpoint {
     pub address: CString,
     /// Subscribers connect to the plugin, not the other way round.
     pub bind: bool,
+    /// `curve_server_key`: the key of the subscriber there; of those to connect to, if there are
+    /// keys at all.
+    pub server_key: Option<PublicKey>,
     /// The host of a `tcp` endpoint.
     host: Option<Host>,
 }
@@ -192,7 +204,11 @@ pub struct ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { option, value, reason } = self;
-        write!(f, "{option} = \"{}\": {reason}", value.escape_debug())
+        write!(f, "{option} = \"{}\": ", value.escape_debug())?;
+        // It can quote a part of the value, and is one line.
+        reason
+            .chars()
+            .try_for_each(|c| if c.is_control() { write!(f, "{}", c.escape_debug()) } else { f.write_char(c) })
     }
 }
 
@@ -213,7 +229,7 @@ impl Config {
                 .or_else(|| of(Source::Global))
                 .copied()
         };
-        let endpoints = match find("endpoint") {
+        let mut endpoints = match find("endpoint") {
             Some(option) => parse_endpoints(option)?,
             None => return Err(Given { source: Source::Global, name: "endpoint", value: "" }.error(NO_ENDPOINT)),
         };
@@ -236,6 +252,13 @@ impl Config {
             heartbeat: interval(find("heartbeat_interval"), usual.heartbeat, 0)?,
             heartbeat_timeout: interval(find("heartbeat_timeout"), usual.heartbeat_timeout, 0)?,
         };
+        let secured: Vec<_> = endpoints.iter().map(|endpoint| (endpoint.to_string(), endpoint.bind)).collect();
+        let curve = Curve::parse(find, &secured)?.map(|(curve, server_keys)| {
+            for (endpoint, key) in endpoints.iter_mut().zip(server_keys) {
+                endpoint.server_key = key;
+            }
+            curve
+        });
         let wait = interval(find("wait_for_subscriber"), 0, 0)?;
         let stats_interval = interval(find("stats_interval"), 0, 0)?;
         let stats_topic = match find("stats_topic") {
@@ -303,6 +326,7 @@ impl Config {
             pattern,
             wait_for_subscriber: millis(wait),
             transport,
+            curve,
             stats_interval: (stats_interval > 0).then(|| millis(stats_interval)),
             stats_topic: stats_topic.to_owned(),
             batch_records,
@@ -314,6 +338,14 @@ impl Config {
             extra_fields,
             tag_json,
         })
+    }
+
+    /// What a socket is to be before it connects to an endpoint: with keys, their client. `None`
+    /// without keys.
+    #[must_use]
+    pub fn client(&self, endpoint: &Endpoint) -> Option<Role> {
+        let keys = Arc::clone(&self.curve.as_ref()?.keys);
+        endpoint.server_key.map(|server| Role::Client { keys, server })
     }
 
     /// `zmq_linger` as libzmq takes it: milliseconds, -1 for ever.
@@ -331,13 +363,30 @@ pub fn unknown_options<'a>(given: &'a [Given<'a>]) -> impl Iterator<Item = &'a s
         .map(|option| option.name)
 }
 
-impl Given<'_> {
-    fn error(&self, reason: impl Into<String>) -> ConfigError {
+impl<'a> Given<'a> {
+    pub(super) fn error(&self, reason: impl Into<String>) -> ConfigError {
         let option = match self.source {
             Source::Global => format!("LogZeroMQ::{}", self.name),
             Source::Filter => format!("$config[\"{}\"]", self.name),
         };
-        ConfigError { option, value: self.value.to_owned(), reason: reason.into() }
+        // By mistake it may be a secret key, instead of its file.
+        let shown = !self.name.starts_with("curve_") || (self.value.starts_with('/') && !self.is_key());
+        let value = if shown { self.value.to_owned() } else { "…".to_owned() };
+        ConfigError { option, value, reason: reason.into() }
+    }
+
+    /// Whether the value is a key and not a path. Keys can begin with a slash, too.
+    pub(super) fn is_key(&self) -> bool {
+        PublicKey::parse(self.value).is_some() && !Path::new(self.value).exists()
+    }
+
+    /// The value as an absolute path.
+    pub(super) fn path(self) -> Result<&'a Path, ConfigError> {
+        let path = Path::new(self.value);
+        if !path.is_absolute() || self.value.contains('\0') || self.is_key() {
+            return Err(self.error("use an absolute path, such as /etc/zeek/keys/sensor.key_secret"));
+        }
+        Ok(path)
     }
 }
 
@@ -481,7 +530,7 @@ fn parse_endpoint(endpoint: &str) -> Result<Endpoint, String> {
     } else {
         return Err("an endpoint is tcp://HOST:PORT or ipc://PATH, such as tcp://127.0.0.1:12345".into());
     };
-    Ok(Endpoint { address, bind, host })
+    Ok(Endpoint { address, bind, server_key: None, host })
 }
 
 fn parse_host(rest: &str, bind: bool) -> Result<Host, String> {
@@ -699,6 +748,7 @@ mod tests {
             (filter("endpoint", "ipc://"), ["ipc://", "path"]),
             (filter("endpoint", &long), ["ipc://xxx", "107"]),
             (filter("endpoint", "tcp://a\n:1"), ["tcp://a\\n:1", "host name"]),
+            (filter("endpoint", "tcp://a:1\n2"), ["tcp://a:1\\n2", "port \"1\\n2\""]),
             (global("zmq_hwm", "-1"), ["LogZeroMQ::zmq_hwm = \"-1\"", "0 (no limit) to 2147483647"]),
             (global("zmq_hwm", "many"), ["LogZeroMQ::zmq_hwm = \"many\"", "such as 1000"]),
             (global("zmq_linger", "-2"), ["LogZeroMQ::zmq_linger = \"-2\"", "-1 (for ever)"]),

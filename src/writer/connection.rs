@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::batch;
 use super::config::{Config, Endpoint};
 use super::counters::Counters;
+use super::handshake::Servers;
 use super::link::{BATCH, Events, Failure, Link, Refusal};
 use super::report::{Burst, Level, News, Reporter};
 use super::spooling::Spooling;
@@ -44,13 +45,16 @@ pub struct Connection {
     /// What would be lost with the connection, as of the last look: bytes, or of a bound socket
     /// records.
     at_stake: u64,
+    /// Records that libzmq had queued as of the last look, and when a connection ended: should
+    /// it give the connection up, these are lost.
+    queued: [u64; 2],
     /// What has happened to the connections and is not reported yet.
     events: Events,
     /// Connections that were lost.
     lost: u64,
     lost_connections: Burst,
-    /// That the peer is none has been told.
-    protocol_told: bool,
+    /// What keeps the peers from being some.
+    servers: Servers,
 }
 
 /// The spool, and what it takes to make the socket anew.
@@ -66,6 +70,10 @@ struct Backed {
 /// not go to the spool, and are not held for another one.
 const UNWANTED: Duration = Duration::from_secs(1);
 
+/// How long records are held for a peer that nothing is queued for before it is there. Longer
+/// than any run.
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+
 /// Records from the spool that libzmq gets at a time when its queue has no limit.
 const MAX_FLIGHTS: u64 = 10_000;
 
@@ -80,6 +88,13 @@ struct Hold {
     records: u64,
     /// Of messages; 0: no limit.
     limit: usize,
+}
+
+impl Hold {
+    fn new(limit: i32, wait: Duration) -> Self {
+        let limit = usize::try_from(limit).unwrap_or(0);
+        Self { until: Instant::now() + wait, messages: VecDeque::new(), records: 0, limit }
+    }
 }
 
 /// One for each reason that records are dropped for.
@@ -111,12 +126,9 @@ impl Connection {
             let (endpoints, config) = (endpoints.to_vec(), config.clone());
             Box::new(Backed { spool, endpoints, config, full: false })
         });
-        let hold = (!config.wait_for_subscriber.is_zero() && !link.wanted() && spooling.is_none()).then(|| Hold {
-            until: Instant::now() + config.wait_for_subscriber,
-            messages: VecDeque::new(),
-            records: 0,
-            limit: usize::try_from(config.high_water_mark).unwrap_or(0),
-        });
+        let wait = if link.is_strict() { FOREVER } else { config.wait_for_subscriber };
+        let hold =
+            (!wait.is_zero() && !link.wanted() && spooling.is_none()).then(|| Hold::new(config.high_water_mark, wait));
         Ok(Self {
             name,
             wants: link.wanted() || hold.is_some() || spooling.is_some(),
@@ -132,10 +144,14 @@ impl Connection {
             counters: Counters::default(),
             bursts: Bursts::default(),
             at_stake: 0,
+            queued: [0; 2],
             events: Events::default(),
             lost: 0,
             lost_connections: Burst::default(),
-            protocol_told: false,
+            servers: config.curve.as_ref().map_or_else(Servers::default, |curve| {
+                let peers = endpoints.iter().filter_map(|endpoint| endpoint.server_key);
+                Servers::new(curve.keys.public(), peers.collect())
+            }),
         })
     }
 
@@ -341,7 +357,10 @@ impl Connection {
         if self.spooling.is_some() {
             self.look_at_flights(events.disconnected > 0, unacknowledged);
         } else {
-            self.look_at_losses(events.disconnected > 0, unacknowledged, buffers);
+            self.look_at_losses(events, unacknowledged, buffers);
+        }
+        if self.link.is_strict() && !self.link.wanted() && self.hold.is_none() && self.spooling.is_none() {
+            self.hold = Some(Hold::new(self.high_water_mark, FOREVER));
         }
         let waits = self.hold.is_some() || (self.spooling.is_some() && !self.unwanted());
         self.wants = self.link.wanted() || waits;
@@ -360,20 +379,32 @@ impl Connection {
 
     /// Without a spool: what a lost connection costs. The systems' buffers are lost with it, and
     /// of a bound socket libzmq's queue; how much that was, one has to know from before.
-    fn look_at_losses(&mut self, disconnected: bool, unacknowledged: Option<u64>, buffers: &Buffers) {
-        if disconnected {
+    fn look_at_losses(&mut self, events: Events, unacknowledged: Option<u64>, buffers: &Buffers) {
+        let mut lost = 0;
+        if events.disconnected > 0 {
             let size = self.counters.bytes.checked_div(self.handed).unwrap_or(0).max(1);
-            let lost = match self.at_stake {
+            lost = match self.at_stake {
                 0 => 0,
                 records if self.link.is_shared() => records,
                 // A message of which a part is missing is missing.
                 bytes => bytes.div_ceil(size) + self.batch_records - 1,
             };
+            if self.link.is_strict() {
+                lost += self.queued[0];
+            } else {
+                self.queued[1] = self.queued[0];
+            }
+        }
+        if events.revived {
+            lost += std::mem::take(&mut self.queued[1]);
+        }
+        if lost > 0 {
             let lost = lost.min(self.handed - self.in_flight(buffers));
             self.handed -= lost;
             self.made -= lost;
             self.counters.closed += lost;
         }
+        self.queued[0] = self.in_flight(buffers);
         if self.link.is_shared() {
             self.at_stake = self.in_flight(buffers);
         } else if let Some(unacknowledged) = unacknowledged {
@@ -509,8 +540,8 @@ impl Connection {
     /// The same for the connections.
     fn report_link(&mut self, now: u64, reporter: &mut Reporter) {
         let name = &self.name;
-        if let Some(problem) = self.link.problem() {
-            reporter(Level::Warning, &format!("{problem}; until then nobody can subscribe"));
+        for (level, text) in self.link.notices(name) {
+            reporter(level, &text);
         }
         let events = std::mem::take(&mut self.events);
         self.lost += u64::from(events.disconnected);
@@ -528,14 +559,11 @@ impl Connection {
             }
             Some(News::Ended(_)) | None => {}
         }
-        if events.protocol_error && !std::mem::replace(&mut self.protocol_told, true) {
-            reporter(
-                Level::Warning,
-                &format!(
-                    "{name}: the peer is no ZeroMQ subscriber, or it expects encryption; correct the endpoint, or \
-                     the peer's configuration"
-                ),
-            );
+        if events.ready && self.servers.ready() {
+            reporter(Level::Info, &format!("{name}: the subscriber is there now, and its handshake has succeeded"));
+        }
+        if let Some(why) = events.failed.and_then(|how| self.servers.failed(how)) {
+            reporter(Level::Warning, &format!("{name}: {why}"));
         }
     }
 

@@ -1,12 +1,14 @@
 //! The way to an endpoint: a socket, what is known of its peers, and sending two frames.
 
+use std::ffi::CString;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::bound::Bound;
 use super::config::{Config, Endpoint, Pattern};
+use super::report::Level;
 use super::subscriptions::Subscriptions;
-use crate::zmq::{Context, Error, Event, Kind, Message, Socket, Watched, unsent_bytes, writable};
+use crate::zmq::{Context, Error, Event, Handshake, Kind, Message, Role, Socket, Watched, unsent_bytes, writable};
 
 /// What libzmq could not do, and why.
 pub type Failure = (String, Error);
@@ -27,20 +29,23 @@ pub enum Refusal {
 /// What happened to the connections since it was last asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Events {
-    /// A peer has gone.
+    /// Peers that have gone.
     pub disconnected: u32,
-    /// A peer is no ZeroMQ socket of the right kind.
-    pub protocol_error: bool,
-    /// A peer refused the keys, or was refused.
-    pub authentication_error: bool,
+    /// Why there is no peer, if that is known.
+    pub failed: Option<Handshake>,
+    /// A peer has introduced itself, after all that failed.
+    pub ready: bool,
+    /// A connection that libzmq had given up is tried again; what was queued for it is lost.
+    pub revived: bool,
 }
 
 impl Events {
     /// Adds later ones.
     pub fn add(&mut self, later: Self) {
         self.disconnected += later.disconnected;
-        self.protocol_error |= later.protocol_error;
-        self.authentication_error |= later.authentication_error;
+        self.failed = later.failed.or(self.failed.filter(|_| !later.ready));
+        self.ready = later.ready || (self.ready && later.failed.is_none());
+        self.revived |= later.revived;
     }
 }
 
@@ -63,9 +68,25 @@ enum Way {
 
 struct Own {
     socket: Watched,
+    /// What it connects to, and as what.
+    endpoints: Vec<(CString, Option<Role>)>,
     /// Of the peers that are there.
     descriptors: Vec<i32>,
+    /// Handshakes in a row that ended without a word.
+    closed: u32,
+    /// Peers whose handshake has succeeded.
+    ready: usize,
+    /// The next connection to end is one whose handshake has failed.
+    failing: bool,
+    /// When to connect again, after this side has ended the connection; and whether that was told.
+    ended: Option<(Instant, bool)>,
+    /// That has happened since the events were last asked for.
+    hung_up: bool,
 }
+
+/// So many handshakes in a row that end without a word are no coincidence, such as a subscriber
+/// that is just being restarted.
+const CLOSED: u32 = 3;
 
 /// Sets the options that all sockets have.
 pub fn prepare(socket: &Socket, config: &Config) -> Result<(), Failure> {
@@ -78,6 +99,11 @@ pub fn prepare(socket: &Socket, config: &Config) -> Result<(), Failure> {
     };
     set("the linger time", zmq_sys::ZMQ_LINGER, config.linger_millis())?;
     set("the high water mark", zmq_sys::ZMQ_SNDHWM, config.high_water_mark)?;
+    // Peers send subscriptions only. A longer message costs the peer its connection, and not the
+    // host its memory.
+    socket
+        .set_bytes(zmq_sys::ZMQ_MAXMSGSIZE, &MAX_INBOUND.to_ne_bytes())
+        .map_err(|error| ("cannot set ZMQ_MAXMSGSIZE".to_owned(), error))?;
     if config.pattern == Pattern::Publish {
         // A full queue is an error that can be counted, not a record that vanishes.
         set("ZMQ_XPUB_NODROP", zmq_sys::ZMQ_XPUB_NODROP, 1)?;
@@ -101,6 +127,19 @@ pub fn prepare(socket: &Socket, config: &Config) -> Result<(), Failure> {
     }
     Ok(())
 }
+
+/// Bytes of a message of a peer's.
+const MAX_INBOUND: i64 = 64 * 1024;
+
+/// How long a connection stays away then.
+const PENALTY: Duration = Duration::from_secs(10);
+
+/// Different topics that a socket's peers can subscribe to. More are an attack on the host's
+/// memory, and end the connection.
+pub const MAX_SUBSCRIPTIONS: usize = 100_000;
+
+/// Messages of peers that are read before other things have their turn.
+pub const READ_AT_ONCE: usize = 10_000;
 
 /// Limit for one try to connect.
 const CONNECT_TIMEOUT_MILLIS: i32 = 5000;
@@ -134,7 +173,17 @@ impl Link {
     /// Whether the log's records are wanted, as of the last [`Link::poll`].
     #[must_use]
     pub fn wanted(&self) -> bool {
-        self.push || self.subscriptions.matching > 0
+        match &self.way {
+            Way::Own(own) if self.is_strict() => own.ready > 0,
+            _ => self.push || self.subscriptions.matching > 0,
+        }
+    }
+
+    /// Whether libzmq queues records only for peers that are there and have the right key. What it
+    /// has queued for one is lost with the connection.
+    #[must_use]
+    pub fn is_strict(&self) -> bool {
+        matches!(&self.way, Way::Own(own) if self.push && own.secured())
     }
 
     /// The subscriptions, as of the last [`Link::poll`].
@@ -150,8 +199,15 @@ impl Link {
             // A push socket's peers send nothing. A failing socket fails the next send, which
             // counts it.
             Way::Own(own) if !self.push => {
-                while let Ok(Some(message)) = own.socket.try_recv() {
+                let mut read = 0;
+                while read < READ_AT_ONCE
+                    && let Ok(Some(message)) = own.socket.try_recv()
+                {
                     any |= self.subscriptions.update(message.as_bytes(), topic);
+                    read += 1;
+                }
+                if self.subscriptions.count() > MAX_SUBSCRIPTIONS as u64 {
+                    own.end();
                 }
             }
             Way::Shared(bound) => {
@@ -167,29 +223,34 @@ impl Link {
 
     /// What happened to the connections since the last time.
     pub fn events(&mut self) -> Events {
-        let mut events = Events::default();
-        if let Way::Own(own) = &mut self.way {
-            while let Some(event) = own.socket.next_event() {
-                match event {
-                    Event::Connected(descriptor) => own.descriptors.push(descriptor),
-                    Event::Disconnected(descriptor) => {
-                        own.descriptors.retain(|&other| other != descriptor);
-                        events.disconnected += 1;
-                    }
-                    Event::ProtocolError => events.protocol_error = true,
-                    Event::AuthenticationError => events.authentication_error = true,
-                    Event::Ready => {}
+        match &mut self.way {
+            Way::Own(own) => {
+                let mut events = own.events();
+                match own.revive() {
+                    Ok(revived) => events.revived = revived,
+                    Err(_) => self.way = Way::None,
                 }
+                events
             }
+            Way::Shared(bound) => Events { disconnected: bound.resets(), ..Events::default() },
+            Way::None => Events::default(),
         }
-        events
     }
 
-    /// Something that keeps the link from working, told once.
-    pub fn problem(&mut self) -> Option<String> {
+    /// What there is to report; of a socket that writers share, one of them gets it.
+    pub fn notices(&mut self, name: &str) -> Vec<(Level, String)> {
         match &mut self.way {
-            Way::Shared(bound) => bound.problem(),
-            Way::Own(_) | Way::None => None,
+            Way::Shared(bound) => bound.notices(),
+            Way::Own(Own { ended: Some((_, told @ false)), .. }) => {
+                *told = true;
+                vec![(
+                    Level::Warning,
+                    format!(
+                        "{name}: the subscriber has subscribed to more than 100,000 topics; its connection was ended"
+                    ),
+                )]
+            }
+            Way::Own(_) | Way::None => Vec::new(),
         }
     }
 
@@ -302,13 +363,111 @@ impl Own {
         let socket = Socket::new(context, kind(config.pattern)).map_err(no_socket)?;
         prepare(&socket, config)?;
         let socket = Watched::new(context, socket).map_err(no_socket)?;
+        if config.curve.is_some() && config.pattern == Pattern::Push {
+            // Nothing is queued for a peer that has not shown that it has the right key.
+            socket.set(zmq_sys::ZMQ_IMMEDIATE, 1).map_err(no_socket)?;
+        }
+        let mut own = Self {
+            socket,
+            endpoints: Vec::new(),
+            descriptors: Vec::new(),
+            closed: 0,
+            ready: 0,
+            failing: false,
+            ended: None,
+            hung_up: false,
+        };
         for endpoint in endpoints {
             if endpoint.needs_ipv6() {
-                socket.set(zmq_sys::ZMQ_IPV6, 1).map_err(|error| ("cannot use IPv6".to_owned(), error))?;
+                own.socket.set(zmq_sys::ZMQ_IPV6, 1).map_err(|error| ("cannot use IPv6".to_owned(), error))?;
             }
-            socket.connect(&endpoint.address).map_err(|error| (format!("cannot connect to {endpoint}"), error))?;
+            own.endpoints.push((endpoint.address.clone(), config.client(endpoint)));
+            own.connect(own.endpoints.len() - 1).map_err(|error| (format!("cannot connect to {endpoint}"), error))?;
         }
-        Ok(Self { socket, descriptors: Vec::new() })
+        Ok(own)
+    }
+
+    fn connect(&self, index: usize) -> Result<(), Error> {
+        let (address, role) = &self.endpoints[index];
+        if let Some(role) = role {
+            self.socket.secure(role)?;
+        }
+        self.socket.connect(address)
+    }
+
+    fn events(&mut self) -> Events {
+        let mut events = Events { disconnected: std::mem::take(&mut self.hung_up).into(), ..Events::default() };
+        while let Some(event) = self.socket.next_event() {
+            match event {
+                Event::Connected(descriptor) => self.descriptors.push(descriptor),
+                Event::Disconnected(descriptor) => {
+                    self.descriptors.retain(|&other| other != descriptor);
+                    events.disconnected += 1;
+                    if !std::mem::take(&mut self.failing) {
+                        self.ready = self.ready.saturating_sub(1);
+                    }
+                }
+                Event::Failed(Handshake::Closed) => {
+                    self.failing = true;
+                    self.closed += 1;
+                    if self.closed >= CLOSED {
+                        events.failed = Some(Handshake::Closed);
+                        events.ready = false;
+                    }
+                }
+                Event::Failed(how) => {
+                    self.failing = true;
+                    events.failed = Some(how);
+                    events.ready = false;
+                }
+                Event::Ready => {
+                    self.closed = 0;
+                    self.ready += 1;
+                    events.failed = None;
+                    events.ready = true;
+                }
+                Event::Unbound => {}
+            }
+        }
+        events
+    }
+
+    /// Ends the connections for a while.
+    fn end(&mut self) {
+        if self.ended.is_none() {
+            for (address, _) in &self.endpoints {
+                // Fails only for what is not connected.
+                let _ = self.socket.disconnect(address);
+            }
+            // Of this end no event tells.
+            self.descriptors.clear();
+            self.ready = 0;
+            self.hung_up = true;
+            self.ended = Some((Instant::now() + PENALTY, false));
+        }
+    }
+
+    fn secured(&self) -> bool {
+        self.endpoints.iter().any(|(_, role)| role.is_some())
+    }
+
+    /// Connects again to what libzmq has given up, or this side has. Whether there was something.
+    fn revive(&mut self) -> Result<bool, Error> {
+        if let Some((until, _)) = self.ended {
+            if Instant::now() < until {
+                return Ok(false);
+            }
+            self.ended = None;
+            (0..self.endpoints.len()).try_for_each(|index| self.connect(index))?;
+            return Ok(true);
+        }
+        let given_up = self.socket.given_up(self.endpoints.iter().map(|(address, _)| address.as_c_str()));
+        for &index in &given_up {
+            // Of what it has given up libzmq may know no more.
+            let _ = self.socket.disconnect(&self.endpoints[index].0);
+            self.connect(index)?;
+        }
+        Ok(!given_up.is_empty())
     }
 }
 

@@ -47,7 +47,13 @@ impl Subscriptions {
     /// Whether there is any.
     #[must_use]
     pub fn any(&self) -> bool {
-        self.matching + self.other > 0
+        self.count() > 0
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.matching + self.other
     }
 }
 

@@ -4,9 +4,11 @@
 
 mod buffer;
 mod context;
+mod curve;
 mod message;
 mod monitor;
 mod socket;
+pub mod zap;
 
 use core::ffi::c_int;
 use core::fmt;
@@ -14,8 +16,9 @@ use std::ffi::CStr;
 
 pub use buffer::{Buffers, CHUNK_SIZE, Flight, MAX_CONSUMERS};
 pub use context::{Context, Termination};
+pub use curve::{KEY_TEXT, KeyPair, PublicKey, Role, SecretKey, has_curve, wipe};
 pub use message::Message;
-pub use monitor::{Event, Watched, unsent_bytes, writable};
+pub use monitor::{Event, Handshake, Watched, unsent_bytes, writable};
 pub use socket::{Kind, PollItem, Socket, poll};
 
 /// An error of libzmq: its error number.

@@ -3,8 +3,11 @@
 use core::ffi::c_int;
 use core::ops::Deref;
 use core::sync::atomic::{AtomicU64, Ordering};
-use std::ffi::CString;
+use core::time::Duration;
+use std::ffi::{CStr, CString};
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::{Context, Error, Kind, Message, Socket};
 
@@ -17,20 +20,38 @@ pub enum Event {
     Disconnected(c_int),
     /// The peer has introduced itself: messages can flow.
     Ready,
-    /// The peer speaks something else.
-    ProtocolError,
-    /// The peer refused the keys, or is refused.
-    AuthenticationError,
+    /// The peer, or this side, has ended the handshake.
+    Failed(Handshake),
+    /// A bound socket no longer listens: the address is free.
+    Unbound,
+}
+
+/// How a handshake failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handshake {
+    /// The connection was closed without a word.
+    Closed,
+    /// One side encrypts, and the other does not.
+    Mechanism,
+    /// The peer speaks something else; with CURVE, it has not the key that it should have.
+    Protocol,
+    /// The peer, or this side, knows the key and does not let its owner in.
+    Refused,
 }
 
 /// The events asked for: rare ones only, so that they never pile up.
 const EVENTS: c_int = zmq_sys::ZMQ_EVENT_CONNECTED
     | zmq_sys::ZMQ_EVENT_ACCEPTED
+    | zmq_sys::ZMQ_EVENT_CONNECT_RETRIED
+    | zmq_sys::ZMQ_EVENT_CLOSED
     | zmq_sys::ZMQ_EVENT_DISCONNECTED
     | zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED
     | zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL
     | zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_AUTH
     | zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL;
+
+/// How long after the end of a connection libzmq would have tried again, if it did.
+const GIVEN_UP: Duration = Duration::from_secs(1);
 
 /// A socket whose events are received. Belongs to the thread that made it.
 #[derive(Debug)]
@@ -38,6 +59,8 @@ pub struct Watched {
     socket: Socket,
     /// Where the events come from.
     monitor: Socket,
+    /// Connections that ended and are not tried again yet, by their addresses.
+    ended: Vec<(String, Instant)>,
 }
 
 impl Watched {
@@ -55,22 +78,24 @@ impl Watched {
         monitor.set(zmq_sys::ZMQ_RCVHWM, 0)?;
         monitor.set(zmq_sys::ZMQ_LINGER, 0)?;
         socket.monitor(Some(&name), EVENTS)?;
-        let watched = Self { socket, monitor };
+        let watched = Self { socket, monitor, ended: Vec::new() };
         watched.monitor.connect(&name)?;
         Ok(watched)
     }
 
     /// The next event, if there is one.
-    pub fn next_event(&self) -> Option<Event> {
+    pub fn next_event(&mut self) -> Option<Event> {
         loop {
             // A monitor that fails tells nothing, as one whose socket is idle.
             let message = self.monitor.try_recv().ok().flatten()?;
-            let event = Self::parse(&message);
             let mut more = message.more();
+            let mut address = Message::new();
             // The second frame is the endpoint.
             while more {
-                more = self.monitor.try_recv().ok().flatten()?.more();
+                address = self.monitor.try_recv().ok().flatten()?;
+                more = address.more();
             }
+            let event = self.parse(&message, &String::from_utf8_lossy(address.as_bytes()));
             if event.is_some() {
                 return event;
             }
@@ -79,20 +104,84 @@ impl Watched {
 
     /// The first frame: the event in 16 bits and a value in 32, as the machine has them
     /// (`zmq_socket_monitor(3)`).
-    fn parse(message: &Message) -> Option<Event> {
+    fn parse(&mut self, message: &Message, address: &str) -> Option<Event> {
         let [e0, e1, v0, v1, v2, v3] = *message.as_bytes() else { return None };
         let value = i32::from_ne_bytes([v0, v1, v2, v3]);
         match c_int::from(u16::from_ne_bytes([e0, e1])) {
-            zmq_sys::ZMQ_EVENT_CONNECTED | zmq_sys::ZMQ_EVENT_ACCEPTED => Some(Event::Connected(value)),
-            zmq_sys::ZMQ_EVENT_DISCONNECTED => Some(Event::Disconnected(value)),
-            zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED => Some(Event::Ready),
-            zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL => {
-                Some(Event::ProtocolError)
+            zmq_sys::ZMQ_EVENT_CONNECTED => {
+                self.goes_on(address);
+                Some(Event::Connected(value))
             }
-            zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_AUTH => Some(Event::AuthenticationError),
+            zmq_sys::ZMQ_EVENT_CONNECT_RETRIED => {
+                self.goes_on(address);
+                None
+            }
+            zmq_sys::ZMQ_EVENT_ACCEPTED => Some(Event::Connected(value)),
+            zmq_sys::ZMQ_EVENT_DISCONNECTED => {
+                if !self.ended.iter().any(|(ended, _)| ended == address) {
+                    self.ended.push((address.to_owned(), Instant::now()));
+                }
+                Some(Event::Disconnected(value))
+            }
+            zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED => Some(Event::Ready),
+            zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL => Some(Event::Failed(Handshake::Closed)),
+            zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL => Some(Event::Failed(match value {
+                zmq_sys::ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH => Handshake::Mechanism,
+                _ => Handshake::Protocol,
+            })),
+            zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_AUTH => Some(Event::Failed(Handshake::Refused)),
+            zmq_sys::ZMQ_EVENT_CLOSED => Some(Event::Unbound),
             _ => None,
         }
     }
+
+    /// libzmq goes on trying to connect to an address.
+    fn goes_on(&mut self, address: &str) {
+        self.ended.retain(|(ended, _)| !may_be(ended, address));
+    }
+
+    /// Which of a socket's connections libzmq has given up for good, as it does when the peer
+    /// breaks the protocol or refuses the keys: [`Socket::disconnect`] and connect again. As of
+    /// the last [`Watched::next_event`]. `endpoints` are all that it connects to; if several are
+    /// names with the same port, which one it was may not be known, and it is left out.
+    pub fn given_up<'a>(&mut self, endpoints: impl ExactSizeIterator<Item = &'a CStr> + Clone) -> Vec<usize> {
+        // Where there are no events of handshakes, there may be wrong ones of their ends.
+        if self.ended.is_empty() || super::version() < (4, 3, 0) {
+            return Vec::new();
+        }
+        let mut found = Vec::new();
+        self.ended.retain(|(address, since)| {
+            let over = since.elapsed() >= GIVEN_UP;
+            if over {
+                let mut candidates = endpoints.clone().enumerate().filter(|(_, endpoint)| {
+                    endpoints.len() == 1 || endpoint.to_str().is_ok_and(|endpoint| may_be(endpoint, address))
+                });
+                if let (Some((index, _)), None) = (candidates.next(), candidates.next()) {
+                    found.push(index);
+                }
+            }
+            !over
+        });
+        found
+    }
+}
+
+/// Whether an endpoint, as it was given, can be the address of an event, which may be resolved.
+fn may_be(endpoint: &str, address: &str) -> bool {
+    if endpoint == address {
+        return true;
+    }
+    let (Some(endpoint), Some(address)) = (endpoint.strip_prefix("tcp://"), address.strip_prefix("tcp://")) else {
+        return false;
+    };
+    // In front of a semicolon is the address to connect from.
+    let endpoint = endpoint.rsplit(';').next().unwrap_or(endpoint);
+    let (Some((host, port)), Some((found, found_port))) = (endpoint.rsplit_once(':'), address.rsplit_once(':')) else {
+        return false;
+    };
+    let literal = |host: &str| host.trim_matches(['[', ']']).split('%').next().and_then(|ip| ip.parse::<IpAddr>().ok());
+    // A name can be any address.
+    port == found_port && literal(host).is_none_or(|host| literal(found).is_none_or(|found| host == found))
 }
 
 impl Deref for Watched {
@@ -129,4 +218,29 @@ pub fn writable(descriptor: c_int) -> bool {
     let mut item = libc::pollfd { fd: descriptor, events: libc::POLLOUT, revents: 0 };
     // SAFETY: one item, valid during the call; the descriptor as above.
     unsafe { libc::poll(&raw mut item, 1, 0) != 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_endpoints() {
+        for (endpoint, address, may) in [
+            ("ipc:///a", "ipc:///a", true),
+            ("ipc:///a", "ipc:///b", false),
+            ("tcp://127.0.0.1:5", "tcp://127.0.0.1:5", true),
+            ("tcp://127.0.0.1:5", "tcp://127.0.0.2:5", false),
+            ("tcp://127.0.0.1:5", "tcp://127.0.0.1:6", false),
+            ("tcp://localhost:5", "tcp://127.0.0.1:5", true),
+            ("tcp://localhost:5", "tcp://localhost:6", false),
+            ("tcp://::1:5", "tcp://[::1]:5", true),
+            ("tcp://fe80::1%eth0:5", "tcp://[fe80::1]:5", true),
+            ("tcp://10.0.0.1:0;10.0.0.2:5", "tcp://10.0.0.2:5", true),
+            ("tcp://127.0.0.1:5", "ipc:///a", false),
+            ("tcp://", "tcp://x", false),
+        ] {
+            assert_eq!(may_be(endpoint, address), may, "{endpoint} {address}");
+        }
+    }
 }

@@ -14,12 +14,16 @@ pub enum Kind {
     XPub,
     /// Subscribes.
     Sub,
+    /// Subscribes by messages.
+    XSub,
     /// Hands each message to one of its peers.
     Push,
     /// Receives from such sockets.
     Pull,
     /// Talks to one other socket of the process.
     Pair,
+    /// Answers each request that it receives.
+    Rep,
 }
 
 /// A socket. It belongs to the thread that made it.
@@ -40,9 +44,11 @@ impl Socket {
         let kind = match kind {
             Kind::XPub => zmq_sys::ZMQ_XPUB,
             Kind::Sub => zmq_sys::ZMQ_SUB,
+            Kind::XSub => zmq_sys::ZMQ_XSUB,
             Kind::Push => zmq_sys::ZMQ_PUSH,
             Kind::Pull => zmq_sys::ZMQ_PULL,
             Kind::Pair => zmq_sys::ZMQ_PAIR,
+            Kind::Rep => zmq_sys::ZMQ_REP,
         };
         super::context::require_descriptors()?;
         // SAFETY: a valid context; a null result is an error.
@@ -84,6 +90,29 @@ impl Socket {
     pub fn connect(&self, endpoint: &CStr) -> Result<(), Error> {
         // SAFETY: a valid socket and a terminated string.
         Error::check(unsafe { zmq_sys::zmq_connect(self.socket.as_ptr(), endpoint.as_ptr()) })?;
+        Ok(())
+    }
+
+    /// Undoes [`Socket::connect`]: the connection ends, with what is queued for it.
+    ///
+    /// # Errors
+    ///
+    /// The socket is not connected to that endpoint.
+    pub fn disconnect(&self, endpoint: &CStr) -> Result<(), Error> {
+        // SAFETY: a valid socket and a terminated string.
+        Error::check(unsafe { zmq_sys::zmq_disconnect(self.socket.as_ptr(), endpoint.as_ptr()) })?;
+        Ok(())
+    }
+
+    /// Undoes [`Socket::bind`], which has returned this endpoint. Connections stay. At once for
+    /// `inproc`; of other transports a monitor tells when the address is free.
+    ///
+    /// # Errors
+    ///
+    /// The socket is not bound to that endpoint.
+    pub fn unbind(&self, endpoint: &CStr) -> Result<(), Error> {
+        // SAFETY: a valid socket and a terminated string.
+        Error::check(unsafe { zmq_sys::zmq_unbind(self.socket.as_ptr(), endpoint.as_ptr()) })?;
         Ok(())
     }
 
@@ -161,17 +190,27 @@ impl Socket {
         }
     }
 
+    /// Reads an option that is an integer.
+    ///
+    /// # Errors
+    ///
+    /// As [`Socket::set`].
+    pub fn get(&self, option: c_int) -> Result<c_int, Error> {
+        let mut value: c_int = 0;
+        let mut len = size_of::<c_int>();
+        // SAFETY: a valid socket, and a buffer of the size given.
+        Error::check(unsafe {
+            zmq_sys::zmq_getsockopt(self.socket.as_ptr(), option, (&raw mut value).cast(), &raw mut len)
+        })?;
+        Ok(value)
+    }
+
     /// Lets libzmq look at what its I/O thread has told the socket, such as that the queue has
     /// room again: while sending it does so once a millisecond at most.
     #[cold]
     pub fn catch_up(&self) {
-        let mut events: c_int = 0;
-        let mut len = size_of::<c_int>();
-        // SAFETY: a valid socket, and a buffer of the size given. A socket that fails here
-        // fails again when it is used.
-        unsafe {
-            zmq_sys::zmq_getsockopt(self.socket.as_ptr(), zmq_sys::ZMQ_EVENTS, (&raw mut events).cast(), &raw mut len)
-        };
+        // A socket that fails here fails again when it is used.
+        let _ = self.get(zmq_sys::ZMQ_EVENTS);
     }
 
     /// Receives a frame if there is one.

@@ -18,6 +18,7 @@ import sys
 import threading
 
 import zmq
+import zmq.auth
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CAPTURES = os.path.join(HERE, "..", "data", "captures")
@@ -28,11 +29,14 @@ IGNORED = {"reporter", "loaded_scripts", "packet_filter", "stats", "telemetry"}
 
 
 class Subscriber(threading.Thread):
-    """Receives until it is told to stop and nothing more comes."""
+    """Receives until it is told to stop and nothing more comes; encrypted if there is a file of keys."""
 
-    def __init__(self, context, endpoint):
+    def __init__(self, context, endpoint, keys=None):
         super().__init__()
         self.socket = context.socket(zmq.SUB)
+        if keys:
+            self.socket.curve_publickey, self.socket.curve_secretkey = zmq.auth.load_certificate(keys)
+            self.socket.curve_server = True
         self.socket.setsockopt(zmq.RCVHWM, 0)
         self.socket.setsockopt(zmq.SUBSCRIBE, b"")
         self.socket.bind(endpoint)

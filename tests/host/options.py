@@ -18,6 +18,7 @@ import subprocess
 import sys
 
 import zmq
+import zmq.auth
 
 import captures
 
@@ -30,12 +31,12 @@ DNS = os.path.join(captures.CAPTURES, "dns.pcap")
 class Run:
     """One run of the host: what it said, sent and wrote."""
 
-    def __init__(self, name, arguments, receivers=1):
+    def __init__(self, name, arguments, receivers=1, keys=None):
         self.work = os.path.join(SCRATCH, "options-" + name)
         os.makedirs(self.work)
         context = zmq.Context()
         endpoints = ["ipc://" + os.path.join(self.work, "socket%d" % number) for number in range(receivers)]
-        subscribers = [captures.Subscriber(context, endpoint) for endpoint in endpoints]
+        subscribers = [captures.Subscriber(context, endpoint, keys) for endpoint in endpoints]
         for subscriber in subscribers:
             subscriber.start()
         # Each log is to wait for its subscriber, however slow the machine is.
@@ -238,6 +239,37 @@ def a_bad_value():
         assert len(run.file("other")) >= 2
 
 
+def encryption():
+    """Keys as options of the script and of a filter; a wrong one, and a file that others can read."""
+    keys = os.path.join(SCRATCH, "keys")
+    os.makedirs(keys)
+    for name in "sensor", "collector", "other":
+        zmq.auth.create_certificates(keys, name)
+        os.chmod(os.path.join(keys, name + ".key_secret"), 0o600)
+
+    def key(name):
+        return os.path.join(keys, name)
+
+    given = "LogZeroMQ::curve_secret_key_file=" + key("sensor.key_secret")
+    run = Run("encrypted", records("LogZeroMQ::curve_server_key=" + key("collector.key"), given),
+              keys=key("collector.key_secret"))
+    run.quiet()
+    assert len(run.sent["other"]) == 2 and len(run.sent["hosttest"]) == 2, run.sent
+    # A filter with another key gets nothing to the collector, and says so.
+    other = (
+        'event zeek_init() &priority=-10 { Log::add_filter(HostTest::OTHER, [$name="own", $path="own",'
+        ' $writer=Log::WRITER_ZEROMQ, $interv=0sec, $config=table(["curve_server_key"] = "%s",'
+        ' ["zmq_connect_pause"] = "3000")]); }' % key("other.key"))
+    run = Run("other-key", records("LogZeroMQ::curve_server_key=" + key("collector.key"), given, code=other),
+              keys=key("collector.key_secret"))
+    assert "own" not in run.sent and len(run.sent["other"]) == 2, run.sent
+    assert "does not have the secret key of LogZeroMQ::curve_server_key" in run.said, run.said
+    os.chmod(key("sensor.key_secret"), 0o644)
+    run = Run("open-key", records("LogZeroMQ::curve_server_key=" + key("collector.key"), given),
+              keys=key("collector.key_secret"))
+    assert not run.sent and "chmod 600 " + key("sensor.key_secret") in run.said, run.said
+
+
 def configurations_of_the_original():
     """What sites have that use the original plugin: filters declared with their type, its options
     for a subscriber that is late or slow, an endpoint of each transport."""
@@ -308,7 +340,7 @@ MODERN_ONLY = [filters_of_every_kind, defaults_of_all_filters, followed_filters]
 
 TESTS = [
     filters_of_every_kind, defaults_of_all_filters, escape_policies, followed_filters, followed_filters_of_the_host,
-    no_files, fields_topics_tags, a_bad_value, configurations_of_the_original,
+    no_files, fields_topics_tags, a_bad_value, encryption, configurations_of_the_original,
     documented_configurations,
 ]
 

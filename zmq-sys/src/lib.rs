@@ -343,5 +343,8 @@ pub const ZMQ_EVENT_HANDSHAKE_SUCCEEDED: c_int = 0x1000;
 pub const ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL: c_int = 0x2000;
 /// The handshake was refused. Value: status of the authenticator; since libzmq 4.3.
 pub const ZMQ_EVENT_HANDSHAKE_FAILED_AUTH: c_int = 0x4000;
+/// Value of [`ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL`]: the peer uses another
+/// security mechanism; since libzmq 4.3.
+pub const ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH: c_int = 0x11000002;
 /// All events.
 pub const ZMQ_EVENT_ALL: c_int = 0xFFFF;

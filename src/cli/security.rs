@@ -1,0 +1,190 @@
+//! The arguments for keys, and what is told of peers that have the wrong ones.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bro_zeromq_writer::clock::coarse_millis;
+use bro_zeromq_writer::keys::{Authorized, News};
+use bro_zeromq_writer::writer::{Clients, Curve, Given, Servers, Source};
+use bro_zeromq_writer::zmq::zap::Handler;
+use bro_zeromq_writer::zmq::{Context, Handshake, PublicKey, Role};
+
+use crate::console::Console;
+
+/// How often it is looked whether a key has been revoked.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// So many handshakes in a row that end without a word are no coincidence.
+const CLOSED: u32 = 3;
+
+/// The keys of this side and of the one that it connects to.
+#[derive(clap::Args)]
+pub struct KeyArgs {
+    /// Encrypt (CURVE), and connect to nobody but who has the secret key of this public key: 40
+    /// characters, or its file
+    #[arg(long, value_name = "KEY", help_heading = "Encryption")]
+    curve_server_key: Option<String>,
+    /// File of this side's public key; need not be given
+    #[arg(long, value_name = "FILE", requires = "curve_secret_key_file", help_heading = "Encryption")]
+    curve_public_key_file: Option<PathBuf>,
+    /// File of this side's secret key, NAME.key_secret of keygen
+    #[arg(long, value_name = "FILE", help_heading = "Encryption")]
+    curve_secret_key_file: Option<PathBuf>,
+}
+
+impl KeyArgs {
+    /// As the plugin's options.
+    pub fn options(&self) -> Vec<(String, String)> {
+        // The plugin takes absolute paths only; what has no file of its name may be a key.
+        let server = self.curve_server_key.as_ref().map(|key| {
+            let files = key.split(',').map(str::trim).map(|key| match Path::new(key).exists() {
+                true => absolute(Path::new(key)),
+                false => key.to_owned(),
+            });
+            files.collect::<Vec<_>>().join(",")
+        });
+        let [public, secret] =
+            [&self.curve_public_key_file, &self.curve_secret_key_file].map(|file| file.as_deref().map(absolute));
+        [("curve_server_key", server), ("curve_public_key_file", public), ("curve_secret_key_file", secret)]
+            .into_iter()
+            .filter_map(|(name, value)| value.map(|value| (name.to_owned(), value)))
+            .collect()
+    }
+}
+
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).to_string_lossy().into_owned()
+}
+
+/// Says something about the plugin's options in the words of the command line.
+pub fn in_arguments(text: &str) -> String {
+    let mut text = text.to_owned();
+    for name in ["curve_server_key", "curve_public_key_file", "curve_secret_key_file", "curve_authorized_keys_dir"] {
+        let argument = format!("--{}", name.replace('_', "-"));
+        text = text.replace(&format!("LogZeroMQ::{name}"), &argument).replace(name, &argument);
+    }
+    text
+}
+
+/// The keys of a subscriber.
+#[derive(Clone)]
+pub struct Keys {
+    curve: Curve,
+    /// Of the publishers that it connects to.
+    servers: Vec<PublicKey>,
+}
+
+impl Keys {
+    /// Reads the files. `None` without any.
+    pub fn read(
+        args: &KeyArgs,
+        authorized: Option<&Path>,
+        bind: &[String],
+        connect: &[String],
+    ) -> Result<Option<Self>, String> {
+        let mut options = args.options();
+        options.extend(authorized.map(|dir| ("curve_authorized_keys_dir".to_owned(), absolute(dir))));
+        let find = |name: &str| {
+            options.iter().find(|(option, _)| option == name).map(|(name, value)| Given {
+                source: Source::Global,
+                name,
+                value,
+            })
+        };
+        let endpoints: Vec<_> = [(bind, true), (connect, false)]
+            .into_iter()
+            .flat_map(|(endpoints, bind)| endpoints.iter().map(move |endpoint| (endpoint.clone(), bind)))
+            .collect();
+        let parsed = Curve::parse(find, &endpoints).map_err(|error| in_arguments(&error.to_string()))?;
+        Ok(parsed.map(|(curve, servers)| Self { curve, servers: servers.into_iter().flatten().collect() }))
+    }
+
+    /// What a socket is before it connects to the publisher of this number.
+    pub fn client(&self, index: usize) -> Role {
+        Role::Client { keys: Arc::clone(&self.curve.keys), server: self.servers[index] }
+    }
+}
+
+/// Watches over the peers of a socket.
+pub struct Guard {
+    /// The socket's keys as a server, who is let in, and whom libzmq asks.
+    door: Option<(Role, Arc<Authorized>, Handler)>,
+    servers: Servers,
+    clients: Clients,
+    closed: u32,
+    looked: Instant,
+}
+
+/// The domain of the only server there is.
+const DOMAIN: &str = "bro-zmq";
+
+impl Guard {
+    /// For the socket of a context that listens if `binds`.
+    pub fn new(context: &Arc<Context>, keys: Option<&Keys>, binds: bool) -> Result<Self, String> {
+        let door = match keys.and_then(|keys| Some((keys, keys.curve.authorized.as_ref().filter(|_| binds)?))) {
+            None => None,
+            Some((keys, dir)) => {
+                let authorized = Arc::new(Authorized::open(dir)?);
+                let handler = Handler::start(context).map_err(|error| format!("cannot answer for keys: {error}"))?;
+                let gate = Arc::clone(&authorized);
+                handler.open(DOMAIN, Box::new(move |key, address| gate.decide(key, address)));
+                let role = Role::Server { keys: Arc::clone(&keys.curve.keys), domain: DOMAIN.to_owned() };
+                Some((role, authorized, handler))
+            }
+        };
+        let servers =
+            keys.map_or_else(Servers::default, |keys| Servers::new(keys.curve.keys.public(), keys.servers.clone()));
+        Ok(Self { door, servers, clients: Clients::new(keys.is_some()), closed: 0, looked: Instant::now() })
+    }
+
+    /// What the socket is before it listens.
+    pub fn server(&self) -> Option<&Role> {
+        self.door.as_ref().map(|(role, ..)| role)
+    }
+
+    /// A handshake has succeeded.
+    pub fn ready(&mut self, console: &Console) {
+        self.closed = 0;
+        if self.servers.ready() {
+            console.info("a publisher is there now, and its handshake has succeeded");
+        }
+    }
+
+    /// A handshake has failed, with a peer that this side connects to or the other way round.
+    pub fn failed(&mut self, how: Handshake, connects: bool, binds: bool, console: &Console) {
+        if binds {
+            self.clients.failed(how);
+        }
+        // Where both happens, nobody knows which it was: who connects hears of it.
+        if !connects {
+            return;
+        }
+        self.closed += u32::from(how == Handshake::Closed);
+        if (how != Handshake::Closed || self.closed >= CLOSED)
+            && let Some(why) = self.servers.failed(how)
+        {
+            console.problem(in_arguments(&why.replace("subscriber", "publisher")));
+        }
+    }
+
+    /// Tells what there is to tell. Whether a key has been revoked, so that connections must end.
+    pub fn look(&mut self, console: &Console) -> bool {
+        if self.looked.elapsed() < LOOK {
+            return false;
+        }
+        self.looked = Instant::now();
+        for text in self.clients.news(coarse_millis()) {
+            console.problem(text);
+        }
+        let Some((_, authorized, _)) = &self.door else { return false };
+        let revoked = authorized.revoked();
+        for news in authorized.news() {
+            match news {
+                News::Refused(text) | News::Problem(text) => console.problem(text),
+                News::Changed(text) => console.info(text),
+            }
+        }
+        revoked
+    }
+}

@@ -1,0 +1,338 @@
+//! Files of keys, in the format of ZeroMQ's certificates (czmq's `zcert`, pyzmq's
+//! `zmq.auth.create_certificates`), and directories of those that are let in.
+//!
+//! A certificate is a file in ZPL (ZeroMQ RFC 4), with the keys in its section `curve`:
+//!
+//! ```text
+//! curve
+//!     public-key = "Yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{hID"
+//!     secret-key = "D:)Q[IlAW!ahhC2ac:9*A}h:p?([4%wOTJ%JR%cs"
+//! ```
+
+mod authorized;
+
+use std::fmt::Write as _;
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::zmq::{KeyPair, PublicKey, SecretKey, has_curve, wipe};
+
+pub use authorized::{Authorized, News};
+
+/// A larger file is no certificate.
+const MAX_FILE: usize = 16 * 1024;
+
+/// The content of a file, overwritten when it is dropped.
+struct Content {
+    bytes: Box<[u8; MAX_FILE + 1]>,
+    len: usize,
+}
+
+impl Drop for Content {
+    fn drop(&mut self) {
+        wipe(&mut self.bytes[..self.len]);
+    }
+}
+
+/// What is in a certificate.
+#[derive(Debug, Default)]
+pub struct Certificate {
+    /// The public key, if there is one.
+    pub public: Option<PublicKey>,
+    /// The secret key, if there is one.
+    pub secret: Option<SecretKey>,
+}
+
+impl Certificate {
+    /// Reads the text of a certificate. What is not a key is ignored.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with a key; never the key itself.
+    pub fn parse(text: &[u8]) -> Result<Self, &'static str> {
+        let mut certificate = Self::default();
+        let mut in_curve = false;
+        for line in text.split(|&byte| byte == b'\n') {
+            let content = line.trim_ascii();
+            if content.is_empty() || content.starts_with(b"#") {
+                continue;
+            }
+            if !line[0].is_ascii_whitespace() {
+                in_curve = content == b"curve";
+                continue;
+            }
+            let Some(equals) = content.iter().position(|&byte| byte == b'=').filter(|_| in_curve) else { continue };
+            let value = unquoted(content[equals + 1..].trim_ascii());
+            match content[..equals].trim_ascii() {
+                b"public-key" => {
+                    let key = std::str::from_utf8(value).ok().and_then(PublicKey::parse);
+                    certificate.public = Some(key.ok_or("its public-key is not 40 characters of Z85")?);
+                }
+                b"secret-key" => {
+                    certificate.secret =
+                        Some(SecretKey::parse(value).ok_or("its secret-key is not 40 characters of Z85")?);
+                }
+                _ => {}
+            }
+        }
+        Ok(certificate)
+    }
+}
+
+fn unquoted(value: &[u8]) -> &[u8] {
+    match value {
+        [b'"', inside @ .., b'"'] | [b'\'', inside @ .., b'\''] => inside,
+        _ => value,
+    }
+}
+
+/// Reads a secret key, and its public key with it. Nobody but the file's owner may be able to
+/// read or write it; of a file of another user, whom this process trusts to keep it, only that
+/// user's group may read it.
+///
+/// # Errors
+///
+/// What is wrong, with the file's name and what to do; never a key.
+pub fn read_secret(path: &Path) -> Result<KeyPair, String> {
+    let (content, metadata) = read(path)?;
+    let mode = metadata.mode() & 0o7777;
+    let ours = metadata.uid() == effective_user();
+    // A service manager hands over files of root's, readable by the service's group or by an
+    // access control list, which looks the same.
+    let (forbidden, fix) = if ours { (0o077, "600") } else { (0o027, "640") };
+    if mode & forbidden != 0 {
+        let name = path.display();
+        return Err(format!(
+            "{name} can be read or written by others (mode {mode:04o}): chmod {fix} {name}, and, if others had access, make new keys"
+        ));
+    }
+    let certificate = certificate(path, &content)?;
+    let secret = certificate.secret.ok_or_else(|| {
+        format!("{} has no secret-key; name the file that keygen calls NAME.key_secret", path.display())
+    })?;
+    let pair = KeyPair::new(secret).ok_or_else(|| NO_CURVE.to_owned())?;
+    if certificate.public.is_some_and(|public| public != pair.public()) {
+        return Err(format!("the public-key in {} is not the one of its secret-key; make new keys", path.display()));
+    }
+    Ok(pair)
+}
+
+/// Reads a public key.
+///
+/// # Errors
+///
+/// What is wrong, with the file's name.
+pub fn read_public(path: &Path) -> Result<PublicKey, String> {
+    let (content, _) = read(path)?;
+    certificate(path, &content)?
+        .public
+        .ok_or_else(|| format!("{} has no public-key in a section curve", path.display()))
+}
+
+/// What is said where libzmq cannot do CURVE.
+pub const NO_CURVE: &str = "the libzmq in use has no CURVE (4.3 or newer with libsodium is needed); nothing is sent \
+                            without encryption. Build without --with-zmq, which has it";
+
+/// Fails if libzmq has no CURVE.
+///
+/// # Errors
+///
+/// [`NO_CURVE`].
+pub fn require_curve() -> Result<(), String> {
+    if has_curve() { Ok(()) } else { Err(NO_CURVE.to_owned()) }
+}
+
+fn certificate(path: &Path, content: &Content) -> Result<Certificate, String> {
+    Certificate::parse(&content.bytes[..content.len]).map_err(|what| format!("{}: {what}", path.display()))
+}
+
+fn effective_user() -> u32 {
+    // SAFETY: no arguments, and it cannot fail.
+    unsafe { libc::geteuid() }
+}
+
+/// Reads a file, which must be a small one.
+fn read(path: &Path) -> Result<(Content, Metadata), String> {
+    let failed = |error: io::Error| format!("cannot read {}: {error}", path.display());
+    // A pipe without a writer is not waited for.
+    let mut file =
+        OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC).open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(format!("{} is not a file", path.display()));
+    }
+    let mut content = Content { bytes: Box::new([0; MAX_FILE + 1]), len: 0 };
+    loop {
+        match file.read(&mut content.bytes[content.len..]) {
+            Ok(0) => break,
+            Ok(count) => content.len += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    if content.len > MAX_FILE {
+        return Err(format!("{} is no certificate: it has more than {MAX_FILE} bytes", path.display()));
+    }
+    Ok((content, metadata))
+}
+
+/// Writes the two files of a pair, `NAME.key` and `NAME.key_secret`, which must not be there, for
+/// nobody but their owner. Returns their names.
+///
+/// # Errors
+///
+/// What could not be written, and why.
+pub fn write_pair(name: &Path, pair: &KeyPair, comment: &str) -> Result<[PathBuf; 2], String> {
+    let [public, secret] = ["key", "key_secret"].map(|extension| {
+        let mut path = name.as_os_str().to_owned();
+        path.push(".");
+        path.push(extension);
+        PathBuf::from(path)
+    });
+    let comment = comment.escape_debug();
+    let mut text = format!("# {comment}\n# ZeroMQ CURVE public certificate: give it to the other side.\n\n");
+    // Writing to a string does not fail.
+    let _ = write!(text, "metadata\ncurve\n    public-key = \"{}\"\n", pair.public());
+    // The secret one first: what is in the way of either must not leave half a pair.
+    if public.symlink_metadata().is_ok() {
+        return Err(exists(&public));
+    }
+    let mut file = create(&secret)?;
+    let result = pair.secret().with_text(|key| {
+        write!(file, "# {comment}\n# ZeroMQ CURVE secret certificate: it stays here.\n\n")?;
+        write!(file, "metadata\ncurve\n    public-key = \"{}\"\n    secret-key = \"", pair.public())?;
+        file.write_all(key)?;
+        file.write_all(b"\"\n")
+    });
+    let failed = |path: &Path, error: io::Error| format!("cannot write {}: {error}", path.display());
+    result.and_then(|()| file.sync_all()).map_err(|error| failed(&secret, error))?;
+    let mut file = create(&public)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(|error| failed(&public, error))?;
+    Ok([public, secret])
+}
+
+fn create(path: &Path) -> Result<File, String> {
+    let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    created.map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => exists(path),
+        _ => format!("cannot write {}: {error}", path.display()),
+    })
+}
+
+fn exists(path: &Path) -> String {
+    format!("{} is there already; keys are never overwritten: name other files, or remove it", path.display())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    pub struct Dir(pub PathBuf);
+
+    impl Dir {
+        pub fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("bzw-keys-{name}-{}", std::process::id()));
+            let _ = std::fs::remove_dir_all(&path);
+            std::fs::create_dir(&path).unwrap();
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o700)).unwrap();
+            Self(path)
+        }
+    }
+
+    impl Drop for Dir {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn mode(path: &Path, mode: u32) {
+        std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn a_pair_is_written_for_its_owner_alone_and_read_again() {
+        let dir = Dir::new("pair");
+        let pair = KeyPair::generate().unwrap();
+        let [public, secret] = write_pair(&dir.0.join("sensor.one"), &pair, "made by a test\nwith two lines").unwrap();
+        assert_eq!(public, dir.0.join("sensor.one.key"));
+        for file in [&public, &secret] {
+            assert_eq!(file.metadata().unwrap().mode() & 0o7777, 0o600);
+        }
+        assert_eq!(read_public(&public).unwrap(), pair.public());
+        assert_eq!(read_public(&secret).unwrap(), pair.public());
+        assert_eq!(read_secret(&secret).unwrap(), pair);
+        let key = pair.secret().with_text(|key| String::from_utf8(key.to_vec()).unwrap());
+        assert!(!std::fs::read_to_string(&public).unwrap().contains(&key));
+        assert!(read_secret(&public).unwrap_err().contains("has no secret-key"));
+        for again in [write_pair(&dir.0.join("sensor.one"), &pair, ""), {
+            std::fs::remove_file(&public).unwrap();
+            write_pair(&dir.0.join("sensor.one"), &pair, "")
+        }] {
+            assert!(again.unwrap_err().contains("is there already"));
+        }
+        assert!(!public.exists());
+    }
+
+    #[test]
+    fn a_secret_that_others_have_access_to_is_refused() {
+        let dir = Dir::new("mode");
+        let [_, secret] = write_pair(&dir.0.join("x"), &KeyPair::generate().unwrap(), "").unwrap();
+        for bad in [0o640, 0o604, 0o620, 0o602, 0o660, 0o644] {
+            mode(&secret, bad);
+            let error = read_secret(&secret).unwrap_err();
+            for part in [secret.to_str().unwrap(), &format!("mode {bad:04o}"), "chmod 600"] {
+                assert!(error.contains(part), "{error}");
+            }
+        }
+        mode(&secret, 0o400);
+        read_secret(&secret).unwrap();
+    }
+
+    #[test]
+    fn other_tools_certificates() {
+        let (public, secret) = ("rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7", "JTKVSB%%)wK0E.X)V>+}o?pNmC{O&4W4b!Ni{Lh6");
+        for text in [
+            format!(
+                "#   ****  Generated on 2013  ****\n\nmetadata\n    curve = \"x\"\ncurve\n    public-key = \"{public}\"\n    secret-key = \"{secret}\"\n"
+            ),
+            format!("curve\r\n\tpublic-key='{public}'\r\n\tsecret-key = {secret}\r\n"),
+            format!("curve\n  secret-key = \"{secret}\"\n  public-key = {public}\nother\n  public-key = \"x\"\n"),
+        ] {
+            let certificate = Certificate::parse(text.as_bytes()).unwrap();
+            assert_eq!(certificate.public.unwrap().to_string(), public);
+            certificate.secret.unwrap().with_text(|text| assert_eq!(text, secret.as_bytes()));
+        }
+        for text in
+            [&b""[..], b"curve\npublic-key = x", b"metadata\n    public-key = x\n", b"\xff\xfe\n=\n =\ncurve\n =\n"]
+        {
+            let certificate = Certificate::parse(text).unwrap();
+            assert!(certificate.public.is_none() && certificate.secret.is_none());
+        }
+        for text in ["curve\n public-key = \"\"", "curve\n secret-key = x", "curve\n public-key = \u{e4}"] {
+            assert!(Certificate::parse(text.as_bytes()).is_err());
+        }
+    }
+
+    #[test]
+    fn what_is_no_certificate() {
+        let dir = Dir::new("odd");
+        let file = dir.0.join("file");
+        assert!(read_public(&file).unwrap_err().starts_with(&format!("cannot read {}: No such file", file.display())));
+        assert!(read_public(&dir.0).unwrap_err().contains("is not a file"));
+        assert!(read_public(Path::new("/dev/zero")).unwrap_err().contains("is not a file"));
+        std::fs::write(&file, vec![b'\n'; MAX_FILE + 1]).unwrap();
+        assert!(read_public(&file).unwrap_err().contains("more than 16384 bytes"));
+        std::fs::write(&file, vec![b'\n'; MAX_FILE]).unwrap();
+        assert!(read_public(&file).unwrap_err().contains("has no public-key"));
+        let (one, two) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+        let text = two.secret().with_text(|key| {
+            format!("curve\n public-key = \"{}\"\n secret-key = \"{}\"\n", one.public(), String::from_utf8_lossy(key))
+        });
+        std::fs::write(&file, text).unwrap();
+        mode(&file, 0o600);
+        assert!(read_secret(&file).unwrap_err().contains("is not the one of its secret-key"));
+    }
+}

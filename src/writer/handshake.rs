@@ -1,0 +1,163 @@
+//! What it means when a handshake fails, and what to do about it.
+
+use super::report::{Burst, News};
+use crate::zmq::{Handshake, PublicKey};
+
+/// The peers that a socket connects to.
+#[derive(Debug, Default)]
+pub struct Servers {
+    /// This side's public key and the peers', if there are keys.
+    keys: Option<(PublicKey, Vec<PublicKey>)>,
+    /// What was told since a handshake has succeeded.
+    told: Vec<String>,
+}
+
+impl Servers {
+    /// This side's key, and those of the peers.
+    #[must_use]
+    pub fn new(own: PublicKey, peers: Vec<PublicKey>) -> Self {
+        Self { keys: Some((own, peers)), told: Vec::new() }
+    }
+
+    /// A handshake has succeeded. Whether that is news.
+    pub fn ready(&mut self) -> bool {
+        !std::mem::take(&mut self.told).is_empty()
+    }
+
+    /// A handshake has failed. What is to be told, once until one succeeds.
+    pub fn failed(&mut self, how: Handshake) -> Option<String> {
+        let why = self.why(how);
+        // How it shows can change from one time to the next.
+        if self.told.contains(&why) {
+            return None;
+        }
+        self.told.push(why.clone());
+        Some(why)
+    }
+
+    fn why(&self, how: Handshake) -> String {
+        let Some((own, peers)) = &self.keys else {
+            return match how {
+                Handshake::Mechanism => {
+                    "the subscriber expects encryption (CURVE), or a password; set LogZeroMQ::curve_server_key and \
+                     LogZeroMQ::curve_secret_key_file"
+                }
+                Handshake::Refused => "the subscriber refuses this machine; see what it says",
+                Handshake::Closed | Handshake::Protocol => {
+                    "the peer is no ZeroMQ subscriber, or it expects encryption, or none is behind the address now; \
+                     correct the endpoint, or the peer's configuration"
+                }
+            }
+            .to_owned();
+        };
+        match how {
+            Handshake::Mechanism => "the subscriber does not use CURVE, and nothing goes without encryption; give the \
+                                     subscriber keys, or take LogZeroMQ::curve_server_key away"
+                .to_owned(),
+            Handshake::Refused => {
+                format!("the subscriber refuses this side's key {own}; add it to the keys that are authorized there")
+            }
+            Handshake::Closed | Handshake::Protocol => {
+                let peers = peers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
+                format!(
+                    "the subscriber there does not have the secret key of LogZeroMQ::curve_server_key ({peers}), or \
+                     ends the connection for another reason, and nothing goes to it; correct the key, or the endpoint"
+                )
+            }
+        }
+    }
+}
+
+/// The peers that connect to a socket.
+#[derive(Debug)]
+pub struct Clients {
+    /// There are keys.
+    encrypted: bool,
+    /// How many have failed, by how.
+    failed: [(u64, Burst); 3],
+}
+
+impl Clients {
+    /// With keys or without.
+    #[must_use]
+    pub fn new(encrypted: bool) -> Self {
+        Self { encrypted, failed: Default::default() }
+    }
+
+    /// A handshake has failed.
+    pub fn failed(&mut self, how: Handshake) {
+        match how {
+            Handshake::Mechanism => self.failed[0].0 += 1,
+            Handshake::Protocol => self.failed[1].0 += 1,
+            // Who refuses tells of the one; port scanners do the other.
+            Handshake::Refused | Handshake::Closed => {}
+        }
+    }
+
+    /// One has subscribed to more topics than there is room for.
+    pub fn flooded(&mut self) {
+        self.failed[2].0 += 1;
+    }
+
+    /// What is to be told, once in a burst. `now` is in milliseconds.
+    pub fn news(&mut self, now: u64) -> Vec<String> {
+        let [other, wrong] = match self.encrypted {
+            true => [
+                "they do not use CURVE, and nothing goes without encryption",
+                "they do not have this side's public key as their server key",
+            ],
+            false => ["they use CURVE, and this endpoint has no keys", "they do not speak ZeroMQ's protocol"],
+        };
+        let flood = "they have subscribed to more than 100,000 topics; all connections were ended";
+        let whys = [other, wrong, flood];
+        let news =
+            self.failed.iter_mut().zip(whys).filter_map(|((count, burst), why)| match burst.observe(*count, now) {
+                Some(News::Began(count) | News::Lasts(count)) => {
+                    Some(format!("refusing clients ({count} so far): {why}"))
+                }
+                Some(News::Ended(_)) | None => None,
+            });
+        news.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_told_of_once_for_each_reason_until_it_is_there() {
+        let key = PublicKey::from_bytes(&[1; 32]).unwrap();
+        let mut servers = Servers::new(key, vec![key]);
+        assert!(!servers.ready());
+        for how in [Handshake::Mechanism, Handshake::Refused, Handshake::Protocol] {
+            assert!(servers.failed(how).is_some());
+            assert_eq!(servers.failed(how), None);
+        }
+        assert_eq!(servers.failed(Handshake::Closed), None);
+        assert!(servers.ready() && !servers.ready());
+        assert!(servers.failed(Handshake::Refused).unwrap().contains(&key.to_string()));
+        let without = Servers::default().failed(Handshake::Mechanism).unwrap();
+        assert!(without.contains("expects encryption"), "{without}");
+    }
+
+    #[test]
+    fn clients_are_told_of_once_in_a_burst() {
+        let mut clients = Clients::new(true);
+        let mut told = Vec::new();
+        for second in 0..30 {
+            clients.failed(Handshake::Mechanism);
+            clients.failed(Handshake::Closed);
+            told.extend(clients.news(second * 1000));
+        }
+        clients.failed(Handshake::Protocol);
+        told.extend(clients.news(30_000));
+        assert_eq!(
+            told,
+            [
+                "refusing clients (1 so far): they do not use CURVE, and nothing goes without encryption",
+                "refusing clients (1 so far): they do not have this side's public key as their server key",
+            ]
+        );
+    }
+}
