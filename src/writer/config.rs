@@ -765,7 +765,7 @@ mod tests {
                 filter("batch_records", "65537"),
                 ["$config[\"batch_records\"] = \"65537\"", "from 1 (no batches) to 65536"],
             ),
-            (global("batch_latency", "0"), ["LogZeroMQ::batch_latency = \"0\"", "such as 1 sec"]),
+            (global("batch_latency", "0"), ["LogZeroMQ::batch_latency = \"0\"", "from 1 msec"]),
             (filter("json_timestamps", "TS_EPOCH"), ["$config[\"json_timestamps\"]", "JSON::TS_EPOCH"]),
             (filter("json_include_unset_fields", "yes"), ["json_include_unset_fields", "T or F"]),
             (global("spool_dir", "spool"), ["LogZeroMQ::spool_dir = \"spool\"", "absolute path"]),
