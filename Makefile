@@ -118,7 +118,7 @@ package-deb:
 test-packages:
 	tests/packages/run
 
-# Some commands are those for what make package and make package-source have built.
+# After make test-packages, whose packages some commands unpack.
 test-docs:
 	tests/docs/run
 
