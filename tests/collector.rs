@@ -787,8 +787,7 @@ fn completions_and_manual_pages() {
     }
 }
 
-/// Its options, that is; it is not left running.
-/// Those of the documents are run by tests/docs/run.
+/// Their options, that is; the documents' commands are run by tests/docs/run.
 #[test]
 fn the_units_commands_are_understood() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
