@@ -255,7 +255,7 @@ unsafe fn push_value<S: Shape, I: Encoder>(
                 Some(short) if I::push_short(out, short) => {}
                 _ => match I::long(**out, out.left(), text.raw()) {
                     Some(end) => **out = end,
-                    None => out.apart(|out| push_any_text(out, text))?,
+                    None => out.apart(|out| push_any_text::<I>(out, text))?,
                 },
             },
             Data::Count(number) => push_u64(out, number),
@@ -327,9 +327,15 @@ unsafe fn push_deferred<S: Shape>(
 }
 
 /// Writes any text.
+///
+/// # Safety
+///
+/// The processor has the instructions.
 #[inline(never)]
-fn push_any_text(out: &mut Out<'_>, text: Text<'_>) -> Result<(), EncodeError> {
-    Ok(push_text(out, text.bytes()?)?)
+unsafe fn push_any_text<I: Instructions>(out: &mut Out<'_>, text: Text<'_>) -> Result<(), EncodeError> {
+    let text = text.bytes()?;
+    // SAFETY: this function's contract.
+    Ok(unsafe { push_text::<I>(out, text) }?)
 }
 
 /// Writes a subnet.

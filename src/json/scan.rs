@@ -5,6 +5,7 @@
 //! implementation gives what [`is_plain`] says of each byte.
 
 use super::out::Cursor;
+use super::text::push_accepted;
 
 /// Whether a byte is copied as it is: printable ASCII, but for the quote and the backslash.
 #[inline]
@@ -13,7 +14,7 @@ pub const fn is_plain(byte: u8) -> bool {
     matches!(byte, 0x20..=0x7e) && byte != b'"' && byte != b'\\'
 }
 
-/// Room that [`push_plain`] needs beyond the text's own length.
+/// Room that copies of whole blocks need beyond the text's own length.
 pub const SLACK: usize = 16;
 
 /// The longest text that [`Instructions::push_short`] takes.
@@ -21,6 +22,9 @@ pub const SHORT: usize = 32;
 
 /// Room that [`Instructions::push_short`] needs.
 pub const SHORT_ROOM: usize = 1 + SHORT + SLACK;
+
+/// Room that [`Instructions::accepted`] needs beyond twice the text's length and its quotes.
+pub const TEXT_SLACK: usize = 64;
 
 /// What is done with all of a text, in the instructions that a kind of processor has.
 pub trait Instructions {
@@ -41,6 +45,18 @@ pub trait Instructions {
     /// The processor has the instructions. `room` bytes are reserved, and a text that is not null
     /// and not of negative length can be read.
     unsafe fn long(out: Cursor, room: isize, text: (*const u8, i32)) -> Option<Cursor>;
+
+    /// Writes any text with its quotes, and with JSON's escapes, if hosts accept all of it (see
+    /// [`super::text`]).
+    ///
+    /// # Safety
+    ///
+    /// The processor has the instructions. Room for twice the text's length, two quotes and
+    /// [`TEXT_SLACK`] is reserved.
+    unsafe fn accepted(out: Cursor, text: &[u8]) -> Option<Cursor> {
+        // SAFETY: this function's contract.
+        unsafe { push_accepted(out, text) }
+    }
 }
 
 /// The text, if it is one for [`Instructions::long`].
@@ -114,35 +130,27 @@ pub type Baseline = Sse2;
 #[cfg(not(target_arch = "x86_64"))]
 pub type Baseline = Portable;
 
-/// Copies the plain bytes at the start of `text`, and returns how many they are.
-///
-/// # Safety
-///
-/// Room for all of `text` and [`SLACK`] more bytes is reserved.
-pub unsafe fn push_plain(out: &mut Cursor, text: &[u8]) -> usize {
-    // SAFETY: this function's contract.
-    unsafe {
-        #[cfg(target_arch = "x86_64")]
-        if text.len() >= 16 {
-            return x86::push_plain(out, text);
-        }
-        push_plain_words(out, text)
-    }
+/// A bit for each byte of the block that is not plain; with `UTF8`, bytes from 0x80 on count
+/// as plain, and 0x7f does, which no accepted text has.
+#[inline]
+#[must_use]
+pub fn specials_of_block<const UTF8: bool>(block: &[u8; 16]) -> u32 {
+    #[cfg(target_arch = "x86_64")]
+    return x86::specials_of_block::<UTF8>(block);
+    #[cfg(not(target_arch = "x86_64"))]
+    block.iter().rev().fold(0, |bits, &byte| bits << 1 | u32::from(!(is_plain(byte) || UTF8 && byte >= 0x7f)))
 }
 
-/// How many bytes at the start of the block are plain; with `UTF8`, bytes from 0x80 on
-/// count as plain, and 0x7f does, which no accepted text has.
+/// How many bytes at the start of the block are plain; see [`specials_of_block`].
 #[inline]
 #[must_use]
 pub fn plain_of_block<const UTF8: bool>(block: &[u8; 16]) -> usize {
-    #[cfg(target_arch = "x86_64")]
-    return x86::plain_of_block::<UTF8>(block);
-    #[cfg(not(target_arch = "x86_64"))]
-    block.iter().take_while(|&&byte| is_plain(byte) || UTF8 && byte >= 0x7f).count()
+    // A bit beyond the last byte, in case that all are plain.
+    (specials_of_block::<UTF8>(block) | 1 << 16).trailing_zeros() as usize
 }
 
 #[cfg(target_arch = "x86_64")]
-mod x86 {
+pub(super) mod x86 {
     use core::arch::x86_64::{
         __m128i, __m256i, _mm_add_epi8, _mm_cmpeq_epi8, _mm_cmpgt_epi8, _mm_loadu_si128, _mm_min_epu8,
         _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8, _mm256_add_epi8, _mm256_cmpeq_epi8, _mm256_cmpgt_epi8,
@@ -154,7 +162,7 @@ mod x86 {
     /// SSE2, which every x86-64 has.
     pub struct Sse2;
 
-    /// AVX2, and BMI1 and BMI2, which came with it.
+    /// AVX2, and what came with it or before it: BMI1, BMI2, LZCNT and POPCNT.
     pub struct Avx2;
 
     impl Avx2 {
@@ -165,16 +173,17 @@ mod x86 {
                 && is_x86_feature_detected!("bmi1")
                 && is_x86_feature_detected!("bmi2")
                 && is_x86_feature_detected!("lzcnt")
+                && is_x86_feature_detected!("popcnt")
         }
     }
 
     /// Memory is accessible in pages of this size, or of multiples of it.
     const PAGE: usize = 4096;
 
-    /// Whether `size` bytes can be read where the text begins, however short it is.
+    /// Whether `size` bytes can be read where a text begins, however short it is.
     #[inline(always)]
-    fn within_page(text: &[u8], size: usize) -> bool {
-        text.as_ptr() as usize % PAGE <= PAGE - size
+    pub(in crate::json) fn within_page(text: *const u8, size: usize) -> bool {
+        text as usize % PAGE <= PAGE - size
     }
 
     impl Instructions for Sse2 {
@@ -184,7 +193,7 @@ mod x86 {
             // SAFETY: no more is written than there is room for.
             unsafe {
                 if len <= 16 {
-                    if !within_page(text, 16) {
+                    if !within_page(text.as_ptr(), 16) {
                         return false;
                     }
                     let block = load_16_beyond(text);
@@ -249,7 +258,7 @@ mod x86 {
             let len = text.len();
             // SAFETY: the processor has AVX2, and no more is written than there is room for.
             unsafe {
-                if !within_page(text, 32) {
+                if !within_page(text.as_ptr(), 32) {
                     return false;
                 }
                 let block = load_32_beyond(text);
@@ -269,6 +278,12 @@ mod x86 {
         unsafe fn long(out: Cursor, room: isize, text: (*const u8, i32)) -> Option<Cursor> {
             // SAFETY: this function's contract.
             unsafe { long_avx2(out, room, text) }
+        }
+
+        #[inline(always)]
+        unsafe fn accepted(out: Cursor, text: &[u8]) -> Option<Cursor> {
+            // SAFETY: this function's contract.
+            unsafe { crate::json::utf8::push_accepted(out, text) }
         }
     }
 
@@ -343,7 +358,7 @@ mod x86 {
     /// As [`load_16_beyond`], and the processor has AVX2.
     #[inline]
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
-    unsafe fn load_32_beyond(text: &[u8]) -> __m256i {
+    pub(in crate::json) unsafe fn load_32_beyond(text: &[u8]) -> __m256i {
         let block: __m256i;
         // SAFETY: as in `load_16_beyond`.
         unsafe {
@@ -362,7 +377,7 @@ mod x86 {
     /// The processor has AVX2.
     #[inline]
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
-    unsafe fn load_32(block: &[u8; 32]) -> __m256i {
+    pub(in crate::json) unsafe fn load_32(block: &[u8; 32]) -> __m256i {
         // SAFETY: the load reads the 32 bytes of `block`.
         unsafe { _mm256_loadu_si256(block.as_ptr().cast()) }
     }
@@ -374,7 +389,7 @@ mod x86 {
     /// The processor has AVX2.
     #[inline]
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
-    unsafe fn special_32(block: __m256i) -> __m256i {
+    pub(in crate::json) unsafe fn special_32(block: __m256i) -> __m256i {
         let moved = _mm256_add_epi8(block, _mm256_set1_epi8(MOVE));
         let unprintable = _mm256_cmpgt_epi8(moved, _mm256_set1_epi8(LAST_MOVED));
         let quote = _mm256_cmpeq_epi8(block, _mm256_set1_epi8(b'"' as i8));
@@ -426,11 +441,9 @@ mod x86 {
     }
 
     #[inline]
-    pub(super) fn plain_of_block<const UTF8: bool>(block: &[u8; 16]) -> usize {
+    pub(super) fn specials_of_block<const UTF8: bool>(block: &[u8; 16]) -> u32 {
         let block = load(block);
-        let special = if UTF8 { special_in_utf8(block) } else { special(block) };
-        // A bit beyond the last byte, in case that all are plain.
-        (bits(special) | 1 << 16).trailing_zeros() as usize
+        bits(if UTF8 { special_in_utf8(block) } else { special(block) })
     }
 
     /// All bits set in each byte that JSON escapes.
@@ -444,43 +457,14 @@ mod x86 {
             _mm_or_si128(_mm_or_si128(quote, backslash), control)
         }
     }
-
-    /// # Safety
-    ///
-    /// As [`super::push_plain`], and `text` has at least 16 bytes.
-    pub(super) unsafe fn push_plain(out: &mut Cursor, text: &[u8]) -> usize {
-        let (blocks, rest) = text.as_chunks::<16>();
-        for (index, block) in blocks.iter().enumerate() {
-            let special = bits(special(load(block)));
-            let plain = if special == 0 { 16 } else { special.trailing_zeros() as usize };
-            // SAFETY: what is written beyond the text's length is within the slack.
-            unsafe { out.push_padded(block, plain) };
-            if special != 0 {
-                return index * 16 + plain;
-            }
-        }
-        if rest.is_empty() {
-            return text.len();
-        }
-        // The last block overlaps the one before it, of which all is plain.
-        let Some((_, last)) = text.split_last_chunk::<16>() else { return 0 };
-        let seen = 16 - rest.len();
-        let special = bits(special(load(last))) >> seen;
-        let plain = if special == 0 { rest.len() } else { special.trailing_zeros() as usize };
-        // SAFETY: goes back over bytes just written, to write them again.
-        unsafe {
-            out.rewind(seen);
-            out.push_padded(last, seen + plain);
-        }
-        text.len() - rest.len() + plain
-    }
 }
 
-/// Eight bytes at a time, for short text and for other machines.
+/// Copies the plain bytes at the start of `text`, eight at a time, and returns how many they are.
 ///
 /// # Safety
 ///
-/// As [`push_plain`].
+/// Room for all of `text` and [`SLACK`] more bytes is reserved.
+#[cfg(any(test, not(target_arch = "x86_64")))]
 unsafe fn push_plain_words(out: &mut Cursor, text: &[u8]) -> usize {
     let (words, rest) = text.as_chunks::<8>();
     for (index, word) in words.iter().enumerate() {
@@ -500,6 +484,7 @@ unsafe fn push_plain_words(out: &mut Cursor, text: &[u8]) -> usize {
 }
 
 /// How many of the eight bytes, the lowest first, are plain.
+#[cfg(any(test, not(target_arch = "x86_64")))]
 #[inline]
 fn plain_prefix(word: u64) -> usize {
     special(word).trailing_zeros() as usize / 8
@@ -507,6 +492,7 @@ fn plain_prefix(word: u64) -> usize {
 
 /// The high bit of the lowest byte that is not plain, and perhaps of bytes above it; 0 if
 /// all eight are plain.
+#[cfg(any(test, not(target_arch = "x86_64")))]
 #[inline]
 fn special(word: u64) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
@@ -521,6 +507,8 @@ fn special(word: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_os = "linux")]
+    use crate::json::test_support::Guarded;
     use crate::json::test_support::written_bytes;
 
     /// What each implementation makes of a text, and what it should.
@@ -538,13 +526,11 @@ mod tests {
 
     fn check_plain(text: &[u8]) {
         let expected = text.iter().take_while(|&&byte| is_plain(byte)).count();
-        for implementation in [push_plain, push_plain_words] {
-            let mut count = 0;
-            // SAFETY: `written_bytes` gives far more room.
-            let bytes = written_bytes(|out| count = unsafe { implementation(out, text) });
-            assert_eq!(count, expected, "{text:?}");
-            assert_eq!(bytes, &text[..expected], "{text:?}");
-        }
+        let mut count = 0;
+        // SAFETY: `written_bytes` gives far more room.
+        let bytes = written_bytes(|out| count = unsafe { push_plain_words(out, text) });
+        assert_eq!(count, expected, "{text:?}");
+        assert_eq!(bytes, &text[..expected], "{text:?}");
     }
 
     fn check_all<I: Instructions>(text: &[u8]) {
@@ -616,15 +602,9 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn before_a_page_that_cannot_be_read() {
+        let mut guarded = Guarded::new();
+        let memory = guarded.bytes();
         const PAGE: usize = 4096;
-        // SAFETY: fresh memory, of which the last page is made inaccessible.
-        let memory = unsafe {
-            let (access, private) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-            let memory = libc::mmap(core::ptr::null_mut(), 3 * PAGE, access, private, -1, 0);
-            assert_ne!(memory, libc::MAP_FAILED);
-            assert_eq!(libc::mprotect(memory.add(2 * PAGE), PAGE, libc::PROT_NONE), 0);
-            core::slice::from_raw_parts_mut(memory.cast::<u8>(), 2 * PAGE)
-        };
         for special in [None, Some(b'"'), Some(0xff)] {
             // Up to the end of the memory, and across the page boundary within it.
             for end in [2 * PAGE, 2 * PAGE - 1, PAGE + 1, PAGE] {
@@ -638,7 +618,5 @@ mod tests {
                 }
             }
         }
-        // SAFETY: mapped above, and no longer used.
-        assert_eq!(unsafe { libc::munmap(memory.as_mut_ptr().cast(), 3 * PAGE) }, 0);
     }
 }
