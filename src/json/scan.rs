@@ -28,14 +28,15 @@ pub const TEXT_SLACK: usize = 64;
 
 /// What is done with all of a text, in the instructions that a kind of processor has.
 pub trait Instructions {
-    /// Writes a text with its quotes if all of it is plain; else, and perhaps for no reason that
-    /// the text gives, writes nothing that counts and returns false.
+    /// Writes a text of 1 to [`SHORT`] bytes with its quotes if all of it is plain; else, and perhaps
+    /// for no reason that the text gives, writes nothing that counts and returns false. The text
+    /// is given as it comes, and may be none.
     ///
     /// # Safety
     ///
-    /// The processor has the instructions. The text has 1 to [`SHORT`] bytes, and room for
-    /// [`SHORT_ROOM`] is reserved.
-    unsafe fn push_short(out: &mut Cursor, text: &[u8]) -> bool;
+    /// The processor has the instructions. Room for [`SHORT_ROOM`] is reserved, and a text that
+    /// is not null and not of negative length can be read.
+    unsafe fn push_short(out: &mut Cursor, text: (*const u8, i32)) -> bool;
 
     /// Writes a text of more than [`SHORT`] bytes with its quotes if all of it is plain and there
     /// is room. The text is given as it comes, and may be none.
@@ -73,6 +74,13 @@ unsafe fn long_text<'a>(room: isize, (data, length): (*const u8, i32)) -> Option
     Some(unsafe { core::slice::from_raw_parts(data, length as usize) })
 }
 
+/// The length, if it is one for [`Instructions::push_short`].
+#[inline(always)]
+fn short_len(length: i32) -> Option<usize> {
+    // Negative lengths and zero are large numbers.
+    ((length as u32).wrapping_sub(1) < SHORT as u32).then_some(length as usize)
+}
+
 /// What every machine has: eight bytes at a time.
 #[cfg(any(test, not(target_arch = "x86_64")))]
 pub struct Portable;
@@ -80,10 +88,12 @@ pub struct Portable;
 #[cfg(any(test, not(target_arch = "x86_64")))]
 impl Instructions for Portable {
     #[inline(always)]
-    unsafe fn push_short(out: &mut Cursor, text: &[u8]) -> bool {
+    unsafe fn push_short(out: &mut Cursor, (data, length): (*const u8, i32)) -> bool {
         let mut end = *out;
+        let Some(len) = short_len(length).filter(|_| !data.is_null()) else { return false };
         // SAFETY: this function's contract.
         unsafe {
+            let text = core::slice::from_raw_parts(data, len);
             end.push(b'"');
             let all = push_plain_words(&mut end, text) == text.len();
             if all {
@@ -152,9 +162,10 @@ pub fn plain_of_block<const UTF8: bool>(block: &[u8; 16]) -> usize {
 #[cfg(target_arch = "x86_64")]
 pub(super) mod x86 {
     use core::arch::x86_64::{
-        __m128i, __m256i, _mm_add_epi8, _mm_cmpeq_epi8, _mm_cmpgt_epi8, _mm_loadu_si128, _mm_min_epu8,
-        _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8, _mm256_add_epi8, _mm256_cmpeq_epi8, _mm256_cmpgt_epi8,
-        _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8,
+        __m128i, __m256i, _bzhi_u32, _mm_add_epi8, _mm_cmpeq_epi8, _mm_cmpgt_epi8, _mm_loadu_si128, _mm_min_epu8,
+        _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8, _mm256_broadcastsi128_si256, _mm256_cmpeq_epi8,
+        _mm256_cmpgt_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8,
+        _mm256_shuffle_epi8,
     };
 
     use super::{Cursor, Instructions};
@@ -180,23 +191,24 @@ pub(super) mod x86 {
     /// Memory is accessible in pages of this size, or of multiples of it.
     const PAGE: usize = 4096;
 
-    /// Whether `size` bytes can be read where a text begins, however short it is.
+    /// Whether `size` bytes can be read where a text begins, however short it is. Not for a page's
+    /// first byte, so as not to ask whether it is null.
     #[inline(always)]
     pub(in crate::json) fn within_page(text: *const u8, size: usize) -> bool {
-        text as usize % PAGE <= PAGE - size
+        (text as usize).wrapping_sub(1) % PAGE < PAGE - size
     }
 
     impl Instructions for Sse2 {
         #[inline(always)]
-        unsafe fn push_short(out: &mut Cursor, text: &[u8]) -> bool {
-            let len = text.len();
+        unsafe fn push_short(out: &mut Cursor, (data, length): (*const u8, i32)) -> bool {
+            let Some(len) = super::short_len(length) else { return false };
             // SAFETY: no more is written than there is room for.
             unsafe {
                 if len <= 16 {
-                    if !within_page(text.as_ptr(), 16) {
+                    if !within_page(data, 16) {
                         return false;
                     }
-                    let block = load_16_beyond(text);
+                    let block = load_16_beyond(data);
                     // A bit beyond the last byte, in case that all are plain.
                     if ((bits(special(block)) | 1 << 16).trailing_zeros() as usize) < len {
                         return false;
@@ -204,6 +216,10 @@ pub(super) mod x86 {
                     out.push(b'"');
                     out.push_padded(&bytes_of(block), len);
                 } else {
+                    if data.is_null() {
+                        return false;
+                    }
+                    let text = core::slice::from_raw_parts(data, len);
                     // Two pieces that overlap.
                     let (Some(first), Some(last)) = (text.first_chunk::<16>(), text.last_chunk::<16>()) else {
                         return false;
@@ -254,17 +270,17 @@ pub(super) mod x86 {
 
     impl Instructions for Avx2 {
         #[inline(always)]
-        unsafe fn push_short(out: &mut Cursor, text: &[u8]) -> bool {
-            let len = text.len();
+        unsafe fn push_short(out: &mut Cursor, (data, length): (*const u8, i32)) -> bool {
+            let Some(len) = super::short_len(length) else { return false };
             // SAFETY: the processor has AVX2, and no more is written than there is room for.
             unsafe {
-                if !within_page(text.as_ptr(), 32) {
+                if !within_page(data, 32) {
                     return false;
                 }
-                let block = load_32_beyond(text);
+                let block = load_32_beyond(data);
                 let found = _mm256_movemask_epi8(special_32(block)) as u32;
                 // Only the text's own bytes count.
-                if found << ((32 - len as u32) & 31) != 0 {
+                if _bzhi_u32(found, len as u32) != 0 {
                     return false;
                 }
                 out.push(b'"');
@@ -298,6 +314,17 @@ pub(super) mod x86 {
         unsafe {
             let text = super::long_text(room, text)?;
             out.push(b'"');
+            if text.len() <= 64 {
+                // Two pieces that overlap.
+                let (first, last) = (text.first_chunk::<32>()?, text.last_chunk::<32>()?);
+                let found = _mm256_or_si256(special_32(load_32(first)), special_32(load_32(last)));
+                if _mm256_movemask_epi8(found) != 0 {
+                    return None;
+                }
+                out.push_overlapping(first, last, text.len());
+                out.push(b'"');
+                return Some(out);
+            }
             let (groups, rest) = text.as_chunks::<64>();
             for group in groups {
                 let ([a, b], _) = group.as_chunks::<32>() else { return None };
@@ -336,14 +363,14 @@ pub(super) mod x86 {
     /// to whomever it belongs. That is done in assembly, as the language has no such thing as
     /// memory of others.
     #[inline(always)]
-    unsafe fn load_16_beyond(text: &[u8]) -> __m128i {
+    unsafe fn load_16_beyond(text: *const u8) -> __m128i {
         let block: __m128i;
         // SAFETY: accessible by this function's contract. That other threads may write to what
         // lies behind the text changes bytes which the caller does not use.
         unsafe {
             core::arch::asm!(
                 "movdqu {block}, [{text}]",
-                text = in(reg) text.as_ptr(),
+                text = in(reg) text,
                 block = lateout(xmm_reg) block,
                 options(pure, readonly, nostack, preserves_flags),
             );
@@ -358,13 +385,13 @@ pub(super) mod x86 {
     /// As [`load_16_beyond`], and the processor has AVX2.
     #[inline]
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
-    pub(in crate::json) unsafe fn load_32_beyond(text: &[u8]) -> __m256i {
+    pub(in crate::json) unsafe fn load_32_beyond(text: *const u8) -> __m256i {
         let block: __m256i;
         // SAFETY: as in `load_16_beyond`.
         unsafe {
             core::arch::asm!(
                 "vmovdqu {block}, [{text}]",
-                text = in(reg) text.as_ptr(),
+                text = in(reg) text,
                 block = lateout(ymm_reg) block,
                 options(pure, readonly, nostack, preserves_flags),
             );
@@ -382,7 +409,7 @@ pub(super) mod x86 {
         unsafe { _mm256_loadu_si256(block.as_ptr().cast()) }
     }
 
-    /// As [`special`].
+    /// As [`special`]; comparisons are signed, so that bytes from 0x80 on are less than a space.
     ///
     /// # Safety
     ///
@@ -390,11 +417,32 @@ pub(super) mod x86 {
     #[inline]
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
     pub(in crate::json) unsafe fn special_32(block: __m256i) -> __m256i {
-        let moved = _mm256_add_epi8(block, _mm256_set1_epi8(MOVE));
-        let unprintable = _mm256_cmpgt_epi8(moved, _mm256_set1_epi8(LAST_MOVED));
-        let quote = _mm256_cmpeq_epi8(block, _mm256_set1_epi8(b'"' as i8));
-        let backslash = _mm256_cmpeq_epi8(block, _mm256_set1_epi8(b'\\' as i8));
-        _mm256_or_si256(_mm256_or_si256(quote, backslash), unprintable)
+        let low = _mm256_cmpgt_epi8(_mm256_set1_epi8(b' ' as i8), block);
+        // One of its own for each lower half of a byte.
+        let wanted = _mm256_shuffle_epi8(both_lanes(&SPECIALS), block);
+        _mm256_or_si256(_mm256_cmpeq_epi8(block, wanted), low)
+    }
+
+    /// By its lower half, the one byte from 0x20 to 0x7f that is not plain; for others a byte with
+    /// another half.
+    const SPECIALS: [u8; 16] = {
+        let mut specials = [0xff; 16];
+        specials[0xf] = 0;
+        let mut byte = 0x20;
+        while byte < 0x80 {
+            if !super::is_plain(byte) {
+                specials[byte as usize & 0xf] = byte;
+            }
+            byte += 1;
+        }
+        specials
+    };
+
+    /// A table to look up halves of bytes in, for both halves of a register.
+    #[inline]
+    #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
+    pub(in crate::json) fn both_lanes(table: &[u8; 16]) -> __m256i {
+        _mm256_broadcastsi128_si256(load(table))
     }
 
     #[inline(always)]
@@ -539,13 +587,18 @@ mod tests {
         let quoted = [b"\"", text, b"\""].concat();
         let mut done = false;
         if (1..=SHORT).contains(&text.len()) {
+            let raw = (text.as_ptr(), text.len() as i32);
             // SAFETY: `written_bytes` gives far more room, and the processor has the instructions.
-            let bytes = written_bytes(|out| done = unsafe { I::push_short(out, text) });
+            let bytes = written_bytes(|out| done = unsafe { I::push_short(out, raw) });
             assert!(!done || all, "{name}: {text:?}");
             assert_eq!(bytes, if done { &quoted[..] } else { b"" }, "{name}: {text:?}");
             // A text that ends before the page does must not be refused.
-            let in_page = text.as_ptr() as usize % 4096 <= 4096 - SHORT;
+            let in_page = (1..=4096 - SHORT).contains(&(text.as_ptr() as usize % 4096));
             assert!(done || !all || !in_page, "{name}: {text:?}");
+            for raw in [(core::ptr::null(), text.len() as i32), (text.as_ptr(), 0), (text.as_ptr(), -5)] {
+                // SAFETY: no text.
+                written_bytes(|out| assert!(!unsafe { I::push_short(out, raw) }));
+            }
         } else {
             let raw = (text.as_ptr(), text.len() as i32);
             let bytes = written_bytes(|out| {

@@ -29,23 +29,27 @@ pub enum EscapePolicy {
     Tsv,
 }
 
-/// Writes text with its quotes.
+/// Writes text with its quotes, where `room` bytes may be written.
 ///
 /// # Safety
 ///
-/// The processor has the instructions.
+/// The processor has the instructions, and there is the room.
 ///
 /// # Errors
 ///
-/// There is no room for it.
-pub unsafe fn push_text<I: Instructions>(out: &mut Out<'_>, text: &[u8]) -> Result<(), Full> {
-    out.reserve(text.len().saturating_mul(2).saturating_add(2 + TEXT_SLACK))?;
-    // SAFETY: this function's contract, and just reserved.
-    match unsafe { I::accepted(**out, text) } {
-        Some(end) => **out = end,
-        None => push_escaped(out, text)?,
+/// It is too little.
+pub unsafe fn push_text<I: Instructions>(out: Cursor, room: isize, text: &[u8]) -> Result<Cursor, Full> {
+    let fits = |len: usize| isize::try_from(len).is_ok_and(|len| len <= room);
+    if !fits(text.len().saturating_mul(2).saturating_add(2 + TEXT_SLACK)) {
+        return Err(Full);
     }
-    Ok(())
+    // SAFETY: this function's contract, and there is room for any text that is accepted.
+    match unsafe { I::accepted(out, text) } {
+        Some(end) => Ok(end),
+        None if !fits(text.len().saturating_mul(5).saturating_add(2 + SLACK)) => Err(Full),
+        // SAFETY: there is room.
+        None => Ok(unsafe { push_escaped(out, text) }),
+    }
 }
 
 /// [`Instructions::accepted`] for any processor.
@@ -124,12 +128,13 @@ static ESCAPED: [u64; 256] = {
 };
 
 /// Writes text that the host does not accept as UTF-8.
+///
+/// # Safety
+///
+/// Room for five times its length, two quotes and [`SLACK`] is reserved.
 #[inline(never)]
-fn push_escaped(out: &mut Out<'_>, text: &[u8]) -> Result<(), Full> {
-    out.reserve(text.len().saturating_mul(5).saturating_add(2 + SLACK))?;
+unsafe fn push_escaped(mut end: Cursor, text: &[u8]) -> Cursor {
     let (blocks, rest) = text.as_chunks::<16>();
-    // A cursor in a register: one behind a pointer would be read and written again for each byte.
-    let mut end = **out;
     // SAFETY: a byte becomes five at most, and what is written but not counted is within
     // the slack.
     unsafe {
@@ -152,8 +157,7 @@ fn push_escaped(out: &mut Out<'_>, text: &[u8]) -> Result<(), Full> {
         rest.iter().for_each(|&byte| push_escaped_byte(&mut end, byte));
         end.push(b'"');
     }
-    **out = end;
-    Ok(())
+    end
 }
 
 /// # Safety
@@ -173,8 +177,11 @@ unsafe fn push_escaped_byte(out: &mut Cursor, byte: u8) {
 /// There is no room for it.
 pub fn push_text_by(policy: EscapePolicy, out: &mut Out<'_>, text: &[u8]) -> Result<(), Full> {
     match policy {
-        // SAFETY: every processor has these instructions.
-        EscapePolicy::Hex => unsafe { push_text::<Baseline>(out, text) },
+        EscapePolicy::Hex => {
+            // SAFETY: every processor has these instructions.
+            **out = unsafe { push_text::<Baseline>(**out, out.left(), text) }?;
+            Ok(())
+        }
         EscapePolicy::Pua => push_pua(out, text),
         EscapePolicy::Tsv => push_tsv(out, text),
     }
@@ -390,11 +397,14 @@ mod tests {
             assert_eq!(String::from_utf8_lossy(&got), String::from_utf8_lossy(&expected), "{name}: {bytes:?}");
         };
         // SAFETY: every processor has these instructions.
-        same(written_bytes(|out| unsafe { push_text::<Portable>(out, bytes).unwrap() }), "portable");
+        same(
+            written_bytes(|out| unsafe { **out = push_text::<Portable>(**out, out.left(), bytes).unwrap() }),
+            "portable",
+        );
         #[cfg(target_arch = "x86_64")]
         if Avx2::available() {
             // SAFETY: the processor has the instructions.
-            same(written_bytes(|out| unsafe { push_text::<Avx2>(out, bytes).unwrap() }), "AVX2");
+            same(written_bytes(|out| unsafe { **out = push_text::<Avx2>(**out, out.left(), bytes).unwrap() }), "AVX2");
         }
     }
 

@@ -8,14 +8,14 @@
 //! accept though it is valid is found in the same way or compared with.
 
 use core::arch::x86_64::{
-    __m256i, _bzhi_u32, _mm_set_epi64x, _mm_shuffle_epi8, _mm256_add_epi8, _mm256_adds_epu8, _mm256_alignr_epi8,
-    _mm256_and_si256, _mm256_broadcastsi128_si256, _mm256_cmpeq_epi8, _mm256_cmpgt_epi8, _mm256_movemask_epi8,
-    _mm256_or_si256, _mm256_permute2x128_si256, _mm256_set1_epi8, _mm256_setzero_si256, _mm256_shuffle_epi8,
-    _mm256_srli_epi16, _mm256_subs_epu8, _mm256_testz_si256, _mm256_xor_si256,
+    __m128i, __m256i, _bzhi_u32, _mm_set_epi64x, _mm_shuffle_epi8, _mm256_add_epi8, _mm256_adds_epu8,
+    _mm256_alignr_epi8, _mm256_and_si256, _mm256_cmpeq_epi8, _mm256_cmpgt_epi8, _mm256_movemask_epi8, _mm256_or_si256,
+    _mm256_permute2x128_si256, _mm256_set1_epi8, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16,
+    _mm256_subs_epu8, _mm256_testz_si256, _mm256_xor_si256,
 };
 
 use super::out::Cursor;
-use super::scan::x86::{load_32, load_32_beyond, special_32, within_page};
+use super::scan::x86::{both_lanes, load_32, load_32_beyond, special_32, within_page};
 
 /// Writes a text with its quotes and JSON's escapes, if hosts accept all of it.
 ///
@@ -26,18 +26,24 @@ use super::scan::x86::{load_32, load_32_beyond, special_32, within_page};
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
 #[inline(never)]
 pub(super) unsafe fn push_accepted(mut out: Cursor, text: &[u8]) -> Option<Cursor> {
-    let (blocks, rest) = text.as_chunks::<32>();
     let mut before = Before { block: _mm256_setzero_si256(), open: 0 };
+    let mut rest = text;
     // SAFETY: this function's contract: a byte becomes two at most, and what is written but not
     // counted is within the slack.
     unsafe {
         out.push(b'"');
-        for block in blocks {
-            out = push_block(out, load_32(block), 32, &mut before)?;
-        }
-        // Zeros behind the end of the text end a sequence too early.
-        if !rest.is_empty() || before.open > 0 {
-            out = push_block(out, load_rest(rest), rest.len(), &mut before)?;
+        loop {
+            let (block, len) = match rest.first_chunk() {
+                Some(block) => (load_32(block), 32),
+                // Zeros behind the text's end show a sequence that is cut there.
+                None if !rest.is_empty() || before.open > 0 => (load_rest(rest), rest.len()),
+                None => break,
+            };
+            out = push_block(out, block, len, &mut before)?;
+            rest = &rest[len..];
+            if len < 32 {
+                break;
+            }
         }
         out.push(b'"');
     }
@@ -72,7 +78,7 @@ unsafe fn load_rest(rest: &[u8]) -> __m256i {
     unsafe {
         if !rest.is_empty() && within_page(rest.as_ptr(), 32) {
             let own = _mm256_cmpgt_epi8(_mm256_set1_epi8(rest.len() as i8), load_32(&PLACES));
-            return _mm256_and_si256(load_32_beyond(rest), own);
+            return _mm256_and_si256(load_32_beyond(rest.as_ptr()), own);
         }
         let mut block = [0; 32];
         block[..rest.len()].copy_from_slice(rest);
@@ -158,11 +164,7 @@ unsafe fn faults(before: __m256i, block: __m256i) -> __m256i {
     let either = |a, b| _mm256_or_si256(a, b);
     let both = |a, b| _mm256_and_si256(a, b);
     let upper = |bytes| both(_mm256_srli_epi16::<4>(bytes), all(0x0f));
-    let [first, second, third] = [0, 1, 2].map(|n| {
-        // SAFETY: 16 bytes, of which all patterns are valid.
-        let table = unsafe { core::mem::transmute::<[u8; 16], core::arch::x86_64::__m128i>(TABLES[n]) };
-        _mm256_broadcastsi128_si256(table)
-    });
+    let [first, second, third] = TABLES.each_ref().map(|table| both_lanes(table));
     // The bytes one, two and three places before.
     let across = _mm256_permute2x128_si256::<0x21>(before, block);
     let one = _mm256_alignr_epi8::<15>(block, across);
@@ -233,9 +235,7 @@ unsafe fn push_escaping(mut out: Cursor, block: __m256i, len: usize, escapes: u3
     unsafe {
         // Bytes from 0x10 on come to have their highest bit set, for which nothing is looked up.
         let index = _mm256_adds_epu8(block, _mm256_set1_epi8(0x70));
-        let letters =
-            _mm256_broadcastsi128_si256(core::mem::transmute::<[u8; 16], core::arch::x86_64::__m128i>(LETTERS));
-        let block = _mm256_add_epi8(block, _mm256_shuffle_epi8(letters, index));
+        let block = _mm256_add_epi8(block, _mm256_shuffle_epi8(both_lanes(&LETTERS), index));
         // What has got a letter is plain now. Others than the quote and the backslash are not.
         let quote = _mm256_cmpeq_epi8(block, _mm256_set1_epi8(b'"' as i8));
         let backslash = _mm256_cmpeq_epi8(block, _mm256_set1_epi8(b'\\' as i8));
@@ -249,12 +249,9 @@ unsafe fn push_escaping(mut out: Cursor, block: __m256i, len: usize, escapes: u3
             if written >= len {
                 break;
             }
-            let spread = core::mem::transmute::<[u8; 16], core::arch::x86_64::__m128i>(SPREAD[usize::from(set)]);
+            let spread = core::mem::transmute::<[u8; 16], __m128i>(SPREAD[usize::from(set)]);
             let bytes = _mm_shuffle_epi8(_mm_set_epi64x(i64::from(b'\\'), word), spread);
-            out.push_padded(
-                &core::mem::transmute::<core::arch::x86_64::__m128i, [u8; 16]>(bytes),
-                8 + set.count_ones() as usize,
-            );
+            out.push_padded(&core::mem::transmute::<__m128i, [u8; 16]>(bytes), 8 + set.count_ones() as usize);
             written += 8;
         }
         out.rewind(written - len);
