@@ -133,13 +133,14 @@ impl<'a> Out<'a> {
         Out { ..*self }
     }
 
-    /// Calls a function that is not inlined with a copy.
+    /// Calls a function that is not inlined with a copy, and goes on behind what that has written
+    /// unless it fails.
     #[inline(always)]
-    pub(super) fn apart<T>(&mut self, call: impl FnOnce(&mut Out<'a>) -> T) -> T {
+    pub(super) fn apart<E>(&mut self, call: impl FnOnce(&mut Out<'a>) -> Result<(), E>) -> Result<(), E> {
         let mut copy = self.copy();
-        let result = call(&mut copy);
+        call(&mut copy)?;
         self.cursor = copy.cursor;
-        result
+        Ok(())
     }
 }
 

@@ -33,6 +33,9 @@ impl From<Full> for EncodeError {
 }
 
 impl From<Malformed> for EncodeError {
+    // Apart: what makes an error would be kept in registers that each value needs.
+    #[cold]
+    #[inline(never)]
     fn from(Malformed(what): Malformed) -> Self {
         Self::Malformed(what)
     }
@@ -183,9 +186,10 @@ unsafe fn push_record<S: Shape, I: Encoder>(
     // be compiled for the baseline's instructions.
     let mut copy = out.copy();
     // SAFETY: this function's contract.
-    let result = unsafe { push_columns::<S, I>(plan, &mut record, &mut copy, &mut unknown) };
+    unsafe { push_columns::<S, I>(plan, &mut record, &mut copy, &mut unknown) }?;
+    // Not after an error, so that nothing need keep where the writing stopped.
     **out = *copy;
-    result.map(|()| unknown)
+    Ok(unknown)
 }
 
 /// # Safety
@@ -393,9 +397,9 @@ unsafe fn push_list<S: Shape, I: Encoder>(
     }
     let mut copy = out.copy();
     // SAFETY: this function's contract.
-    let result = unsafe { push_elements::<S, I>(plan, list, &mut copy, depth, unknown) };
+    unsafe { push_elements::<S, I>(plan, list, &mut copy, depth, unknown) }?;
     **out = *copy;
-    result
+    Ok(())
 }
 
 /// # Safety
