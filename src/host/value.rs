@@ -560,6 +560,20 @@ impl<'a, S: Shape> List<'a, S> {
     pub fn skip_one(&mut self) {
         self.next();
     }
+
+    /// No more than the first `most` of these elements.
+    #[inline(always)]
+    #[must_use]
+    pub fn up_to(&self, most: usize) -> Self {
+        Self { left: self.left.min(most), ..*self }
+    }
+
+    /// Leaves out those before the first of `rest`, which is what is left of [`List::up_to`].
+    #[inline(always)]
+    pub fn skip_to(&mut self, rest: &Self) {
+        self.left -= (rest.next as usize - self.next as usize) / size_of::<*const u8>();
+        self.next = rest.next;
+    }
 }
 
 impl<'a, S: Shape> Iterator for List<'a, S> {

@@ -457,34 +457,39 @@ unsafe fn push_alike<S: Shape, I: Encoder>(
     len: usize,
 ) {
     let tag = value.tag();
-    // SAFETY: the tag says what values hold, and as long as what is left is not negative, room
-    // for a scalar with its comma is held back.
+    // So many as there is room for, whatever they are.
+    let mut next_ones = list.up_to(out.left().max(0) as usize / ALIKE_ROOM);
+    // SAFETY: the tag says what values hold, and no element takes more room than that.
     unsafe {
         match plan.tags.kind(tag, KindsOf::VALUES) {
             Kind::Text => {
-                while let Some(next) = list.peek(tag) {
-                    if out.left() < 0 || !push_plain::<I>(out, next.text()) {
+                while let Some(next) = next_ones.peek(tag) {
+                    if !I::push_short(out, next.text().raw()) {
                         break;
                     }
                     out.push(b',');
-                    list.skip_one();
+                    next_ones.skip_one();
                 }
             }
             // The same numbers again, as all records of a DNS answer have the same TTL.
             Kind::Double if value.present() && len <= REPEATED => {
                 let (bits, text) = (value.double().to_bits(), out.last_block::<REPEATED>(len));
-                while let Some(next) = list.peek(tag) {
-                    if out.left() < 0 || next.double().to_bits() != bits {
+                while let Some(next) = next_ones.peek(tag) {
+                    if next.double().to_bits() != bits {
                         break;
                     }
                     out.push_block(&text, len);
-                    list.skip_one();
+                    next_ones.skip_one();
                 }
             }
             _ => {}
         }
     }
+    list.skip_to(&next_ones);
 }
+
+/// Room that an element takes at most in [`push_alike`], with a comma; a power of two.
+const ALIKE_ROOM: usize = (SHORT_ROOM + 1).next_power_of_two();
 
 /// The longest number, with a comma, that [`push_alike`] repeats.
 const REPEATED: usize = 32;

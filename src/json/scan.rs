@@ -18,7 +18,7 @@ pub const fn is_plain(byte: u8) -> bool {
 pub const SLACK: usize = 16;
 
 /// The longest text that [`Instructions::push_short`] takes.
-pub const SHORT: usize = 32;
+pub const SHORT: usize = 64;
 
 /// Room that [`Instructions::push_short`] needs.
 pub const SHORT_ROOM: usize = 1 + SHORT + SLACK;
@@ -72,6 +72,14 @@ unsafe fn long_text<'a>(room: isize, (data, length): (*const u8, i32)) -> Option
     }
     // SAFETY: this function's contract.
     Some(unsafe { core::slice::from_raw_parts(data, length as usize) })
+}
+
+/// Whether a length is the first of 32 numbers or one of the others.
+#[inline(always)]
+#[cfg(target_arch = "x86_64")]
+fn is_from(first: u32, length: i32) -> bool {
+    // Negative lengths and smaller ones are large numbers.
+    (length as u32).wrapping_sub(first) < 32
 }
 
 /// The length, if it is one for [`Instructions::push_short`].
@@ -221,14 +229,25 @@ pub(super) mod x86 {
                     }
                     let text = core::slice::from_raw_parts(data, len);
                     // Two pieces that overlap.
-                    let (Some(first), Some(last)) = (text.first_chunk::<16>(), text.last_chunk::<16>()) else {
-                        return false;
-                    };
-                    if bits(or(special(load(first)), special(load(last)))) != 0 {
-                        return false;
+                    if len <= 32 {
+                        let (Some(first), Some(last)) = (text.first_chunk::<16>(), text.last_chunk::<16>()) else {
+                            return false;
+                        };
+                        if bits(or(special(load(first)), special(load(last)))) != 0 {
+                            return false;
+                        }
+                        out.push(b'"');
+                        out.push_overlapping(first, last, len);
+                    } else {
+                        let (Some(first), Some(last)) = (text.first_chunk::<32>(), text.last_chunk::<32>()) else {
+                            return false;
+                        };
+                        if bits(or(specials_of_two(first), specials_of_two(last))) != 0 {
+                            return false;
+                        }
+                        out.push(b'"');
+                        out.push_overlapping(first, last, len);
                     }
-                    out.push(b'"');
-                    out.push_overlapping(first, last, len);
                 }
                 out.push(b'"');
                 true
@@ -271,20 +290,35 @@ pub(super) mod x86 {
     impl Instructions for Avx2 {
         #[inline(always)]
         unsafe fn push_short(out: &mut Cursor, (data, length): (*const u8, i32)) -> bool {
-            let Some(len) = super::short_len(length) else { return false };
+            let len = length as usize;
             // SAFETY: the processor has AVX2, and no more is written than there is room for.
             unsafe {
-                if !within_page(data, 32) {
+                if super::is_from(1, length) {
+                    if !within_page(data, 32) {
+                        return false;
+                    }
+                    let block = load_32_beyond(data);
+                    let found = _mm256_movemask_epi8(special_32(block)) as u32;
+                    // Only the text's own bytes count.
+                    if _bzhi_u32(found, len as u32) != 0 {
+                        return false;
+                    }
+                    out.push(b'"');
+                    out.push_padded(&core::mem::transmute::<__m256i, [u8; 32]>(block), len);
+                    out.push(b'"');
+                    return true;
+                }
+                if !super::is_from(33, length) || data.is_null() {
                     return false;
                 }
-                let block = load_32_beyond(data);
-                let found = _mm256_movemask_epi8(special_32(block)) as u32;
-                // Only the text's own bytes count.
-                if _bzhi_u32(found, len as u32) != 0 {
+                // Two pieces that overlap.
+                let (first, last) = (&*data.cast::<[u8; 32]>(), &*data.add(len - 32).cast::<[u8; 32]>());
+                let found = _mm256_or_si256(special_32(load_32(first)), special_32(load_32(last)));
+                if _mm256_movemask_epi8(found) != 0 {
                     return false;
                 }
                 out.push(b'"');
-                out.push_padded(&core::mem::transmute::<__m256i, [u8; 32]>(block), len);
+                out.push_overlapping(first, last, len);
                 out.push(b'"');
                 true
             }
@@ -314,17 +348,6 @@ pub(super) mod x86 {
         unsafe {
             let text = super::long_text(room, text)?;
             out.push(b'"');
-            if text.len() <= 64 {
-                // Two pieces that overlap.
-                let (first, last) = (text.first_chunk::<32>()?, text.last_chunk::<32>()?);
-                let found = _mm256_or_si256(special_32(load_32(first)), special_32(load_32(last)));
-                if _mm256_movemask_epi8(found) != 0 {
-                    return None;
-                }
-                out.push_overlapping(first, last, text.len());
-                out.push(b'"');
-                return Some(out);
-            }
             let (groups, rest) = text.as_chunks::<64>();
             for group in groups {
                 let ([a, b], _) = group.as_chunks::<32>() else { return None };
@@ -475,6 +498,13 @@ pub(super) mod x86 {
         }
     }
 
+    /// As [`special`], of either of two blocks.
+    #[inline]
+    fn specials_of_two(blocks: &[u8; 32]) -> __m128i {
+        let [first, last] = blocks.as_chunks::<16>().0 else { return load(&[0xff; 16]) };
+        or(special(load(first)), special(load(last)))
+    }
+
     #[inline]
     fn or(a: __m128i, b: __m128i) -> __m128i {
         // SAFETY: SSE2 is part of x86-64.
@@ -593,7 +623,7 @@ mod tests {
             assert!(!done || all, "{name}: {text:?}");
             assert_eq!(bytes, if done { &quoted[..] } else { b"" }, "{name}: {text:?}");
             // A text that ends before the page does must not be refused.
-            let in_page = (1..=4096 - SHORT).contains(&(text.as_ptr() as usize % 4096));
+            let in_page = text.len() > 32 || (1..=4096 - 32).contains(&(text.as_ptr() as usize % 4096));
             assert!(done || !all || !in_page, "{name}: {text:?}");
             for raw in [(core::ptr::null(), text.len() as i32), (text.as_ptr(), 0), (text.as_ptr(), -5)] {
                 // SAFETY: no text.
