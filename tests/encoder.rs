@@ -289,6 +289,45 @@ fn empty_is_not_unset() {
     );
 }
 
+/// Elements of one type behind each other go a shorter way; what they are in between and where
+/// the room ends must not matter.
+#[test]
+fn long_lists() {
+    let text = |len: usize| Cell::Text(Type::String, vec![b'x'; len]);
+    let texts: Vec<_> = (0..300).map(|index| text(index % 70)).collect();
+    let mut mixed = texts.clone();
+    for (index, cell) in [
+        Cell::Unset(Type::String),
+        Cell::Text(Type::String, "ü".into()),
+        Cell::Text(Type::Enum, b"E".into()),
+        Cell::Text(Type::String, b"\xff\"".into()),
+        text(5000),
+        Cell::Count(1),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        mixed[20 * (index + 1)] = cell.clone();
+        mixed.extend([cell.clone(), cell]);
+    }
+    let interval = |number: &f64| Cell::Interval(*number);
+    let numbers = [300.0, 300.0, 0.0, 0.0, -0.0, -0.0, 0.1, f64::NAN, f64::NAN, f64::NAN, 1.5, -1.7976931348623157e308];
+    let mut intervals: Vec<_> = numbers.iter().flat_map(|number| vec![interval(number); 40]).collect();
+    intervals.push(Cell::Time(-1.7976931348623157e308));
+    intervals.extend(vec![Cell::Unset(Type::Interval); 3]);
+    for cells in [texts, mixed, intervals] {
+        let wanted: Vec<_> = cells.iter().map(|cell| expected(cell).unwrap_or(Value::Null)).collect();
+        let list = [Cell::List(Type::Vector, cells)];
+        let (json, _) = encode_in(zeek_80(), Style::default(), &["c0".to_owned()], &list, 1 << 20).unwrap();
+        assert_eq!(serde_json::from_str::<Value>(&json).unwrap()["c0"], Value::from(wanted));
+        for room in (0..json.len()).chain(json.len()..json.len() + 16_000).step_by(97) {
+            let encoded = encode_in(zeek_80(), Style::default(), &["c0".to_owned()], &list, room);
+            let same = encoded.as_ref().is_ok_and(|(again, _)| *again == json);
+            assert!(encoded == Err(EncodeError::Full) || room >= json.len() && same, "{room}: {encoded:?}");
+        }
+    }
+}
+
 #[test]
 fn the_longest_numbers() {
     assert_eq!(

@@ -350,8 +350,9 @@ pub enum Data<'a, S> {
     Time(f64),
     /// ADDR.
     Addr(Address),
-    /// SUBNET: prefix, and length counted on the 128-bit form.
-    Subnet(Address, u8),
+    /// SUBNET, see [`Value::subnet`]: as part of this, an address that is seldom there would take
+    /// registers all the time.
+    Subnet,
     /// STRING, ENUM, FILE and FUNC.
     Text(Text<'a>),
     /// Sets and vectors.
@@ -424,10 +425,10 @@ impl<'a, S: Shape> Value<'a, S> {
                 Kind::Bool => Data::Bool(self.read::<i64>(val) != 0),
                 Kind::Int => Data::Int(self.read(val)),
                 Kind::Count | Kind::Port => Data::Count(self.read(val)),
-                Kind::Double => Data::Double(self.read(val)),
-                Kind::Time => Data::Time(self.read(val)),
+                Kind::Double => Data::Double(self.double()),
+                Kind::Time => Data::Time(self.double()),
                 Kind::Addr => Data::Addr(self.address()),
-                Kind::Subnet => Data::Subnet(self.address(), self.read(val + 20)),
+                Kind::Subnet => Data::Subnet,
                 Kind::Text => Data::Text(self.text()),
                 Kind::List => {
                     let size = self.read::<i64>(val);
@@ -454,6 +455,28 @@ impl<'a, S: Shape> Value<'a, S> {
         let val = self.shape.val();
         // SAFETY: `string_val`.
         unsafe { Text { data: self.read(val), length: self.read(val + 8), lifetime: PhantomData } }
+    }
+
+    /// Prefix and length, the latter counted on the 128-bit form.
+    ///
+    /// # Safety
+    ///
+    /// The value is a subnet.
+    #[must_use]
+    pub unsafe fn subnet(&self) -> (Address, u8) {
+        // SAFETY: `subnet_val`.
+        unsafe { (self.address(), self.read(self.shape.val() + 20)) }
+    }
+
+    /// What the host says of a number.
+    ///
+    /// # Safety
+    ///
+    /// The value's tag is one of doubles.
+    #[inline(always)]
+    pub unsafe fn double(&self) -> f64 {
+        // SAFETY: `double_val`.
+        unsafe { self.read(self.shape.val()) }
     }
 
     /// The address at the start of the union.
@@ -504,19 +527,6 @@ impl<'a> Text<'a> {
     pub fn raw(self) -> (*const u8, i32) {
         (self.data, self.length)
     }
-
-    /// Its bytes, if there are from 1 to `limit` and nothing is wrong.
-    #[inline(always)]
-    #[must_use]
-    pub fn short(self, limit: usize) -> Option<&'a [u8]> {
-        // Negative lengths and zero are large numbers.
-        let length = self.length as u32;
-        if length.wrapping_sub(1) as usize >= limit || self.data.is_null() {
-            return None;
-        }
-        // SAFETY: as in `bytes`.
-        Some(unsafe { core::slice::from_raw_parts(self.data, length as usize) })
-    }
 }
 
 /// The elements of a set or a vector.
@@ -526,6 +536,44 @@ pub struct List<'a, S> {
     left: usize,
     shape: S,
     lifetime: PhantomData<&'a u8>,
+}
+
+impl<'a, S: Shape> List<'a, S> {
+    /// Whether there are no more elements.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.left == 0
+    }
+
+    /// The next element if it is set and of this tag; [`List::skip_one`] goes on behind it.
+    #[inline(always)]
+    #[must_use]
+    pub fn peek(&self, tag: u32) -> Option<Value<'a, S>> {
+        // `next` may take it.
+        let value = self.clone().next()?.ok()?;
+        (value.present() && value.tag() == tag).then_some(value)
+    }
+
+    /// Leaves the next element out.
+    #[inline(always)]
+    pub fn skip_one(&mut self) {
+        self.next();
+    }
+
+    /// No more than the first `most` of these elements.
+    #[inline(always)]
+    #[must_use]
+    pub fn up_to(&self, most: usize) -> Self {
+        Self { left: self.left.min(most), ..*self }
+    }
+
+    /// Leaves out those before the first of `rest`, which is what is left of [`List::up_to`].
+    #[inline(always)]
+    pub fn skip_to(&mut self, rest: &Self) {
+        self.left -= (rest.next as usize - self.next as usize) / size_of::<*const u8>();
+        self.next = rest.next;
+    }
 }
 
 impl<'a, S: Shape> Iterator for List<'a, S> {

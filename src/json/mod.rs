@@ -19,6 +19,8 @@ mod record;
 mod scan;
 pub mod text;
 pub mod time;
+#[cfg(target_arch = "x86_64")]
+mod utf8;
 
 pub use envelope::Envelope;
 pub use out::{Cursor, Full, Out};
@@ -45,5 +47,38 @@ mod test_support {
     /// The same, as text.
     pub fn written(write: impl FnOnce(&mut Out<'_>)) -> String {
         String::from_utf8(written_bytes(write)).unwrap()
+    }
+
+    /// Two pages of memory, and behind them one that cannot be read.
+    #[cfg(target_os = "linux")]
+    pub struct Guarded(*mut u8);
+
+    #[cfg(target_os = "linux")]
+    impl Guarded {
+        const PAGE: usize = 4096;
+
+        pub fn new() -> Self {
+            // SAFETY: fresh memory, of which the last page is made inaccessible.
+            unsafe {
+                let (access, private) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+                let memory = libc::mmap(core::ptr::null_mut(), 3 * Self::PAGE, access, private, -1, 0);
+                assert_ne!(memory, libc::MAP_FAILED);
+                assert_eq!(libc::mprotect(memory.add(2 * Self::PAGE), Self::PAGE, libc::PROT_NONE), 0);
+                Self(memory.cast())
+            }
+        }
+
+        pub fn bytes(&mut self) -> &mut [u8] {
+            // SAFETY: mapped in `new`, zero at first, and borrowed as this is.
+            unsafe { core::slice::from_raw_parts_mut(self.0, 2 * Self::PAGE) }
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    impl Drop for Guarded {
+        fn drop(&mut self) {
+            // SAFETY: mapped in `new`, and no longer borrowed.
+            assert_eq!(unsafe { libc::munmap(self.0.cast(), 3 * Self::PAGE) }, 0);
+        }
     }
 }

@@ -133,13 +133,14 @@ impl<'a> Out<'a> {
         Out { ..*self }
     }
 
-    /// Calls a function that is not inlined with a copy.
+    /// Calls a function that is not inlined with a copy, and goes on behind what that has written
+    /// unless it fails.
     #[inline(always)]
-    pub(super) fn apart<T>(&mut self, call: impl FnOnce(&mut Out<'a>) -> T) -> T {
+    pub(super) fn apart<E>(&mut self, call: impl FnOnce(&mut Out<'a>) -> Result<(), E>) -> Result<(), E> {
         let mut copy = self.copy();
-        let result = call(&mut copy);
+        call(&mut copy)?;
         self.cursor = copy.cursor;
-        result
+        Ok(())
     }
 }
 
@@ -164,6 +165,33 @@ impl Cursor {
     pub unsafe fn last(&self) -> u8 {
         // SAFETY: within what has been written.
         unsafe { self.next.sub(1).read() }
+    }
+
+    /// `N` bytes, of which the first `len` are those written last.
+    ///
+    /// # Safety
+    ///
+    /// As many have been written, and room for `N` less `len` is reserved.
+    #[inline(always)]
+    pub unsafe fn last_block<const N: usize>(&self, len: usize) -> MaybeUninit<[u8; N]> {
+        // SAFETY: within the memory by this function's contract; it need not be initialized.
+        unsafe { self.next.sub(len).cast::<MaybeUninit<[u8; N]>>().read_unaligned() }
+    }
+
+    /// Writes all of a block but counts only the first `len`, which must be initialized.
+    ///
+    /// # Safety
+    ///
+    /// They are, `len` is at most `N`, and room for all `N` is reserved.
+    #[inline(always)]
+    pub unsafe fn push_block<const N: usize>(&mut self, block: &MaybeUninit<[u8; N]>, len: usize) {
+        debug_assert!(len <= N);
+        self.check(N);
+        // SAFETY: reserved by the caller.
+        unsafe {
+            self.next.cast::<MaybeUninit<[u8; N]>>().write_unaligned(*block);
+            self.next = self.next.add(len);
+        }
     }
 
     /// Writes one byte.
@@ -204,13 +232,8 @@ impl Cursor {
     /// Room for all `N` is reserved, and `len` is at most `N`.
     #[inline(always)]
     pub unsafe fn push_padded<const N: usize>(&mut self, bytes: &[u8; N], len: usize) {
-        debug_assert!(len <= N);
-        self.check(N);
-        // SAFETY: reserved by the caller.
-        unsafe {
-            self.next.cast::<[u8; N]>().write_unaligned(*bytes);
-            self.next = self.next.add(len);
-        }
+        // SAFETY: this function's contract.
+        unsafe { self.push_block(&MaybeUninit::new(*bytes), len) };
     }
 
     /// Writes `len` bytes, of which `first` are the first and `last` the last.

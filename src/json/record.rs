@@ -6,10 +6,10 @@ use super::out::{Cursor, Full, Out};
 use super::plan::{COLUMN_BLOCK, Column, FieldPlan};
 #[cfg(target_arch = "x86_64")]
 use super::scan::Avx2;
-use super::scan::{Baseline, Instructions, SHORT, SHORT_ROOM};
+use super::scan::{Baseline, Instructions, SHORT_ROOM};
 use super::text::{push_text, push_text_by};
 use super::time::{MAX_TIME, push_time};
-use crate::host::{Address, Data, KindsOf, List, Malformed, Record, Shape, Text, Value};
+use crate::host::{Data, Kind, KindsOf, List, Malformed, Record, Shape, Text, Value};
 
 /// How deep sets and vectors may be nested. Zeek itself logs one level; a limit keeps
 /// damaged memory from exhausting the thread's stack.
@@ -33,6 +33,9 @@ impl From<Full> for EncodeError {
 }
 
 impl From<Malformed> for EncodeError {
+    // Apart: what makes an error would be kept in registers that each value needs.
+    #[cold]
+    #[inline(never)]
     fn from(Malformed(what): Malformed) -> Self {
         Self::Malformed(what)
     }
@@ -183,9 +186,10 @@ unsafe fn push_record<S: Shape, I: Encoder>(
     // be compiled for the baseline's instructions.
     let mut copy = out.copy();
     // SAFETY: this function's contract.
-    let result = unsafe { push_columns::<S, I>(plan, &mut record, &mut copy, &mut unknown) };
+    unsafe { push_columns::<S, I>(plan, &mut record, &mut copy, &mut unknown) }?;
+    // Not after an error, so that nothing need keep where the writing stopped.
     **out = *copy;
-    result.map(|()| unknown)
+    Ok(unknown)
 }
 
 /// # Safety
@@ -251,13 +255,11 @@ unsafe fn push_value<S: Shape, I: Encoder>(
     // SAFETY: none of these writes more than `MAX_SCALAR` without reserving itself.
     unsafe {
         match value.data(&plan.tags, kinds)? {
-            Data::Text(text) => match text.short(SHORT) {
-                Some(short) if I::push_short(out, short) => {}
-                _ => match I::long(**out, out.left(), text.raw()) {
-                    Some(end) => **out = end,
-                    None => out.apart(|out| push_any_text(out, text))?,
-                },
-            },
+            Data::Text(text) => {
+                if !push_plain::<I>(out, text) {
+                    **out = any_text::<I>(**out, out.left(), text)?;
+                }
+            }
             Data::Count(number) => push_u64(out, number),
             Data::Time(seconds) => push_time(out, seconds, plan.style.time),
             Data::Double(number) => push_double(out, number),
@@ -268,7 +270,8 @@ unsafe fn push_value<S: Shape, I: Encoder>(
             }
             Data::Bool(yes) => out.push_padded(if yes { b"true    " } else { b"false   " }, 5 - usize::from(yes)),
             Data::Int(number) => push_i64(out, number),
-            Data::Subnet(prefix, length) => **out = subnet(**out, prefix, length),
+            Data::Subnet => **out = subnet(**out, value),
+            Data::List(list) if list.is_empty() => out.push_padded(b"[]", 2),
             Data::List(list) => out.apart(|out| I::list(plan, list, out, depth, unknown))?,
             Data::Unknown => out.apart(|out| push_other(plan, value, out, unknown))?,
             Data::Deferred => {
@@ -326,21 +329,49 @@ unsafe fn push_deferred<S: Shape>(
     }
 }
 
-/// Writes any text.
+/// Writes a text if all of it is plain and there is room; else, and perhaps for no reason that the
+/// text gives, writes nothing.
+///
+/// # Safety
+///
+/// The processor has the instructions; room for [`MAX_SCALAR`] bytes is reserved.
+#[inline(always)]
+unsafe fn push_plain<I: Instructions>(out: &mut Out<'_>, text: Text<'_>) -> bool {
+    // SAFETY: this function's contract.
+    unsafe {
+        if I::push_short(out, text.raw()) {
+            return true;
+        }
+        match I::long(**out, out.left(), text.raw()) {
+            Some(end) => **out = end,
+            None => return false,
+        }
+    }
+    true
+}
+
+/// Writes any text, if there is room.
+///
+/// # Safety
+///
+/// The processor has the instructions, and `room` bytes are reserved.
 #[inline(never)]
-fn push_any_text(out: &mut Out<'_>, text: Text<'_>) -> Result<(), EncodeError> {
-    Ok(push_text(out, text.bytes()?)?)
+unsafe fn any_text<I: Instructions>(out: Cursor, room: isize, text: Text<'_>) -> Result<Cursor, EncodeError> {
+    let text = text.bytes()?;
+    // SAFETY: this function's contract.
+    Ok(unsafe { push_text::<I>(out, room, text) }?)
 }
 
 /// Writes a subnet.
 ///
 /// # Safety
 ///
-/// Room for [`MAX_SCALAR`] bytes is reserved.
+/// The value is one, and room for [`MAX_SCALAR`] bytes is reserved.
 #[inline(never)]
-unsafe fn subnet(mut out: Cursor, prefix: Address, length: u8) -> Cursor {
+unsafe fn subnet<S: Shape>(mut out: Cursor, value: Value<'_, S>) -> Cursor {
     // SAFETY: this function's contract.
     unsafe {
+        let (prefix, length) = value.subnet();
         out.push(b'"');
         push_subnet(&mut out, prefix, length);
         out.push(b'"');
@@ -366,9 +397,9 @@ unsafe fn push_list<S: Shape, I: Encoder>(
     }
     let mut copy = out.copy();
     // SAFETY: this function's contract.
-    let result = unsafe { push_elements::<S, I>(plan, list, &mut copy, depth, unknown) };
+    unsafe { push_elements::<S, I>(plan, list, &mut copy, depth, unknown) }?;
     **out = *copy;
-    result
+    Ok(())
 }
 
 /// # Safety
@@ -377,7 +408,7 @@ unsafe fn push_list<S: Shape, I: Encoder>(
 #[inline(always)]
 unsafe fn push_elements<S: Shape, I: Encoder>(
     plan: &FieldPlan,
-    list: List<'_, S>,
+    mut list: List<'_, S>,
     out: &mut Out<'_>,
     depth: usize,
     unknown: &mut u64,
@@ -387,15 +418,19 @@ unsafe fn push_elements<S: Shape, I: Encoder>(
     unsafe {
         out.push(b'[');
         let start = out.len();
-        for value in list {
+        while let Some(value) = list.next() {
             out.reserve(0)?;
             let value = value?;
+            let len = out.len();
             if value.present() {
                 push_value::<S, I>(plan, None, value, out, depth + 1, unknown)?;
             } else {
                 out.push_slice(b"null");
             }
             out.push(b',');
+            if !list.is_empty() {
+                push_alike::<S, I>(plan, value, &mut list, out, out.len() - len);
+            }
         }
         out.reserve(0)?;
         if out.len() > start {
@@ -406,3 +441,55 @@ unsafe fn push_elements<S: Shape, I: Encoder>(
     }
     Ok(())
 }
+
+/// Writes elements of a list that follow `value` and that need no more than a look, each with a
+/// comma; there may be none. `len` bytes have been written for `value`, its comma included.
+///
+/// # Safety
+///
+/// As [`push_value`], but for the room.
+#[inline(always)]
+unsafe fn push_alike<S: Shape, I: Encoder>(
+    plan: &FieldPlan,
+    value: Value<'_, S>,
+    list: &mut List<'_, S>,
+    out: &mut Out<'_>,
+    len: usize,
+) {
+    let tag = value.tag();
+    // So many as there is room for, whatever they are.
+    let mut next_ones = list.up_to(out.left().max(0) as usize / ALIKE_ROOM);
+    // SAFETY: the tag says what values hold, and no element takes more room than that.
+    unsafe {
+        match plan.tags.kind(tag, KindsOf::VALUES) {
+            Kind::Text => {
+                while let Some(next) = next_ones.peek(tag) {
+                    if !I::push_short(out, next.text().raw()) {
+                        break;
+                    }
+                    out.push(b',');
+                    next_ones.skip_one();
+                }
+            }
+            // The same numbers again, as all records of a DNS answer have the same TTL.
+            Kind::Double if value.present() && len <= REPEATED => {
+                let (bits, text) = (value.double().to_bits(), out.last_block::<REPEATED>(len));
+                while let Some(next) = next_ones.peek(tag) {
+                    if next.double().to_bits() != bits {
+                        break;
+                    }
+                    out.push_block(&text, len);
+                    next_ones.skip_one();
+                }
+            }
+            _ => {}
+        }
+    }
+    list.skip_to(&next_ones);
+}
+
+/// Room that an element takes at most in [`push_alike`], with a comma; a power of two.
+const ALIKE_ROOM: usize = (SHORT_ROOM + 1).next_power_of_two();
+
+/// The longest number, with a comma, that [`push_alike`] repeats.
+const REPEATED: usize = 32;

@@ -5,6 +5,7 @@
 //! implementation gives what [`is_plain`] says of each byte.
 
 use super::out::Cursor;
+use super::text::push_accepted;
 
 /// Whether a byte is copied as it is: printable ASCII, but for the quote and the backslash.
 #[inline]
@@ -13,25 +14,29 @@ pub const fn is_plain(byte: u8) -> bool {
     matches!(byte, 0x20..=0x7e) && byte != b'"' && byte != b'\\'
 }
 
-/// Room that [`push_plain`] needs beyond the text's own length.
+/// Room that copies of whole blocks need beyond the text's own length.
 pub const SLACK: usize = 16;
 
 /// The longest text that [`Instructions::push_short`] takes.
-pub const SHORT: usize = 32;
+pub const SHORT: usize = 64;
 
 /// Room that [`Instructions::push_short`] needs.
 pub const SHORT_ROOM: usize = 1 + SHORT + SLACK;
 
+/// Room that [`Instructions::accepted`] needs beyond twice the text's length and its quotes.
+pub const TEXT_SLACK: usize = 64;
+
 /// What is done with all of a text, in the instructions that a kind of processor has.
 pub trait Instructions {
-    /// Writes a text with its quotes if all of it is plain; else, and perhaps for no reason that
-    /// the text gives, writes nothing that counts and returns false.
+    /// Writes a text of 1 to [`SHORT`] bytes with its quotes if all of it is plain; else, and perhaps
+    /// for no reason that the text gives, writes nothing that counts and returns false. The text
+    /// is given as it comes, and may be none.
     ///
     /// # Safety
     ///
-    /// The processor has the instructions. The text has 1 to [`SHORT`] bytes, and room for
-    /// [`SHORT_ROOM`] is reserved.
-    unsafe fn push_short(out: &mut Cursor, text: &[u8]) -> bool;
+    /// The processor has the instructions. Room for [`SHORT_ROOM`] is reserved, and a text that
+    /// is not null and not of negative length can be read.
+    unsafe fn push_short(out: &mut Cursor, text: (*const u8, i32)) -> bool;
 
     /// Writes a text of more than [`SHORT`] bytes with its quotes if all of it is plain and there
     /// is room. The text is given as it comes, and may be none.
@@ -41,6 +46,18 @@ pub trait Instructions {
     /// The processor has the instructions. `room` bytes are reserved, and a text that is not null
     /// and not of negative length can be read.
     unsafe fn long(out: Cursor, room: isize, text: (*const u8, i32)) -> Option<Cursor>;
+
+    /// Writes any text with its quotes, and with JSON's escapes, if hosts accept all of it (see
+    /// [`super::text`]).
+    ///
+    /// # Safety
+    ///
+    /// The processor has the instructions. Room for twice the text's length, two quotes and
+    /// [`TEXT_SLACK`] is reserved.
+    unsafe fn accepted(out: Cursor, text: &[u8]) -> Option<Cursor> {
+        // SAFETY: this function's contract.
+        unsafe { push_accepted(out, text) }
+    }
 }
 
 /// The text, if it is one for [`Instructions::long`].
@@ -57,6 +74,21 @@ unsafe fn long_text<'a>(room: isize, (data, length): (*const u8, i32)) -> Option
     Some(unsafe { core::slice::from_raw_parts(data, length as usize) })
 }
 
+/// Whether a length is the first of 32 numbers or one of the others.
+#[inline(always)]
+#[cfg(target_arch = "x86_64")]
+fn is_from(first: u32, length: i32) -> bool {
+    // Negative lengths and smaller ones are large numbers.
+    (length as u32).wrapping_sub(first) < 32
+}
+
+/// The length, if it is one for [`Instructions::push_short`].
+#[inline(always)]
+fn short_len(length: i32) -> Option<usize> {
+    // Negative lengths and zero are large numbers.
+    ((length as u32).wrapping_sub(1) < SHORT as u32).then_some(length as usize)
+}
+
 /// What every machine has: eight bytes at a time.
 #[cfg(any(test, not(target_arch = "x86_64")))]
 pub struct Portable;
@@ -64,10 +96,12 @@ pub struct Portable;
 #[cfg(any(test, not(target_arch = "x86_64")))]
 impl Instructions for Portable {
     #[inline(always)]
-    unsafe fn push_short(out: &mut Cursor, text: &[u8]) -> bool {
+    unsafe fn push_short(out: &mut Cursor, (data, length): (*const u8, i32)) -> bool {
         let mut end = *out;
+        let Some(len) = short_len(length).filter(|_| !data.is_null()) else { return false };
         // SAFETY: this function's contract.
         unsafe {
+            let text = core::slice::from_raw_parts(data, len);
             end.push(b'"');
             let all = push_plain_words(&mut end, text) == text.len();
             if all {
@@ -114,39 +148,32 @@ pub type Baseline = Sse2;
 #[cfg(not(target_arch = "x86_64"))]
 pub type Baseline = Portable;
 
-/// Copies the plain bytes at the start of `text`, and returns how many they are.
-///
-/// # Safety
-///
-/// Room for all of `text` and [`SLACK`] more bytes is reserved.
-pub unsafe fn push_plain(out: &mut Cursor, text: &[u8]) -> usize {
-    // SAFETY: this function's contract.
-    unsafe {
-        #[cfg(target_arch = "x86_64")]
-        if text.len() >= 16 {
-            return x86::push_plain(out, text);
-        }
-        push_plain_words(out, text)
-    }
+/// A bit for each byte of the block that is not plain; with `UTF8`, bytes from 0x80 on count
+/// as plain, and 0x7f does, which no accepted text has.
+#[inline]
+#[must_use]
+pub fn specials_of_block<const UTF8: bool>(block: &[u8; 16]) -> u32 {
+    #[cfg(target_arch = "x86_64")]
+    return x86::specials_of_block::<UTF8>(block);
+    #[cfg(not(target_arch = "x86_64"))]
+    block.iter().rev().fold(0, |bits, &byte| bits << 1 | u32::from(!(is_plain(byte) || UTF8 && byte >= 0x7f)))
 }
 
-/// How many bytes at the start of the block are plain; with `UTF8`, bytes from 0x80 on
-/// count as plain, and 0x7f does, which no accepted text has.
+/// How many bytes at the start of the block are plain; see [`specials_of_block`].
 #[inline]
 #[must_use]
 pub fn plain_of_block<const UTF8: bool>(block: &[u8; 16]) -> usize {
-    #[cfg(target_arch = "x86_64")]
-    return x86::plain_of_block::<UTF8>(block);
-    #[cfg(not(target_arch = "x86_64"))]
-    block.iter().take_while(|&&byte| is_plain(byte) || UTF8 && byte >= 0x7f).count()
+    // A bit beyond the last byte, in case that all are plain.
+    (specials_of_block::<UTF8>(block) | 1 << 16).trailing_zeros() as usize
 }
 
 #[cfg(target_arch = "x86_64")]
-mod x86 {
+pub(super) mod x86 {
     use core::arch::x86_64::{
-        __m128i, __m256i, _mm_add_epi8, _mm_cmpeq_epi8, _mm_cmpgt_epi8, _mm_loadu_si128, _mm_min_epu8,
-        _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8, _mm256_add_epi8, _mm256_cmpeq_epi8, _mm256_cmpgt_epi8,
-        _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8,
+        __m128i, __m256i, _bzhi_u32, _mm_add_epi8, _mm_cmpeq_epi8, _mm_cmpgt_epi8, _mm_loadu_si128, _mm_min_epu8,
+        _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8, _mm256_broadcastsi128_si256, _mm256_cmpeq_epi8,
+        _mm256_cmpgt_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8,
+        _mm256_shuffle_epi8,
     };
 
     use super::{Cursor, Instructions};
@@ -154,7 +181,7 @@ mod x86 {
     /// SSE2, which every x86-64 has.
     pub struct Sse2;
 
-    /// AVX2, and BMI1 and BMI2, which came with it.
+    /// AVX2, and what came with it or before it: BMI1, BMI2, LZCNT and POPCNT.
     pub struct Avx2;
 
     impl Avx2 {
@@ -165,29 +192,31 @@ mod x86 {
                 && is_x86_feature_detected!("bmi1")
                 && is_x86_feature_detected!("bmi2")
                 && is_x86_feature_detected!("lzcnt")
+                && is_x86_feature_detected!("popcnt")
         }
     }
 
     /// Memory is accessible in pages of this size, or of multiples of it.
     const PAGE: usize = 4096;
 
-    /// Whether `size` bytes can be read where the text begins, however short it is.
+    /// Whether `size` bytes can be read where a text begins, however short it is. Not for a page's
+    /// first byte, so as not to ask whether it is null.
     #[inline(always)]
-    fn within_page(text: &[u8], size: usize) -> bool {
-        text.as_ptr() as usize % PAGE <= PAGE - size
+    pub(in crate::json) fn within_page(text: *const u8, size: usize) -> bool {
+        (text as usize).wrapping_sub(1) % PAGE < PAGE - size
     }
 
     impl Instructions for Sse2 {
         #[inline(always)]
-        unsafe fn push_short(out: &mut Cursor, text: &[u8]) -> bool {
-            let len = text.len();
+        unsafe fn push_short(out: &mut Cursor, (data, length): (*const u8, i32)) -> bool {
+            let Some(len) = super::short_len(length) else { return false };
             // SAFETY: no more is written than there is room for.
             unsafe {
                 if len <= 16 {
-                    if !within_page(text, 16) {
+                    if !within_page(data, 16) {
                         return false;
                     }
-                    let block = load_16_beyond(text);
+                    let block = load_16_beyond(data);
                     // A bit beyond the last byte, in case that all are plain.
                     if ((bits(special(block)) | 1 << 16).trailing_zeros() as usize) < len {
                         return false;
@@ -195,15 +224,30 @@ mod x86 {
                     out.push(b'"');
                     out.push_padded(&bytes_of(block), len);
                 } else {
-                    // Two pieces that overlap.
-                    let (Some(first), Some(last)) = (text.first_chunk::<16>(), text.last_chunk::<16>()) else {
-                        return false;
-                    };
-                    if bits(or(special(load(first)), special(load(last)))) != 0 {
+                    if data.is_null() {
                         return false;
                     }
-                    out.push(b'"');
-                    out.push_overlapping(first, last, len);
+                    let text = core::slice::from_raw_parts(data, len);
+                    // Two pieces that overlap.
+                    if len <= 32 {
+                        let (Some(first), Some(last)) = (text.first_chunk::<16>(), text.last_chunk::<16>()) else {
+                            return false;
+                        };
+                        if bits(or(special(load(first)), special(load(last)))) != 0 {
+                            return false;
+                        }
+                        out.push(b'"');
+                        out.push_overlapping(first, last, len);
+                    } else {
+                        let (Some(first), Some(last)) = (text.first_chunk::<32>(), text.last_chunk::<32>()) else {
+                            return false;
+                        };
+                        if bits(or(specials_of_two(first), specials_of_two(last))) != 0 {
+                            return false;
+                        }
+                        out.push(b'"');
+                        out.push_overlapping(first, last, len);
+                    }
                 }
                 out.push(b'"');
                 true
@@ -245,21 +289,36 @@ mod x86 {
 
     impl Instructions for Avx2 {
         #[inline(always)]
-        unsafe fn push_short(out: &mut Cursor, text: &[u8]) -> bool {
-            let len = text.len();
+        unsafe fn push_short(out: &mut Cursor, (data, length): (*const u8, i32)) -> bool {
+            let len = length as usize;
             // SAFETY: the processor has AVX2, and no more is written than there is room for.
             unsafe {
-                if !within_page(text, 32) {
+                if super::is_from(1, length) {
+                    if !within_page(data, 32) {
+                        return false;
+                    }
+                    let block = load_32_beyond(data);
+                    let found = _mm256_movemask_epi8(special_32(block)) as u32;
+                    // Only the text's own bytes count.
+                    if _bzhi_u32(found, len as u32) != 0 {
+                        return false;
+                    }
+                    out.push(b'"');
+                    out.push_padded(&core::mem::transmute::<__m256i, [u8; 32]>(block), len);
+                    out.push(b'"');
+                    return true;
+                }
+                if !super::is_from(33, length) || data.is_null() {
                     return false;
                 }
-                let block = load_32_beyond(text);
-                let found = _mm256_movemask_epi8(special_32(block)) as u32;
-                // Only the text's own bytes count.
-                if found << ((32 - len as u32) & 31) != 0 {
+                // Two pieces that overlap.
+                let (first, last) = (&*data.cast::<[u8; 32]>(), &*data.add(len - 32).cast::<[u8; 32]>());
+                let found = _mm256_or_si256(special_32(load_32(first)), special_32(load_32(last)));
+                if _mm256_movemask_epi8(found) != 0 {
                     return false;
                 }
                 out.push(b'"');
-                out.push_padded(&core::mem::transmute::<__m256i, [u8; 32]>(block), len);
+                out.push_overlapping(first, last, len);
                 out.push(b'"');
                 true
             }
@@ -269,6 +328,12 @@ mod x86 {
         unsafe fn long(out: Cursor, room: isize, text: (*const u8, i32)) -> Option<Cursor> {
             // SAFETY: this function's contract.
             unsafe { long_avx2(out, room, text) }
+        }
+
+        #[inline(always)]
+        unsafe fn accepted(out: Cursor, text: &[u8]) -> Option<Cursor> {
+            // SAFETY: this function's contract.
+            unsafe { crate::json::utf8::push_accepted(out, text) }
         }
     }
 
@@ -321,14 +386,14 @@ mod x86 {
     /// to whomever it belongs. That is done in assembly, as the language has no such thing as
     /// memory of others.
     #[inline(always)]
-    unsafe fn load_16_beyond(text: &[u8]) -> __m128i {
+    unsafe fn load_16_beyond(text: *const u8) -> __m128i {
         let block: __m128i;
         // SAFETY: accessible by this function's contract. That other threads may write to what
         // lies behind the text changes bytes which the caller does not use.
         unsafe {
             core::arch::asm!(
                 "movdqu {block}, [{text}]",
-                text = in(reg) text.as_ptr(),
+                text = in(reg) text,
                 block = lateout(xmm_reg) block,
                 options(pure, readonly, nostack, preserves_flags),
             );
@@ -343,13 +408,13 @@ mod x86 {
     /// As [`load_16_beyond`], and the processor has AVX2.
     #[inline]
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
-    unsafe fn load_32_beyond(text: &[u8]) -> __m256i {
+    pub(in crate::json) unsafe fn load_32_beyond(text: *const u8) -> __m256i {
         let block: __m256i;
         // SAFETY: as in `load_16_beyond`.
         unsafe {
             core::arch::asm!(
                 "vmovdqu {block}, [{text}]",
-                text = in(reg) text.as_ptr(),
+                text = in(reg) text,
                 block = lateout(ymm_reg) block,
                 options(pure, readonly, nostack, preserves_flags),
             );
@@ -362,24 +427,45 @@ mod x86 {
     /// The processor has AVX2.
     #[inline]
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
-    unsafe fn load_32(block: &[u8; 32]) -> __m256i {
+    pub(in crate::json) unsafe fn load_32(block: &[u8; 32]) -> __m256i {
         // SAFETY: the load reads the 32 bytes of `block`.
         unsafe { _mm256_loadu_si256(block.as_ptr().cast()) }
     }
 
-    /// As [`special`].
+    /// As [`special`]; comparisons are signed, so that bytes from 0x80 on are less than a space.
     ///
     /// # Safety
     ///
     /// The processor has AVX2.
     #[inline]
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
-    unsafe fn special_32(block: __m256i) -> __m256i {
-        let moved = _mm256_add_epi8(block, _mm256_set1_epi8(MOVE));
-        let unprintable = _mm256_cmpgt_epi8(moved, _mm256_set1_epi8(LAST_MOVED));
-        let quote = _mm256_cmpeq_epi8(block, _mm256_set1_epi8(b'"' as i8));
-        let backslash = _mm256_cmpeq_epi8(block, _mm256_set1_epi8(b'\\' as i8));
-        _mm256_or_si256(_mm256_or_si256(quote, backslash), unprintable)
+    pub(in crate::json) unsafe fn special_32(block: __m256i) -> __m256i {
+        let low = _mm256_cmpgt_epi8(_mm256_set1_epi8(b' ' as i8), block);
+        // One of its own for each lower half of a byte.
+        let wanted = _mm256_shuffle_epi8(both_lanes(&SPECIALS), block);
+        _mm256_or_si256(_mm256_cmpeq_epi8(block, wanted), low)
+    }
+
+    /// By its lower half, the one byte from 0x20 to 0x7f that is not plain; for others a byte with
+    /// another half.
+    const SPECIALS: [u8; 16] = {
+        let mut specials = [0xff; 16];
+        specials[0xf] = 0;
+        let mut byte = 0x20;
+        while byte < 0x80 {
+            if !super::is_plain(byte) {
+                specials[byte as usize & 0xf] = byte;
+            }
+            byte += 1;
+        }
+        specials
+    };
+
+    /// A table to look up halves of bytes in, for both halves of a register.
+    #[inline]
+    #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
+    pub(in crate::json) fn both_lanes(table: &[u8; 16]) -> __m256i {
+        _mm256_broadcastsi128_si256(load(table))
     }
 
     #[inline(always)]
@@ -412,6 +498,13 @@ mod x86 {
         }
     }
 
+    /// As [`special`], of either of two blocks.
+    #[inline]
+    fn specials_of_two(blocks: &[u8; 32]) -> __m128i {
+        let [first, last] = blocks.as_chunks::<16>().0 else { return load(&[0xff; 16]) };
+        or(special(load(first)), special(load(last)))
+    }
+
     #[inline]
     fn or(a: __m128i, b: __m128i) -> __m128i {
         // SAFETY: SSE2 is part of x86-64.
@@ -426,11 +519,9 @@ mod x86 {
     }
 
     #[inline]
-    pub(super) fn plain_of_block<const UTF8: bool>(block: &[u8; 16]) -> usize {
+    pub(super) fn specials_of_block<const UTF8: bool>(block: &[u8; 16]) -> u32 {
         let block = load(block);
-        let special = if UTF8 { special_in_utf8(block) } else { special(block) };
-        // A bit beyond the last byte, in case that all are plain.
-        (bits(special) | 1 << 16).trailing_zeros() as usize
+        bits(if UTF8 { special_in_utf8(block) } else { special(block) })
     }
 
     /// All bits set in each byte that JSON escapes.
@@ -444,43 +535,14 @@ mod x86 {
             _mm_or_si128(_mm_or_si128(quote, backslash), control)
         }
     }
-
-    /// # Safety
-    ///
-    /// As [`super::push_plain`], and `text` has at least 16 bytes.
-    pub(super) unsafe fn push_plain(out: &mut Cursor, text: &[u8]) -> usize {
-        let (blocks, rest) = text.as_chunks::<16>();
-        for (index, block) in blocks.iter().enumerate() {
-            let special = bits(special(load(block)));
-            let plain = if special == 0 { 16 } else { special.trailing_zeros() as usize };
-            // SAFETY: what is written beyond the text's length is within the slack.
-            unsafe { out.push_padded(block, plain) };
-            if special != 0 {
-                return index * 16 + plain;
-            }
-        }
-        if rest.is_empty() {
-            return text.len();
-        }
-        // The last block overlaps the one before it, of which all is plain.
-        let Some((_, last)) = text.split_last_chunk::<16>() else { return 0 };
-        let seen = 16 - rest.len();
-        let special = bits(special(load(last))) >> seen;
-        let plain = if special == 0 { rest.len() } else { special.trailing_zeros() as usize };
-        // SAFETY: goes back over bytes just written, to write them again.
-        unsafe {
-            out.rewind(seen);
-            out.push_padded(last, seen + plain);
-        }
-        text.len() - rest.len() + plain
-    }
 }
 
-/// Eight bytes at a time, for short text and for other machines.
+/// Copies the plain bytes at the start of `text`, eight at a time, and returns how many they are.
 ///
 /// # Safety
 ///
-/// As [`push_plain`].
+/// Room for all of `text` and [`SLACK`] more bytes is reserved.
+#[cfg(any(test, not(target_arch = "x86_64")))]
 unsafe fn push_plain_words(out: &mut Cursor, text: &[u8]) -> usize {
     let (words, rest) = text.as_chunks::<8>();
     for (index, word) in words.iter().enumerate() {
@@ -500,6 +562,7 @@ unsafe fn push_plain_words(out: &mut Cursor, text: &[u8]) -> usize {
 }
 
 /// How many of the eight bytes, the lowest first, are plain.
+#[cfg(any(test, not(target_arch = "x86_64")))]
 #[inline]
 fn plain_prefix(word: u64) -> usize {
     special(word).trailing_zeros() as usize / 8
@@ -507,6 +570,7 @@ fn plain_prefix(word: u64) -> usize {
 
 /// The high bit of the lowest byte that is not plain, and perhaps of bytes above it; 0 if
 /// all eight are plain.
+#[cfg(any(test, not(target_arch = "x86_64")))]
 #[inline]
 fn special(word: u64) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
@@ -521,6 +585,8 @@ fn special(word: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_os = "linux")]
+    use crate::json::test_support::Guarded;
     use crate::json::test_support::written_bytes;
 
     /// What each implementation makes of a text, and what it should.
@@ -538,13 +604,11 @@ mod tests {
 
     fn check_plain(text: &[u8]) {
         let expected = text.iter().take_while(|&&byte| is_plain(byte)).count();
-        for implementation in [push_plain, push_plain_words] {
-            let mut count = 0;
-            // SAFETY: `written_bytes` gives far more room.
-            let bytes = written_bytes(|out| count = unsafe { implementation(out, text) });
-            assert_eq!(count, expected, "{text:?}");
-            assert_eq!(bytes, &text[..expected], "{text:?}");
-        }
+        let mut count = 0;
+        // SAFETY: `written_bytes` gives far more room.
+        let bytes = written_bytes(|out| count = unsafe { push_plain_words(out, text) });
+        assert_eq!(count, expected, "{text:?}");
+        assert_eq!(bytes, &text[..expected], "{text:?}");
     }
 
     fn check_all<I: Instructions>(text: &[u8]) {
@@ -553,13 +617,18 @@ mod tests {
         let quoted = [b"\"", text, b"\""].concat();
         let mut done = false;
         if (1..=SHORT).contains(&text.len()) {
+            let raw = (text.as_ptr(), text.len() as i32);
             // SAFETY: `written_bytes` gives far more room, and the processor has the instructions.
-            let bytes = written_bytes(|out| done = unsafe { I::push_short(out, text) });
+            let bytes = written_bytes(|out| done = unsafe { I::push_short(out, raw) });
             assert!(!done || all, "{name}: {text:?}");
             assert_eq!(bytes, if done { &quoted[..] } else { b"" }, "{name}: {text:?}");
             // A text that ends before the page does must not be refused.
-            let in_page = text.as_ptr() as usize % 4096 <= 4096 - SHORT;
+            let in_page = text.len() > 32 || (1..=4096 - 32).contains(&(text.as_ptr() as usize % 4096));
             assert!(done || !all || !in_page, "{name}: {text:?}");
+            for raw in [(core::ptr::null(), text.len() as i32), (text.as_ptr(), 0), (text.as_ptr(), -5)] {
+                // SAFETY: no text.
+                written_bytes(|out| assert!(!unsafe { I::push_short(out, raw) }));
+            }
         } else {
             let raw = (text.as_ptr(), text.len() as i32);
             let bytes = written_bytes(|out| {
@@ -616,15 +685,9 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn before_a_page_that_cannot_be_read() {
+        let mut guarded = Guarded::new();
+        let memory = guarded.bytes();
         const PAGE: usize = 4096;
-        // SAFETY: fresh memory, of which the last page is made inaccessible.
-        let memory = unsafe {
-            let (access, private) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-            let memory = libc::mmap(core::ptr::null_mut(), 3 * PAGE, access, private, -1, 0);
-            assert_ne!(memory, libc::MAP_FAILED);
-            assert_eq!(libc::mprotect(memory.add(2 * PAGE), PAGE, libc::PROT_NONE), 0);
-            core::slice::from_raw_parts_mut(memory.cast::<u8>(), 2 * PAGE)
-        };
         for special in [None, Some(b'"'), Some(0xff)] {
             // Up to the end of the memory, and across the page boundary within it.
             for end in [2 * PAGE, 2 * PAGE - 1, PAGE + 1, PAGE] {
@@ -638,7 +701,5 @@ mod tests {
                 }
             }
         }
-        // SAFETY: mapped above, and no longer used.
-        assert_eq!(unsafe { libc::munmap(memory.as_mut_ptr().cast(), 3 * PAGE) }, 0);
     }
 }

@@ -12,7 +12,7 @@
 //! Zeek 9 has two more rules to choose from for strings, see [`EscapePolicy`].
 
 use super::out::{Cursor, Full, Out};
-use super::scan::{SLACK, is_plain, plain_of_block, push_plain};
+use super::scan::{Baseline, Instructions, SLACK, TEXT_SLACK, is_plain, plain_of_block, specials_of_block};
 
 /// What becomes of a string's bytes that are not accepted (`JSON::StringEscapePolicy`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,44 +29,50 @@ pub enum EscapePolicy {
     Tsv,
 }
 
-/// Writes text with its quotes.
+/// Writes text with its quotes, where `room` bytes may be written.
+///
+/// # Safety
+///
+/// The processor has the instructions, and there is the room.
 ///
 /// # Errors
 ///
-/// There is no room for it.
-pub fn push_text(out: &mut Out<'_>, text: &[u8]) -> Result<(), Full> {
-    out.reserve(text.len().saturating_add(2 + SLACK))?;
-    let start = out.len();
-    // SAFETY: just reserved.
-    unsafe {
-        out.push(b'"');
-        let plain = push_plain(out, text);
-        if plain == text.len() {
-            out.push(b'"');
-            return Ok(());
-        }
-        push_rest(out, text, plain, start)
+/// It is too little.
+pub unsafe fn push_text<I: Instructions>(out: Cursor, room: isize, text: &[u8]) -> Result<Cursor, Full> {
+    let fits = |len: usize| isize::try_from(len).is_ok_and(|len| len <= room);
+    if !fits(text.len().saturating_mul(2).saturating_add(2 + TEXT_SLACK)) {
+        return Err(Full);
+    }
+    // SAFETY: this function's contract, and there is room for any text that is accepted.
+    match unsafe { I::accepted(out, text) } {
+        Some(end) => Ok(end),
+        None if !fits(text.len().saturating_mul(5).saturating_add(2 + SLACK)) => Err(Full),
+        // SAFETY: there is room.
+        None => Ok(unsafe { push_escaped(out, text) }),
     }
 }
 
-/// Writes what follows `done` bytes that were plain.
-fn push_rest(out: &mut Out<'_>, text: &[u8], mut done: usize, start: usize) -> Result<(), Full> {
-    // A byte becomes two at most, until it is known that hosts do not accept the text.
-    out.reserve((text.len() - done).saturating_mul(2).saturating_add(1 + SLACK))?;
-    // SAFETY: just reserved.
+/// [`Instructions::accepted`] for any processor.
+///
+/// # Safety
+///
+/// As there.
+pub(super) unsafe fn push_accepted(mut out: Cursor, text: &[u8]) -> Option<Cursor> {
+    // SAFETY: this function's contract.
     unsafe {
-        done += push_short_escaped::<false>(out, &text[done..]);
+        out.push(b'"');
+        let done;
+        (out, done) = push_short_escaped::<false>(out, text);
         let rest = &text[done..];
         if !rest.is_empty() {
             if !accepts(rest) {
-                out.truncate(start);
-                return push_escaped(out, text);
+                return None;
             }
-            push_short_escaped::<true>(out, rest);
+            (out, _) = push_short_escaped::<true>(out, rest);
         }
         out.push(b'"');
     }
-    Ok(())
+    Some(out)
 }
 
 /// Writes text up to the first byte that is neither plain nor has a short escape, and returns
@@ -75,7 +81,7 @@ fn push_rest(out: &mut Out<'_>, text: &[u8], mut done: usize, start: usize) -> R
 /// # Safety
 ///
 /// Room for twice the text's length and [`SLACK`] more bytes is reserved.
-unsafe fn push_short_escaped<const UTF8: bool>(out: &mut Out<'_>, text: &[u8]) -> usize {
+unsafe fn push_short_escaped<const UTF8: bool>(mut out: Cursor, text: &[u8]) -> (Cursor, usize) {
     let mut done = 0;
     // SAFETY: this function's contract: a byte becomes two at most, and what is written but
     // not counted is within the slack.
@@ -85,7 +91,7 @@ unsafe fn push_short_escaped<const UTF8: bool>(out: &mut Out<'_>, text: &[u8]) -
             out.push_padded(block, plain);
             done += plain;
             if plain < 16 {
-                let Some(letter) = short_escape(block[plain]) else { return done };
+                let Some(letter) = short_escape(block[plain]) else { return (out, done) };
                 out.push_slice(&[b'\\', letter]);
                 done += 1;
             }
@@ -94,55 +100,74 @@ unsafe fn push_short_escaped<const UTF8: bool>(out: &mut Out<'_>, text: &[u8]) -
             if is_plain(byte) || UTF8 && byte >= 0x80 {
                 out.push(byte);
             } else {
-                let Some(letter) = short_escape(byte) else { return done };
+                let Some(letter) = short_escape(byte) else { return (out, done) };
                 out.push_slice(&[b'\\', letter]);
             }
             done += 1;
         }
     }
-    done
+    (out, done)
 }
 
-/// What each byte becomes in text that is not accepted as UTF-8, and how long that is.
-static ESCAPED: [([u8; 7], u8); 256] = {
+/// What each byte becomes in text that is not accepted as UTF-8, and in the highest byte how
+/// long that is.
+static ESCAPED: [u64; 256] = {
     const HEX: &[u8; 16] = b"0123456789abcdef";
-    let mut table = [([0; 7], 0); 256];
+    let mut table = [0; 256];
     let mut n = 0;
     while n < 256 {
         let byte = n as u8;
-        table[n] = match short_escape(byte) {
-            _ if is_plain(byte) => ([byte, 0, 0, 0, 0, 0, 0], 1),
-            Some(letter) => ([b'\\', letter, 0, 0, 0, 0, 0], 2),
-            None => ([b'\\', b'\\', b'x', HEX[n >> 4], HEX[n & 15], 0, 0], 5),
-        };
+        table[n] = u64::from_le_bytes(match short_escape(byte) {
+            _ if is_plain(byte) => [byte, 0, 0, 0, 0, 0, 0, 1],
+            Some(letter) => [b'\\', letter, 0, 0, 0, 0, 0, 2],
+            None => [b'\\', b'\\', b'x', HEX[n >> 4], HEX[n & 15], 0, 0, 5],
+        });
         n += 1;
     }
     table
 };
 
 /// Writes text that the host does not accept as UTF-8.
-fn push_escaped(out: &mut Out<'_>, text: &[u8]) -> Result<(), Full> {
-    out.reserve(text.len().saturating_mul(5).saturating_add(2 + SLACK))?;
+///
+/// # Safety
+///
+/// Room for five times its length, two quotes and [`SLACK`] is reserved.
+#[inline(never)]
+unsafe fn push_escaped(mut end: Cursor, text: &[u8]) -> Cursor {
     let (blocks, rest) = text.as_chunks::<16>();
     // SAFETY: a byte becomes five at most, and what is written but not counted is within
     // the slack.
     unsafe {
-        let push_byte = |out: &mut Cursor, byte: u8| {
-            let (bytes, len) = &ESCAPED[usize::from(byte)];
-            out.push_padded(bytes, usize::from(*len));
-        };
-        out.push(b'"');
+        end.push(b'"');
         for block in blocks {
-            if plain_of_block::<false>(block) == 16 {
-                out.push_padded(block, 16);
-            } else {
-                block.iter().for_each(|&byte| push_byte(out, byte));
+            let specials = specials_of_block::<false>(block);
+            if specials == 0 {
+                end.push_padded(block, 16);
+                continue;
+            }
+            let (halves, _) = block.as_chunks::<8>();
+            for (half, specials) in halves.iter().zip([specials & 0xff, specials >> 8]) {
+                if specials == 0 {
+                    end.push_padded(half, 8);
+                } else {
+                    half.iter().for_each(|&byte| push_escaped_byte(&mut end, byte));
+                }
             }
         }
-        rest.iter().for_each(|&byte| push_byte(out, byte));
-        out.push(b'"');
+        rest.iter().for_each(|&byte| push_escaped_byte(&mut end, byte));
+        end.push(b'"');
     }
-    Ok(())
+    end
+}
+
+/// # Safety
+///
+/// Room for 8 bytes is reserved.
+#[inline(always)]
+unsafe fn push_escaped_byte(out: &mut Cursor, byte: u8) {
+    let entry = ESCAPED[usize::from(byte)];
+    // SAFETY: this function's contract.
+    unsafe { out.push_padded(&entry.to_le_bytes(), (entry >> 56) as usize) };
 }
 
 /// Writes text with its quotes by a rule of choice.
@@ -152,7 +177,11 @@ fn push_escaped(out: &mut Out<'_>, text: &[u8]) -> Result<(), Full> {
 /// There is no room for it.
 pub fn push_text_by(policy: EscapePolicy, out: &mut Out<'_>, text: &[u8]) -> Result<(), Full> {
     match policy {
-        EscapePolicy::Hex => push_text(out, text),
+        EscapePolicy::Hex => {
+            // SAFETY: every processor has these instructions.
+            **out = unsafe { push_text::<Baseline>(**out, out.left(), text) }?;
+            Ok(())
+        }
         EscapePolicy::Pua => push_pua(out, text),
         EscapePolicy::Tsv => push_tsv(out, text),
     }
@@ -232,7 +261,7 @@ static HEX: [[u8; 2]; 256] = {
 
 /// The letter behind the backslash, for bytes that JSON has one for.
 #[inline]
-const fn short_escape(byte: u8) -> Option<u8> {
+pub(super) const fn short_escape(byte: u8) -> Option<u8> {
     Some(match byte {
         b'"' | b'\\' => byte,
         0x08 => b'b',
@@ -285,6 +314,9 @@ pub(super) fn push_escaped_name(to: &mut Vec<u8>, name: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "x86_64")]
+    use crate::json::scan::Avx2;
+    use crate::json::scan::Portable;
     use crate::json::test_support::{written, written_bytes};
 
     fn text(bytes: &[u8]) -> String {
@@ -358,9 +390,26 @@ mod tests {
         text + "\""
     }
 
+    /// What each kind of processor makes of a text by the usual rule.
+    fn check_hex(bytes: &[u8]) {
+        let expected = naive(bytes);
+        let same = |got: Vec<u8>, name| {
+            assert_eq!(String::from_utf8_lossy(&got), String::from_utf8_lossy(&expected), "{name}: {bytes:?}");
+        };
+        // SAFETY: every processor has these instructions.
+        same(
+            written_bytes(|out| unsafe { **out = push_text::<Portable>(**out, out.left(), bytes).unwrap() }),
+            "portable",
+        );
+        #[cfg(target_arch = "x86_64")]
+        if Avx2::available() {
+            // SAFETY: the processor has the instructions.
+            same(written_bytes(|out| unsafe { **out = push_text::<Avx2>(**out, out.left(), bytes).unwrap() }), "AVX2");
+        }
+    }
+
     fn check(bytes: &[u8]) {
-        let got = written_bytes(|out| push_text(out, bytes).unwrap());
-        assert_eq!(String::from_utf8_lossy(&got), String::from_utf8_lossy(&naive(bytes)), "{bytes:?}");
+        check_hex(bytes);
         for policy in [EscapePolicy::Pua, EscapePolicy::Tsv] {
             assert_eq!(text_by(policy, bytes), naive_by(policy, bytes), "{policy:?} {bytes:?}");
         }
@@ -428,6 +477,69 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    /// Sequences, whole and cut, accepted and not, and escapes at every place around the edges of
+    /// blocks and before the end.
+    #[test]
+    fn at_the_edges_of_blocks() {
+        let mut pieces: Vec<Vec<u8>> = Vec::new();
+        for c in "\u{80}\u{9f}\u{a0}\u{ff}\u{7ff}\u{800}\u{d7ff}\u{e000}\u{efff}\u{f000}\u{f8ff}\u{f900}\u{feff}\u{ffef}\u{fff0}\u{ffff}\u{10000}\u{10ffff}".chars() {
+            let mut buffer = [0; 4];
+            let whole = c.encode_utf8(&mut buffer).as_bytes();
+            pieces.extend((1..=whole.len()).map(|len| whole[..len].to_vec()));
+            pieces.push([whole, b"\x80"].concat());
+            pieces.push([whole, whole, b"\"", whole].concat());
+        }
+        for bytes in [
+            &b"\x80"[..],
+            b"\xbf\xbf",
+            b"\xc0\x80",
+            b"\xc1\xbf",
+            b"\xe0\x9f\xbf",
+            b"\xed\xa0\x80",
+            b"\xed\xbf\xbf",
+            b"\xf0\x8f\xbf\xbf",
+            b"\xf4\x90\x80\x80",
+            b"\xf5\x80\x80\x80",
+            b"\xff",
+            b"\x7f",
+            b"\0",
+            b"\x07",
+            b"\x0b",
+            b"\x1f",
+            b"\"",
+            b"\\",
+            b"\x08\t\n\x0c\r",
+            b"\"\\\"\\\"\\\"\\\"\\\"\\\"\\\"\\\"\\\"\\\"\\\"\\\"\\\"\\\"\\\"\\\"\\\"\\",
+        ] {
+            pieces.push(bytes.to_vec());
+        }
+        for piece in &pieces {
+            for before in (0..5).chain(12..18).chain(26..36).chain(58..68) {
+                for after in [0, 1, 2, 3, 31, 32, 33] {
+                    for around in [b'x', b'\n'] {
+                        check_hex(&[&vec![around; before], &piece[..], &vec![around; after]].concat());
+                    }
+                    let umlauts = "ü".repeat(before);
+                    check_hex(&[umlauts.as_bytes(), piece, &vec![b'x'; after]].concat());
+                }
+            }
+        }
+    }
+
+    /// Text that ends where memory does: reads beyond its end must stay within a page.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn before_a_page_that_cannot_be_read() {
+        let mut memory = crate::json::test_support::Guarded::new();
+        let text = "ü\"€x😀".repeat(40);
+        for len in 0..=200 {
+            let bytes = &text.as_bytes()[text.len() - len..];
+            let end = memory.bytes().len();
+            memory.bytes()[end - len..].copy_from_slice(bytes);
+            check_hex(&memory.bytes()[end - len..]);
         }
     }
 
