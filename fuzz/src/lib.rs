@@ -130,8 +130,10 @@ fn raw(input: &mut Input<'_>) -> Cell {
             bytes[8..16].fill(0);
         }
         _ => {
-            bytes[..8].copy_from_slice(&number.min(-1).to_ne_bytes());
-            bytes[8..16].copy_from_slice(&number.min(-1).to_ne_bytes());
+            // The size of a list has 64 bits, the length of text 32.
+            let negative = (number | i64::MIN | 1 << 31).to_ne_bytes();
+            bytes[..8].copy_from_slice(&negative);
+            bytes[8..16].copy_from_slice(&negative);
         }
     }
     Cell::Raw(tag, bytes)
