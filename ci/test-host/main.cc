@@ -609,7 +609,8 @@ void run(const Setup& setup) {
     test_bad_config(setup, {{"endpoint", "nonsense"}}, "nonsense");
     test_bad_config(setup, {{"endpoint", "smoke://signals"}}, "smoke://signals");
     test_bad_config(setup, {{"endpoint", good}, {"zmq_hwm", "many"}}, "zmq_hwm");
-    test_bad_config(setup, {{"endpoint", good}, {"curve_secret_key_file", "/nowhere"}}, "cannot read /nowhere");
+    test_bad_config(setup, {{"endpoint", good}, {"curve_secret_key_file", "/nowhere"}},
+                    "cannot read /nowhere");
     test_bad_config(setup, {{"endpoint", good}, {"zmq_hwm", "-1"}}, "zmq_hwm");
     test_bad_config(setup, {{"endpoint", good}, {"zmq_linger", "-2"}}, "zmq_linger");
     test_bad_config(setup, {{"endpoint", good}, {"zmq_linger", "1s"}}, "zmq_linger");
