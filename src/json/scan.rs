@@ -291,7 +291,8 @@ pub(super) mod x86 {
         #[inline(always)]
         unsafe fn push_short(out: &mut Cursor, (data, length): (*const u8, i32)) -> bool {
             let len = length as usize;
-            // SAFETY: the processor has AVX2, and no more is written than there is room for.
+            // SAFETY: the processor has AVX2, no more is written than there is room for, and no more
+            // read than the text has but within its page.
             unsafe {
                 if super::is_from(1, length) {
                     if !within_page(data, 32) {
