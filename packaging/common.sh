@@ -51,6 +51,14 @@ build() {
 # setting NAME: what ./configure has found
 setting() { sed -n "s/^$1 := *//p" "$BUILD/config.mk"; }
 
+# checksums DIR: of all files in DIR, in a list there
+checksums() {
+    (
+        cd "$1"
+        find . -type f ! -path ./SHA256SUMS -printf '%P\n' | sort | tr '\n' '\0' | xargs -0 sha256sum >SHA256SUMS
+    )
+}
+
 # archive FILE DIR: DIR and what is in it as FILE, in dist, and its checksum
 archive() {
     local file=$1 dir=$2

@@ -10,13 +10,7 @@ use bro_zeromq_writer::host::synth::{Cell, Type};
 use bro_zeromq_writer::zmq::{Context, Kind, Message, Socket};
 
 mod common;
-use common::{Frames, PATIENCE, Subscriber, Writer, zeek_80};
-
-/// An endpoint nobody listens at, yet.
-fn free_endpoint() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    format!("tcp://{}", listener.local_addr().unwrap())
-}
+use common::{Frames, PATIENCE, Subscriber, Writer, free_endpoint, zeek_80};
 
 /// A directory of this test's own that goes away with it.
 struct Scratch(PathBuf);

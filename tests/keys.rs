@@ -11,8 +11,8 @@ mod common;
 mod peer;
 mod python;
 mod tool;
-use common::{Writer, zeek_80};
-use peer::{Keys, Peer, Scratch, free_endpoint, text};
+use common::{Writer, free_endpoint, zeek_80};
+use peer::{Keys, Peer, Scratch, text};
 use tool::{PATIENCE, Running, command, run, sample};
 
 /// `bro-zmq replay` of a sample log of 8 records, with arguments.

@@ -6,7 +6,7 @@ use bro_zeromq_writer::abi;
 use bro_zeromq_writer::host::synth::{Cell, Type};
 
 mod common;
-use common::{PATIENCE, Subscriber, Writer, zeek_80};
+use common::{PATIENCE, Subscriber, Writer, free_endpoint, zeek_80};
 
 /// Nobody listens there: the port is reserved, and below those that systems give out.
 const NOBODY: &str = "tcp://127.0.0.1:1";
@@ -131,9 +131,7 @@ fn nobody_subscribed_is_counted_and_reported_once() {
 
 #[test]
 fn a_late_subscriber_gets_what_comes_after_it() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
-    drop(listener);
+    let endpoint = free_endpoint();
     let mut writer = Writer::open(zeek_80(), "conn", &endpoint, &[], &["n"]);
     writer.write(&number(0));
     let subscriber = Subscriber::bind_to(&endpoint, &[b""]);

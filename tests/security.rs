@@ -16,8 +16,8 @@ use bro_zeromq_writer::host::synth::{Cell, Type};
 mod common;
 mod peer;
 mod python;
-use common::{PATIENCE, Writer, zeek_80};
-use peer::{Keys, Peer, Scratch, free_endpoint, text};
+use common::{PATIENCE, Writer, free_endpoint, zeek_80};
+use peer::{Keys, Peer, Scratch, text};
 
 const SECRET_TEXT: &str = "nobody-else-is-to-read-this";
 

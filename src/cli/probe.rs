@@ -133,9 +133,7 @@ impl Probe {
 
 impl Endpoint {
     fn connect(&self) -> Result<(), Error> {
-        if let Some(role) = &self.role {
-            self.socket.secure(role)?;
-        }
+        self.socket.secure(self.role.as_ref())?;
         self.socket.connect(&self.address)
     }
 

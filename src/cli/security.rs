@@ -2,21 +2,15 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bro_zeromq_writer::clock::coarse_millis;
 use bro_zeromq_writer::keys::{Authorized, News};
-use bro_zeromq_writer::writer::{Clients, Curve, Given, Servers, Source};
+use bro_zeromq_writer::writer::{CLOSED_IN_A_ROW, Clients, Curve, Given, LOOK_INTERVAL, Servers, Source};
 use bro_zeromq_writer::zmq::zap::Handler;
 use bro_zeromq_writer::zmq::{Context, Handshake, PublicKey, Role};
 
 use crate::console::Console;
-
-/// How often it is looked whether a key has been revoked.
-const LOOK: Duration = Duration::from_millis(200);
-
-/// So many handshakes in a row that end without a word are no coincidence.
-const CLOSED: u32 = 3;
 
 /// The keys of this side and of the one that it connects to.
 #[derive(clap::Args)]
@@ -161,7 +155,7 @@ impl Guard {
             return;
         }
         self.closed += u32::from(how == Handshake::Closed);
-        if (how != Handshake::Closed || self.closed >= CLOSED)
+        if (how != Handshake::Closed || self.closed >= CLOSED_IN_A_ROW)
             && let Some(why) = self.servers.failed(how)
         {
             console.problem(in_arguments(&why.replace("subscriber", "publisher")));
@@ -170,7 +164,7 @@ impl Guard {
 
     /// Tells what there is to tell. Whether a key has been revoked, so that connections must end.
     pub fn look(&mut self, console: &Console) -> bool {
-        if self.looked.elapsed() < LOOK {
+        if self.looked.elapsed() < LOOK_INTERVAL {
             return false;
         }
         self.looked = Instant::now();

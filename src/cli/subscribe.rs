@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use bro_zeromq_writer::zmq::Error;
-use memchr::memchr;
+use memchr::memchr_iter;
 
 use crate::collector::{Collector, Compression, Settings};
 use crate::console::{Console, bytes, counted, duration, thousands};
@@ -451,21 +451,15 @@ impl Session {
 }
 
 /// The records of a message: one, or a batch (`LogZeroMQ::batch_records`), a line each.
-fn records(mut body: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut next = Some(0);
+fn records(body: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(body);
     iter::from_fn(move || {
-        let mut from = next.take()?;
+        let body = rest.take()?;
         // Only between two objects: others' JSON may have line feeds within.
-        while let Some(end) = memchr(b'\n', &body[from..]).map(|at| from + at) {
-            if body[..end].ends_with(b"}") && body[end + 1..].starts_with(b"{") {
-                next = Some(0);
-                let record = &body[..end];
-                body = &body[end + 1..];
-                return Some(record);
-            }
-            from = end + 1;
-        }
-        Some(body)
+        let ends = |&end: &usize| body[..end].ends_with(b"}") && body[end + 1..].starts_with(b"{");
+        let Some(end) = memchr_iter(b'\n', body).find(ends) else { return Some(body) };
+        rest = Some(&body[end + 1..]);
+        Some(&body[..end])
     })
 }
 

@@ -2,7 +2,6 @@
 
 use std::ffi::CString;
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use bro_zeromq_writer::zmq::{Context, Error, Event, Kind, Message, Socket, Watched};
@@ -72,9 +71,8 @@ impl Source {
     }
 }
 
-/// How long the system may take to give an address free that the socket itself had, and how long
-/// what has arrived at a socket before its connections are ended is still taken.
-const RESET: Duration = Duration::from_secs(1);
+/// How long what has arrived at a socket before its connections are ended is still taken.
+const BEFORE: Duration = Duration::from_secs(1);
 
 /// Receives messages.
 pub struct Subscriber {
@@ -136,12 +134,9 @@ impl Subscriber {
 
     fn listen(&mut self) -> Result<(), String> {
         for endpoint in &mut self.bound {
-            let bound = match self.guard.server() {
-                Some(role) => self.socket.secure(role),
-                None => Ok(()),
-            };
+            let secured = self.socket.secure(self.guard.server());
             let bound =
-                bound.and_then(|()| prepare(&self.socket, endpoint)).and_then(|address| self.socket.bind(&address));
+                secured.and_then(|()| prepare(&self.socket, endpoint)).and_then(|address| self.socket.bind(&address));
             *endpoint = bound.map_err(|error| explain("listen on", endpoint, error))?;
         }
         Ok(())
@@ -149,10 +144,8 @@ impl Subscriber {
 
     fn connect(&self, index: usize) -> Result<(), String> {
         let endpoint = &self.source.connect[index];
-        let secured = match &self.source.keys {
-            Some(keys) => self.socket.secure(&keys.client(index)),
-            None => Ok(()),
-        };
+        let role = self.source.keys.as_ref().map(|keys| keys.client(index));
+        let secured = self.socket.secure(role.as_ref());
         let connected =
             secured.and_then(|()| prepare(&self.socket, endpoint)).and_then(|address| self.socket.connect(&address));
         connected.map_err(|error| explain("connect to", endpoint, error))
@@ -183,22 +176,11 @@ impl Subscriber {
 
     /// Ends all connections, which is the only way that libzmq has to end one.
     fn reset(&mut self) -> Result<(), String> {
-        let mut left = 0;
-        for endpoint in &self.bound {
-            let endpoint = CString::new(endpoint.as_str()).unwrap_or_default();
-            left += u32::from(self.socket.unbind(&endpoint).is_ok());
-        }
-        let began = Instant::now();
-        while left > 0 && began.elapsed() < RESET {
-            match self.socket.next_event() {
-                Some(Event::Unbound) => left -= 1,
-                Some(_) => {}
-                None => thread::sleep(Duration::from_millis(1)),
-            }
-        }
+        let bound: Vec<_> = self.bound.iter().filter_map(|endpoint| CString::new(endpoint.as_str()).ok()).collect();
+        self.socket.unbind_all(bound.iter().map(CString::as_c_str));
         let new = socket(&self.context, &self.source)?;
         let old = std::mem::replace(&mut self.socket, new);
-        self.before = Some((old, Instant::now() + RESET));
+        self.before = Some((old, Instant::now() + BEFORE));
         self.listen()?;
         (0..self.connects.len()).try_for_each(|index| self.connect(index))
     }

@@ -128,9 +128,9 @@ impl State {
         if now - self.read < MAX_AGE {
             return true;
         }
-        let (keys, problem, readable) = match read(dir) {
-            Ok((keys, problem)) => (Some(keys), problem, true),
-            Err(error) => (None, Some(format!("{error}; nobody is let in until it can be read")), false),
+        let (keys, problem) = match read(dir) {
+            Ok((keys, problem)) => (Some(keys), problem),
+            Err(error) => (None, Some(format!("{error}; nobody is let in until it can be read"))),
         };
         if problem != self.problem {
             self.news.push(match &problem {
@@ -148,7 +148,7 @@ impl State {
             self.news.push(News::Changed(format!("the key {key} is no longer authorized")));
         }
         self.keys = keys;
-        readable
+        true
     }
 
     fn refuse(&mut self, key: PublicKey, address: &str, now: Instant) {

@@ -5,7 +5,6 @@
 //! does, which is the case after some 64 KiB.
 
 use core::mem::MaybeUninit;
-use std::time::Duration;
 
 use super::config::Config;
 use crate::json::Full;
@@ -33,7 +32,7 @@ pub struct Batch {
 impl Batch {
     /// An empty one.
     pub fn new(config: &Config) -> Self {
-        let latency = config.batch_latency.max(Duration::from_millis(1)).as_millis() as u64;
+        let latency = config.batch_latency.as_millis() as u64;
         Self { limit: config.batch_records, latency, begun: 0, records: 0, len: 0 }
     }
 

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use super::config::{Config, Endpoint, Pattern};
 use super::curve::Curve;
 use super::door::Door;
-use super::handshake::Clients;
+use super::handshake::{Clients, LOOK_INTERVAL};
 use super::link::{Failure, MAX_SUBSCRIPTIONS, READ_AT_ONCE, kind, prepare};
 use super::report::Level;
 use super::subscriptions::{Subscriptions, parse};
@@ -37,12 +37,6 @@ const FULL_MILLIS: i64 = 1;
 
 /// How often an address that is in use is tried again.
 const BIND_AGAIN: Duration = Duration::from_millis(500);
-
-/// How often it is looked whether somebody's key has been revoked, and what there is to report.
-const LOOK: Duration = Duration::from_millis(200);
-
-/// How long the system may take to give an address free that the socket itself had.
-const UNBIND: Duration = Duration::from_secs(1);
 
 /// Reports that wait for a writer; further ones are left out.
 const MAX_NOTICES: usize = 200;
@@ -287,9 +281,7 @@ fn open_socket(
     let no_socket = |error| ("cannot make a socket".to_owned(), error);
     let socket = Socket::new(context, kind(config.pattern)).map_err(no_socket)?;
     prepare(&socket, config)?;
-    if let Some(door) = door {
-        socket.secure(door.role()).map_err(|error| (format!("cannot encrypt {endpoint}"), error))?;
-    }
+    socket.secure(door.map(Door::role)).map_err(|error| (format!("cannot encrypt {endpoint}"), error))?;
     if endpoint.needs_ipv6() {
         socket.set(zmq_sys::ZMQ_IPV6, 1).map_err(|error| ("cannot use IPv6".to_owned(), error))?;
     }
@@ -374,7 +366,7 @@ impl Thread {
 
     /// Looks after who is let in.
     fn look(&mut self) {
-        if self.looked.elapsed() < LOOK {
+        if self.looked.elapsed() < LOOK_INTERVAL {
             return;
         }
         self.looked = Instant::now();
@@ -399,15 +391,7 @@ impl Thread {
     /// Ends all connections, which is the only way that libzmq has to end one. Those whose keys
     /// are still authorized come back by themselves.
     fn reset(&mut self) {
-        if let Some(bound) = self.bound.take()
-            && self.socket.unbind(&bound).is_ok()
-        {
-            // A Unix domain socket's file is removed by then, and not the next one's.
-            let began = Instant::now();
-            while self.socket.next_event() != Some(Event::Unbound) && began.elapsed() < UNBIND {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-        }
+        self.socket.unbind_all(self.bound.take().iter().map(CString::as_c_str));
         // Until there is a new one nothing is given to the old one.
         let socket = loop {
             match open_socket(&self.context, &self.endpoint, &self.config, self.door.as_ref()) {

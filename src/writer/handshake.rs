@@ -1,7 +1,16 @@
 //! What it means when a handshake fails, and what to do about it.
 
+use std::time::Duration;
+
 use super::report::{Burst, News};
 use crate::zmq::{Handshake, PublicKey};
+
+/// So many handshakes in a row that end without a word are no coincidence, such as a subscriber
+/// that is just being restarted.
+pub const CLOSED_IN_A_ROW: u32 = 3;
+
+/// How often it is looked what there is to report of clients, and whether a key has been revoked.
+pub const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The peers that a socket connects to.
 #[derive(Debug, Default)]

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::bound::Bound;
 use super::config::{Config, Endpoint, Pattern};
+use super::handshake::CLOSED_IN_A_ROW;
 use super::report::Level;
 use super::subscriptions::Subscriptions;
 use crate::zmq::{Context, Error, Event, Handshake, Kind, Message, Role, Socket, Watched, unsent_bytes, writable};
@@ -83,10 +84,6 @@ struct Own {
     /// That has happened since the events were last asked for.
     hung_up: bool,
 }
-
-/// So many handshakes in a row that end without a word are no coincidence, such as a subscriber
-/// that is just being restarted.
-const CLOSED: u32 = 3;
 
 /// Sets the options that all sockets have.
 pub fn prepare(socket: &Socket, config: &Config) -> Result<(), Failure> {
@@ -389,9 +386,7 @@ impl Own {
 
     fn connect(&self, index: usize) -> Result<(), Error> {
         let (address, role) = &self.endpoints[index];
-        if let Some(role) = role {
-            self.socket.secure(role)?;
-        }
+        self.socket.secure(role.as_ref())?;
         self.socket.connect(address)
     }
 
@@ -410,7 +405,7 @@ impl Own {
                 Event::Failed(Handshake::Closed) => {
                     self.failing = true;
                     self.closed += 1;
-                    if self.closed >= CLOSED {
+                    if self.closed >= CLOSED_IN_A_ROW {
                         events.failed = Some(Handshake::Closed);
                         events.ready = false;
                     }

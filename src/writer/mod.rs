@@ -33,7 +33,7 @@ pub use connection::Connection;
 pub use counters::{Counters, Totals};
 pub use curve::Curve;
 pub use extra::ExtraFields;
-pub use handshake::{Clients, Servers};
+pub use handshake::{CLOSED_IN_A_ROW, Clients, LOOK_INTERVAL, Servers};
 pub use report::{Level, Reporter};
 pub use topic::Topic;
 
@@ -392,8 +392,8 @@ impl Writer {
 
     /// Adds what has changed to the process's totals.
     fn account(&mut self) {
-        for (index, told) in self.told.iter_mut().enumerate() {
-            let now = counters(&self.connections[index], self.written, &self.batch, &self.buffers);
+        for (connection, told) in self.connections.iter().zip(&mut self.told) {
+            let now = counters(connection, self.written, &self.batch, &self.buffers);
             self.totals.update(told, &now);
             *told = now;
         }
@@ -460,8 +460,9 @@ impl Writer {
             pause = (pause * 2).min(Duration::from_millis(5));
         }
         if self.statistics.is_some() {
+            // The batch has ended above.
             let counters: Vec<_> =
-                (0..self.connections.len()).filter_map(|connection| self.counters(connection)).collect();
+                self.connections.iter().map(|connection| connection.counters(self.written, &self.buffers)).collect();
             self.publish_statistics(&counters);
         }
         let Ok(context) = Context::shared() else { return };

@@ -177,9 +177,9 @@ impl Spooling {
     /// Puts back what has not been acknowledged, in front. Returns how many records that was.
     pub fn take_back(&mut self) -> u64 {
         let flights = std::mem::take(&mut self.flights);
-        (self.released, self.released_bytes, self.settled, self.direct) = (0, 0, 0, 0);
         let all = std::mem::take(&mut self.in_flight);
-        let from_spool = flights.iter().filter(|entry| entry.from_spool).map(|entry| entry.flight.records()).sum();
+        let from_spool = all - std::mem::take(&mut self.direct);
+        (self.released, self.released_bytes, self.settled) = (0, 0, 0);
         self.put += all;
         if from_spool < all {
             // Those from the spool stand between the others, or in front of them.

@@ -228,14 +228,16 @@ pub enum Role {
 }
 
 impl Socket {
-    /// Sets the keys for the endpoints that are connected or bound from now on. When this fails
-    /// the socket must not be used: it may be one without encryption.
+    /// Sets the keys for the endpoints that are connected or bound from now on; without a role there
+    /// are none, and nothing is set. When this fails the socket must not be used: it may be one
+    /// without encryption.
     ///
     /// # Errors
     ///
     /// `ENOTSUP`: libzmq has no CURVE, or, for a server, is older than 4.3 and would let in
     /// everybody while there is no handler.
-    pub fn secure(&self, role: &Role) -> Result<(), Error> {
+    pub fn secure(&self, role: Option<&Role>) -> Result<(), Error> {
+        let Some(role) = role else { return Ok(()) };
         let missing = |_| Error(libc::ENOTSUP);
         let (Role::Client { keys, .. } | Role::Server { keys, .. }) = role;
         self.set_bytes(zmq_sys::ZMQ_CURVE_PUBLICKEY, &keys.public.0).map_err(missing)?;

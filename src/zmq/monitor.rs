@@ -53,6 +53,9 @@ const EVENTS: c_int = zmq_sys::ZMQ_EVENT_CONNECTED
 /// How long after the end of a connection libzmq would have tried again, if it did.
 const GIVEN_UP: Duration = Duration::from_secs(1);
 
+/// How long the system may take to give an address free that the socket itself had.
+const UNBIND: Duration = Duration::from_secs(1);
+
 /// A socket whose events are received. Belongs to the thread that made it.
 #[derive(Debug)]
 pub struct Watched {
@@ -81,6 +84,21 @@ impl Watched {
         let watched = Self { socket, monitor, ended: Vec::new() };
         watched.monitor.connect(&name)?;
         Ok(watched)
+    }
+
+    /// Undoes [`Socket::bind`], which has returned these endpoints, and waits until their addresses
+    /// are free, for a second at most: a Unix domain socket's file is removed by then, and not the
+    /// next one's. Other events that come meanwhile are lost.
+    pub fn unbind_all<'a>(&mut self, endpoints: impl Iterator<Item = &'a CStr>) {
+        let mut left = endpoints.filter(|endpoint| self.socket.unbind(endpoint).is_ok()).count();
+        let began = Instant::now();
+        while left > 0 && began.elapsed() < UNBIND {
+            match self.next_event() {
+                Some(Event::Unbound) => left -= 1,
+                Some(_) => {}
+                None => std::thread::sleep(Duration::from_millis(1)),
+            }
+        }
     }
 
     /// The next event, if there is one.

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -15,6 +16,12 @@ use bro_zeromq_writer::zmq::{Context, Kind, Socket};
 /// The layout of Zeek 8.0.
 pub fn zeek_80() -> &'static Layout {
     &family_of_version(8, 0).unwrap().layout
+}
+
+/// An endpoint nobody listens at, yet.
+pub fn free_endpoint() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("tcp://{}", listener.local_addr().unwrap())
 }
 
 /// Time within which anything on this machine must have happened.

@@ -35,30 +35,41 @@ def subscriber(context, topic):
     return socket, "tcp://127.0.0.1:%d" % socket.bind_to_random_port("tcp://127.0.0.1")
 
 
+class Host:
+    """A host that runs one of the scripts here and publishes to an endpoint."""
+
+    def __init__(self, program, work, script, endpoint, options):
+        os.makedirs(work)
+        self.out = open(os.path.join(work, "out"), "w+")
+        self.process = subprocess.Popen(
+            [program, "-b", os.path.join(HERE, script), "NCSA/ZeroMQWriter", "LogZeroMQ::endpoint=" + endpoint,
+             *options], cwd=work, stdout=self.out, stderr=subprocess.STDOUT)
+
+    def end(self):
+        """Waits for its end; its exit status, and what it has said."""
+        code = self.process.wait(timeout=120)
+        with self.out as out:
+            out.seek(0)
+            return code, out.read()
+
+
 def run(program, scratch, name, read_after, options):
     """Runs the host while a subscriber does not read until `read_after` (seconds, or None:
     never). Returns the totals that the host told, what arrived, and how long it took."""
-    work = os.path.join(scratch, name)
-    os.makedirs(work)
     context = zmq.Context()
     socket, endpoint = subscriber(context, b"hosttest")
     start = time.monotonic()
-    with open(os.path.join(work, "out"), "w+") as out:
-        host = subprocess.Popen(
-            [program, "-b", os.path.join(HERE, "records.zeek"), "NCSA/ZeroMQWriter",
-             "LogZeroMQ::endpoint=" + endpoint, "HostTest::how_many=%d" % RECORDS, *options],
-            cwd=work, stdout=out, stderr=subprocess.STDOUT)
-        # A subscription is sent by a call into the socket.
-        assert socket.poll(20000), "nothing arrived"
-        arrived = []
-        if read_after is not None:
-            time.sleep(read_after)
-            while socket.poll(2000):
-                arrived.append(socket.recv_multipart())
-        code = host.wait(timeout=120)
-        taken = time.monotonic() - start
-        out.seek(0)
-        said = out.read()
+    host = Host(program, os.path.join(scratch, name), "records.zeek", endpoint,
+                ["HostTest::how_many=%d" % RECORDS, *options])
+    # A subscription is sent by a call into the socket.
+    assert socket.poll(20000), "nothing arrived"
+    arrived = []
+    if read_after is not None:
+        time.sleep(read_after)
+        while socket.poll(2000):
+            arrived.append(socket.recv_multipart())
+    code, said = host.end()
+    taken = time.monotonic() - start
     context.destroy(0)
     assert code == 0, "exit status %d: %s" % (code, said)
     totals = [tuple(map(int, found)) for found in TOTALS.findall(said)]
@@ -94,25 +105,18 @@ def dead_subscriber(program, scratch):
 def end(program, scratch, name, how, options):
     """Ends the host with a signal (None: it does that itself) while its subscriber takes nothing.
     Returns its exit status, what it said, and how long that took."""
-    work = os.path.join(scratch, name)
-    os.makedirs(work)
     context = zmq.Context()
     socket, endpoint = subscriber(context, b"numbers")
-    with open(os.path.join(work, "out"), "w+") as out:
-        host = subprocess.Popen(
-            [program, "-b", os.path.join(HERE, "numbers.zeek"), "NCSA/ZeroMQWriter",
-             "LogZeroMQ::endpoint=" + endpoint, "LogZeroMQ::zmq_hwm=0", "LogZeroMQ::zmq_linger=1000", *options],
-            cwd=work, stdout=out, stderr=subprocess.STDOUT)
-        assert socket.poll(20000), "nothing arrived"
-        if how is not None:
-            # By now more has been written than the buffers take.
-            time.sleep(4)
-            host.send_signal(how)
-        start = time.monotonic()
-        code = host.wait(timeout=120)
-        taken = time.monotonic() - start
-        out.seek(0)
-        said = out.read()
+    host = Host(program, os.path.join(scratch, name), "numbers.zeek", endpoint,
+                ["LogZeroMQ::zmq_hwm=0", "LogZeroMQ::zmq_linger=1000", *options])
+    assert socket.poll(20000), "nothing arrived"
+    if how is not None:
+        # By now more has been written than the buffers take.
+        time.sleep(4)
+        host.process.send_signal(how)
+    start = time.monotonic()
+    code, said = host.end()
+    taken = time.monotonic() - start
     context.destroy(0)
     return code, said, taken
 
