@@ -1,8 +1,8 @@
 //! Memory that records are encoded into and that then becomes a message.
 //!
 //! A [`Buffers`] hands out the free end of a *chunk*. What was written there becomes a
-//! [`Message`] without being copied: libzmq sends it from where it lies and calls back when
-//! it is done with it, on its I/O thread. A chunk holds many records; when the last of them
+//! [`Message`] without being copied: libzmq sends it from where it lies, keeps what it has to
+//! know of it right behind it, and calls back when it is done with both, on its I/O thread. A chunk holds many records; when the last of them
 //! has been released it is used again. So a record costs no allocation of ours, and the
 //! memory held is what libzmq holds, in whole chunks.
 //!
@@ -25,6 +25,8 @@ use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use std::alloc::{alloc, dealloc};
 use std::sync::Arc;
+
+use zmq_sys::external::Content;
 
 use super::{Error, Message};
 
@@ -74,8 +76,26 @@ struct Current {
     chunk: NonNull<Chunk>,
     /// Bytes used, header included.
     used: usize,
+    /// End of what libzmq has to know of the messages made since then, which lies behind their
+    /// bytes; 0 if there are none.
+    noted: usize,
     /// Messages made from it.
     messages: usize,
+}
+
+impl Current {
+    /// Room for what libzmq has to know of a message over the first `len` bytes that are free.
+    fn note(&mut self, len: usize) -> Result<*mut Content, Error> {
+        let start = (self.used + len).max(self.noted).next_multiple_of(align_of::<Content>());
+        let end = start + size_of::<Content>();
+        // SAFETY: a chunk's size does not change while it is in use.
+        if end > unsafe { (*self.chunk.as_ptr()).size } {
+            return Err(Error(libc::ENOMEM));
+        }
+        self.noted = end;
+        // SAFETY: within the chunk.
+        Ok(unsafe { self.chunk.as_ptr().cast::<u8>().add(start) }.cast())
+    }
 }
 
 impl Buffers {
@@ -95,6 +115,11 @@ impl Buffers {
         Self { shared: Arc::new(shared), current: None, ready: Vec::with_capacity(KEEP) }
     }
 
+    /// Bytes that stay free behind those of messages: for one message for each consumer.
+    fn reserve(&self) -> usize {
+        size_of::<Content>() * self.shared.released.len() + align_of::<Content>()
+    }
+
     /// The memory left in the chunk being filled; possibly none.
     #[inline]
     pub fn free_space(&mut self) -> &mut [MaybeUninit<u8>] {
@@ -103,7 +128,7 @@ impl Buffers {
             Some(current) => unsafe {
                 let chunk = current.chunk.as_ptr();
                 let start = chunk.cast::<MaybeUninit<u8>>().add(current.used);
-                core::slice::from_raw_parts_mut(start, (*chunk).size - current.used)
+                core::slice::from_raw_parts_mut(start, ((*chunk).size - current.used).saturating_sub(self.reserve()))
             },
             None => &mut [],
         }
@@ -115,22 +140,23 @@ impl Buffers {
     pub fn grow(&mut self, room: usize) -> bool {
         self.retire();
         let header = size_of::<Chunk>();
-        let Some(size) = room.checked_add(header) else { return false };
+        let Some(size) = room.checked_add(header + self.reserve()) else { return false };
         let chunk = if size <= CHUNK_SIZE { self.standard_chunk() } else { self.allocate(size) };
-        self.current = chunk.map(|chunk| Current { chunk, used: header, messages: 0 });
+        self.current = chunk.map(|chunk| Current { chunk, used: header, noted: 0, messages: 0 });
         self.current.is_some()
     }
 
     /// Makes a message of the first `len` bytes of [`Buffers::free_space`], which stay free:
-    /// [`Buffers::advance`] passes them. Several messages may share them.
+    /// [`Buffers::advance`] passes them. Several messages may share them, one for each consumer.
     ///
     /// # Safety
     ///
-    /// These bytes have been written, and are not written again.
+    /// These bytes have been written, and nothing is written to the free space before
+    /// [`Buffers::advance`].
     ///
     /// # Errors
     ///
-    /// Memory is exhausted.
+    /// There is no room for more messages over the same bytes than there are consumers.
     pub unsafe fn message(&mut self, len: usize, consumer: usize) -> Result<Message, Error> {
         debug_assert!(consumer < self.shared.released.len());
         let Some(current) = &mut self.current else { return Err(Error(libc::EINVAL)) };
@@ -138,7 +164,8 @@ impl Buffers {
         // for each message, counted here. The hint stays within the chunk.
         unsafe {
             let chunk = current.chunk.as_ptr().cast::<u8>();
-            let message = Message::over(chunk.add(current.used), len, release, chunk.add(consumer).cast())?;
+            let content = current.note(len)?;
+            let message = Message::over(content, chunk.add(current.used), len, release, chunk.add(consumer).cast())?;
             current.messages += 1;
             Ok(message)
         }
@@ -166,12 +193,13 @@ impl Buffers {
         // is counted here. `release_flight` takes the share that the hint is.
         unsafe {
             let data = current.chunk.as_ptr().cast::<u8>().add(current.used);
+            let content = current.note(len)?;
             let released = AtomicBool::new(false);
             let flight = Flight { chunk: current.chunk, data, len, consumer, records, released };
             current.messages += 1;
             let flight = Arc::new(flight);
             let hint = Arc::into_raw(Arc::clone(&flight));
-            match Message::over(data, len, release_flight, hint.cast_mut().cast()) {
+            match Message::over(content, data, len, release_flight, hint.cast_mut().cast()) {
                 Ok(message) => Ok((message, flight)),
                 Err(error) => {
                     drop(Arc::from_raw(hint));
@@ -215,7 +243,8 @@ impl Buffers {
     pub fn advance(&mut self, len: usize) {
         assert!(len <= self.free_space().len());
         if let Some(current) = &mut self.current {
-            current.used += len;
+            current.used = (current.used + len).max(current.noted);
+            current.noted = 0;
         }
     }
 
@@ -445,17 +474,20 @@ mod tests {
     #[test]
     fn what_is_released_is_counted_for_each_consumer() {
         let mut buffers = Buffers::new(MAX_CONSUMERS);
-        assert!(buffers.put(b"shared"));
-        let messages: Vec<_> = (0..MAX_CONSUMERS)
-            .flat_map(|consumer| (0..=consumer).map(move |_| consumer))
-            // SAFETY: written above, and passed below.
-            .map(|consumer| unsafe { buffers.message(6, consumer) }.unwrap())
-            .collect();
-        buffers.advance(6);
-        assert!(messages.iter().all(|message| message.as_bytes() == b"shared"));
-        drop(messages);
-        for consumer in 0..MAX_CONSUMERS {
-            assert_eq!(buffers.released(consumer), consumer as u64 + 1);
+        // As many messages as fit, at the end of each chunk too.
+        for round in 0..200_u64 {
+            let bytes = vec![round as u8; 2000 - round as usize];
+            assert!(buffers.put(&bytes));
+            let messages: Vec<_> = (0..MAX_CONSUMERS)
+                // SAFETY: written above, and passed below.
+                .map(|consumer| unsafe { buffers.message(bytes.len(), consumer) }.unwrap())
+                .collect();
+            buffers.advance(bytes.len());
+            assert!(messages.iter().all(|message| message.as_bytes() == bytes));
+            drop(messages);
+            for consumer in 0..MAX_CONSUMERS {
+                assert_eq!(buffers.released(consumer), round + 1);
+            }
         }
     }
 

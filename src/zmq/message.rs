@@ -3,6 +3,8 @@
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
 
+use zmq_sys::external::{Content, msg_init_external};
+
 use super::Error;
 
 /// A frame: owns its `zmq_msg_t` until it is sent.
@@ -48,13 +50,14 @@ impl Message {
     ///
     /// # Safety
     ///
-    /// `data` is valid for reading `len` bytes until libzmq calls `release` with `data` and
-    /// `hint`, which it does once, on any thread, unless this fails.
+    /// `data` is valid for reading `len` bytes, and `content` is libzmq's, until it calls `release`
+    /// with `data` and `hint`, which it does once, on any thread, unless this fails.
     ///
     /// # Errors
     ///
     /// Memory is exhausted; `release` has not been called.
     pub(super) unsafe fn over(
+        content: *mut Content,
         data: *mut u8,
         len: usize,
         release: zmq_sys::zmq_free_fn,
@@ -64,7 +67,7 @@ impl Message {
         // SAFETY: initialised by libzmq if it succeeds; the memory is as this function's
         // contract says.
         unsafe {
-            Error::check(zmq_sys::zmq_msg_init_data(raw.as_mut_ptr(), data.cast(), len, Some(release), hint))?;
+            Error::check(msg_init_external(raw.as_mut_ptr(), content, data.cast(), len, release, hint))?;
             Ok(Self { raw: raw.assume_init() })
         }
     }

@@ -79,5 +79,15 @@ pub fn build() -> PathBuf {
     env::set_var("CXXFLAGS", flags);
 
     zeromq_src::Build::new().with_libsodium(Some(sodium)).build();
-    out.join("source/include")
+    let source = out.join("source");
+    cc::Build::new()
+        .cpp(true)
+        .std("c++11")
+        // Where zeromq-src puts platform.hpp.
+        .include(&out)
+        .include(source.join("include"))
+        .include(source.join("src"))
+        .file("build/external.cc")
+        .compile("zmq_sys_external");
+    source.join("include")
 }
