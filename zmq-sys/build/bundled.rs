@@ -69,8 +69,8 @@ pub fn build() -> PathBuf {
         flags.push_str(name);
     }
     if linux {
-        // Relative to this crate's directory, where the compiler runs.
-        flags.push_str(" -include build/symbols.h");
+        // Relative to this crate's directory, where the compiler runs. Each says what it is for.
+        flags.push_str(" -include build/symbols.h -include build/queue.h");
     }
     if let Ok(user) = env::var("CXXFLAGS") {
         flags.push(' ');

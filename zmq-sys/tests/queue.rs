@@ -1,0 +1,61 @@
+//! The queue that takes the place of libzmq's (`build/queue.h`): `queue.cc`, with sanitizers.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+/// Compiles `code` with a sanitizer, as a source of libzmq; the messages on failure.
+fn compile(sanitizer: &str, code: &Path, arguments: &[&str]) -> Result<PathBuf, String> {
+    let include = Path::new(env!("ZMQ_SYS_INCLUDE"));
+    let compiler = env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
+    let mut words = compiler.split_whitespace();
+    let program = code.with_extension("");
+    let output = Command::new(words.next().expect("a C++ compiler"))
+        .args(words)
+        .args(["-std=c++11", "-g", "-O1", "-pthread"])
+        .arg(format!("-fsanitize={sanitizer}"))
+        .args(arguments)
+        // Of the sources, and of platform.hpp.
+        .args([include, &include.join("../src"), &include.join("../..")].map(|dir| format!("-I{}", dir.display())))
+        .arg(code)
+        .arg("-o")
+        .arg(&program)
+        .output()
+        .expect("run the C++ compiler");
+    match output.status.success() {
+        true => Ok(program),
+        false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+    }
+}
+
+fn run(sanitizer: &str) {
+    if env!("ZMQ_SYS_SOURCE") != "bundled" || !cfg!(target_os = "linux") {
+        println!("SKIPPED: the queue is libzmq's own");
+        return;
+    }
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(sanitizer);
+    fs::create_dir_all(&dir).unwrap();
+    let empty = dir.join("empty.cc");
+    fs::write(&empty, "int main() {}\n").unwrap();
+    if let Err(messages) = compile(sanitizer, &empty, &[]) {
+        println!("SKIPPED: the compiler has no -fsanitize={sanitizer}: {messages}");
+        return;
+    }
+    let code = dir.join("queue.cc");
+    fs::copy("tests/queue.cc", &code).unwrap();
+    let definitions = ["-DZMQ_CACHELINE_SIZE=64", "-DHAVE_POSIX_MEMALIGN=1", "-include", "build/queue.h"];
+    let program = compile(sanitizer, &code, &definitions).unwrap_or_else(|messages| panic!("{messages}"));
+    let output = Command::new(program).output().expect("run the test program");
+    let messages = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && output.stdout == b"passed\n", "{}: {messages}", output.status);
+}
+
+#[test]
+fn no_data_race() {
+    run("thread");
+}
+
+#[test]
+fn no_invalid_access() {
+    run("address,undefined");
+}
