@@ -1,5 +1,4 @@
-# Writes records like those of conn.log, for benches/host/bench: as many as BENCH_RECORDS says, as
-# fast as the host can. Begins when the file "go" is there, says so and when it is done, and goes
+# Writes records like those of conn.log, for benches/host/bench. Begins when the file "go" is there, says so and when it is done, and goes
 # on until it is stopped.
 
 module BenchHost;
@@ -38,6 +37,9 @@ export {
 	};
 
 	const how_many = 400000 &redef;
+
+	# Records a second; 0 is as fast as the host can.
+	const rate = 0 &redef;
 
 	# Whether the host's own log is written.
 	const own_log = F &redef;
@@ -96,13 +98,30 @@ function begin()
 		}
 	}
 
+global written = 0;
+global begun: time;
+
+# Writes what is due.
 event BenchHost::tick()
 	{
-	local i = 0;
-	while ( i < how_many )
+	local due = how_many;
+	if ( rate > 0 )
 		{
-		Log::write(BenchHost::LOG, samples[i % 1000]);
-		++i;
+		local elapsed = interval_to_double(current_time() - begun);
+		if ( elapsed * rate < how_many )
+			due = double_to_count(elapsed * rate);
+		}
+
+	while ( written < due )
+		{
+		Log::write(BenchHost::LOG, samples[written % 1000]);
+		++written;
+		}
+
+	if ( written < how_many )
+		{
+		schedule 1msec { BenchHost::tick() };
+		return;
 		}
 
 	print "done";
@@ -118,6 +137,7 @@ event BenchHost::wait()
 		return;
 		}
 
+	begun = current_time();
 	event BenchHost::tick();
 	}
 
