@@ -107,9 +107,8 @@ fn run(start: &dyn Fn(&Path, u64) -> Receiver, records: &[Record<'_>], total: u6
     for (path, record) in records.iter().cycle().take(total as usize) {
         for (frame, more) in [(path.as_bytes(), true), (*record, false)] {
             let mut message = Message::copy_of(frame).unwrap();
-            while let Err((error, refused)) = socket.try_send(message, more) {
+            while let Err(error) = socket.try_send(&mut message, more) {
                 assert_eq!(error.0, libc::EAGAIN);
-                message = refused;
                 std::thread::sleep(Duration::from_micros(50));
                 socket.catch_up();
             }

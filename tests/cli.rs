@@ -577,8 +577,8 @@ fn messages_that_are_no_records_are_reported() {
     assert!(socket.wait_readable(60_000).unwrap());
     let send = |frames: &[&[u8]]| {
         for (index, frame) in frames.iter().enumerate() {
-            let frame = Message::copy_of(frame).unwrap();
-            assert!(socket.try_send(frame, index + 1 < frames.len()).is_ok());
+            let mut frame = Message::copy_of(frame).unwrap();
+            assert!(socket.try_send(&mut frame, index + 1 < frames.len()).is_ok());
         }
     };
     send(&[b"alone"]);
@@ -604,8 +604,8 @@ fn bytes_pass_as_they_are() {
     socket.connect(&std::ffi::CString::new(endpoint).unwrap()).unwrap();
     assert!(socket.wait_readable(60_000).unwrap());
     let path = "\u{e9}\0path".as_bytes();
-    assert!(socket.try_send(Message::copy_of(path).unwrap(), true).is_ok());
-    assert!(socket.try_send(Message::copy_of(b"\x00\xff\x1b[2J").unwrap(), false).is_ok());
+    assert!(socket.try_send(&mut Message::copy_of(path).unwrap(), true).is_ok());
+    assert!(socket.try_send(&mut Message::copy_of(b"\x00\xff\x1b[2J").unwrap(), false).is_ok());
     let mut stdout = Vec::new();
     subscriber.child.stdout.take().unwrap().read_to_end(&mut stdout).unwrap();
     assert_eq!(stdout, [path, b"\t\x00\xff\x1b[2J\n"].concat());

@@ -36,7 +36,7 @@ impl Publisher {
 
     fn send(&self, path: impl AsRef<[u8]>, record: impl AsRef<[u8]>) {
         for (frame, more) in [(path.as_ref(), true), (record.as_ref(), false)] {
-            assert!(self.0.try_send(Message::copy_of(frame).unwrap(), more).is_ok());
+            assert!(self.0.try_send(&mut Message::copy_of(frame).unwrap(), more).is_ok());
         }
     }
 
@@ -620,7 +620,7 @@ fn messages_that_are_no_records_are_not_written() {
     publisher.send("conn", "no json");
     publisher.send("conn", "");
     publisher.send("conn", "{\"a\":\n1}");
-    assert!(publisher.0.try_send(Message::copy_of(b"alone").unwrap(), false).is_ok());
+    assert!(publisher.0.try_send(&mut Message::copy_of(b"alone").unwrap(), false).is_ok());
     publisher.send("conn", "{}");
     collector.wait_for("conn", |files| content(files) == "{\"a\": 1}\n{}\n");
     let said = collector.stop(1);

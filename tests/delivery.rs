@@ -454,8 +454,8 @@ fn hostile(endpoint: &str, messages: impl Iterator<Item = Vec<u8>> + Send + 'sta
         socket.set(zmq_sys::ZMQ_LINGER, 1000).unwrap();
         socket.connect(&endpoint).unwrap();
         for bytes in messages {
-            let message = Message::copy_of(&bytes).unwrap();
-            if socket.try_send(message, false).is_err() {
+            let mut message = Message::copy_of(&bytes).unwrap();
+            if socket.try_send(&mut message, false).is_err() {
                 break;
             }
         }
@@ -507,9 +507,9 @@ fn a_subscriber_with_too_many_topics_is_left_for_a_while() {
     while !writer.reports.lock().unwrap().iter().any(|(_, text)| text.contains("more than 100,000 topics")) {
         assert!(Instant::now() < deadline, "{:?}", writer.take_reports());
         for _ in 0..10_000 {
-            let message = Message::copy_of(format!("\x01{sent:08}").as_bytes()).unwrap();
+            let mut message = Message::copy_of(format!("\x01{sent:08}").as_bytes()).unwrap();
             // Without a peer there is nobody to send it to.
-            sent += u32::from(socket.try_send(message, false).is_ok() && sent < 150_000);
+            sent += u32::from(socket.try_send(&mut message, false).is_ok() && sent < 150_000);
         }
         writer.heartbeat();
     }

@@ -192,7 +192,7 @@ fn leave(publisher: &Arc<Publisher>, linger: i32, socket: Option<Socket>) {
     publisher.stop.store(true, Ordering::Release);
     if let Some(socket) = &socket {
         // Wakes the thread: a message of one frame is no record.
-        drop(socket.try_send(Message::new(), false));
+        let _ = socket.try_send(&mut Message::new(), false);
     }
     // It cannot panic, and nothing is left to do if it did.
     drop(one.thread.join());
@@ -458,22 +458,14 @@ impl Thread {
     fn forward(&mut self) -> Forwarded {
         let mut forwarded = Forwarded::Nothing;
         for _ in 0..ROUND {
-            let Some((topic, body)) = self.pending.take().or_else(|| self.receive()) else { break };
+            let Some((mut topic, mut body)) = self.pending.take().or_else(|| self.receive()) else { break };
             self.publisher.flushed.store(false, Ordering::Release);
-            match self.socket.try_send(topic, true) {
-                Ok(()) => {}
-                Err((_, topic)) => {
-                    self.pending = Some((topic, body));
-                    return Forwarded::Full;
-                }
+            if self.socket.try_send(&mut topic, true).is_err() {
+                self.pending = Some((topic, body));
+                return Forwarded::Full;
             }
-            let mut body = body;
             // libzmq decides on the first frame whether there is room.
-            while let Err((error, again)) = self.socket.try_send(body, false) {
-                if error != Error(libc::EAGAIN) {
-                    break;
-                }
-                body = again;
+            while self.socket.try_send(&mut body, false) == Err(Error(libc::EAGAIN)) {
                 std::thread::sleep(Duration::from_millis(FULL_MILLIS as u64));
             }
             forwarded = Forwarded::Some;

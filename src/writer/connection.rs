@@ -203,22 +203,23 @@ impl Connection {
             // SAFETY: this function's contract.
             return unsafe { self.send_or_spool(topic, buffers, len, records) };
         }
+        let mut body = Message::new();
         // SAFETY: this function's contract.
         let made = unsafe {
             match records {
-                1 => buffers.message(len, self.consumer),
-                _ => buffers.flight(len, self.consumer, records).map(|(body, _)| body),
+                1 => buffers.message(&mut body, len, self.consumer),
+                _ => buffers.flight(&mut body, len, self.consumer, records).map(drop),
             }
         };
-        let Ok(body) = made else {
+        if made.is_err() {
             self.counters.closed += records;
             return;
-        };
+        }
         self.made += records;
         if self.hold.is_some() {
-            self.hold(topic, body, records);
+            self.hold(topic, &mut body, records);
         } else {
-            self.hand_over(topic, body, len, records);
+            self.hand_over(topic, &mut body, len, records);
         }
     }
 
@@ -228,10 +229,11 @@ impl Connection {
     unsafe fn send_or_spool(&mut self, topic: &[u8], buffers: &mut Buffers, len: usize, records: u64) {
         let Some(backed) = &mut self.spooling else { return };
         if !backed.spool.always && backed.spool.waiting() == 0 && self.link.wanted() {
+            let mut body = Message::new();
             // SAFETY: this function's contract.
-            if let Ok((body, flight)) = unsafe { buffers.flight(len, self.consumer, records) } {
+            if let Ok(flight) = unsafe { buffers.flight(&mut body, len, self.consumer, records) } {
                 self.made += records;
-                if self.link.send(topic, body).is_ok() {
+                if self.link.send(topic, &mut body).is_ok() {
                     self.handed += records;
                     self.counters.bytes += (topic.len() + len) as u64;
                     backed.spool.sent(flight);
@@ -263,11 +265,13 @@ impl Connection {
             if !buffers.put(record) {
                 return count > 0;
             }
+            let mut body = Message::new();
             // SAFETY: just written, and passed below.
-            let Ok((body, flight)) = (unsafe { buffers.flight(len, self.consumer, 1) }) else { return count > 0 };
+            let made = unsafe { buffers.flight(&mut body, len, self.consumer, 1) };
+            let Ok(flight) = made else { return count > 0 };
             buffers.advance(len);
             self.made += 1;
-            if self.link.send(topic, body).is_err() {
+            if self.link.send(topic, &mut body).is_err() {
                 backed.full = true;
                 return count > 0;
             }
@@ -290,14 +294,14 @@ impl Connection {
 
     /// Publishes a message that is none of the log's records, if there is room for it.
     pub fn publish(&mut self, topic: &[u8], bytes: &[u8]) {
-        if let Ok(body) = Message::copy_of(bytes) {
+        if let Ok(mut body) = Message::copy_of(bytes) {
             // It is about records, and not one: nothing is lost.
-            let _ = self.link.send(topic, body);
+            let _ = self.link.send(topic, &mut body);
         }
     }
 
     #[inline]
-    fn hand_over(&mut self, topic: &[u8], body: Message, len: usize, records: u64) {
+    fn hand_over(&mut self, topic: &[u8], body: &mut Message, len: usize, records: u64) {
         match self.link.send(topic, body) {
             Ok(()) => {
                 self.handed += records;
@@ -309,11 +313,11 @@ impl Connection {
     }
 
     #[cold]
-    fn hold(&mut self, topic: &[u8], body: Message, records: u64) {
+    fn hold(&mut self, topic: &[u8], body: &mut Message, records: u64) {
         self.end_hold(topic);
         match &mut self.hold {
             Some(hold) if hold.limit == 0 || hold.messages.len() < hold.limit => {
-                hold.messages.push_back((body, records));
+                hold.messages.push_back((std::mem::take(body), records));
                 hold.records += records;
             }
             Some(_) => self.counters.queue_full += records,
@@ -330,9 +334,9 @@ impl Connection {
         let unwanted = self.hold.is_some() && self.unwanted();
         let Some(hold) = &mut self.hold else { return };
         if self.link.wanted() {
-            for (body, records) in std::mem::take(&mut hold.messages) {
+            for (mut body, records) in std::mem::take(&mut hold.messages) {
                 let len = body.as_bytes().len();
-                self.hand_over(topic, body, len, records);
+                self.hand_over(topic, &mut body, len, records);
             }
         } else if unwanted || Instant::now() >= hold.until {
             self.counters.no_subscriber += hold.records;

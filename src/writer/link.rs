@@ -306,13 +306,13 @@ impl Link {
         }
     }
 
-    /// Sends a record: the topic, then the body.
+    /// Sends a record: the topic, then the body, which is empty afterwards.
     ///
     /// # Errors
     ///
     /// It was not taken, neither frame.
     #[inline]
-    pub fn send(&mut self, topic: &[u8], body: Message) -> Result<(), Refusal> {
+    pub fn send(&mut self, topic: &[u8], body: &mut Message) -> Result<(), Refusal> {
         let socket = match &self.way {
             Way::Own(own) => &own.socket,
             Way::Shared(bound) => bound.socket(),
@@ -469,22 +469,22 @@ impl Own {
 /// Sends the last frame of a message whose first was accepted. libzmq decides on the first
 /// whether there is room, so this does not wait unless it breaks that promise.
 #[inline]
-fn send_last(socket: &Socket, body: Message) -> bool {
+fn send_last(socket: &Socket, body: &mut Message) -> bool {
     match socket.try_send(body, false) {
         Ok(()) => true,
-        Err((Error(libc::EAGAIN), body)) => retry_last(socket, body),
+        Err(Error(libc::EAGAIN)) => retry_last(socket, body),
         Err(_) => false,
     }
 }
 
 #[cold]
-fn retry_last(socket: &Socket, mut body: Message) -> bool {
+fn retry_last(socket: &Socket, body: &mut Message) -> bool {
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(1) {
         std::thread::sleep(Duration::from_millis(1));
         match socket.try_send(body, false) {
             Ok(()) => return true,
-            Err((Error(libc::EAGAIN), again)) => body = again,
+            Err(Error(libc::EAGAIN)) => {}
             Err(_) => return false,
         }
     }

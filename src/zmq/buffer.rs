@@ -2,7 +2,7 @@
 //!
 //! A [`Buffers`] hands out the free end of a *chunk*. What was written there becomes a
 //! [`Message`] without being copied: libzmq sends it from where it lies, keeps what it has to
-//! know of it right behind it, and calls back when it is done with both, on its I/O thread. A chunk holds many records; when the last of them
+//! know of it right in front of it, and calls back when it is done with both, on its I/O thread. A chunk holds many records; when the last of them
 //! has been released it is used again. So a record costs no allocation of ours, and the
 //! memory held is what libzmq holds, in whole chunks.
 //!
@@ -60,8 +60,12 @@ struct Shared {
     /// The [`Buffers`] is gone: chunks are freed instead of being kept.
     closed: AtomicBool,
     /// The records released so far, for each consumer.
-    released: Box<[AtomicU64]>,
+    released: Box<[Count]>,
 }
+
+/// In a cache line of its own: libzmq's I/O thread writes it for each message.
+#[repr(align(64))]
+struct Count(AtomicU64);
 
 /// Gives memory to encode into; belongs to one thread.
 pub struct Buffers {
@@ -74,22 +78,35 @@ pub struct Buffers {
 
 struct Current {
     chunk: NonNull<Chunk>,
-    /// Bytes used, header included.
+    /// Bytes used, header included: a multiple of [`Content`]'s alignment. There is room for one
+    /// of these, and then come the bytes that are free.
     used: usize,
-    /// End of what libzmq has to know of the messages made since then, which lies behind their
-    /// bytes; 0 if there are none.
+    /// End of what libzmq has to know of the messages over the first of these; 0 if there are
+    /// none.
     noted: usize,
     /// Messages made from it.
     messages: usize,
+    /// The chunk's size, and where the room for further messages' [`Content`] begins. libzmq's I/O
+    /// thread writes to the chunk's header all the time, so that nothing is read from there.
+    size: usize,
+    end: usize,
 }
 
 impl Current {
-    /// Room for what libzmq has to know of a message over the first `len` bytes that are free.
+    /// Where the bytes are that are free.
+    fn start(&self) -> usize {
+        self.used + size_of::<Content>()
+    }
+
+    /// Room for what libzmq has to know of a message over the first `len` of them: in front, where
+    /// libzmq comes by on its way to them, or for further messages behind them.
     fn note(&mut self, len: usize) -> Result<*mut Content, Error> {
-        let start = (self.used + len).max(self.noted).next_multiple_of(align_of::<Content>());
+        let start = match self.noted {
+            0 => self.used,
+            noted => (self.start() + len).max(noted).next_multiple_of(align_of::<Content>()),
+        };
         let end = start + size_of::<Content>();
-        // SAFETY: a chunk's size does not change while it is in use.
-        if end > unsafe { (*self.chunk.as_ptr()).size } {
+        if end > self.size {
             return Err(Error(libc::ENOMEM));
         }
         self.noted = end;
@@ -110,27 +127,28 @@ impl Buffers {
         let shared = Shared {
             free: AtomicPtr::new(ptr::null_mut()),
             closed: AtomicBool::new(false),
-            released: (0..consumers).map(|_| AtomicU64::new(0)).collect(),
+            released: (0..consumers).map(|_| Count(AtomicU64::new(0))).collect(),
         };
         Self { shared: Arc::new(shared), current: None, ready: Vec::with_capacity(KEEP) }
     }
 
-    /// Bytes that stay free behind those of messages: for one message for each consumer.
+    /// Bytes that stay free behind those of messages: for a message for each consumer but one.
     fn reserve(&self) -> usize {
-        size_of::<Content>() * self.shared.released.len() + align_of::<Content>()
+        size_of::<Content>() * self.shared.released.len().saturating_sub(1) + align_of::<Content>()
     }
 
     /// The memory left in the chunk being filled; possibly none.
     #[inline]
     pub fn free_space(&mut self) -> &mut [MaybeUninit<u8>] {
-        match &self.current {
-            // SAFETY: the rest of the chunk belongs to nobody yet.
-            Some(current) => unsafe {
-                let chunk = current.chunk.as_ptr();
-                let start = chunk.cast::<MaybeUninit<u8>>().add(current.used);
-                core::slice::from_raw_parts_mut(start, ((*chunk).size - current.used).saturating_sub(self.reserve()))
-            },
-            None => &mut [],
+        let Some(current) = &self.current else { return &mut [] };
+        let start = current.start();
+        if start >= current.end {
+            return &mut [];
+        }
+        // SAFETY: the rest of the chunk belongs to nobody yet.
+        unsafe {
+            let memory = current.chunk.as_ptr().cast::<MaybeUninit<u8>>().add(start);
+            core::slice::from_raw_parts_mut(memory, current.end - start)
         }
     }
 
@@ -140,13 +158,15 @@ impl Buffers {
     pub fn grow(&mut self, room: usize) -> bool {
         self.retire();
         let header = size_of::<Chunk>();
-        let Some(size) = room.checked_add(header + self.reserve()) else { return false };
+        let Some(size) = room.checked_add(header + size_of::<Content>() + self.reserve()) else { return false };
         let chunk = if size <= CHUNK_SIZE { self.standard_chunk() } else { self.allocate(size) };
-        self.current = chunk.map(|chunk| Current { chunk, used: header, noted: 0, messages: 0 });
+        let size = size.max(CHUNK_SIZE);
+        let end = size - self.reserve();
+        self.current = chunk.map(|chunk| Current { chunk, used: header, noted: 0, messages: 0, size, end });
         self.current.is_some()
     }
 
-    /// Makes a message of the first `len` bytes of [`Buffers::free_space`], which stay free:
+    /// Makes an empty message one of the first `len` bytes of [`Buffers::free_space`], which stay free:
     /// [`Buffers::advance`] passes them. Several messages may share them, one for each consumer.
     ///
     /// # Safety
@@ -157,7 +177,8 @@ impl Buffers {
     /// # Errors
     ///
     /// There is no room for more messages over the same bytes than there are consumers.
-    pub unsafe fn message(&mut self, len: usize, consumer: usize) -> Result<Message, Error> {
+    #[inline]
+    pub unsafe fn message(&mut self, message: &mut Message, len: usize, consumer: usize) -> Result<(), Error> {
         debug_assert!(consumer < self.shared.released.len());
         let Some(current) = &mut self.current else { return Err(Error(libc::EINVAL)) };
         // SAFETY: the bytes lie in the chunk, which stays until `release` was called once
@@ -165,9 +186,10 @@ impl Buffers {
         unsafe {
             let chunk = current.chunk.as_ptr().cast::<u8>();
             let content = current.note(len)?;
-            let message = Message::over(content, chunk.add(current.used), len, release, chunk.add(consumer).cast())?;
+            let data = chunk.add(current.start());
+            message.refer_to(content, data, len, release, chunk.add(consumer).cast())?;
             current.messages += 1;
-            Ok(message)
+            Ok(())
         }
     }
 
@@ -183,29 +205,28 @@ impl Buffers {
     /// As [`Buffers::message`].
     pub unsafe fn flight(
         &mut self,
+        message: &mut Message,
         len: usize,
         consumer: usize,
         records: u64,
-    ) -> Result<(Message, Arc<Flight>), Error> {
+    ) -> Result<Arc<Flight>, Error> {
         debug_assert!(consumer < self.shared.released.len());
         let Some(current) = &mut self.current else { return Err(Error(libc::EINVAL)) };
         // SAFETY: the bytes lie in the chunk, which stays until the flight is dropped; that
         // is counted here. `release_flight` takes the share that the hint is.
         unsafe {
-            let data = current.chunk.as_ptr().cast::<u8>().add(current.used);
+            let data = current.chunk.as_ptr().cast::<u8>().add(current.start());
             let content = current.note(len)?;
             let released = AtomicBool::new(false);
             let flight = Flight { chunk: current.chunk, data, len, consumer, records, released };
             current.messages += 1;
             let flight = Arc::new(flight);
             let hint = Arc::into_raw(Arc::clone(&flight));
-            match Message::over(content, data, len, release_flight, hint.cast_mut().cast()) {
-                Ok(message) => Ok((message, flight)),
-                Err(error) => {
-                    drop(Arc::from_raw(hint));
-                    Err(error)
-                }
+            if let Err(error) = message.refer_to(content, data, len, release_flight, hint.cast_mut().cast()) {
+                drop(Arc::from_raw(hint));
+                return Err(error);
             }
+            Ok(flight)
         }
     }
 
@@ -235,7 +256,7 @@ impl Buffers {
     /// sent them, or has given them up.
     #[must_use]
     pub fn released(&self, consumer: usize) -> u64 {
-        self.shared.released[consumer].load(Ordering::Acquire)
+        self.shared.released[consumer].0.load(Ordering::Acquire)
     }
 
     /// Goes on behind the first `len` bytes of [`Buffers::free_space`].
@@ -243,7 +264,7 @@ impl Buffers {
     pub fn advance(&mut self, len: usize) {
         assert!(len <= self.free_space().len());
         if let Some(current) = &mut self.current {
-            current.used = (current.used + len).max(current.noted);
+            current.used = (current.start() + len).max(current.noted).next_multiple_of(align_of::<Content>());
             current.noted = 0;
         }
     }
@@ -425,7 +446,7 @@ unsafe extern "C" fn release(_data: *mut c_void, hint: *mut c_void) {
         // SAFETY: `hint` is the chunk that `Buffers::message` counted this message for, plus
         // the consumer. The chunk is valid until the message is counted as released.
         unsafe {
-            chunk.as_ref().shared.released[consumer].fetch_add(1, Ordering::Release);
+            chunk.as_ref().shared.released[consumer].0.fetch_add(1, Ordering::Release);
             drop_users(chunk, 1);
         }
     }
@@ -436,7 +457,7 @@ unsafe extern "C" fn release_flight(_data: *mut c_void, hint: *mut c_void) {
     // SAFETY: `hint` is the share that `Buffers::flight` gave away; the flight keeps its chunk.
     unsafe {
         let flight = Arc::from_raw(hint.cast_const().cast::<Flight>());
-        flight.chunk.as_ref().shared.released[flight.consumer].fetch_add(flight.records, Ordering::Release);
+        flight.chunk.as_ref().shared.released[flight.consumer].0.fetch_add(flight.records, Ordering::Release);
         flight.released.store(true, Ordering::Release);
     }
 }
@@ -446,9 +467,10 @@ mod tests {
     use super::*;
 
     fn put(buffers: &mut Buffers, bytes: &[u8]) -> Message {
+        let mut message = Message::new();
         assert!(buffers.put(bytes));
         // SAFETY: just written, and passed below.
-        let message = unsafe { buffers.message(bytes.len(), 0) }.unwrap();
+        unsafe { buffers.message(&mut message, bytes.len(), 0) }.unwrap();
         buffers.advance(bytes.len());
         message
     }
@@ -478,10 +500,11 @@ mod tests {
         for round in 0..200_u64 {
             let bytes = vec![round as u8; 2000 - round as usize];
             assert!(buffers.put(&bytes));
-            let messages: Vec<_> = (0..MAX_CONSUMERS)
+            let mut messages: Vec<_> = (0..MAX_CONSUMERS).map(|_| Message::new()).collect();
+            for (consumer, message) in messages.iter_mut().enumerate() {
                 // SAFETY: written above, and passed below.
-                .map(|consumer| unsafe { buffers.message(bytes.len(), consumer) }.unwrap())
-                .collect();
+                unsafe { buffers.message(message, bytes.len(), consumer) }.unwrap();
+            }
             buffers.advance(bytes.len());
             assert!(messages.iter().all(|message| message.as_bytes() == bytes));
             drop(messages);
@@ -498,8 +521,9 @@ mod tests {
         for round in 0..3000_usize {
             let bytes = vec![round as u8; 100];
             assert!(buffers.put(&bytes));
+            let mut message = Message::new();
             // SAFETY: just written, and passed below.
-            let (message, flight) = unsafe { buffers.flight(100, 1, 2) }.unwrap();
+            let flight = unsafe { buffers.flight(&mut message, 100, 1, 2) }.unwrap();
             buffers.advance(100);
             assert!(!flight.released());
             drop(message);

@@ -46,7 +46,7 @@ impl Message {
         }
     }
 
-    /// A frame over memory that stays where it is.
+    /// Makes an empty frame one over memory that stays where it is.
     ///
     /// # Safety
     ///
@@ -56,20 +56,20 @@ impl Message {
     /// # Errors
     ///
     /// Memory is exhausted; `release` has not been called.
-    pub(super) unsafe fn over(
+    #[inline]
+    pub(super) unsafe fn refer_to(
+        &mut self,
         content: *mut Content,
         data: *mut u8,
         len: usize,
         release: zmq_sys::zmq_free_fn,
         hint: *mut c_void,
-    ) -> Result<Self, Error> {
-        let mut raw = MaybeUninit::uninit();
-        // SAFETY: initialised by libzmq if it succeeds; the memory is as this function's
-        // contract says.
-        unsafe {
-            Error::check(msg_init_external(raw.as_mut_ptr(), content, data.cast(), len, release, hint))?;
-            Ok(Self { raw: raw.assume_init() })
-        }
+    ) -> Result<(), Error> {
+        debug_assert!(self.as_bytes().is_empty());
+        // SAFETY: an empty message holds nothing that would be lost; the memory is as this
+        // function's contract says.
+        Error::check(unsafe { msg_init_external(&raw mut self.raw, content, data.cast(), len, release, hint) })?;
+        Ok(())
     }
 
     /// The frame's bytes.

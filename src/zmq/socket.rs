@@ -151,13 +151,14 @@ impl Socket {
         Ok(())
     }
 
-    /// Sends a frame without waiting; `more` if further frames of the message follow.
+    /// Sends a frame without waiting and leaves an empty one; `more` if further frames of the
+    /// message follow.
     ///
     /// # Errors
     ///
-    /// The message is given back with the reason: `EAGAIN` when the queue is full.
+    /// The frame stays as it is; `EAGAIN` when the queue is full.
     #[inline]
-    pub fn try_send(&self, mut message: Message, more: bool) -> Result<(), (Error, Message)> {
+    pub fn try_send(&self, message: &mut Message, more: bool) -> Result<(), Error> {
         let flags = zmq_sys::ZMQ_DONTWAIT | if more { zmq_sys::ZMQ_SNDMORE } else { 0 };
         loop {
             // SAFETY: a valid socket and message; on success libzmq has emptied the message.
@@ -166,7 +167,7 @@ impl Socket {
             }
             match Error::last() {
                 Error(libc::EINTR) => {}
-                error => return Err((error, message)),
+                error => return Err(error),
             }
         }
     }

@@ -129,8 +129,8 @@ fn serve(socket: &Socket, domains: &Domains, stop: &AtomicBool) {
         for (index, frame) in reply.iter().enumerate() {
             // Nobody is left to tell if libzmq does not take its answer: the client waits, and is
             // not let in.
-            let Ok(frame_message) = Message::copy_of(frame) else { return };
-            if socket.try_send(frame_message, index + 1 < reply.len()).is_err() {
+            let Ok(mut message) = Message::copy_of(frame) else { return };
+            if socket.try_send(&mut message, index + 1 < reply.len()).is_err() {
                 break;
             }
         }

@@ -123,11 +123,14 @@ public:
 private:
     static const std::uint64_t ASLEEP = 1;
 
+    /* In front, so that a block of which little is used takes little of the memory. */
     struct block_t {
-        T items[N];
         block_t* next;
         /* Valid for the writer only, and only as long as the reader has not come here. */
         block_t* previous;
+        /* An item of the size of a cache line is in one. */
+        char padding[ZMQ_CACHELINE_SIZE - 2 * sizeof(block_t*)];
+        T items[N];
     };
 
     static block_t* new_block() {
