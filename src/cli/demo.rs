@@ -63,7 +63,7 @@ pub fn run(_: Args) -> Result<ExitCode, Fatal> {
     if shown.is_err() {
         stop.request();
     }
-    drop(subscriber);
+    // The subscriber stays until then: for the replay it would be one that went away.
     let outcome = replay.join().map_err(|_| Fatal::new("the replay has failed; this is a bug"))?;
     match shown {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
