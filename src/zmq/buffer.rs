@@ -2,9 +2,10 @@
 //!
 //! A [`Buffers`] hands out the free end of a *chunk*. What was written there becomes a
 //! [`Message`] without being copied: libzmq sends it from where it lies, keeps what it has to
-//! know of it right in front of it, and calls back when it is done with both, on its I/O thread. A chunk holds many records; when the last of them
-//! has been released it is used again. So a record costs no allocation of ours, and the
-//! memory held is what libzmq holds, in whole chunks.
+//! know of it right in front of it, and calls back when it is done with both, on its I/O
+//! thread. A chunk holds many records; when the last of them has been released it is used
+//! again. So a record costs no allocation, and the memory held is what libzmq holds, in whole
+//! chunks.
 //!
 //! Each message is for one *consumer*, a small number. What libzmq has released is counted
 //! for each, so that one knows how much of it is still waiting to be sent. A [`Flight`] tells
@@ -78,11 +79,11 @@ pub struct Buffers {
 
 struct Current {
     chunk: NonNull<Chunk>,
-    /// Bytes used, header included: a multiple of [`Content`]'s alignment. There is room for one
-    /// of these, and then come the bytes that are free.
+    /// Bytes used, header included: a multiple of [`Content`]'s alignment. Room for one of these
+    /// follows, and then the free bytes.
     used: usize,
-    /// End of what libzmq has to know of the messages over the first of these; 0 if there are
-    /// none.
+    /// End of what libzmq has to know of the messages over the first of the free bytes; 0 if
+    /// there are none.
     noted: usize,
     /// Messages made from it.
     messages: usize,
@@ -93,13 +94,13 @@ struct Current {
 }
 
 impl Current {
-    /// Where the bytes are that are free.
+    /// Where the free bytes begin.
     fn start(&self) -> usize {
         self.used + size_of::<Content>()
     }
 
-    /// Room for what libzmq has to know of a message over the first `len` of them: in front, where
-    /// libzmq comes by on its way to them, or for further messages behind them.
+    /// Room for what libzmq has to know of a message over the first `len` free bytes: in front of
+    /// them, where libzmq comes by on its way to them, or for further messages behind them.
     fn note(&mut self, len: usize) -> Result<*mut Content, Error> {
         let start = match self.noted {
             0 => self.used,
@@ -132,7 +133,8 @@ impl Buffers {
         Self { shared: Arc::new(shared), current: None, ready: Vec::with_capacity(KEEP) }
     }
 
-    /// Bytes that stay free behind those of messages: for a message for each consumer but one.
+    /// Bytes kept for what libzmq has to know of messages, behind their bytes: one for each
+    /// consumer but the first.
     fn reserve(&self) -> usize {
         size_of::<Content>() * self.shared.released.len().saturating_sub(1) + align_of::<Content>()
     }
@@ -166,8 +168,9 @@ impl Buffers {
         self.current.is_some()
     }
 
-    /// Makes an empty message one of the first `len` bytes of [`Buffers::free_space`], which stay free:
-    /// [`Buffers::advance`] passes them. Several messages may share them, one for each consumer.
+    /// Makes an empty message one of the first `len` bytes of [`Buffers::free_space`], which stay
+    /// free: [`Buffers::advance`] passes them. Several messages may share them, one for each
+    /// consumer.
     ///
     /// # Safety
     ///

@@ -30,7 +30,7 @@ impl Item {
     }
 }
 
-/// The public items of the crate, each on one line.
+/// The public items of the crate's root, each on one line. Its module has what `zmq.h` has not.
 fn items(source: &str) -> Vec<Item> {
     let mut items = Vec::new();
     let mut description = String::new();
@@ -40,7 +40,7 @@ fn items(source: &str) -> Vec<Item> {
             description.push_str(text);
             continue;
         }
-        if line.starts_with("pub ") && !line.starts_with("pub struct ") {
+        if line.starts_with("pub ") && !line.starts_with("pub struct ") && !line.starts_with("pub mod ") {
             let mut text = line.to_owned();
             while !text.ends_with(';') {
                 text.push(' ');
