@@ -1,5 +1,5 @@
-# Writes records like those of conn.log, for benches/host/bench. Begins when the file "go" is there, says so and when it is done, and goes
-# on until it is stopped.
+# Writes records like those of conn.log, for benches/host/bench. Begins when the file "go" is there,
+# says so and when it is done, and goes on until it is stopped.
 
 module BenchHost;
 

@@ -99,9 +99,10 @@ impl Current {
         self.used + size_of::<Content>()
     }
 
-    /// Room for what libzmq has to know of a message over the first `len` free bytes: in front of
-    /// them, where libzmq comes by on its way to them, or for further messages behind them.
-    fn note(&mut self, len: usize) -> Result<*mut Content, Error> {
+    /// Room for what libzmq has to know of a message over the first `len` free bytes, and these
+    /// bytes. It is in front of them, where libzmq comes by on its way to them, or for further
+    /// messages behind them.
+    fn note(&mut self, len: usize) -> Result<(*mut Content, *mut u8), Error> {
         let start = match self.noted {
             0 => self.used,
             noted => (self.start() + len).max(noted).next_multiple_of(align_of::<Content>()),
@@ -111,8 +112,9 @@ impl Current {
             return Err(Error(libc::ENOMEM));
         }
         self.noted = end;
-        // SAFETY: within the chunk.
-        Ok(unsafe { self.chunk.as_ptr().cast::<u8>().add(start) }.cast())
+        let chunk = self.chunk.as_ptr().cast::<u8>();
+        // SAFETY: both lie within the chunk.
+        Ok(unsafe { (chunk.add(start).cast(), chunk.add(self.start())) })
     }
 }
 
@@ -187,10 +189,9 @@ impl Buffers {
         // SAFETY: the bytes lie in the chunk, which stays until `release` was called once
         // for each message, counted here. The hint stays within the chunk.
         unsafe {
-            let chunk = current.chunk.as_ptr().cast::<u8>();
-            let content = current.note(len)?;
-            let data = chunk.add(current.start());
-            message.refer_to(content, data, len, release, chunk.add(consumer).cast())?;
+            let (content, data) = current.note(len)?;
+            let hint = current.chunk.as_ptr().cast::<u8>().add(consumer);
+            message.refer_to(content, data, len, release, hint.cast())?;
             current.messages += 1;
             Ok(())
         }
@@ -218,8 +219,7 @@ impl Buffers {
         // SAFETY: the bytes lie in the chunk, which stays until the flight is dropped; that
         // is counted here. `release_flight` takes the share that the hint is.
         unsafe {
-            let data = current.chunk.as_ptr().cast::<u8>().add(current.start());
-            let content = current.note(len)?;
+            let (content, data) = current.note(len)?;
             let released = AtomicBool::new(false);
             let flight = Flight { chunk: current.chunk, data, len, consumer, records, released };
             current.messages += 1;

@@ -29,7 +29,7 @@ namespace zmq {
 template <typename T, int N> class ypipe_t final : public ypipe_base_t<T> {
 public:
     ypipe_t() : _published(0), _spare(nullptr) {
-        _writer.block = new_block();
+        _writer.block = next_block();
         _reader.block = _writer.block;
     }
 
@@ -48,13 +48,8 @@ public:
     /* Appends an item. It is not flushed before one that is not `incomplete`. */
     void write(const T& value, bool incomplete) override {
         if (_writer.used == N) {
-            block_t* block = _spare.exchange(nullptr, std::memory_order_acquire);
-            if (block == nullptr)
-                block = new_block();
-            block->next = nullptr;
-            block->previous = _writer.block;
-            _writer.block->next = block;
-            _writer.block = block;
+            _writer.block->next = next_block();
+            _writer.block = _writer.block->next;
             _writer.used = 0;
         }
         _writer.block->items[_writer.used++] = value;
@@ -123,8 +118,8 @@ public:
 private:
     static const std::uint64_t ASLEEP = 1;
 
-    /* In front, so that a block of which little is used takes little of the memory. */
     struct block_t {
+        /* In front, so that of a block with few items only its first page is touched. */
         block_t* next;
         /* Valid for the writer only, and only as long as the reader has not come here. */
         block_t* previous;
@@ -133,14 +128,15 @@ private:
         T items[N];
     };
 
-    static block_t* new_block() {
-        void* memory = nullptr;
-        if (posix_memalign(&memory, ZMQ_CACHELINE_SIZE, sizeof(block_t)) != 0)
+    /* What comes behind the writer's block: the spare one, or a new one. */
+    block_t* next_block() {
+        void* memory = _spare.exchange(nullptr, std::memory_order_acquire);
+        if (memory == nullptr && posix_memalign(&memory, ZMQ_CACHELINE_SIZE, sizeof(block_t)) != 0)
             memory = nullptr;
         alloc_assert(memory);
         block_t* block = static_cast<block_t*>(memory);
         block->next = nullptr;
-        block->previous = nullptr;
+        block->previous = _writer.block;
         return block;
     }
 
@@ -163,7 +159,7 @@ private:
 
     padding_t _before_writer;
     struct {
-        block_t* block;
+        block_t* block = nullptr;
         int used = 0;
         std::uint64_t written = 0;
         /* Up to where items are complete, and flushed. */

@@ -4,11 +4,13 @@
 //! together with `zmq.h`, which fails if they differ.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::mem::{align_of, offset_of, size_of};
-use std::process::{Command, Stdio};
-use std::{env, io::Write as _};
+use std::process::Stdio;
 
 use zmq_sys::{zmq_msg_t, zmq_pollitem_t};
+
+mod compiler;
 
 const SOURCE: &str = include_str!("../src/lib.rs");
 
@@ -215,10 +217,7 @@ fn layout(structure: &str) -> String {
 
 /// Compiles with the header that is linked, and returns the messages on failure.
 fn compile(code: &str) -> Result<(), String> {
-    let compiler = env::var("CC").unwrap_or_else(|_| "cc".to_owned());
-    let mut words = compiler.split_whitespace();
-    let mut child = Command::new(words.next().expect("a C compiler"))
-        .args(words)
+    let mut child = compiler::command("CC", "cc")
         .args(["-std=gnu11", "-fsyntax-only", "-x", "c", "-I"])
         .arg(env!("ZMQ_SYS_INCLUDE"))
         .arg("-")

@@ -1,17 +1,16 @@
 //! The queue that takes the place of libzmq's (`build/queue.h`): `queue.cc`, with sanitizers.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::{env, fs};
+
+mod compiler;
 
 /// Compiles `code` with a sanitizer, as a source of libzmq; the messages on failure.
 fn compile(sanitizer: &str, code: &Path, arguments: &[&str]) -> Result<PathBuf, String> {
     let include = Path::new(env!("ZMQ_SYS_INCLUDE"));
-    let compiler = env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
-    let mut words = compiler.split_whitespace();
     let program = code.with_extension("");
-    let output = Command::new(words.next().expect("a C++ compiler"))
-        .args(words)
+    let output = compiler::command("CXX", "c++")
         .args(["-std=c++11", "-g", "-O1", "-pthread"])
         .arg(format!("-fsanitize={sanitizer}"))
         .args(arguments)
