@@ -84,7 +84,7 @@ fn no_allocation_per_record() {
     assert!(made <= chunks, "{made} allocations for {RECORDS} records");
     // libzmq's: now and then for its queue and for waking its I/O thread. An installed one also
     // for what refers to our memory (`content_t`, for each `zmq_msg_init_data`).
-    let each = if zmq_sys::external::ALLOCATES { RECORDS } else { 0 };
+    let each = if zmq_sys::record::ALLOCATES { RECORDS } else { 0 };
     let of_libzmq = each..=each + RECORDS / 20;
     assert!(of_libzmq.contains(&blocks), "{blocks} blocks from malloc for {RECORDS} records");
     assert_eq!(subscriber.take(RECORDS as usize + 1).len(), RECORDS as usize + 1);

@@ -458,15 +458,11 @@ impl Thread {
     fn forward(&mut self) -> Forwarded {
         let mut forwarded = Forwarded::Nothing;
         for _ in 0..ROUND {
-            let Some((mut topic, mut body)) = self.pending.take().or_else(|| self.receive()) else { break };
+            let Some((topic, mut body)) = self.pending.take().or_else(|| self.receive()) else { break };
             self.publisher.flushed.store(false, Ordering::Release);
-            if self.socket.try_send(&mut topic, true).is_err() {
+            if self.socket.try_send_two(topic.as_bytes(), &mut body, true).is_err() {
                 self.pending = Some((topic, body));
                 return Forwarded::Full;
-            }
-            // libzmq decides on the first frame whether there is room.
-            while self.socket.try_send(&mut body, false) == Err(Error(libc::EAGAIN)) {
-                std::thread::sleep(Duration::from_millis(FULL_MILLIS as u64));
             }
             forwarded = Forwarded::Some;
         }

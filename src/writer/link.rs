@@ -14,9 +14,10 @@ use crate::zmq::{Context, Error, Event, Handshake, Kind, Message, Role, Socket, 
 /// What libzmq could not do, and why.
 pub type Failure = (String, Error);
 
-/// Bytes that libzmq has taken from its queue at most and the system has not
-/// (`out_batch_size` of libzmq).
-pub const BATCH: usize = 8192;
+/// Bytes that libzmq has taken from its queue at most and the system has not. It gives so much to
+/// the system at once, and looks for other things to do in between; with more, what it copies
+/// does not stay in a first-level cache.
+pub const BATCH: u16 = 32 * 1024;
 
 /// Why a record was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +57,8 @@ pub struct Link {
     subscriptions: Subscriptions,
     /// Everything is wanted: the peers do not subscribe.
     push: bool,
+    /// The next record sent is to see what libzmq's I/O thread has told the socket.
+    look: bool,
 }
 
 enum Way {
@@ -95,6 +98,7 @@ pub fn prepare(socket: &Socket, config: &Config) -> Result<(), Failure> {
         let _ = socket.set(option, value);
     };
     set("the linger time", zmq_sys::ZMQ_LINGER, config.linger_millis())?;
+    socket.set_batch(BATCH);
     set("the high water mark", zmq_sys::ZMQ_SNDHWM, config.high_water_mark)?;
     // Peers send subscriptions only. A longer message costs the peer its connection, and not the
     // host its memory.
@@ -164,7 +168,7 @@ impl Link {
             [endpoint] if endpoint.bind => Way::Shared(Bound::join(context, endpoint, config)?),
             _ => Way::Own(Own::open(context, endpoints, config)?),
         };
-        Ok(Self { way, subscriptions: Subscriptions::default(), push: config.pattern == Pattern::Push })
+        Ok(Self { way, subscriptions: Subscriptions::default(), push: config.pattern == Pattern::Push, look: true })
     }
 
     /// Whether the log's records are wanted, as of the last [`Link::poll`].
@@ -192,6 +196,7 @@ impl Link {
     /// Reads the subscriptions that have arrived; returns whether there were any.
     pub fn poll(&mut self, topic: &[u8]) -> bool {
         let mut any = false;
+        self.look = true;
         match &mut self.way {
             // A push socket's peers send nothing. A failing socket fails the next send, which
             // counts it.
@@ -280,7 +285,7 @@ impl Link {
     pub fn unacknowledged(&self) -> Option<u64> {
         match &self.way {
             Way::Own(own) => own.descriptors.iter().try_fold(0, |sum, &descriptor| {
-                let batch = if writable(descriptor) { 0 } else { BATCH as u64 };
+                let batch = if writable(descriptor) { 0 } else { u64::from(BATCH) };
                 unsent_bytes(descriptor).map(|unsent| sum + unsent + batch)
             }),
             Way::Shared(_) | Way::None => Some(0),
@@ -306,7 +311,8 @@ impl Link {
         }
     }
 
-    /// Sends a record: the topic, then the body, which is empty afterwards.
+    /// Sends a record: the topic, then the body, which is empty afterwards. What libzmq's I/O
+    /// thread tells the socket is seen once for each [`Link::poll`].
     ///
     /// # Errors
     ///
@@ -318,26 +324,15 @@ impl Link {
             Way::Shared(bound) => bound.socket(),
             Way::None => return Err(Refusal::Failed),
         };
-        let first = socket.try_send_first(topic).or_else(|error| {
+        let sent = socket.try_send_two(topic, body, std::mem::take(&mut self.look)).or_else(|error| {
             if error != Error(libc::EAGAIN) {
                 return Err(error);
             }
             // The queue may only look full.
             socket.catch_up();
-            socket.try_send_first(topic)
+            socket.try_send_two(topic, body, true)
         });
-        match first {
-            Ok(()) => {}
-            Err(Error(libc::EAGAIN)) => return Err(Refusal::Full),
-            Err(_) => return Err(Refusal::Failed),
-        }
-        if send_last(socket, body) {
-            return Ok(());
-        }
-        // The first frame is with libzmq. Closing the socket takes it back; using the socket
-        // on would make the next record's first frame this one's body.
-        self.way = Way::None;
-        Err(Refusal::Failed)
+        sent.map_err(|error| if error == Error(libc::EAGAIN) { Refusal::Full } else { Refusal::Failed })
     }
 
     /// Closes the socket. libzmq goes on sending what it has for so long; `None` is for ever.
@@ -464,29 +459,4 @@ impl Own {
         }
         Ok(!given_up.is_empty())
     }
-}
-
-/// Sends the last frame of a message whose first was accepted. libzmq decides on the first
-/// whether there is room, so this does not wait unless it breaks that promise.
-#[inline]
-fn send_last(socket: &Socket, body: &mut Message) -> bool {
-    match socket.try_send(body, false) {
-        Ok(()) => true,
-        Err(Error(libc::EAGAIN)) => retry_last(socket, body),
-        Err(_) => false,
-    }
-}
-
-#[cold]
-fn retry_last(socket: &Socket, body: &mut Message) -> bool {
-    let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(1) {
-        std::thread::sleep(Duration::from_millis(1));
-        match socket.try_send(body, false) {
-            Ok(()) => return true,
-            Err(Error(libc::EAGAIN)) => {}
-            Err(_) => return false,
-        }
-    }
-    false
 }

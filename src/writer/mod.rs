@@ -378,6 +378,7 @@ impl Writer {
             self.flush();
         }
         self.drain();
+        self.buffers.collect();
         for connection in &mut self.connections {
             connection.tick();
         }

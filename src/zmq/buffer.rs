@@ -11,11 +11,16 @@
 //! for each, so that one knows how much of it is still waiting to be sent. A [`Flight`] tells
 //! that of a single message, whose bytes it keeps; it may stand for several records.
 //!
+//! Nearly all messages are for the first consumer and of one record. Those are counted by the
+//! same atomic operation that gives up their chunk, and the counts of the chunks added up when
+//! somebody asks.
+//!
 //! Invariants:
-//! - `Chunk::users` is [`OWNED`] + the messages released so far (negative) while the chunk
-//!   is being filled, and the number of messages not yet released afterwards. The thread
-//!   that brings it to zero owns the chunk.
-//! - A chunk is in exactly one place: being filled, held by messages, or in the free list.
+//! - The lower half of `Chunk::state` is [`OWNED`] minus the messages released so far while the
+//!   chunk is being filled, and the number of messages not yet released afterwards. The thread
+//!   that brings it to zero puts the chunk into the free list.
+//! - A chunk is in exactly one place: being filled, with libzmq, or ready. Those with libzmq,
+//!   which are those in the free list, too, are in `Buffers::sent`.
 //! - The free list is pushed to by any thread and emptied as a whole by the owner, so that
 //!   it needs no lock and knows no ABA problem.
 
@@ -23,16 +28,17 @@ use core::alloc::Layout;
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use std::alloc::{alloc, dealloc};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use zmq_sys::external::Content;
+use zmq_sys::record::Content;
 
 use super::{Error, Message};
 
-/// Bytes of a chunk, header included. Larger records get a chunk of their own, which is
-/// freed after use.
+/// Bytes of a chunk, header included. Larger records get a chunk of their own, which is not
+/// used again.
 pub const CHUNK_SIZE: usize = 64 * 1024;
 
 /// Free chunks that are kept; more are given back to the system.
@@ -42,17 +48,23 @@ const KEEP: usize = 16;
 pub const MAX_CONSUMERS: usize = 64;
 
 /// Stands for the messages that a chunk being filled may still become: far more than fit.
-const OWNED: usize = 1 << 40;
+const OWNED: u64 = 1 << 31;
+
+/// What is added to a chunk's state for a message of the first consumer's: one use less in the
+/// lower half, which carries one into the upper.
+const RELEASED: u64 = u32::MAX as u64;
 
 // The alignment leaves room in a chunk's address for a consumer: what libzmq is given to
 // release a message by is the one plus the other.
 #[repr(align(64))]
 struct Chunk {
-    users: AtomicUsize,
+    /// Lower half: uses. Upper half: messages of one record for the first consumer that libzmq
+    /// has released.
+    state: AtomicU64,
     /// Bytes, header included.
     size: usize,
     /// The next in the free list.
-    next: *mut Chunk,
+    next: AtomicPtr<Chunk>,
     shared: Arc<Shared>,
 }
 
@@ -60,7 +72,7 @@ struct Shared {
     free: AtomicPtr<Chunk>,
     /// The [`Buffers`] is gone: chunks are freed instead of being kept.
     closed: AtomicBool,
-    /// The records released so far, for each consumer.
+    /// The records released so far, for each consumer, without those that the chunks count.
     released: Box<[Count]>,
 }
 
@@ -68,13 +80,24 @@ struct Shared {
 #[repr(align(64))]
 struct Count(AtomicU64);
 
+impl Chunk {
+    /// Messages that libzmq has released, of those that are counted here.
+    fn released(&self) -> u64 {
+        self.state.load(Ordering::Acquire) >> 32
+    }
+}
+
 /// Gives memory to encode into; belongs to one thread.
 pub struct Buffers {
     shared: Arc<Shared>,
     /// The chunk being filled.
     current: Option<Current>,
+    /// Chunks with libzmq, the oldest first.
+    sent: VecDeque<NonNull<Chunk>>,
     /// Chunks ready for use.
     ready: Vec<NonNull<Chunk>>,
+    /// What chunks that have come back had counted.
+    released: u64,
 }
 
 struct Current {
@@ -86,7 +109,7 @@ struct Current {
     /// there are none.
     noted: usize,
     /// Messages made from it.
-    messages: usize,
+    messages: u64,
     /// The chunk's size, and where the room for further messages' [`Content`] begins. libzmq's I/O
     /// thread writes to the chunk's header all the time, so that nothing is read from there.
     size: usize,
@@ -132,7 +155,8 @@ impl Buffers {
             closed: AtomicBool::new(false),
             released: (0..consumers).map(|_| Count(AtomicU64::new(0))).collect(),
         };
-        Self { shared: Arc::new(shared), current: None, ready: Vec::with_capacity(KEEP) }
+        let ready = Vec::with_capacity(KEEP);
+        Self { shared: Arc::new(shared), current: None, sent: VecDeque::new(), ready, released: 0 }
     }
 
     /// Bytes kept for what libzmq has to know of messages, behind their bytes: one for each
@@ -161,6 +185,7 @@ impl Buffers {
     #[cold]
     pub fn grow(&mut self, room: usize) -> bool {
         self.retire();
+        self.collect();
         let header = size_of::<Chunk>();
         let Some(size) = room.checked_add(header + size_of::<Content>() + self.reserve()) else { return false };
         let chunk = if size <= CHUNK_SIZE { self.standard_chunk() } else { self.allocate(size) };
@@ -259,7 +284,16 @@ impl Buffers {
     /// sent them, or has given them up.
     #[must_use]
     pub fn released(&self, consumer: usize) -> u64 {
-        self.shared.released[consumer].0.load(Ordering::Acquire)
+        let counted = self.shared.released[consumer].0.load(Ordering::Acquire);
+        if consumer != 0 {
+            return counted;
+        }
+        let current = self.current.as_ref().map(|current| &current.chunk);
+        // SAFETY: only the owner frees a chunk or uses it again.
+        self.sent
+            .iter()
+            .chain(current)
+            .fold(counted + self.released, |sum, chunk| unsafe { sum + chunk.as_ref().released() })
     }
 
     /// Goes on behind the first `len` bytes of [`Buffers::free_space`].
@@ -275,30 +309,38 @@ impl Buffers {
     /// Leaves the chunk being filled to its messages.
     fn retire(&mut self) {
         if let Some(Current { chunk, messages, .. }) = self.current.take() {
-            // SAFETY: valid until its users are zero.
-            unsafe { drop_users(chunk, OWNED - messages) };
+            self.sent.push_back(chunk);
+            // SAFETY: valid until its uses are zero.
+            unsafe { drop_uses(chunk, OWNED - messages) };
+        }
+    }
+
+    /// Takes back the chunks that libzmq has released, and frees those that are not to be kept.
+    pub fn collect(&mut self) {
+        let mut chunk = self.shared.free.swap(ptr::null_mut(), Ordering::Acquire);
+        while let Some(free) = NonNull::new(chunk) {
+            // They come back in the order in which they were sent, nearly always.
+            if let Some(index) = self.sent.iter().position(|sent| *sent == free) {
+                self.sent.remove(index);
+            }
+            // SAFETY: taken off the list as a whole, so it is ours.
+            unsafe {
+                chunk = free.as_ref().next.load(Ordering::Relaxed);
+                self.released += free.as_ref().released();
+                if self.ready.len() < KEEP && free.as_ref().size == CHUNK_SIZE {
+                    self.ready.push(free);
+                } else {
+                    deallocate(free);
+                }
+            }
         }
     }
 
     fn standard_chunk(&mut self) -> Option<NonNull<Chunk>> {
-        if self.ready.is_empty() {
-            let mut chunk = self.shared.free.swap(ptr::null_mut(), Ordering::Acquire);
-            while let Some(free) = NonNull::new(chunk) {
-                // SAFETY: taken off the list as a whole, so it is ours.
-                unsafe {
-                    chunk = (*free.as_ptr()).next;
-                    if self.ready.len() < KEEP {
-                        self.ready.push(free);
-                    } else {
-                        deallocate(free);
-                    }
-                }
-            }
-        }
         match self.ready.pop() {
             Some(chunk) => {
                 // SAFETY: ours alone.
-                unsafe { (*chunk.as_ptr()).users.store(OWNED, Ordering::Relaxed) };
+                unsafe { chunk.as_ref().state.store(OWNED, Ordering::Relaxed) };
                 Some(chunk)
             }
             None => self.allocate(CHUNK_SIZE),
@@ -311,9 +353,9 @@ impl Buffers {
         unsafe {
             let chunk = NonNull::new(alloc(layout).cast::<Chunk>())?;
             chunk.as_ptr().write(Chunk {
-                users: AtomicUsize::new(OWNED),
+                state: AtomicU64::new(OWNED),
                 size,
-                next: ptr::null_mut(),
+                next: AtomicPtr::new(ptr::null_mut()),
                 shared: Arc::clone(&self.shared),
             });
             Some(chunk)
@@ -362,7 +404,7 @@ impl Flight {
 impl Drop for Flight {
     fn drop(&mut self) {
         // SAFETY: counted when this was made.
-        unsafe { drop_users(self.chunk, 1) };
+        unsafe { drop_uses(self.chunk, 1) };
     }
 }
 
@@ -389,7 +431,7 @@ fn free_all(shared: &Shared) {
         // SAFETY: taken off the list as a whole, so it is ours. The caller holds a share in
         // `shared` of its own.
         unsafe {
-            chunk = (*free.as_ptr()).next;
+            chunk = free.as_ref().next.load(Ordering::Relaxed);
             deallocate(free);
         }
     }
@@ -414,21 +456,29 @@ unsafe fn deallocate(chunk: NonNull<Chunk>) {
 /// # Safety
 ///
 /// They are the caller's to give up.
-unsafe fn drop_users(chunk: NonNull<Chunk>, count: usize) {
-    // SAFETY: the chunk is valid until its users are zero. Release makes what this thread
+unsafe fn drop_uses(chunk: NonNull<Chunk>, count: u64) {
+    // SAFETY: the chunk is valid until its uses are zero. Release makes what this thread
     // did with the chunk visible to the one that takes it, which acquires.
     unsafe {
-        if (*chunk.as_ptr()).users.fetch_sub(count, Ordering::AcqRel) != count {
-            return;
+        if chunk.as_ref().state.fetch_sub(count, Ordering::AcqRel) as u32 == count as u32 {
+            put_away(chunk);
         }
-        if (*chunk.as_ptr()).size != CHUNK_SIZE {
-            deallocate(chunk);
-            return;
-        }
-        let shared = Arc::clone(&(*chunk.as_ptr()).shared);
+    }
+}
+
+/// Puts a chunk into the free list.
+///
+/// # Safety
+///
+/// The caller has given up its last use.
+#[cold]
+unsafe fn put_away(chunk: NonNull<Chunk>) {
+    // SAFETY: nobody else changes a chunk without uses, or frees it while it is not in the list.
+    unsafe {
+        let shared = Arc::clone(&chunk.as_ref().shared);
         let mut next = shared.free.load(Ordering::Relaxed);
         loop {
-            (*chunk.as_ptr()).next = next;
+            chunk.as_ref().next.store(next, Ordering::Relaxed);
             match shared.free.compare_exchange_weak(next, chunk.as_ptr(), Ordering::SeqCst, Ordering::Relaxed) {
                 Ok(_) => break,
                 Err(now) => next = now,
@@ -449,8 +499,14 @@ unsafe extern "C" fn release(_data: *mut c_void, hint: *mut c_void) {
         // SAFETY: `hint` is the chunk that `Buffers::message` counted this message for, plus
         // the consumer. The chunk is valid until the message is counted as released.
         unsafe {
-            chunk.as_ref().shared.released[consumer].0.fetch_add(1, Ordering::Release);
-            drop_users(chunk, 1);
+            if consumer == 0 {
+                if chunk.as_ref().state.fetch_add(RELEASED, Ordering::AcqRel) as u32 == 1 {
+                    put_away(chunk);
+                }
+            } else {
+                chunk.as_ref().shared.released[consumer].0.fetch_add(1, Ordering::Release);
+                drop_uses(chunk, 1);
+            }
         }
     }
 }
@@ -534,6 +590,17 @@ mod tests {
             flights.push((flight, bytes));
         }
         assert_eq!((buffers.released(0), buffers.released(1)), (0, 6000));
+        // Both kinds in one chunk.
+        let plain = put(&mut buffers, &[1]);
+        assert!(buffers.put(&[2]));
+        let mut message = Message::new();
+        // SAFETY: just written, and passed below.
+        drop(unsafe { buffers.flight(&mut message, 1, 0, 7) }.unwrap());
+        buffers.advance(1);
+        drop(plain);
+        assert_eq!(buffers.released(0), 1);
+        drop(message);
+        assert_eq!(buffers.released(0), 8);
         drop(buffers);
         for (flight, bytes) in flights {
             assert_eq!(flight.as_bytes(), bytes);
@@ -545,7 +612,29 @@ mod tests {
         let mut buffers = Buffers::new(1);
         let message = put(&mut buffers, &vec![7; 3 * CHUNK_SIZE]);
         assert_eq!(message.as_bytes().len(), 3 * CHUNK_SIZE);
+        assert!(buffers.grow(1));
+        drop(message);
+        assert_eq!((buffers.sent.len(), buffers.ready.len(), buffers.released(0)), (1, 0, 1));
+        buffers.collect();
+        assert_eq!((buffers.sent.len(), buffers.ready.len(), buffers.released(0)), (0, 0, 1));
         assert!(!buffers.grow(usize::MAX));
+    }
+
+    #[test]
+    fn chunks_are_used_again_and_no_more_kept_than_said() {
+        let mut buffers = Buffers::new(1);
+        let messages: Vec<_> = (0..3 * KEEP).map(|_| put(&mut buffers, &vec![7; CHUNK_SIZE / 2])).collect();
+        let chunks: Vec<_> = buffers.sent.iter().copied().collect();
+        assert_eq!(chunks.len(), 3 * KEEP - 1);
+        drop(messages);
+        buffers.collect();
+        assert!(buffers.sent.is_empty());
+        assert_eq!(buffers.ready.len(), KEEP);
+        assert!(buffers.ready.iter().all(|ready| chunks.contains(ready)));
+        let next = *buffers.ready.last().unwrap();
+        assert!(buffers.grow(1));
+        assert_eq!(buffers.current.as_ref().unwrap().chunk, next);
+        assert_eq!(buffers.released(0), 3 * KEEP as u64);
     }
 
     #[test]
@@ -557,9 +646,15 @@ mod tests {
             for _ in 0..200 {
                 sender.send((0..20).map(|_| put(&mut buffers, &[1; 300])).collect()).unwrap();
             }
-            drop(buffers);
+            let more = put(&mut buffers, &[1; 300]);
+            assert!(buffers.released(0) <= 4000);
             drop(sender);
             other.join().unwrap();
+            assert_eq!(buffers.released(0), 4000);
+            buffers.collect();
+            assert_eq!(buffers.released(0), 4000);
+            drop(buffers);
+            drop(more);
         }
     }
 }

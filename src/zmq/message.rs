@@ -3,7 +3,7 @@
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
 
-use zmq_sys::external::{Content, msg_init_external};
+use zmq_sys::record::{Content, msg_init_external};
 
 use super::Error;
 

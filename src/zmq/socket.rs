@@ -5,6 +5,8 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 use std::sync::Arc;
 
+use zmq_sys::record::{send_two, set_out_batch_size};
+
 use super::{Context, Error, Message};
 
 /// The socket types used here.
@@ -80,6 +82,18 @@ impl Socket {
             zmq_sys::zmq_setsockopt(self.socket.as_ptr(), option, value.as_ptr().cast(), value.len())
         })?;
         Ok(())
+    }
+
+    /// Sets how many bytes at most libzmq's I/O thread gives to the system at once, of connections
+    /// made from then on. An installed libzmq keeps to 8192.
+    ///
+    /// # Panics
+    ///
+    /// `bytes` is 0.
+    pub fn set_batch(&self, bytes: u16) {
+        assert!(bytes > 0);
+        // SAFETY: a valid socket, which belongs to this thread.
+        unsafe { set_out_batch_size(self.socket.as_ptr(), bytes.into()) };
     }
 
     /// Starts connecting to an endpoint; libzmq goes on trying in the background.
@@ -172,21 +186,25 @@ impl Socket {
         }
     }
 
-    /// Sends a short first frame without waiting; more frames of the message must follow.
+    /// Sends a message of two frames, a copy of `first` and then `last`, without waiting. Only
+    /// with `look` does the socket see first what libzmq's I/O thread has told it; see
+    /// [`Socket::catch_up`].
     ///
     /// # Errors
     ///
-    /// As [`Socket::try_send`].
+    /// Neither frame was taken, and `last` stays as it is; `EAGAIN` when the queue is full.
     #[inline]
-    pub fn try_send_first(&self, bytes: &[u8]) -> Result<(), Error> {
-        let flags = zmq_sys::ZMQ_DONTWAIT | zmq_sys::ZMQ_SNDMORE;
+    pub fn try_send_two(&self, first: &[u8], last: &mut Message, look: bool) -> Result<(), Error> {
+        let (bytes, size) = (first.as_ptr().cast(), first.len());
         loop {
-            // SAFETY: a valid socket; libzmq copies the bytes.
-            let sent = unsafe { zmq_sys::zmq_send(self.socket.as_ptr(), bytes.as_ptr().cast(), bytes.len(), flags) };
-            match Error::check(sent) {
-                Ok(_) => return Ok(()),
-                Err(Error(libc::EINTR)) => {}
-                Err(error) => return Err(error),
+            // SAFETY: a valid socket and message; libzmq copies the bytes. On success it has
+            // emptied the message.
+            if unsafe { send_two(self.socket.as_ptr(), bytes, size, &raw mut last.raw, look) } == 0 {
+                return Ok(());
+            }
+            match Error::last() {
+                Error(libc::EINTR) => {}
+                error => return Err(error),
             }
         }
     }
@@ -206,8 +224,8 @@ impl Socket {
         Ok(value)
     }
 
-    /// Lets libzmq look at what its I/O thread has told the socket, such as that the queue has
-    /// room again: while sending it does so once a millisecond at most.
+    /// Lets the socket look at what libzmq's I/O thread has told it, such as that the queue has
+    /// room again: while sending it does so once a millisecond at most, or not at all.
     #[cold]
     pub fn catch_up(&self) {
         // A socket that fails here fails again when it is used.

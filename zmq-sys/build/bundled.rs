@@ -1,8 +1,8 @@
-//! Compiles libzmq from the source that comes with zeromq-src; libsodium-sys-stable has
-//! compiled libsodium before.
+//! Compiles libzmq from the source that comes with zeromq-src, and, with what of it a record
+//! passes through, functions of our own; libsodium-sys-stable has compiled libsodium before.
 
-use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
 
 use zeromq_src::LibLocation;
 
@@ -46,6 +46,72 @@ const UNIX: &[&str] = &[
     "ZMQ_HAVE_SO_KEEPALIVE",
 ];
 
+/// What zeromq-src defines on Linux. What is compiled here has to have the same, or classes would
+/// have two layouts; the version of zeromq-src is an exact one for this reason.
+const DEFINED_ON_LINUX: &[&str] = &[
+    "HAVE_STRNLEN",
+    "ZMQ_HAVE_CURVE",
+    "ZMQ_HAVE_IPC",
+    "ZMQ_HAVE_LINUX",
+    "ZMQ_HAVE_STRUCT_SOCKADDR_UN",
+    "ZMQ_HAVE_UIO",
+    "ZMQ_HAVE_WS",
+    "ZMQ_IOTHREAD_POLLER_USE_EPOLL",
+    "ZMQ_POLL_BASED_ON_POLL",
+    "ZMQ_STATIC",
+    "ZMQ_USE_BUILTIN_SHA1",
+    "ZMQ_USE_CV_IMPL_STL11",
+    "ZMQ_USE_LIBSODIUM",
+];
+
+/// The same for what zeromq-src finds out by a test.
+const STRLCPY: &str = "\
+#include <string.h>
+#ifdef __GLIBC__
+#if __GLIBC_PREREQ(2, 38)
+#define ZMQ_HAVE_STRLCPY 1
+#endif
+#else
+#define ZMQ_HAVE_STRLCPY 1
+#endif
+";
+
+/// The functions that are ours.
+const RECORD: &str = "build/record.cc";
+
+/// The sources of libzmq that a record passes through, in the order in which it does.
+const RECORD_PATH: &[&str] = &[
+    "msg",
+    "metadata",
+    "clock",
+    "object",
+    "mailbox",
+    "signaler",
+    "pipe",
+    "mtrie",
+    "dist",
+    "lb",
+    "fq",
+    "socket_base",
+    "xpub",
+    "push",
+    "xsub",
+    "sub",
+    "pull",
+    "zmq",
+    "session_base",
+    "v2_encoder",
+    "v3_1_encoder",
+    "v2_decoder",
+    "decoder_allocators",
+    "tcp",
+    "stream_engine_base",
+    "zmtp_engine",
+    "io_object",
+    "poller_base",
+    "epoll",
+];
+
 /// Builds libzmq and returns the directory of `zmq.h`.
 pub fn build() -> PathBuf {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("set by cargo"));
@@ -80,14 +146,52 @@ pub fn build() -> PathBuf {
 
     zeromq_src::Build::new().with_libsodium(Some(sodium)).build();
     let source = out.join("source");
-    cc::Build::new()
-        .cpp(true)
-        .std("c++11")
-        // Where zeromq-src puts platform.hpp.
-        .include(&out)
-        .include(source.join("include"))
-        .include(source.join("src"))
-        .file("build/external.cc")
-        .compile("zmq_sys_external");
+    let mut build = cc::Build::new();
+    // Where zeromq-src puts platform.hpp.
+    build.cpp(true).std("c++11").include(&out).include(source.join("include")).include(source.join("src"));
+    if linux {
+        remove_objects(&out.join("lib").join("libzmq.a"));
+        for name in DEFINED_ON_LINUX {
+            build.define(name, "1");
+        }
+        let unit = out.join("record_path.cc");
+        fs::write(&unit, record_path()).expect("OUT_DIR is writable");
+        build.include(env::current_dir().expect("this crate's directory")).file(unit);
+    } else {
+        build.define("ZMQ_IOTHREAD_POLLER_USE_KQUEUE", "1").define("ZMQ_POLL_BASED_ON_POLL", "1").file(RECORD);
+    }
+    build.compile("zmq_sys_record");
     source.join("include")
+}
+
+/// One source file of those that a record passes through, so that the compiler sees through the
+/// many small functions of one that are called by another: with sending and receiving, a tenth
+/// of libzmq's part.
+fn record_path() -> String {
+    let mut unit = String::from(STRLCPY);
+    for name in RECORD_PATH {
+        unit.push_str(&format!("#include \"{name}.cpp\"\n"));
+    }
+    unit.push_str(&format!("#include \"{RECORD}\"\n"));
+    unit
+}
+
+/// Removes from the library what is compiled as one.
+fn remove_objects(library: &Path) {
+    let archiver = |operation: &str| {
+        let mut command = cc::Build::new().get_archiver();
+        command.arg(operation).arg(library);
+        command
+    };
+    let output = archiver("t").output().expect("the archiver that has made the library");
+    let listed = String::from_utf8_lossy(&output.stdout);
+    // Their names begin with a number of cc's.
+    let is_part = |object: &&str| {
+        let name = object.trim_end_matches(".o").rsplit('-').next();
+        name.is_some_and(|name| RECORD_PATH.contains(&name))
+    };
+    let objects: Vec<_> = listed.lines().filter(is_part).collect();
+    assert_eq!(objects.len(), RECORD_PATH.len(), "{} has other objects than expected: {listed}", library.display());
+    let status = archiver("d").args(objects).status().expect("as above");
+    assert!(status.success(), "{}: {status}", library.display());
 }

@@ -24,7 +24,7 @@ extern crate libsodium_sys as _;
 
 use core::ffi::{c_char, c_int, c_long, c_short, c_void};
 
-pub mod external;
+pub mod record;
 
 /// A message. Treat it as opaque, and do not move it between
 /// [`zmq_msg_init`] and [`zmq_msg_close`] except with [`zmq_msg_move`].

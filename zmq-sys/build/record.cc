@@ -1,0 +1,52 @@
+// What record.rs declares: libzmq's classes can do more than its C interface offers.
+#include "zmq.h"
+
+// Needs what zmq.h declares.
+#include "msg.hpp"
+
+#include "socket_base.hpp"
+
+#include <errno.h>
+
+static_assert(sizeof(zmq::msg_t) == sizeof(zmq_msg_t), "a zmq_msg_t is a msg_t");
+static_assert(sizeof(zmq::msg_t::content_t) <= 5 * sizeof(void*), "what record.rs has room for");
+static_assert(alignof(zmq::msg_t::content_t) <= alignof(void*), "what record.rs is aligned to");
+
+namespace {
+/* Never made: it may name what is protected, such as what sends in each kind of socket. */
+struct sender_t : zmq::socket_base_t {
+    static zmq::options_t& options_of(zmq::socket_base_t* socket) { return socket->*&sender_t::options; }
+    static int send(zmq::socket_base_t* socket, zmq::msg_t* msg) { return (socket->*&sender_t::xsend)(msg); }
+};
+} // namespace
+
+// What zmq_msg_init_data does, without an allocation: libzmq has a kind of message whose
+// bookkeeping lies in memory of the caller's, which its decoder uses.
+extern "C" int zmq_sys_msg_init_external(zmq_msg_t* msg, void* content, void* data, size_t size,
+                                         zmq_free_fn* ffn, void* hint) {
+    return reinterpret_cast<zmq::msg_t*>(msg)->init_external_storage(
+        static_cast<zmq::msg_t::content_t*>(content), data, size, ffn, hint);
+}
+
+// ZMQ_OUT_BATCH_SIZE, which only the draft interface has.
+extern "C" void zmq_sys_set_out_batch_size(void* socket, int size) {
+    sender_t::options_of(static_cast<zmq::socket_base_t*>(socket)).out_batch_size = size;
+}
+
+// What zmq_send and zmq_msg_send do, with ZMQ_DONTWAIT. Between the frames nothing is read that
+// the I/O thread has told the socket, so that a socket which has room for the first has it for
+// the last.
+extern "C" int zmq_sys_send_two(void* socket, const void* first, size_t size, zmq_msg_t* last, int look) {
+    zmq::socket_base_t* const base = static_cast<zmq::socket_base_t*>(socket);
+    zmq::msg_t msg;
+    if (msg.init_buffer(first, size) != 0)
+        return -1;
+    msg.set_flags(zmq::msg_t::more);
+    if ((look != 0 || sender_t::send(base, &msg) != 0) && base->send(&msg, ZMQ_DONTWAIT | ZMQ_SNDMORE) != 0) {
+        const int error = errno;
+        msg.close();
+        errno = error;
+        return -1;
+    }
+    return sender_t::send(base, reinterpret_cast<zmq::msg_t*>(last)) == 0 ? 0 : -1;
+}

@@ -1,0 +1,121 @@
+//! What sending a record takes, without what libzmq's C interface costs: messages over memory of
+//! the caller's, bookkeeping included, two frames with one call, and larger writes.
+//!
+//! An installed libzmq (`BZW_ZMQ_PREFIX`) does not offer this. With it, the same is done with its
+//! C interface, as far as it can be.
+
+use core::ffi::{c_int, c_void};
+use core::mem::MaybeUninit;
+
+use crate::{zmq_free_fn, zmq_msg_t};
+
+/// What libzmq has to know of a message over memory of the caller's: where it is, how large, how
+/// to release it, and by how many it is shared.
+#[repr(C)]
+pub struct Content([MaybeUninit<*mut c_void>; 5]);
+
+/// Whether [`msg_init_external`] allocates.
+pub const ALLOCATES: bool = !cfg!(zmq_bundled);
+
+// `build/record.cc`.
+#[cfg(zmq_bundled)]
+extern "C" {
+    fn zmq_sys_msg_init_external(
+        msg: *mut zmq_msg_t,
+        content: *mut c_void,
+        data: *mut c_void,
+        size: usize,
+        ffn: Option<zmq_free_fn>,
+        hint: *mut c_void,
+    ) -> c_int;
+    fn zmq_sys_set_out_batch_size(socket: *mut c_void, size: c_int);
+    fn zmq_sys_send_two(
+        socket: *mut c_void,
+        first: *const c_void,
+        size: usize,
+        last: *mut zmq_msg_t,
+        look: c_int,
+    ) -> c_int;
+}
+
+/// As [`crate::zmq_msg_init_data`], with `content` in the place of what that allocates.
+///
+/// # Safety
+///
+/// As for `zmq_msg_init_data`, with an `ffn`. Besides, `content` is valid, aligned, and used for
+/// nothing else until `ffn` is called, which may free it.
+#[inline]
+pub unsafe fn msg_init_external(
+    msg: *mut zmq_msg_t,
+    content: *mut Content,
+    data: *mut c_void,
+    size: usize,
+    ffn: zmq_free_fn,
+    hint: *mut c_void,
+) -> c_int {
+    #[cfg(zmq_bundled)]
+    return zmq_sys_msg_init_external(msg, content.cast(), data, size, Some(ffn), hint);
+    #[cfg(not(zmq_bundled))]
+    {
+        let _ = content;
+        crate::zmq_msg_init_data(msg, data, size, Some(ffn), hint)
+    }
+}
+
+/// How many bytes the I/O thread gives to the system at once for each connection that the socket
+/// makes or accepts from then on; it keeps a buffer of this size for each. An installed libzmq
+/// keeps to 8192.
+///
+/// # Safety
+///
+/// `socket` is a valid socket, used by this thread only; `size` is more than 0.
+pub unsafe fn set_out_batch_size(socket: *mut c_void, size: c_int) {
+    #[cfg(zmq_bundled)]
+    zmq_sys_set_out_batch_size(socket, size);
+    #[cfg(not(zmq_bundled))]
+    let _ = (socket, size);
+}
+
+/// Sends a message of two frames, a copy of `size` bytes at `first` and then `last`, without
+/// waiting. Returns 0, or -1 and an error of `zmq_msg_send`'s: then neither frame was taken,
+/// unless the context has been terminated, and `last` is what it was.
+///
+/// Only with `look` does the socket look first at what its I/O thread has told it, such as that
+/// peers have come and gone, and that there is room again. Whoever sends without it has to do so
+/// by other calls from time to time, and when there is no room (`EAGAIN`).
+///
+/// # Safety
+///
+/// `socket` is a valid socket of a kind that can send, used by this thread only; there are as
+/// many bytes at `first`, and `last` is an initialised message without `ZMQ_MORE`.
+#[inline]
+pub unsafe fn send_two(
+    socket: *mut c_void,
+    first: *const c_void,
+    size: usize,
+    last: *mut zmq_msg_t,
+    look: bool,
+) -> c_int {
+    #[cfg(zmq_bundled)]
+    return zmq_sys_send_two(socket, first, size, last, look.into());
+    #[cfg(not(zmq_bundled))]
+    {
+        let _ = look;
+        if crate::zmq_send(socket, first, size, crate::ZMQ_DONTWAIT | crate::ZMQ_SNDMORE) == -1 {
+            return -1;
+        }
+        loop {
+            if crate::zmq_msg_send(last, socket, crate::ZMQ_DONTWAIT) != -1 {
+                return 0;
+            }
+            if crate::zmq_errno() != EINTR {
+                return -1;
+            }
+        }
+    }
+}
+
+/// A signal came while the socket looked at what its I/O thread has told it. The same on all
+/// systems.
+#[cfg(not(zmq_bundled))]
+const EINTR: c_int = 4;
