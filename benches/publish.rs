@@ -1,5 +1,6 @@
 //! What publishing costs: our writer through the C ABI next to bare libzmq, both over tcp
-//! on this machine to a subscriber on a thread of its own.
+//! on this machine to a subscriber on a thread of its own, which has the libzmq that is
+//! installed.
 //!
 //! - throughput: records of one log, one writer;
 //! - batches: many records in one message, received by pyzmq;
@@ -19,12 +20,13 @@ use std::process::{Command, Stdio};
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
+use common::libzmq::{Library, RawContext, RawSocket};
 use common::table::{self, number};
-use common::writer::{RawContext, RawSocket, Run, Subscriber, Writer, path, publish};
+use common::writer::{Run, Subscriber, Writer, path, publish};
 use common::{Arguments, Log, MEMORY, NAMED, Peer, Set, compare, logs, quantile, resident, thread_cpu};
 
-/// Records of a writer on their way at a time.
-const WINDOW: u64 = 2048;
+/// Records of a writer on their way at a time: as many as libzmq keeps by default.
+const WINDOW: u64 = 1000;
 
 /// High water mark that the window stays below, so that libzmq does its accounting for one
 /// but never refuses a record.
@@ -57,33 +59,46 @@ fn repetitions(arguments: &Arguments) -> usize {
     if arguments.quick { 3 } else { 11 }
 }
 
-/// Our writer and bare libzmq take turns; bare libzmq sends the same bytes, encoded before.
+/// Our writer and bare libzmq take turns: the one that is bundled, and the one that is installed.
+/// Bare libzmq sends the same bytes, encoded before.
 fn throughput(arguments: &Arguments, logs: &[Log]) {
     let total = if arguments.quick { 50_000 } else { 200_000 };
+    let mut peers = vec![("bare libzmq, bundled".to_owned(), Library::bundled())];
+    peers.extend(Library::installed().map(|library| (format!("bare libzmq, installed {}", library.version), library)));
     let (mut lines, mut saved) = (Vec::new(), Vec::new());
     for log in logs {
         let set = Set::of(log);
         let json = set.json();
         let bytes = json.iter().map(Vec::len).sum::<usize>() as f64 / json.len() as f64;
-        let (mut ours, mut bare, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+        let mut ours = Vec::new();
+        let mut bare = vec![Vec::new(); peers.len()];
         // Which threads share a core stays as it is for long, and matters: so threads and sockets
         // are made anew a few times.
         for _ in 0..repetitions(arguments) {
             let subscriber = Subscriber::bind("log", 0);
-            let context = RawContext::new();
-            let socket = RawSocket::publisher(&context, &subscriber.endpoint, HWM);
+            let sockets: Vec<_> = peers
+                .iter()
+                .map(|(_, library)| {
+                    let context = RawContext::new(library);
+                    (RawSocket::publisher(&context, &subscriber.endpoint, HWM), context)
+                })
+                .collect();
             let writer = Writer::open(&set, &path(0), &subscriber.endpoint, HWM);
             writer.await_subscription();
             for round in 0..3 {
-                let first = publish(&subscriber, 0, total, WINDOW, |record| writer.write(record as usize % set.len()));
-                let second = publish(&subscriber, 1, total, WINDOW, |record| {
-                    socket.send(b"log1", &json[record as usize % json.len()]);
-                });
+                let run = publish(&subscriber, 0, total, WINDOW, |record| writer.write(record as usize % set.len()));
                 // The first round warms up.
                 if round > 0 {
-                    ours.push(first);
-                    bare.push(second);
-                    ratios.push(first.rate / second.rate);
+                    ours.push(run);
+                }
+                for (index, ((socket, _), runs)) in sockets.iter().zip(&mut bare).enumerate() {
+                    let path = path(index + 1);
+                    let run = publish(&subscriber, index + 1, total, WINDOW, |record| {
+                        socket.send(path.as_bytes(), &json[record as usize % json.len()]);
+                    });
+                    if round > 0 {
+                        runs.push(run);
+                    }
                 }
             }
             let stats = writer.stats();
@@ -100,30 +115,33 @@ fn throughput(arguments: &Arguments, logs: &[Log]) {
             }),
         )];
         let encoding = compare(arguments.effort, set.len(), &mut encoder)[0].median;
-        let sending = median(&bare, |run| run.sender);
-        let ratio = quantile(ratios, 0.5);
-        for (name, runs, ratio, encoding) in [("ours", &ours, ratio, encoding), ("bare libzmq", &bare, 1.0, 0.0)] {
+        for (name, runs) in [("ours", &ours)].into_iter().chain(peers.iter().map(|(name, _)| name.as_str()).zip(&bare))
+        {
             let columns: [fn(&Run) -> f64; 3] = [|run| run.rate, |run| run.sender, |run| run.process];
             let [rate, sender, process] = columns.map(|column| median(runs, column));
-            let numbers = [format!("{rate:.0}"), format!("{sender:.1}"), format!("{process:.1}")];
+            let ratio = quantile(ours.iter().zip(runs).map(|(ours, run)| ours.rate / run.rate).collect(), 0.5);
             let mut line = vec![format!("{} ({bytes:.0} bytes)", log.path), name.to_owned()];
-            line.extend(numbers.clone());
-            line.push(format!("{:.1} %", ratio * 100.0));
-            let shown =
-                if encoding > 0.0 { [number(encoding), number(encoding / sending)] } else { Default::default() };
-            line.extend(shown);
-            lines.push(line);
-            let mut numbers = [vec![log.path.clone(), name.to_owned()], numbers.to_vec()].concat();
+            let mut numbers = vec![log.path.clone(), name.to_owned()];
+            for column in [format!("{rate:.0}"), format!("{sender:.1}"), format!("{process:.1}")] {
+                line.push(column.clone());
+                numbers.push(column);
+            }
+            if name == "ours" {
+                line.extend([String::new(), number(encoding), String::new()]);
+            } else {
+                line.extend([format!("{:.1} %", ratio * 100.0), String::new(), number(encoding / sender)]);
+            }
             numbers.extend([format!("{ratio:.4}"), format!("{encoding:.1}")]);
+            lines.push(line);
             saved.push(numbers);
         }
     }
     table::print(
         "Published and received over tcp on this machine; CPU time for each record in ns",
-        &["log", "", "records/s", "sender", "process", "of bare rate", "encoding", "encoding / bare sender"],
+        &["log", "", "records/s", "sender", "process", "ours / this", "encoding", "encoding / sender"],
         &lines,
     );
-    let head = ["log", "peer", "rate", "sender_ns", "process_ns", "ratio", "encoding_ns"];
+    let head = ["log", "peer", "rate", "sender_ns", "process_ns", "ours_to_this", "encoding_ns"];
     table::save("throughput", &head, &saved);
 }
 
@@ -271,7 +289,7 @@ fn writers(arguments: &Arguments, logs: &[Log]) {
                 barrier.wait();
                 publish(&subscriber, number, each, WINDOW, send).sender * each as f64
             });
-            let context = RawContext::new();
+            let context = RawContext::new(Library::bundled());
             let bare = on_threads(count, |number, barrier| {
                 let number = WRITERS[WRITERS.len() - 1] + number;
                 let path = path(number);
@@ -331,7 +349,7 @@ fn memory_of_a_writer(log: &Log) {
     const COUNT: usize = 128;
     let set = Set::of(log);
     let subscriber = Subscriber::bind("log", 0);
-    let context = RawContext::new();
+    let context = RawContext::new(Library::bundled());
     // What is there once for all of them.
     let _first = (
         Writer::open(&set, &path(0), &subscriber.endpoint, HWM),

@@ -7,6 +7,7 @@
 //! rounds is what is printed. Time is the thread's own CPU time, not the clock's.
 #![allow(dead_code, reason = "not every benchmark uses everything")]
 
+pub mod libzmq;
 pub mod rapidjson;
 pub mod table;
 pub mod writer;

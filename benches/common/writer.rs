@@ -1,6 +1,6 @@
-//! Publishing: our writer through the C ABI, bare libzmq, and a subscriber for both.
+//! Publishing: our writer through the C ABI, and a subscriber for it and for bare libzmq.
 
-use std::ffi::{CString, c_int, c_void};
+use std::ffi::{CString, c_int};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use bro_zeromq_writer::abi::{self, Handle, NamedValue, OpenArgs, Stats};
 
+use super::libzmq::{Library, RawContext, RawSocket};
 use super::{Set, layout, process_cpu, thread_cpu};
 
 /// Time within which anything must have happened.
@@ -22,7 +23,8 @@ pub fn path(number: usize) -> String {
     format!("{PATH}{number}")
 }
 
-/// A SUB socket that counts, on a thread and in a context of its own.
+/// A SUB socket that counts, on a thread and in a context of its own; of the libzmq that the
+/// system has installed, if it has, as subscribers are.
 pub struct Subscriber {
     pub endpoint: String,
     shared: Arc<Shared>,
@@ -49,7 +51,7 @@ impl Subscriber {
         let thread = {
             let shared = Arc::clone(&shared);
             std::thread::spawn(move || {
-                let context = RawContext::new();
+                let context = RawContext::new(Library::installed().unwrap_or_else(Library::bundled));
                 let socket = RawSocket::new(&context, zmq_sys::ZMQ_SUB);
                 socket.set(zmq_sys::ZMQ_RCVHWM, hwm);
                 socket.set(zmq_sys::ZMQ_RCVTIMEO, 20);
@@ -91,132 +93,21 @@ impl Shared {
                 std::thread::sleep(Duration::from_millis(1));
                 continue;
             }
-            let mut raw = std::mem::MaybeUninit::uninit();
-            // SAFETY: the message is initialised first and closed last; its bytes are read
-            // in between.
-            unsafe {
-                zmq_sys::zmq_msg_init(raw.as_mut_ptr());
-                let raw = raw.as_mut_ptr();
-                if zmq_sys::zmq_msg_recv(raw, socket.0, 0) != -1 {
-                    let more = zmq_sys::zmq_msg_more(raw) != 0;
-                    match number {
-                        None => {
-                            let size = zmq_sys::zmq_msg_size(raw);
-                            let topic = std::slice::from_raw_parts(zmq_sys::zmq_msg_data(raw).cast::<u8>(), size);
-                            assert!(more && topic.starts_with(PATH.as_bytes()));
-                            let digits = topic[PATH.len()..].iter();
-                            number = Some(digits.fold(0, |number, digit| number * 10 + usize::from(digit - b'0')));
-                        }
-                        Some(path) => {
-                            assert!(!more);
-                            // Nobody else writes it.
-                            let count = self.received[path].load(Ordering::Relaxed);
-                            self.received[path].store(count + 1, Ordering::Release);
-                            number = None;
-                        }
-                    }
+            socket.receive(|bytes, more| match number {
+                None => {
+                    assert!(more && bytes.starts_with(PATH.as_bytes()));
+                    let digits = bytes[PATH.len()..].iter();
+                    number = Some(digits.fold(0, |number, digit| number * 10 + usize::from(digit - b'0')));
                 }
-                zmq_sys::zmq_msg_close(raw);
-            }
+                Some(path) => {
+                    assert!(!more);
+                    // Nobody else writes it.
+                    let count = self.received[path].load(Ordering::Relaxed);
+                    self.received[path].store(count + 1, Ordering::Release);
+                    number = None;
+                }
+            });
         }
-    }
-}
-
-/// A context of libzmq without anything around it.
-pub struct RawContext(*mut c_void);
-
-// SAFETY: libzmq's contexts may be used from any thread.
-unsafe impl Sync for RawContext {}
-
-impl RawContext {
-    #[must_use]
-    pub fn new() -> Self {
-        // SAFETY: no arguments.
-        let context = unsafe { zmq_sys::zmq_ctx_new() };
-        assert!(!context.is_null());
-        Self(context)
-    }
-}
-
-impl Drop for RawContext {
-    fn drop(&mut self) {
-        // SAFETY: valid, and not used after this; its sockets are dropped before it.
-        unsafe { zmq_sys::zmq_ctx_term(self.0) };
-    }
-}
-
-/// A socket of libzmq without anything around it.
-pub struct RawSocket(*mut c_void);
-
-impl RawSocket {
-    #[must_use]
-    pub fn new(context: &RawContext, kind: c_int) -> Self {
-        // SAFETY: a valid context.
-        let socket = unsafe { zmq_sys::zmq_socket(context.0, kind) };
-        assert!(!socket.is_null());
-        Self(socket)
-    }
-
-    pub fn set(&self, option: c_int, value: c_int) {
-        self.set_bytes(option, &value.to_ne_bytes());
-    }
-
-    pub fn set_bytes(&self, option: c_int, value: &[u8]) {
-        // SAFETY: a valid socket, and a value of the size given.
-        assert_eq!(unsafe { zmq_sys::zmq_setsockopt(self.0, option, value.as_ptr().cast(), value.len()) }, 0);
-    }
-
-    /// Binds to a port of the system's choice.
-    fn bind(&self) -> String {
-        let mut bound = [0_u8; 64];
-        let mut len = bound.len();
-        // SAFETY: a valid socket, a terminated string, and a buffer of the size given.
-        unsafe {
-            assert_eq!(zmq_sys::zmq_bind(self.0, c"tcp://127.0.0.1:*".as_ptr()), 0);
-            let bound = bound.as_mut_ptr().cast();
-            assert_eq!(zmq_sys::zmq_getsockopt(self.0, zmq_sys::ZMQ_LAST_ENDPOINT, bound, &raw mut len), 0);
-        }
-        String::from_utf8_lossy(&bound[..len - 1]).into_owned()
-    }
-
-    /// Makes an XPUB socket, connects it and waits for the subscription.
-    #[must_use]
-    pub fn publisher(context: &RawContext, endpoint: &str, hwm: c_int) -> Self {
-        let socket = Self::new(context, zmq_sys::ZMQ_XPUB);
-        let endpoint = CString::new(endpoint).unwrap();
-        socket.set(zmq_sys::ZMQ_SNDHWM, hwm);
-        socket.set(zmq_sys::ZMQ_XPUB_NODROP, 1);
-        socket.set(zmq_sys::ZMQ_LINGER, 0);
-        let mut subscription = [0_u8; 64];
-        // SAFETY: a valid socket, a terminated string, and a buffer of the size given.
-        unsafe {
-            assert_eq!(zmq_sys::zmq_connect(socket.0, endpoint.as_ptr()), 0);
-            assert!(zmq_sys::zmq_recv(socket.0, subscription.as_mut_ptr().cast(), subscription.len(), 0) > 0);
-        }
-        socket
-    }
-
-    /// Publishes finished bytes as one does who knows libzmq.
-    #[inline]
-    pub fn send(&self, path: &[u8], body: &[u8]) {
-        let mut raw = std::mem::MaybeUninit::uninit();
-        // SAFETY: a valid socket; the message is initialised with room for the body before
-        // that is copied to it, and is libzmq's once sent.
-        unsafe {
-            let flags = zmq_sys::ZMQ_SNDMORE | zmq_sys::ZMQ_DONTWAIT;
-            assert!(zmq_sys::zmq_send(self.0, path.as_ptr().cast(), path.len(), flags) != -1);
-            assert_eq!(zmq_sys::zmq_msg_init_size(raw.as_mut_ptr(), body.len()), 0);
-            let data = zmq_sys::zmq_msg_data(raw.as_mut_ptr()).cast::<u8>();
-            data.copy_from_nonoverlapping(body.as_ptr(), body.len());
-            assert!(zmq_sys::zmq_msg_send(raw.as_mut_ptr(), self.0, zmq_sys::ZMQ_DONTWAIT) != -1);
-        }
-    }
-}
-
-impl Drop for RawSocket {
-    fn drop(&mut self) {
-        // SAFETY: valid, and not used after this.
-        unsafe { zmq_sys::zmq_close(self.0) };
     }
 }
 
