@@ -247,16 +247,15 @@ const WRITERS: [usize; 4] = [1, 2, 8, 64];
 fn writers(arguments: &Arguments, logs: &[Log]) {
     let total: u64 = if arguments.quick { 64_000 } else { 512_000 };
     let log = &logs[0];
-    let sets: Vec<_> = (0..*WRITERS.iter().max().unwrap_or(&1)).map(|_| Set::of(log)).collect();
-    let json = sets[0].json();
+    let set = &Set::of(log);
+    let json = set.json();
     let (mut lines, mut saved) = (Vec::new(), Vec::new());
     // By the number of writers: encoding alone, nobody subscribed, ours, bare libzmq.
     let mut samples = vec![[const { Vec::new() }; 4]; WRITERS.len()];
     for round in 0..=repetitions(arguments) {
         for (count, samples) in WRITERS.into_iter().zip(&mut samples) {
             let each = total / count as u64;
-            let encoding = on_threads(count, |number, barrier| {
-                let set = &sets[number];
+            let encoding = on_threads(count, |_, barrier| {
                 let mut memory = vec![MaybeUninit::uninit(); 65_536];
                 barrier.wait();
                 let start = thread_cpu();
@@ -268,7 +267,6 @@ fn writers(arguments: &Arguments, logs: &[Log]) {
             let unwanted = {
                 let elsewhere = Subscriber::bind("another-log", 0);
                 on_threads(count, |number, barrier| {
-                    let set = &sets[number];
                     let writer = Writer::open(set, &path(number), &elsewhere.endpoint, 1000);
                     barrier.wait();
                     let start = thread_cpu();
@@ -280,7 +278,6 @@ fn writers(arguments: &Arguments, logs: &[Log]) {
             };
             let subscriber = Subscriber::bind("log", 0);
             let ours = on_threads(count, |number, barrier| {
-                let set = &sets[number];
                 let writer = Writer::open(set, &path(number), &subscriber.endpoint, HWM);
                 writer.await_subscription();
                 let send = |record| writer.write(record as usize % set.len());
