@@ -144,7 +144,7 @@ pub fn build() -> PathBuf {
     }
     env::set_var("CXXFLAGS", flags);
 
-    zeromq_src::Build::new().with_libsodium(Some(sodium)).build();
+    zeromq_src::Build::new().with_libsodium(Some(sodium.clone())).build();
     let source = out.join("source");
     let mut build = cc::Build::new();
     // Where zeromq-src puts platform.hpp.
@@ -156,7 +156,7 @@ pub fn build() -> PathBuf {
         }
         let unit = out.join("record_path.cc");
         fs::write(&unit, record_path()).expect("OUT_DIR is writable");
-        build.include(env::current_dir().expect("this crate's directory")).file(unit);
+        build.include(sodium.include_dir()).include(env::current_dir().expect("this crate's directory")).file(unit);
     } else {
         build.define("ZMQ_IOTHREAD_POLLER_USE_KQUEUE", "1").define("ZMQ_POLL_BASED_ON_POLL", "1").file(RECORD);
     }

@@ -10,6 +10,8 @@
  * reads.
  */
 #if defined(__cplusplus) && !defined(__ZMQ_YPIPE_HPP_INCLUDED__)
+// zeromq-src tries the compiler with the same options, but without libzmq's directories.
+#if __has_include("ypipe_base.hpp")
 #define __ZMQ_YPIPE_HPP_INCLUDED__
 
 #include "ypipe_base.hpp"
@@ -182,4 +184,5 @@ private:
 };
 } // namespace zmq
 
+#endif
 #endif
