@@ -597,7 +597,7 @@ impl Connection {
             // libzmq's I/O thread has taken some records from the queue and waits for the system
             // to take them; not more than these.
             let size = self.counters.bytes.checked_div(self.handed).unwrap_or(0).max(1);
-            lost = (lost + u64::from(BATCH) / size + self.batch_records).min(self.handed);
+            lost = (lost + BATCH as u64 / size + self.batch_records).min(self.handed);
         }
         self.handed -= lost;
         self.counters.closed += lost;

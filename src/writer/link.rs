@@ -14,10 +14,9 @@ use crate::zmq::{Context, Error, Event, Handshake, Kind, Message, Role, Socket, 
 /// What libzmq could not do, and why.
 pub type Failure = (String, Error);
 
-/// Bytes that libzmq has taken from its queue at most and the system has not. It gives so much to
-/// the system at once, and looks for other things to do in between; with more, what it copies
-/// does not stay in a first-level cache.
-pub const BATCH: u16 = 32 * 1024;
+/// Bytes that libzmq has taken from its queue at most and the system has not
+/// (`out_batch_size` of libzmq).
+pub const BATCH: usize = 8192;
 
 /// Why a record was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +97,6 @@ pub fn prepare(socket: &Socket, config: &Config) -> Result<(), Failure> {
         let _ = socket.set(option, value);
     };
     set("the linger time", zmq_sys::ZMQ_LINGER, config.linger_millis())?;
-    socket.set_batch(BATCH);
     set("the high water mark", zmq_sys::ZMQ_SNDHWM, config.high_water_mark)?;
     // Peers send subscriptions only. A longer message costs the peer its connection, and not the
     // host its memory.
@@ -285,7 +283,7 @@ impl Link {
     pub fn unacknowledged(&self) -> Option<u64> {
         match &self.way {
             Way::Own(own) => own.descriptors.iter().try_fold(0, |sum, &descriptor| {
-                let batch = if writable(descriptor) { 0 } else { u64::from(BATCH) };
+                let batch = if writable(descriptor) { 0 } else { BATCH as u64 };
                 unsent_bytes(descriptor).map(|unsent| sum + unsent + batch)
             }),
             Way::Shared(_) | Way::None => Some(0),

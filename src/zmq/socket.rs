@@ -5,7 +5,7 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 use std::sync::Arc;
 
-use zmq_sys::record::{send_two, set_out_batch_size};
+use zmq_sys::record::send_two;
 
 use super::{Context, Error, Message};
 
@@ -82,18 +82,6 @@ impl Socket {
             zmq_sys::zmq_setsockopt(self.socket.as_ptr(), option, value.as_ptr().cast(), value.len())
         })?;
         Ok(())
-    }
-
-    /// Sets how many bytes at most libzmq's I/O thread gives to the system at once, of connections
-    /// made from then on. An installed libzmq keeps to 8192.
-    ///
-    /// # Panics
-    ///
-    /// `bytes` is 0.
-    pub fn set_batch(&self, bytes: u16) {
-        assert!(bytes > 0);
-        // SAFETY: a valid socket, which belongs to this thread.
-        unsafe { set_out_batch_size(self.socket.as_ptr(), bytes.into()) };
     }
 
     /// Starts connecting to an endpoint; libzmq goes on trying in the background.

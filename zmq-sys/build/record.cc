@@ -13,9 +13,8 @@ static_assert(sizeof(zmq::msg_t::content_t) <= 5 * sizeof(void*), "what record.r
 static_assert(alignof(zmq::msg_t::content_t) <= alignof(void*), "what record.rs is aligned to");
 
 namespace {
-/* Never made: it may name what is protected, such as what sends in each kind of socket. */
+/* Never made: it may name what sends a message in each kind of socket. */
 struct sender_t : zmq::socket_base_t {
-    static zmq::options_t& options_of(zmq::socket_base_t* socket) { return socket->*&sender_t::options; }
     static int send(zmq::socket_base_t* socket, zmq::msg_t* msg) { return (socket->*&sender_t::xsend)(msg); }
 };
 } // namespace
@@ -26,11 +25,6 @@ extern "C" int zmq_sys_msg_init_external(zmq_msg_t* msg, void* content, void* da
                                          zmq_free_fn* ffn, void* hint) {
     return reinterpret_cast<zmq::msg_t*>(msg)->init_external_storage(
         static_cast<zmq::msg_t::content_t*>(content), data, size, ffn, hint);
-}
-
-// ZMQ_OUT_BATCH_SIZE, which only the draft interface has.
-extern "C" void zmq_sys_set_out_batch_size(void* socket, int size) {
-    sender_t::options_of(static_cast<zmq::socket_base_t*>(socket)).out_batch_size = size;
 }
 
 // What zmq_send and zmq_msg_send do, with ZMQ_DONTWAIT. Between the frames nothing is read that

@@ -1,8 +1,8 @@
 //! What sending a record takes, without what libzmq's C interface costs: messages over memory of
-//! the caller's, bookkeeping included, two frames with one call, and larger writes.
+//! the caller's, bookkeeping included, and two frames with one call.
 //!
 //! An installed libzmq (`BZW_ZMQ_PREFIX`) does not offer this. With it, the same is done with its
-//! C interface, as far as it can be.
+//! C interface.
 
 use core::ffi::{c_int, c_void};
 use core::mem::MaybeUninit;
@@ -28,7 +28,6 @@ extern "C" {
         ffn: Option<zmq_free_fn>,
         hint: *mut c_void,
     ) -> c_int;
-    fn zmq_sys_set_out_batch_size(socket: *mut c_void, size: c_int);
     fn zmq_sys_send_two(
         socket: *mut c_void,
         first: *const c_void,
@@ -60,20 +59,6 @@ pub unsafe fn msg_init_external(
         let _ = content;
         crate::zmq_msg_init_data(msg, data, size, Some(ffn), hint)
     }
-}
-
-/// How many bytes the I/O thread gives to the system at once for each connection that the socket
-/// makes or accepts from then on; it keeps a buffer of this size for each. An installed libzmq
-/// keeps to 8192.
-///
-/// # Safety
-///
-/// `socket` is a valid socket, used by this thread only; `size` is more than 0.
-pub unsafe fn set_out_batch_size(socket: *mut c_void, size: c_int) {
-    #[cfg(zmq_bundled)]
-    zmq_sys_set_out_batch_size(socket, size);
-    #[cfg(not(zmq_bundled))]
-    let _ = (socket, size);
 }
 
 /// Sends a message of two frames, a copy of `size` bytes at `first` and then `last`, without
