@@ -328,7 +328,7 @@ impl Link {
             }
             // The queue may only look full.
             socket.catch_up();
-            socket.try_send_two(topic, body, true)
+            socket.try_send_two(topic, body, false)
         });
         sent.map_err(|error| if error == Error(libc::EAGAIN) { Refusal::Full } else { Refusal::Failed })
     }

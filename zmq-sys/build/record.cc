@@ -36,7 +36,8 @@ extern "C" int zmq_sys_send_two(void* socket, const void* first, size_t size, zm
     if (msg.init_buffer(first, size) != 0)
         return -1;
     msg.set_flags(zmq::msg_t::more);
-    if ((look != 0 || sender_t::send(base, &msg) != 0) && base->send(&msg, ZMQ_DONTWAIT | ZMQ_SNDMORE) != 0) {
+    const int sent = look != 0 ? base->send(&msg, ZMQ_DONTWAIT | ZMQ_SNDMORE) : sender_t::send(base, &msg);
+    if (sent != 0) {
         const int error = errno;
         msg.close();
         errno = error;
