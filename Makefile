@@ -147,6 +147,7 @@ demo:
 
 # Needs the plugin that make has built, and ZEEK_CONFIG or BRO_CONFIG.
 bench-host:
+	@benches/host/latency --results '$(target_dir)/bench' '$(plugin)'
 	@benches/host/bench '$(plugin)'
 
 bench:

@@ -25,17 +25,20 @@ use layout::{FAMILIES, Family, LAST_KNOWN, family_of_version};
 
 type Result<T> = std::result::Result<T, String>;
 
-const GLUE: [&str; 3] = ["bro-plugin/Plugin.cc", "bro-plugin/ZeroMQ.cc", "bro-plugin/telemetry.cc"];
-const HEADERS: [&str; 5] = [
+const GLUE: [&str; 4] =
+    ["bro-plugin/Plugin.cc", "bro-plugin/ZeroMQ.cc", "bro-plugin/flush.cc", "bro-plugin/telemetry.cc"];
+const HEADERS: [&str; 6] = [
     "bro-plugin/ZeroMQ.h",
     "bro-plugin/compat.h",
+    "bro-plugin/flush.h",
     "bro-plugin/layout.h",
     "bro-plugin/telemetry.h",
     "include/bro_zeromq_writer.h",
 ];
 
 /// The host's side for every host.
-const PORTABLE: [&str; 4] = [
+const PORTABLE: [&str; 5] = [
+    "bro-plugin/flush.cc",
     "bro-plugin/portable/portable.cc",
     "bro-plugin/portable/host.cc",
     "bro-plugin/portable/check.cc",
@@ -229,6 +232,8 @@ fn build(host: &Host) -> Result<()> {
 /// Builds the host's side that needs no headers of a host.
 fn build_portable() -> Result<()> {
     println!("cargo::rerun-if-changed=bro-plugin/portable");
+    println!("cargo::rerun-if-changed=bro-plugin/flush.h");
+    println!("cargo::rerun-if-changed=bro-plugin/flush.cc");
     println!("cargo::rerun-if-changed=include/bro_zeromq_writer.h");
     let out = PathBuf::from(var("OUT_DIR").ok_or("OUT_DIR is not set")?);
 

@@ -2,17 +2,45 @@
 
 #include "ZeroMQ.h"
 #include "compat.h"
+#include "flush.h"
 
 namespace bzw {
 namespace {
 
+constexpr char name[] = "NCSA::ZeroMQWriter";
+
+#if BZW_HOST_ASKS_SOURCES
+// Asked in each round of the host's main loop. It has no descriptor, and nothing to process.
+class Source : public host::iosource::IOSource {
+public:
+    double GetNextTimeout() override { return flush_frontends(host::flush); }
+    void Process() override {}
+    const char* Tag() override { return name; }
+};
+#endif
+
 class Plugin : public host::plugin::Plugin {
 protected:
+    void InitPostScript() override {
+#if BZW_HOST_ASKS_SOURCES
+        // Not counted, so that the host ends when its other sources have; and not to be deleted
+        // by it, which it does after the plugins.
+        static auto* const source = new Source;
+        BZW_HOST_THREADS::iosource_mgr->Register(source, true, false);
+#else
+        EnableHook(BZW_HOST_TYPES::plugin::HOOK_DRAIN_EVENTS);
+    }
+
+    void HookDrainEvents() override {
+        flush_frontends(host::flush);
+#endif
+    }
+
     host::plugin::Configuration Configure() override {
         AddComponent(new host::logging::Component("ZeroMQ", ZeroMQ::Instantiate));
 
         host::plugin::Configuration config;
-        config.name = "NCSA::ZeroMQWriter";
+        config.name = name;
         config.description = "ZeroMQ log writer";
         config.version.major = BZW_VERSION_MAJOR;
         config.version.minor = BZW_VERSION_MINOR;

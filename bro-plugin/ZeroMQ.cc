@@ -67,14 +67,10 @@ template <class Info> const char* filter_name(const Info&, ...) {
     return nullptr;
 }
 
-// After these nothing more can be sent; everything else is counted and goes on.
-bool usable(int code) {
-    return code != BZW_ERR_NULL && code != BZW_ERR_PANIC;
-}
-
 } // namespace
 
-ZeroMQ::ZeroMQ(host::logging::WriterFrontend* frontend) : WriterBackend(frontend) {
+ZeroMQ::ZeroMQ(host::logging::WriterFrontend* arg_frontend)
+    : WriterBackend(arg_frontend), frontend(arg_frontend) {
     try {
         for (std::uint32_t i = 0; const char* name = bzw_option_name(i); ++i) {
             const host::Val* value = host::global((std::string("LogZeroMQ::") + name).c_str());
@@ -83,7 +79,7 @@ ZeroMQ::ZeroMQ(host::logging::WriterFrontend* frontend) : WriterBackend(frontend
                 globals.emplace_back(name, std::move(text));
         }
         have_globals = true;
-        add_metrics(*frontend);
+        add_metrics(*arg_frontend);
     } catch (...) {
         // DoInit reports it: messages can't be sent before the thread runs.
     }
@@ -104,8 +100,10 @@ host::logging::WriterBackend* ZeroMQ::Instantiate(host::logging::WriterFrontend*
 
 bool ZeroMQ::DoInit(const WriterInfo& info, int num_fields, const host::threading::Field* const* fields) {
     try {
-        if (have_globals && Open(info, num_fields, fields))
+        if (have_globals && Open(info, num_fields, fields)) {
+            frontend.FlushEvery(bzw_writer_flush_interval(writer));
             return true;
+        }
         if (!have_globals)
             Say(BZW_REPORT_ERROR, "the options in LogZeroMQ could not be read");
     } catch (const std::exception& e) {
@@ -146,15 +144,15 @@ bool ZeroMQ::Open(const WriterInfo& info, int num_fields, const host::threading:
 }
 
 bool ZeroMQ::DoWrite(int num_fields, const host::threading::Field* const*, host::threading::Value** vals) {
-    if (stays && !writer)
-        return true;
-    return usable(bzw_writer_write(writer, num_fields, reinterpret_cast<const void* const*>(vals)));
+    if (!ends && host::terminating()) {
+        ends = true;
+        bzw_writer_host_ends(writer);
+    }
+    return GoesOn(bzw_writer_write(writer, num_fields, reinterpret_cast<const void* const*>(vals)));
 }
 
 bool ZeroMQ::DoHeartbeat(double network_time, double current_time) {
-    if (stays && !writer)
-        return true;
-    return usable(bzw_writer_heartbeat(writer, network_time, current_time));
+    return GoesOn(bzw_writer_heartbeat(writer, network_time, current_time));
 }
 
 bool ZeroMQ::DoFinish(double) {
@@ -178,9 +176,20 @@ bool ZeroMQ::DoSetBuf(bool) {
 }
 
 bool ZeroMQ::DoFlush(double) {
-    if (stays && !writer)
+    return GoesOn(bzw_writer_flush(writer));
+}
+
+void ZeroMQ::OnSignalStop() {
+    frontend.Leave();
+    WriterBackend::OnSignalStop();
+}
+
+bool ZeroMQ::GoesOn(int code) {
+    // After these nothing more can be sent; everything else is counted and goes on.
+    if (code != BZW_ERR_NULL && code != BZW_ERR_PANIC)
         return true;
-    return usable(bzw_writer_flush(writer));
+    frontend.FlushEvery(0);
+    return stays;
 }
 
 void ZeroMQ::Report(void* context, int level, const char* message) {

@@ -9,6 +9,7 @@
 #include "bro_zeromq_writer.h"
 
 #include "compat.h"
+#include "flush.h"
 
 namespace bzw {
 
@@ -32,6 +33,9 @@ protected:
     bool DoFinish(double network_time) override;
     bool DoHeartbeat(double network_time, double current_time) override;
 
+    // Main thread: the last that a frontend does before the host deletes it.
+    void OnSignalStop() override;
+
 private:
     using Options = std::vector<std::pair<std::string, std::string>>;
 
@@ -39,13 +43,19 @@ private:
     void Say(int level, const char* message) noexcept;
     bool Open(const WriterInfo& info, int num_fields, const host::threading::Field* const* fields);
 
+    // What the host is told of a call into the library: whether the writer can go on.
+    bool GoesOn(int code);
+
     // A writer that cannot be opened stays and drops its records instead of failing: while
     // the host ends, which then could not report it, and in every host before Zeek 7.0,
     // which goes on using a writer that it has deleted because it failed.
     const bool stays = BZW_HOST_VERSION < 700 || host::terminating();
+    Frontend frontend;
     Options globals;
     bool have_globals = false;
     bzw_writer* writer = nullptr;
+    // The writer knows that the host ends.
+    bool ends = false;
 };
 
 } // namespace bzw

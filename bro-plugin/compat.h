@@ -16,16 +16,22 @@
 #if BZW_HOST_VERSION >= 400
 #include <zeek/ID.h>
 #include <zeek/Val.h>
+#include <zeek/iosource/Manager.h>
 #include <zeek/logging/Component.h>
 #include <zeek/logging/WriterBackend.h>
+#include <zeek/logging/WriterFrontend.h>
 #include <zeek/plugin/Plugin.h>
 #include <zeek/threading/SerialTypes.h>
 #else
 #include "ID.h"
 #include "Scope.h"
 #include "Val.h"
+#if BZW_HOST_VERSION >= 301
+#include "iosource/Manager.h"
+#endif
 #include "logging/Component.h"
 #include "logging/WriterBackend.h"
+#include "logging/WriterFrontend.h"
 #include "plugin/Plugin.h"
 #include "threading/SerialTypes.h"
 #endif
@@ -41,6 +47,10 @@
 #else
 #define BZW_HOST_THREADS
 #endif
+
+// From here on the host asks each source of its main loop in every round for its next timeout,
+// after the events that write records. Before, HookDrainEvents comes round all the time.
+#define BZW_HOST_ASKS_SOURCES (BZW_HOST_VERSION >= 301)
 
 // Set when the host begins to end. Weak: what plays a host in tests may lack it.
 #if BZW_HOST_VERSION >= 400
@@ -65,6 +75,13 @@ inline bool terminating() {
 namespace plugin = BZW_HOST_TYPES::plugin;
 namespace logging = BZW_HOST_THREADS::logging;
 namespace threading = BZW_HOST_THREADS::threading;
+#if BZW_HOST_ASKS_SOURCES
+namespace iosource = BZW_HOST_THREADS::iosource;
+#endif
+
+inline void flush(void* frontend) {
+    static_cast<logging::WriterFrontend*>(frontend)->FlushWriteBuffer();
+}
 
 using Val = BZW_HOST_TYPES::Val;
 using Type = decltype(BZW_HOST_TYPES::TYPE_BOOL); // the enum TypeTag

@@ -206,24 +206,40 @@ int bzw_writer_open(const bzw_open_args* args, bzw_writer** writer);
 
 /*
  * Publishes one record. `vals` is threading::Value** as DoWrite gets it, in the
- * layout given at open. Never blocks; a record that cannot be sent is counted in the
- * statistics and is no error: BZW_OK says the record is accounted for. So is a record
- * with another number of fields than the log has (dropped_encoding, at every endpoint).
- * BZW_ERR_NULL: vals is null; there was no record to count.
+ * layout given at open. Waits for room in a queue that is full and moves: a quarter of a
+ * second if it does not, five seconds in all while the writer is that far behind the host
+ * (bzw_writer_heartbeat). A record that cannot be sent then is counted in the statistics and is no error:
+ * BZW_OK says the record is accounted for. So is a record with another number of fields than the log has
+ * (dropped_encoding, at every endpoint). BZW_ERR_NULL: vals is null; there was no record to count.
  */
 int bzw_writer_write(bzw_writer* writer, int num_fields, const void* const* vals);
 
 /*
  * To be called about once a second: notices subscriptions and reports what happened
- * since. Times are the host's, in seconds since the epoch.
+ * since. Times are the host's, in seconds since the epoch; current_time is the system's when
+ * the heartbeat was put into the queue that the records come through, so that it tells how
+ * far behind the host the writer is.
  */
 int bzw_writer_heartbeat(bzw_writer* writer, double network_time, double current_time);
+
+/*
+ * The host has begun to end: what the writer waits for room from now on counts towards
+ * zmq_linger. To be called before the next record is written; may be called again.
+ */
+int bzw_writer_host_ends(bzw_writer* writer);
 
 /*
  * Sends what waits to be sent in one message with others (batch_records). Nothing to do
  * otherwise: a record is sent when it is written.
  */
 int bzw_writer_flush(bzw_writer* writer);
+
+/*
+ * For how many seconds at most the host should keep a record before it is written (the option
+ * flush_interval); 0 if that is left to the host, and for null. The same as long as the writer
+ * is open.
+ */
+double bzw_writer_flush_interval(const bzw_writer* writer);
 
 /*
  * How many endpoints the writer publishes to, each with statistics of its own; endpoints

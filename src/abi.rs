@@ -6,6 +6,7 @@ use core::ffi::{CStr, c_char, c_int, c_void};
 use core::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 
+use crate::clock;
 use crate::host::{AnyShape, FAMILIES, Field, Layout};
 use crate::writer::{
     Config, Counters, Given, Level, OPTION_NAMES, Reporter, SCRIPT_NAMES, Setup, Source, Totals, Writer,
@@ -416,11 +417,27 @@ pub unsafe extern "C" fn bzw_writer_write(writer: *mut Handle, num_fields: c_int
 ///
 /// `writer` is null or open.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn bzw_writer_heartbeat(writer: *mut Handle, _network_time: f64, _current_time: f64) -> c_int {
+pub unsafe extern "C" fn bzw_writer_heartbeat(writer: *mut Handle, _network_time: f64, current_time: f64) -> c_int {
     // SAFETY: this function's contract.
     unsafe {
         with_writer(writer, |writer| {
-            writer.heartbeat();
+            writer.heartbeat(clock::seconds_since(current_time));
+            OK
+        })
+    }
+}
+
+/// See the header.
+///
+/// # Safety
+///
+/// `writer` is null or open.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bzw_writer_host_ends(writer: *mut Handle) -> c_int {
+    // SAFETY: this function's contract.
+    unsafe {
+        with_writer(writer, |writer| {
+            writer.host_ends();
             OK
         })
     }
@@ -440,6 +457,17 @@ pub unsafe extern "C" fn bzw_writer_flush(writer: *mut Handle) -> c_int {
             OK
         })
     }
+}
+
+/// See the header.
+///
+/// # Safety
+///
+/// `writer` is null or open.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bzw_writer_flush_interval(writer: *const Handle) -> f64 {
+    // SAFETY: this function's contract.
+    unsafe { writer.as_ref() }.map_or(0.0, |handle| handle.writer.flush_interval().as_secs_f64())
 }
 
 /// See the header.

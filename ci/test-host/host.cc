@@ -335,7 +335,15 @@ void MsgThread::InternalError(const char* msg) {
 }
 
 void MsgThread::Heartbeat() {}
-void MsgThread::OnSignalStop() {}
+void MsgThread::OnSignalStop() {
+    ++TestHostStops();
+}
+
+int& MsgThread::TestHostStops() {
+    static int stops;
+    return stops;
+}
+
 void MsgThread::OnKill() {}
 
 void MsgThread::TestHostSend(std::function<bool()> job) {
@@ -421,6 +429,11 @@ bool Plugin::HookQueueEvent(Event*) {
     return false;
 }
 void Plugin::HookDrainEvents() {}
+
+void Plugin::EnableHook(HookType hook, int) {
+    hooks[hook] = true;
+}
+
 void Plugin::HookUpdateNetworkTime(double) {}
 
 void Plugin::AddComponent(Component* component) {
@@ -502,15 +515,51 @@ void Manager::Start(Plugin* plugin) {
 #endif
 }
 
+double Manager::Round(Plugin* plugin) {
+    if (plugin->hooks[HOOK_DRAIN_EVENTS])
+        plugin->HookDrainEvents();
+    return iosource_mgr->TestHostRound();
+}
+
 void Manager::Finish(Plugin* plugin) {
     plugin->Done();
 }
 
 } // namespace plugin
 
+namespace iosource {
+
+void Manager::Register(IOSource* source, bool dont_count, bool) {
+    source->InitSource();
+    sources.push_back(source);
+    uncounted += dont_count;
+}
+
+double Manager::TestHostRound() {
+    double shortest = -1;
+    for (IOSource* source : sources) {
+        const double next = source->GetNextTimeout();
+        if (next >= 0 && (shortest < 0 || next < shortest))
+            shortest = next;
+    }
+    return shortest;
+}
+
+} // namespace iosource
+
+static iosource::Manager sources;
+iosource::Manager* iosource_mgr = &sources;
+
 namespace logging {
 
 // Writers.
+
+void WriterFrontend::FlushWriteBuffer() {
+    ++flushes;
+    for (const auto& send : buffer)
+        send();
+    buffer.clear();
+}
 
 Component::Component(const std::string& name, factory_callback arg_factory)
     : plugin::Component(plugin::component::WRITER, name), factory(arg_factory) {}
@@ -705,6 +754,10 @@ void Writer::Write(Record record) {
         pending.reset();
         return done;
     });
+}
+
+void Writer::Buffer(Record record) {
+    frontend.TestHostBuffer([this, record] { Write(record); });
 }
 
 void Writer::Heartbeat(double network_time) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "include/ID.h"
+#include "include/iosource/Manager.h"
 #include "include/logging/WriterFrontend.h"
 #include "include/plugin/Plugin.h"
 
@@ -50,6 +51,10 @@ public:
 
     // What a host does after its scripts are parsed, and at its end.
     static void Start(Plugin* plugin);
+
+    // A round of the main loop. Returns how long the host may sleep now, in seconds, or -1 if
+    // nobody cares.
+    static double Round(Plugin* plugin);
     static void Finish(Plugin* plugin);
 };
 
@@ -73,6 +78,12 @@ public:
     // Sends a record, and frees it right after the backend has written it. Takes it over.
     typedef std::vector<threading::Value*> Record;
     void Write(Record record);
+
+    // Puts a record into the frontend's buffer. Takes it over.
+    void Buffer(Record record);
+
+    // How often that was emptied.
+    int Flushes() const { return frontend.TestHostFlushes(); }
 
     void Heartbeat(double network_time);
     void SetBuf(bool enabled);

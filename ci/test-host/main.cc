@@ -141,6 +141,7 @@ void check_no_complaints(const std::string& what) {
 
 // What all tests work with.
 struct Setup {
+    plugin::Plugin* plugin;
     logging::Component* component;
     std::string subscriber;
 };
@@ -588,6 +589,56 @@ void test_coming_and_going(const Setup& setup) {
           "writers come and go: no errors", text_of(reports));
 }
 
+// A record leaves the host's buffer without the host's doing: at once if it comes alone, else when
+// the interval is over. A frontend that the host is about to delete is not touched any more, nor is
+// that of a writer which has failed.
+void test_flushing(const Setup& setup) {
+    const std::string endpoint = fresh_endpoint();
+    Subscriber subscriber(setup.subscriber, endpoint, 2, 20000 * slow());
+    const std::unique_ptr<logging::Writer> writer =
+        small_writer(setup, "flushed", {{"endpoint", endpoint}, {"flush_interval", "50 msec"}});
+    let_subscribe(*writer);
+    pause(60);
+    writer->Buffer(record_of(small_record(0, "alone")));
+    check(plugin::Manager::Round(setup.plugin) < 0 && writer->Flushes() == 1,
+          "a record that comes alone leaves in the same round", std::to_string(writer->Flushes()));
+    writer->Buffer(record_of(small_record(1, "right behind")));
+    const double next = plugin::Manager::Round(setup.plugin);
+#if TEST_HOST_VERSION >= 30100
+    check(next > 0 && next <= 0.05 && writer->Flushes() == 1,
+          "the next one leaves when the interval is over, and the host is told so", std::to_string(next));
+#else
+    check(next < 0 && writer->Flushes() == 1, "the next one leaves when the interval is over");
+#endif
+    pause(60);
+    check(plugin::Manager::Round(setup.plugin) < 0 && writer->Flushes() == 2, "and then it does");
+    check(subscriber.Wait() == 0, "flushed records arrive");
+
+    const std::unique_ptr<logging::Writer> patient =
+        small_writer(setup, "patient", {{"endpoint", endpoint}, {"flush_interval", "0 sec"}});
+    const std::unique_ptr<logging::Writer> broken = small_writer(setup, "broken", {{"endpoint", "nonsense"}});
+    patient->Drain();
+    broken->Drain();
+    pause(60);
+    plugin::Manager::Round(setup.plugin);
+    check(writer->Flushes() == 3 && patient->Flushes() == 0 && broken->Flushes() == 0,
+          "only buffers that are to be flushed are");
+    take_reports();
+
+    const int stops = threading::MsgThread::TestHostStops();
+    writer->SignalStop();
+    pause(60);
+    plugin::Manager::Round(setup.plugin);
+    check(writer->Flushes() == 3, "a frontend that ends is left alone");
+    check(threading::MsgThread::TestHostStops() == stops + 1, "the thread is told to stop all the same");
+    writer->Close();
+    check(plugin::Manager::Round(setup.plugin) < 0, "without records the host may sleep");
+#if TEST_HOST_VERSION >= 30100
+    check(iosource_mgr->Size() == 0, "the host does not run on for the plugin");
+#endif
+    check_no_complaints("flushing");
+}
+
 void set_globals() {
     set_global("LogZeroMQ::endpoint", new StringVal(""));
     set_global("LogZeroMQ::zmq_hwm", new Val(TYPE_COUNT, int64_t(1000)));
@@ -619,6 +670,7 @@ void run(const Setup& setup) {
     test_reconnect(setup);
     test_abandoned(setup);
     test_coming_and_going(setup);
+    test_flushing(setup);
     test_dead_subscriber(setup);
 }
 
@@ -646,7 +698,7 @@ int main(int argc, char** argv) {
         test_exports(library);
         set_globals();
         plugin::Manager::Start(plugin);
-        Setup setup = {dynamic_cast<logging::Component*>(component), argv[2]};
+        Setup setup = {plugin, dynamic_cast<logging::Component*>(component), argv[2]};
         run(setup);
         plugin::Manager::Finish(plugin);
         check(decoy_calls == 0, "the host's own libzmq was never called", std::to_string(decoy_calls));

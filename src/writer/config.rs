@@ -35,6 +35,7 @@ pub static OPTION_NAMES: &[&CStr] = &[
     c"stats_topic",
     c"batch_records",
     c"batch_latency",
+    c"flush_interval",
     c"json_timestamps",
     c"json_include_unset_fields",
     c"json_string_escape_policy",
@@ -99,6 +100,9 @@ pub struct Config {
     pub batch_records: u64,
     /// `batch_latency`: how long a record may wait for that many.
     pub batch_latency: Duration,
+    /// `flush_interval`: how long a record may wait in the host's buffer; zero is as long as the
+    /// host likes.
+    pub flush_interval: Duration,
     /// `json_timestamps`, `json_include_unset_fields` and `json_string_escape_policy`.
     pub style: Style,
     /// `topic`, with `sensor` filled in.
@@ -276,6 +280,7 @@ impl Config {
             },
         };
         let batch_latency = interval(find("batch_latency"), 1000, 1)?;
+        let flush_interval = interval(find("flush_interval"), FLUSH_INTERVAL, 0)?;
         let time = match find("json_timestamps") {
             None => TimeFormat::default(),
             Some(option) => match option.value {
@@ -331,6 +336,7 @@ impl Config {
             stats_topic: stats_topic.to_owned(),
             batch_records,
             batch_latency: millis(batch_latency),
+            flush_interval: millis(flush_interval),
             style: Style { time, include_unset, escape },
             topic,
             spool,
@@ -408,6 +414,9 @@ fn switch(option: Option<Given<'_>>) -> Result<bool, ConfigError> {
         _ => Err(option.error("use T or F")),
     }
 }
+
+/// Default of `flush_interval`, in milliseconds. docs/performance.md has what others cost.
+const FLUSH_INTERVAL: i32 = 4;
 
 /// Limit of `batch_records`: far more than a message gets.
 const MAX_BATCH: u64 = 65_536;
@@ -727,6 +736,9 @@ mod tests {
         let config = Config::parse(&[ENDPOINT]).unwrap();
         assert_eq!(config.transport, Transport::default());
         assert_eq!((config.wait_for_subscriber, config.stats_interval), (Duration::ZERO, None));
+        assert_eq!(config.flush_interval, Duration::from_millis(4));
+        let config = Config::parse(&[ENDPOINT, global("flush_interval", "0.000000000")]).unwrap();
+        assert_eq!(config.flush_interval, Duration::ZERO);
     }
 
     #[test]
@@ -765,6 +777,7 @@ mod tests {
                 filter("batch_records", "65537"),
                 ["$config[\"batch_records\"] = \"65537\"", "from 1 (no batches) to 65536"],
             ),
+            (filter("flush_interval", "now"), ["$config[\"flush_interval\"] = \"now\"", "such as 4 msec"]),
             (global("batch_latency", "0"), ["LogZeroMQ::batch_latency = \"0\"", "from 1 msec"]),
             (filter("json_timestamps", "TS_EPOCH"), ["$config[\"json_timestamps\"]", "JSON::TS_EPOCH"]),
             (filter("json_include_unset_fields", "yes"), ["json_include_unset_fields", "T or F"]),

@@ -13,6 +13,7 @@ use super::config::{Config, Endpoint};
 use super::counters::Counters;
 use super::handshake::Servers;
 use super::link::{BATCH, Events, Failure, Link, Refusal};
+use super::patience::Progress;
 use super::report::{Burst, Level, News, Reporter};
 use super::spooling::Spooling;
 use super::subscriptions::Subscriptions;
@@ -33,6 +34,9 @@ pub struct Connection {
     /// Records held for the first subscriber; never with a spool.
     hold: Option<Hold>,
     spooling: Option<Box<Backed>>,
+    /// What found the queue full, while the writer waits for room.
+    blocked: Option<Blocked>,
+    progress: Progress,
     /// Since when there are subscribers and none of them wants this log.
     unwanted_since: Option<Instant>,
     /// Records in the messages made for it.
@@ -64,6 +68,12 @@ struct Backed {
     config: Config,
     /// libzmq's queue was full: no use in trying again before the next look.
     full: bool,
+}
+
+/// A message that the queue has no room for yet.
+struct Blocked {
+    body: Message,
+    records: u64,
 }
 
 /// Once there have been subscribers for so long and none of them wanted a log, its records do
@@ -138,6 +148,8 @@ impl Connection {
             link,
             hold,
             spooling,
+            blocked: None,
+            progress: Progress::default(),
             unwanted_since: None,
             made: 0,
             handed: 0,
@@ -192,16 +204,17 @@ impl Connection {
     }
 
     /// Takes a record, or so many in a batch, which are the first `len` bytes of the buffers'
-    /// free space.
+    /// free space. Returns true if the queue has no room, see [`Connection::retry`].
     ///
     /// # Safety
     ///
     /// As [`Buffers::message`].
     #[inline]
-    pub unsafe fn send(&mut self, topic: &[u8], buffers: &mut Buffers, len: usize, records: u64) {
+    pub unsafe fn send(&mut self, topic: &[u8], buffers: &mut Buffers, len: usize, records: u64) -> bool {
         if self.spooling.is_some() {
             // SAFETY: this function's contract.
-            return unsafe { self.send_or_spool(topic, buffers, len, records) };
+            unsafe { self.send_or_spool(topic, buffers, len, records) };
+            return false;
         }
         let mut body = Message::new();
         // SAFETY: this function's contract.
@@ -213,13 +226,74 @@ impl Connection {
         };
         if made.is_err() {
             self.counters.closed += records;
-            return;
+            return false;
         }
         self.made += records;
         if self.hold.is_some() {
             self.hold(topic, &mut body, records);
-        } else {
-            self.hand_over(topic, &mut body, len, records);
+            return false;
+        }
+        let full = self.hand_over(topic, &mut body, len, records);
+        if full {
+            self.blocked = Some(Blocked { body, records });
+        }
+        full
+    }
+
+    /// Begins to wait for room. Since it last did so much time has passed.
+    pub fn begin_wait(&mut self, passed: Duration, buffers: &Buffers) {
+        self.progress.earn(passed);
+        self.progress.note(buffers.released(self.consumer));
+    }
+
+    /// It was waited for so long, while other connections were held up or not.
+    pub fn waited(&mut self, time: Duration, held_up: bool) {
+        self.progress.wait(time, held_up);
+    }
+
+    /// Tries again to send what found the queue full. Returns true if that is to be tried once
+    /// more; else it is sent, or counted, and there is nothing to wait for.
+    pub fn retry(&mut self, topic: &[u8], buffers: &Buffers) -> bool {
+        let Some(Blocked { mut body, records }) = self.blocked.take() else { return false };
+        if !self.link.wanted() {
+            self.counters.no_subscriber += records;
+            return false;
+        }
+        let len = body.as_bytes().len();
+        if !self.hand_over(topic, &mut body, len, records) {
+            return false;
+        }
+        self.progress.note(buffers.released(self.consumer));
+        if !self.progress.moves() {
+            self.counters.queue_full += records;
+            return false;
+        }
+        self.blocked = Some(Blocked { body, records });
+        true
+    }
+
+    /// Returns true if it has nothing to do while others are waited for, and would have.
+    #[must_use]
+    pub fn starves(&self, buffers: &Buffers) -> bool {
+        self.blocked.is_none() && self.link.wanted() && self.in_flight(buffers) == 0
+    }
+
+    /// What becomes readable when its queue may have room.
+    #[must_use]
+    pub fn room_descriptor(&self) -> Option<i32> {
+        self.blocked.as_ref().and_then(|_| self.link.descriptor())
+    }
+
+    /// Returns true if something has found the queue full and waits for room.
+    #[must_use]
+    pub fn is_blocked(&self) -> bool {
+        self.blocked.is_some()
+    }
+
+    /// Drops what found the queue full.
+    pub fn give_up(&mut self) {
+        if let Some(blocked) = self.blocked.take() {
+            self.counters.queue_full += blocked.records;
         }
     }
 
@@ -300,16 +374,18 @@ impl Connection {
         }
     }
 
+    /// Gives a message to libzmq. Returns true if its queue is full: nothing is counted then.
     #[inline]
-    fn hand_over(&mut self, topic: &[u8], body: &mut Message, len: usize, records: u64) {
+    fn hand_over(&mut self, topic: &[u8], body: &mut Message, len: usize, records: u64) -> bool {
         match self.link.send(topic, body) {
             Ok(()) => {
                 self.handed += records;
                 self.counters.bytes += (topic.len() + len) as u64;
             }
-            Err(Refusal::Full) => self.counters.queue_full += records,
+            Err(Refusal::Full) => return true,
             Err(Refusal::Failed) => self.counters.closed += records,
         }
+        false
     }
 
     #[cold]
@@ -323,7 +399,9 @@ impl Connection {
             Some(_) => self.counters.queue_full += records,
             None if self.link.wanted() => {
                 let len = body.as_bytes().len();
-                self.hand_over(topic, body, len, records);
+                if self.hand_over(topic, body, len, records) {
+                    self.counters.queue_full += records;
+                }
             }
             None => self.counters.no_subscriber += records,
         }
@@ -336,7 +414,9 @@ impl Connection {
         if self.link.wanted() {
             for (mut body, records) in std::mem::take(&mut hold.messages) {
                 let len = body.as_bytes().len();
-                self.hand_over(topic, &mut body, len, records);
+                if self.hand_over(topic, &mut body, len, records) {
+                    self.counters.queue_full += records;
+                }
             }
         } else if unwanted || Instant::now() >= hold.until {
             self.counters.no_subscriber += hold.records;
@@ -470,8 +550,9 @@ impl Connection {
         if let Some(backed) = &self.spooling {
             return backed.spool.in_flight();
         }
+        let blocked = self.blocked.as_ref().map_or(0, |blocked| blocked.records);
         // A message that was refused was released at once.
-        (self.made - self.held()).saturating_sub(buffers.released(self.consumer)).min(self.handed)
+        (self.made - self.held() - blocked).saturating_sub(buffers.released(self.consumer)).min(self.handed)
     }
 
     /// What became of the records, of which `written` were handed to the writer.

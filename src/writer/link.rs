@@ -309,6 +309,17 @@ impl Link {
         }
     }
 
+    /// What becomes readable when libzmq's I/O thread has told the socket something, such as that
+    /// its queue has room again. `None` if the socket has failed.
+    #[must_use]
+    pub fn descriptor(&self) -> Option<i32> {
+        match &self.way {
+            Way::Own(own) => own.socket.descriptor().ok(),
+            Way::Shared(bound) => bound.socket().descriptor().ok(),
+            Way::None => None,
+        }
+    }
+
     /// Sends a record: the topic, then the body, which is empty afterwards. What libzmq's I/O
     /// thread tells the socket is seen once for each [`Link::poll`].
     ///

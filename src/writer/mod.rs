@@ -10,6 +10,7 @@ mod door;
 mod extra;
 mod handshake;
 mod link;
+mod patience;
 mod report;
 mod spooling;
 mod stats;
@@ -24,8 +25,9 @@ use std::time::Instant;
 use crate::clock::coarse_millis;
 use crate::host::{AnyShape, Field, Layout, Record, Shape};
 use crate::json::{EncodeError, Envelope, FieldPlan, Out, encode};
-use crate::zmq::{Buffers, CHUNK_SIZE, Context, Error, Termination};
+use crate::zmq::{Buffers, CHUNK_SIZE, Context, Error, Termination, wait_readable};
 use batch::Batch;
+use patience::Patience;
 use stats::Statistics;
 
 pub use config::{Config, ConfigError, Endpoint, Given, OPTION_NAMES, Pattern, SCRIPT_NAMES, Source, unknown_options};
@@ -52,6 +54,9 @@ const SETTLED: Duration = Duration::from_millis(20);
 /// How long [`Writer::heartbeat`] sends from the spool at most. Meanwhile new records wait in
 /// the host's queue.
 const DRAIN_SLICE: Duration = Duration::from_millis(300);
+
+/// How often a writer that waits for room looks what has changed, at least.
+const LOOK_FOR_ROOM: Duration = Duration::from_millis(5);
 
 /// A record's JSON can have this many bytes.
 pub const MAX_RECORD: usize = 1 << 30;
@@ -102,6 +107,10 @@ pub struct Writer {
     batch: Batch,
     connections: Vec<Connection>,
     linger: Option<Duration>,
+    flush_interval: Duration,
+    patience: Patience,
+    /// When it last waited for room.
+    waited: Instant,
     reporter: Reporter,
     /// The counters of this log path in the whole process, and what this writer's part of them is.
     totals: Arc<Totals>,
@@ -141,6 +150,9 @@ impl Writer {
             batch: Batch::new(&config),
             connections: Vec::with_capacity(groups.len()),
             linger: config.linger,
+            flush_interval: config.flush_interval,
+            patience: Patience::default(),
+            waited: Instant::now(),
             reporter,
             totals: Totals::of(path),
             told: vec![Counters::default(); groups.len()],
@@ -243,18 +255,70 @@ impl Writer {
         if records == 0 {
             return;
         }
+        let mut full = false;
         for connection in &mut self.connections {
             if connection.wants() {
                 // SAFETY: `encode` has written these bytes; `advance` passes them.
-                unsafe { connection.send(self.topic.as_bytes(), &mut self.buffers, len, records) };
+                full |= unsafe { connection.send(self.topic.as_bytes(), &mut self.buffers, len, records) };
             } else {
                 connection.skip(records);
             }
         }
         self.buffers.advance(len);
+        if full {
+            self.wait_for_room();
+        }
         for connection in &mut self.connections {
             connection.go_on(self.topic.as_bytes(), &mut self.buffers);
         }
+    }
+
+    /// Waits for queues that are full, as long as that is worth it; see [`patience`].
+    #[cold]
+    fn wait_for_room(&mut self) {
+        let Self { connections, buffers, patience, topic, .. } = self;
+        let topic = topic.as_bytes();
+        let mut last = Instant::now();
+        let mut looked = last;
+        for connection in connections.iter_mut() {
+            connection.begin_wait(last - self.waited, buffers);
+        }
+        // The first try is again without waiting: a queue that is not worth it is given up at once.
+        while connections.iter_mut().fold(false, |any, connection| connection.retry(topic, buffers) || any)
+            && patience.lasts()
+        {
+            let descriptors: Vec<_> = connections.iter().filter_map(Connection::room_descriptor).collect();
+            wait_readable(&descriptors, LOOK_FOR_ROOM);
+            let now = Instant::now();
+            let time = now - std::mem::replace(&mut last, now);
+            patience.spend(time);
+            let held_up = connections.iter().any(|connection| connection.starves(buffers));
+            for connection in connections.iter_mut().filter(|connection| connection.is_blocked()) {
+                connection.waited(time, held_up);
+            }
+            // A subscriber may have gone, or come.
+            if now - looked >= Duration::from_millis(POLL_MILLIS) {
+                looked = now;
+                for connection in connections.iter_mut() {
+                    connection.poll(topic, buffers);
+                }
+            }
+        }
+        for connection in connections.iter_mut() {
+            connection.give_up();
+        }
+        self.waited = last;
+    }
+
+    /// The host has begun to end: what is waited for room from now on is a part of the linger time.
+    pub fn host_ends(&mut self) {
+        self.patience.end(self.linger);
+    }
+
+    /// How long the host should keep a record at most; zero is as long as it likes.
+    #[must_use]
+    pub fn flush_interval(&self) -> Duration {
+        self.flush_interval
     }
 
     /// Counts a record that is none of a host's, such as one with a column too few.
@@ -370,9 +434,11 @@ impl Writer {
         }
     }
 
-    /// To be called about once a second.
-    pub fn heartbeat(&mut self) {
+    /// To be called about once a second. `age` is how many seconds the heartbeat has taken through
+    /// the host's queue.
+    pub fn heartbeat(&mut self, age: f64) {
         let now = coarse_millis();
+        self.patience.heartbeat(age);
         self.poll(now);
         if self.batch.is_due(now) {
             self.flush();
@@ -436,9 +502,11 @@ impl Writer {
     /// Waits for what is still to be sent, at most for the linger time, closes the sockets, and
     /// reports the totals.
     pub fn close(mut self) {
+        self.host_ends();
         self.flush();
         let began = Instant::now();
-        let left = |linger: Option<Duration>| linger.map(|linger| linger.saturating_sub(began.elapsed()));
+        let to_wait = self.patience.left(self.linger);
+        let left = || to_wait.map(|time| time.saturating_sub(began.elapsed()));
         let now = coarse_millis();
         for connection in &mut self.connections {
             connection.report(&self.topic, self.problem, now, &mut self.reporter);
@@ -451,7 +519,7 @@ impl Writer {
             for connection in &mut self.connections {
                 busy |= connection.busy(self.topic.as_bytes(), &mut self.buffers);
             }
-            let left = left(self.linger);
+            let left = left();
             if (!busy && idle) || left.is_some_and(|left| left.is_zero()) {
                 break;
             }
@@ -469,7 +537,7 @@ impl Writer {
         let Ok(context) = Context::shared() else { return };
         for (connection, told) in self.connections.drain(..).zip(&self.told) {
             let lingered = connection.in_flight(&self.buffers);
-            let (name, counters) = connection.close(self.written, &self.buffers, left(self.linger));
+            let (name, counters) = connection.close(self.written, &self.buffers, left());
             self.totals.update(told, &counters);
             report_end(&name, &counters, self.linger, lingered, &mut self.reporter);
         }
@@ -477,7 +545,7 @@ impl Writer {
             let message = format!("{} values of types without JSON form were sent as null", self.unknown);
             (self.reporter)(Level::Warning, &message);
         }
-        let left = left(self.linger);
+        let left = left();
         self.release(context, left);
     }
 

@@ -4,6 +4,7 @@ use core::ffi::{CStr, c_int, c_void};
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 use std::sync::Arc;
+use std::time::Duration;
 
 use zmq_sys::record::send_two;
 
@@ -220,6 +221,16 @@ impl Socket {
         let _ = self.get(zmq_sys::ZMQ_EVENTS);
     }
 
+    /// What becomes readable when libzmq's I/O thread tells the socket something. It stays so until
+    /// [`Socket::catch_up`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Socket::get`].
+    pub fn descriptor(&self) -> Result<c_int, Error> {
+        self.get(zmq_sys::ZMQ_FD)
+    }
+
     /// Receives a frame if there is one.
     ///
     /// # Errors
@@ -283,6 +294,16 @@ impl Drop for Socket {
         // SAFETY: a valid socket, not used after this; closing one cannot fail otherwise.
         unsafe { zmq_sys::zmq_close(self.socket.as_ptr()) };
     }
+}
+
+/// Waits until one of the descriptors is readable, at most so long, rounded up to milliseconds. A
+/// signal ends the wait, too.
+pub fn wait_readable(descriptors: &[c_int], limit: Duration) {
+    let mut items: Vec<_> =
+        descriptors.iter().map(|&fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 }).collect();
+    let millis = c_int::try_from(limit.as_micros().div_ceil(1000)).unwrap_or(c_int::MAX);
+    // SAFETY: as many items as are said.
+    unsafe { libc::poll(items.as_mut_ptr(), items.len() as libc::nfds_t, millis) };
 }
 
 /// A socket and what to wait for.

@@ -2,6 +2,9 @@
 
 #include "WriterBackend.h"
 
+#include <functional>
+#include <vector>
+
 TEST_HOST_BEGIN
 namespace logging {
 
@@ -16,7 +19,17 @@ public:
     const char* Name() const { return name.c_str(); }
     const WriterBackend::WriterInfo& Info() const { return info; }
 
+    // Sends the writer what is in the buffer. For the main thread.
+    void FlushWriteBuffer();
+
+    // Not the host's interface: puts something into the buffer, and tells how often that was
+    // emptied.
+    void TestHostBuffer(std::function<void()> send) { buffer.push_back(std::move(send)); }
+    int TestHostFlushes() const { return flushes; }
+
 private:
+    std::vector<std::function<void()>> buffer;
+    int flushes = 0;
     std::string name;
     WriterBackend::WriterInfo info;
 };

@@ -19,6 +19,8 @@ namespace plugin {
 class Component;
 class Manager;
 
+enum HookType { HOOK_LOAD_FILE, HOOK_CALL_FUNCTION, HOOK_QUEUE_EVENT, HOOK_DRAIN_EVENTS, NUM_HOOKS };
+
 struct VersionNumber {
     int major = -1;
     int minor = -1;
@@ -79,8 +81,9 @@ protected:
     virtual void Done();
 
     void AddComponent(Component* component);
+    void EnableHook(HookType hook, int priority = 0);
 
-    // A few of the hooks, for their place in the class only: no plugin here uses one.
+    // A few of the hooks.
     virtual bool HookQueueEvent(Event* event);
     virtual void HookDrainEvents();
     virtual void HookUpdateNetworkTime(double network_time);
@@ -90,6 +93,7 @@ private:
 
     Configuration config;
     component_list components;
+    bool hooks[NUM_HOOKS] = {};
 };
 
 } // namespace plugin

@@ -38,6 +38,9 @@ public:
     // Waits until all that was sent has been done.
     void TestHostDrain();
 
+    // How often a thread was told to stop, by its own class and by this.
+    static int& TestHostStops();
+
     // Whether a job has failed so far; for the main thread, after TestHostDrain().
     bool TestHostFailed();
 

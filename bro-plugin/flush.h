@@ -1,0 +1,47 @@
+// Records leave the host without waiting for its buffers to fill.
+//
+// A host collects the records of each log, and hands them to the log's writer when there are
+// 1,000, or when a second is over. Here the main thread empties the buffers of this plugin's
+// logs as often as LogZeroMQ::flush_interval says. It is asked to in each round of the host's
+// loop, so that a record that comes alone leaves at the end of the round that it came in.
+#ifndef BZW_FLUSH_H
+#define BZW_FLUSH_H
+
+#include <atomic>
+#include <cstdint>
+
+namespace bzw {
+
+// A log's frontend, of which the host has one for each writer: it has the buffer.
+class Frontend {
+public:
+    // Main thread. `frontend` is a logging::WriterFrontend.
+    explicit Frontend(void* frontend);
+    Frontend(const Frontend&) = delete;
+    Frontend& operator=(const Frontend&) = delete;
+    ~Frontend() { Leave(); }
+
+    // Main thread. To be called before the host deletes the frontend; from then on it is not
+    // touched.
+    void Leave();
+
+    // Any thread. Seconds that a record may be in the buffer; 0, as at the start: as long as the
+    // host likes. A writer that fails sets it to 0, since the host may delete the frontend of
+    // such a writer at any time.
+    void FlushEvery(double seconds);
+
+private:
+    friend double flush_frontends(void (*flush)(void* frontend));
+
+    void* const frontend;
+    std::atomic<std::int64_t> nanoseconds{0};
+};
+
+// Main thread, once in each round of the host's loop. Empties the buffers, by `flush`, if the
+// shortest interval is over. Returns after how many seconds it is to be called again at the
+// latest, or -1 if there is no need: nothing can have been written since.
+double flush_frontends(void (*flush)(void* frontend));
+
+} // namespace bzw
+
+#endif
