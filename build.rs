@@ -37,11 +37,12 @@ const HEADERS: [&str; 6] = [
 ];
 
 /// The host's side for every host.
-const PORTABLE: [&str; 5] = [
+const PORTABLE: [&str; 6] = [
     "bro-plugin/flush.cc",
     "bro-plugin/portable/portable.cc",
     "bro-plugin/portable/host.cc",
     "bro-plugin/portable/check.cc",
+    "bro-plugin/portable/values.cc",
     "bro-plugin/portable/image.cc",
 ];
 

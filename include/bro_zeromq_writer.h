@@ -215,6 +215,12 @@ int bzw_writer_open(const bzw_open_args* args, bzw_writer** writer);
 int bzw_writer_write(bzw_writer* writer, int num_fields, const void* const* vals);
 
 /*
+ * Counts a record that the caller found not to be one (dropped_encoding, at every endpoint)
+ * and reports it with `why`, which must stay where it is for ever.
+ */
+int bzw_writer_reject(bzw_writer* writer, const char* why);
+
+/*
  * To be called about once a second: notices subscriptions and reports what happened
  * since. Times are the host's, in seconds since the epoch; current_time is the system's when
  * the heartbeat was put into the queue that the records come through, so that it tells how

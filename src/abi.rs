@@ -415,6 +415,25 @@ pub unsafe extern "C" fn bzw_writer_write(writer: *mut Handle, num_fields: c_int
 ///
 /// # Safety
 ///
+/// `writer` is null or open; `why` is null or a string that is never changed nor freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bzw_writer_reject(writer: *mut Handle, why: *const c_char) -> c_int {
+    // SAFETY: this function's contract.
+    unsafe {
+        with_writer(writer, |writer| {
+            if why.is_null() {
+                return ERR_NULL;
+            }
+            writer.reject(CStr::from_ptr::<'static>(why).to_str().unwrap_or("it is none of the host's"));
+            OK
+        })
+    }
+}
+
+/// See the header.
+///
+/// # Safety
+///
 /// `writer` is null or open.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bzw_writer_heartbeat(writer: *mut Handle, _network_time: f64, current_time: f64) -> c_int {

@@ -158,6 +158,7 @@ rust_side! {
         fn bzw_layout_check(*const Layout) -> c_int;
         fn bzw_writer_open(*const OpenArgs, *mut *mut Handle) -> c_int;
         fn bzw_writer_write(*mut Handle, c_int, *const *const c_void) -> c_int;
+        fn bzw_writer_reject(*mut Handle, *const c_char) -> c_int;
         fn bzw_writer_heartbeat(*mut Handle, f64, f64) -> c_int;
         fn bzw_writer_flush(*mut Handle) -> c_int;
         fn bzw_writer_endpoints(*const Handle) -> u32;

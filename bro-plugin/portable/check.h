@@ -1,5 +1,6 @@
-// Whether what a host hands to a writer is laid out as it should be: looked at once, when
-// the writer starts and at its first record, without trusting any of it.
+// Whether what a host hands to a writer is made as it should be: looked at when the writer
+// starts, and at its records until one has passed, without trusting any of it. What counts is how
+// it is made, never what it says: that may come from a packet.
 #ifndef BZW_PORTABLE_CHECK_H
 #define BZW_PORTABLE_CHECK_H
 
@@ -30,9 +31,9 @@ public:
     bool Usable() const { return memory.Usable(); }
 
     // Each returns what is wrong, or nothing.
-    std::string Writer(const void* info, Version version, Info* read) const;
+    std::string Writer(const void* info, Info* read) const;
     std::string Fields(int num_fields, const void* const* fields);
-    std::string Record(Version version, const void* const* vals) const;
+    std::string Record(const void* const* vals) const;
 
     // Whether a record has as many values as there are columns.
     bool Fits(int num_fields) const {
@@ -44,11 +45,9 @@ private:
         std::string name;
         std::uint32_t type;
         std::uint32_t subtype;
-        bool optional;
     };
 
-    std::string Value(const void* value, std::uint32_t type, std::uint32_t subtype, int depth,
-                      bool* present) const;
+    std::string Value(const void* value, std::uint32_t type, std::uint32_t subtype, int depth) const;
     std::string Content(const unsigned char* content, std::uint32_t type, std::uint32_t subtype,
                         int depth) const;
     std::uint32_t Tag(const unsigned char* bytes) const;

@@ -8,10 +8,10 @@
 //            and the library.
 //   layouts  The few structs of a host that are read or filled here, from the public
 //            headers of the versions named. host.cc compares each with an object of the
-//            host's own before it is used, or check.cc does when a writer starts.
+//            host's own before it is used.
 //   classes  Which virtual functions are replaced. host.cc finds their slots by name.
 //
-// How log records are laid out is not here but in src/host/layout.rs, for both builds.
+// How log records are laid out is not known beforehand: values.cc finds it out.
 #ifndef BZW_PORTABLE_FACTS_H
 #define BZW_PORTABLE_FACTS_H
 
@@ -53,6 +53,8 @@ struct Names {
     const char* plugin_vtable;
     const char* plugin_add_component;
     const char* component_constructor;
+    const char* component_vtable;
+    const char* component_deleting_destructor;
 
     // The plugin that contains the host's writer "None": its class and its one object.
     const char* none_plugin_vtable;
@@ -66,7 +68,6 @@ struct Names {
     const char* backend_finished_rotation;
     const char* none_vtable;
     const char* none_instantiate;
-    const char* none_destructor;
     const char* none_deleting_destructor;
     const char* none_do[7]; // DoInit, DoWrite, DoSetBuf, DoFlush, DoRotate, DoFinish, DoHeartbeat
 
@@ -85,11 +86,30 @@ struct Names {
     const char* text_destructor;
     const char* text_add;
 
-    // What the host calls a type.
+    // What the host calls a type, and how it reads what another process has sent to it: a
+    // column, a value, and the format that hands out their parts.
     const char* type_name;
+    const char* field_read;
+    const char* value_read;
+    const char* format_vtable;
+    const char* format_reads[10]; // in the order of FormatRead
 
     // A bool, set when the host begins to end.
     const char* terminating;
+};
+
+// The parts that a format reads, of those that columns and values consist of.
+enum FormatRead {
+    read_int,
+    read_bool,
+    read_int64,
+    read_uint64,
+    read_char,
+    read_double,
+    read_text,
+    read_string,
+    read_in4,
+    read_in6
 };
 
 // The same names in any namespace. N and L: the namespace, as a part of a mangled name;
@@ -99,7 +119,7 @@ struct Names {
 #define BZW_NONE(L, W, L0, F, V)                                                                             \
     "_ZTVN" L "7logging6writer" W "4NoneE",                                                                  \
         "_ZN" L "7logging6writer" W "4None11InstantiateEPN" L0 "14WriterFrontendE",                          \
-        "_ZN" L "7logging6writer" W "4NoneD1Ev", "_ZN" L "7logging6writer" W "4NoneD0Ev", {                  \
+        "_ZN" L "7logging6writer" W "4NoneD0Ev", {                                                           \
         "_ZN" L "7logging6writer" W "4None6DoInitERKN" L0 "13WriterBackend10WriterInfoEiPKPKN" F "5FieldE",  \
             "_ZN" L "7logging6writer" W "4None7DoWriteEiPKPKN" F "5FieldEPPN" V "5ValueE",                   \
             "_ZN" L "7logging6writer" W "4None8DoSetBufEb", "_ZN" L "7logging6writer" W "4None7DoFlushEd",   \
@@ -121,7 +141,22 @@ struct Names {
         "_ZN" L "9threading9MsgThread5ErrorEPKc", "_ZN" L "9threading9MsgThread9HeartbeatEv"
 
 #define BZW_COMPONENT(L, L0)                                                                                 \
-    "_ZN" L "7logging9ComponentC1ERK" BZW_STRING "PFPN" L0 "13WriterBackendEPN" L0 "14WriterFrontendEE"
+    "_ZN" L "7logging9ComponentC1ERK" BZW_STRING "PFPN" L0 "13WriterBackendEPN" L0 "14WriterFrontendEE",     \
+        "_ZTVN" L "7logging9ComponentE", "_ZN" L "7logging9ComponentD0Ev"
+
+// A: what stands for the format as an argument; V and F: the format's vtable, and its name in
+// those of its functions.
+#define BZW_READS(L, A, V, F)                                                                                \
+    "_ZN" L "9threading5Field4ReadE" A, "_ZN" L "9threading5Value4ReadE" A, V, {                             \
+        "_ZN" F "4ReadEPiPKc", "_ZN" F "4ReadEPbPKc", "_ZN" F "4ReadEPlPKc", "_ZN" F "4ReadEPmPKc",          \
+            "_ZN" F "4ReadEPcPKc", "_ZN" F "4ReadEPdPKc", "_ZN" F "4ReadEPPcPiPKc",                          \
+            "_ZN" F "4ReadEP" BZW_STRING "PKc", "_ZN" F "4ReadEP7in_addrPKc", "_ZN" F "4ReadEP8in6_addrPKc"  \
+    }
+#define BZW_READS_3                                                                                          \
+    BZW_READS("", "P19SerializationFormat", "_ZTV25BinarySerializationFormat", "25BinarySerializationFormat")
+#define BZW_READS_4                                                                                          \
+    BZW_READS("4zeek", "PNS_6detail19SerializationFormatE", "_ZTVN4zeek6detail25BinarySerializationFormatE", \
+              "4zeek6detail25BinarySerializationFormat")
 
 #define BZW_NONE_PLUGIN(N) "_ZTVN" N "6PluginE", "_ZN" N "6Plugin9ConfigureEv", "_ZN" N "6pluginE"
 
@@ -141,6 +176,7 @@ constexpr Names bro_names = {
     "_ZN5ODescD1Ev",
     "_ZN5ODesc3AddEPKci",
     "_Z9type_name7TypeTag",
+    BZW_READS_3,
     "terminating",
 };
 
@@ -160,6 +196,7 @@ constexpr Names zeek30_names = {
     "_ZN5ODescD1Ev",
     "_ZN5ODesc3AddEPKci",
     "_Z9type_name7TypeTag",
+    BZW_READS_3,
     "terminating",
 };
 
@@ -179,6 +216,7 @@ constexpr Names zeek32_names = {
     "_ZN5ODescD1Ev",
     "_ZN5ODesc3AddEPKci",
     "_ZN4zeek9type_nameENS_7TypeTagE",
+    BZW_READS_3,
     "terminating",
 };
 
@@ -198,18 +236,13 @@ constexpr Names zeek40_names = {
     "_ZN4zeek5ODescD1Ev",
     "_ZN4zeek5ODesc3AddEPKci",
     "_ZN4zeek9type_nameENS_7TypeTagE",
+    BZW_READS_4,
     "_ZN4zeek9run_state11terminatingE",
 };
 
-inline const Names& names_of(Version version) {
-    if (version < Version{3, 0})
-        return bro_names;
-    if (version < Version{3, 2})
-        return zeek30_names;
-    if (version < Version{4, 0})
-        return zeek32_names;
-    return zeek40_names;
-}
+// Oldest first. A host has the newest of which it exports the two names that differ in all:
+// the plugin of "None" and type_name().
+constexpr const Names* all_names[] = {&bro_names, &zeek30_names, &zeek32_names, &zeek40_names};
 
 // How functions start that the instrumentation of a compiler puts into a program: its
 // objects have something in or around them that the layouts here do not have, or it watches
@@ -240,7 +273,7 @@ struct Configuration25 {
     std::string description;
     int major;
     int minor;
-    int api_version;
+    int api_version; // the host's own: 4 in 2.5.0, 5 in 2.5.1 to 2.5.5
 };
 
 // Bro 2.6.
@@ -283,70 +316,35 @@ struct Configuration61 {
     std::function<const char*()> version_function;
 };
 
-// The only API version that Bro 2.5 takes.
-constexpr int api_version_25 = 5;
-
-// WriterBackend::WriterInfo, which DoInit gets. The map's order does not matter here:
-// it is only walked.
+// WriterBackend::WriterInfo, which DoInit gets, starts with the log path. check.cc finds the
+// other two of its members that matter by what they are: the filter's name, a std::string, from
+// Zeek 7.1 on; and the options in this map, whose order does not matter here: it is only walked.
 using ConfigMap = std::map<const char*, const char*>;
 
-// Bro 2.5 to Zeek 3.1.
-struct WriterInfo25 {
-    const char* path;
-    double rotation_interval;
-    double rotation_base;
-    double network_time;
-    ConfigMap config;
-};
-
-// Zeek 3.2 to 7.0.
-struct WriterInfo32 {
-    const char* path;
-    const char* post_processor;
-    double rotation_interval;
-    double rotation_base;
-    double network_time;
-    ConfigMap config;
-};
-
-// Zeek 7.1 and later.
-struct WriterInfo71 {
-    const char* path;
-    std::string filter_name;
-    const char* post_processor;
-    double rotation_interval;
-    double rotation_base;
-    double network_time;
-    ConfigMap config;
-};
-
-// What hosts call the types of log columns, and where the number of each is.
+// What hosts call the types of log columns, where the number of each is, and whether all have it.
 struct TypeName {
     const char* name;
     std::uint32_t bzw_layout::*tag;
+    bool always;
 };
 constexpr TypeName type_names[] = {
-    {"bool", &bzw_layout::tag_bool},         {"int", &bzw_layout::tag_int},
-    {"count", &bzw_layout::tag_count},       {"counter", &bzw_layout::tag_counter},
-    {"double", &bzw_layout::tag_double},     {"time", &bzw_layout::tag_time},
-    {"interval", &bzw_layout::tag_interval}, {"string", &bzw_layout::tag_string},
-    {"pattern", &bzw_layout::tag_pattern},   {"enum", &bzw_layout::tag_enum},
-    {"port", &bzw_layout::tag_port},         {"addr", &bzw_layout::tag_addr},
-    {"subnet", &bzw_layout::tag_subnet},     {"table", &bzw_layout::tag_table},
-    {"func", &bzw_layout::tag_func},         {"file", &bzw_layout::tag_file},
-    {"vector", &bzw_layout::tag_vector},
+    {"bool", &bzw_layout::tag_bool, true},         {"int", &bzw_layout::tag_int, true},
+    {"count", &bzw_layout::tag_count, true},       {"counter", &bzw_layout::tag_counter, false},
+    {"double", &bzw_layout::tag_double, true},     {"time", &bzw_layout::tag_time, true},
+    {"interval", &bzw_layout::tag_interval, true}, {"string", &bzw_layout::tag_string, true},
+    {"pattern", &bzw_layout::tag_pattern, false},  {"enum", &bzw_layout::tag_enum, true},
+    {"port", &bzw_layout::tag_port, true},         {"addr", &bzw_layout::tag_addr, true},
+    {"subnet", &bzw_layout::tag_subnet, true},     {"table", &bzw_layout::tag_table, true},
+    {"func", &bzw_layout::tag_func, true},         {"file", &bzw_layout::tag_file, true},
+    {"vector", &bzw_layout::tag_vector, true},
 };
 
 // Older hosts still use a writer that has failed, after they have deleted it (in
 // WriterFrontend::Stop): there it stays, and drops what it gets.
 constexpr Version failures_end_writers = {7, 0};
 
-// From here on a record's values are the elements of one std::vector, so that the distance
-// of two neighbours shows their size. In older hosts each is allocated on its own.
-constexpr Version values_in_a_row = {7, 1};
-
 // The front of ODesc, which collects an object's text, in all versions. (From 8.0 on the
-// first two are smaller and the last is larger, which makes no difference to the lower
+// first two are bytes and the last is larger, which makes no difference to the lower
 // half of the length on these processors.)
 struct Text {
     std::int32_t type;
@@ -358,10 +356,6 @@ struct Text {
 // What `style` is for strings as they are; otherwise ODesc spells out their bytes that are
 // not printable ASCII (\xNN).
 constexpr unsigned char raw_style = 1;
-
-inline std::size_t style_at(Version version) {
-    return version < Version{8, 0} ? offsetof(Text, style) : 1;
-}
 
 // Room for the objects of the host whose sizes are nowhere to be found: several times what
 // they have in any version. host.cc looks whether the second half of it stays untouched.

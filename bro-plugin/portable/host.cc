@@ -9,6 +9,7 @@
 
 #include "bzw_families.h" // from build.rs: `families`, `last_known`
 #include "image.h"
+#include "values.h"
 
 namespace bzw {
 namespace portable {
@@ -44,9 +45,10 @@ class Room {
 public:
     Room(void* arg_start, std::size_t arg_size)
         : start(static_cast<unsigned char*>(arg_start)), size(arg_size) {
-        std::memset(start, 0, size / 2);
-        std::memset(start + size / 2, untouched, size - size / 2);
+        std::memset(start, untouched, size);
     }
+
+    bool Untouched(std::size_t offset) const { return start[offset] == untouched; }
 
     bool LargeEnough() const {
         for (std::size_t i = size / 2; i < size; ++i)
@@ -117,6 +119,16 @@ public:
         refuse(host, " has ", readable(name), " in no slot of its class");
     }
 
+    // Where a vtable has the destructors: the one that also gives back the memory is always the
+    // class's own, and behind the other (ABI section 2.5.2), in whose slot some compilers put
+    // that of a base class (clang, when there is nothing more to do).
+    std::size_t Destructors(const Word* table, std::size_t words, const char* deleting) const {
+        const std::size_t slot = Slot(table, words, deleting) - 1;
+        if (slot < vtable_header || !image.NameOf(table[slot]))
+            refuse(host, " has nothing in front of ", readable(deleting), " in its class");
+        return slot;
+    }
+
 private:
     const void* Function(const char* name) const {
         if (const void* found = image.Function(name))
@@ -154,8 +166,10 @@ std::string version_variable(const Image& image) {
 
 // Which version the program is: the one function that every plugin built from headers asks
 // for has it in its name; Bro 2.5 has no such function, but the variable.
-Version find_version(const Image& image, std::string* text, const char* (**function)()) {
+Version find_version(const Image& image, std::string* text, const char* (**function)(),
+                     bool* in_development) {
     *function = nullptr;
+    *in_development = false;
     *text = version_variable(image);
     const char* name = image.Name("zeek_version_", "_plugin_");
     if (!name)
@@ -170,7 +184,7 @@ Version find_version(const Image& image, std::string* text, const char* (**funct
         if (std::strstr(rest, "_debug"))
             refuse("the host was built for debugging (", name, ")");
         if (std::strstr(rest, "_dev") || std::strstr(rest, "_git"))
-            refuse("the host is a version under development (", name, ")");
+            *in_development = true;
         *function = reinterpret_cast<const char* (*)()>(const_cast<void*>(image.Function(name)));
         if (!*function)
             refuse("the host's table of symbols is damaged (", name, ")");
@@ -186,8 +200,7 @@ Version find_version(const Image& image, std::string* text, const char* (**funct
         if (!(version < Version{2, 6}))
             refuse("the host says that it is version \"", *text,
                    "\", but has no function that is named after it");
-        if (std::strchr(text->c_str(), '-'))
-            refuse("the host is a version under development (", *text, ")");
+        *in_development = std::strchr(text->c_str(), '-') != nullptr;
     } else {
         refuse("the program is neither Bro nor Zeek, or it does not export its functions");
     }
@@ -212,6 +225,20 @@ bool is_empty_string(const char* object, std::size_t offset) {
     } string;
     std::memcpy(&string, object + offset, sizeof string);
     return string.data == object + offset + sizeof string && string.length == 0;
+}
+
+// Whether a layout is one of those that the library knows. How large a value is in all shows
+// nowhere, and makes no difference: values are only reached by pointers.
+bool is_known(const bzw_layout& layout) {
+    bzw_layout one;
+    one.struct_size = sizeof one;
+    for (std::uint32_t i = 0; bzw_layout_known(i, &one); ++i) {
+        one.field_size = layout.field_size;
+        one.value_size = layout.value_size;
+        if (std::memcmp(&one, &layout, sizeof one) == 0)
+            return true;
+    }
+    return false;
 }
 
 std::size_t configuration_size(Version version) {
@@ -239,38 +266,45 @@ Host::Host() {
         if (image.Mentions(instrumentation[0]))
             refuse("the host was built with ", instrumentation[1]);
 
-    version = find_version(image, &version_text, &version_function);
-    const std::string host = (version < Version{3, 0} ? "Bro " : "Zeek ") + version_text;
-    if (last_known < version)
-        refuse(host, " is newer than ", text_of(last_known), ", the last version known to this plugin");
-
-    family = nullptr;
-    for (std::uint32_t i = 0; i < sizeof families / sizeof *families; ++i) {
-        if (version < families[i])
-            break;
-        layout.struct_size = sizeof layout;
-        family = bzw_layout_known(i, &layout);
-    }
-    if (!family)
+    bool in_development;
+    version = find_version(image, &version_text, &version_function, &in_development);
+    name = (version < Version{3, 0} ? "Bro " : "Zeek ") + version_text;
+    const std::string& host = name;
+    if (version < families[0])
         refuse(host, " is older than ", text_of(families[0]), ", the first version known to this plugin");
+    if (last_known < version)
+        unknown = "it is newer than " + text_of(last_known) + ", the last version known to this plugin";
+    else if (in_development)
+        unknown = "it is a version under development";
 
     const Finder find(image, host);
-    const Names& names = names_of(version);
+    const Names* newest = all_names[0];
+    for (const Names* one : all_names) {
+        std::size_t size;
+        if (image.Data(one->none_plugin_vtable, &size) && image.Function(one->type_name))
+            newest = one;
+    }
+    const Names& names = *newest;
 
     // First what shows the C++ library.
     find.Set(&component_constructor, names.component_constructor);
 
-    // What it calls each number that the layout has for a type.
-    const char* (*type_name)(int tag);
-    find.Set(&type_name, names.type_name);
-    for (const TypeName& type : type_names) {
-        const std::uint32_t tag = layout.*type.tag;
-        if (tag == BZW_ABSENT)
-            continue;
-        const char* told = type_name(static_cast<int>(tag));
-        if (!told || std::strcmp(told, type.name) != 0)
-            refuse(host, " has a type ", std::to_string(tag), " that is not called ", type.name, " but ",
-                   told ? told : "nothing");
+    const Memory memory;
+    if (!memory.Usable())
+        refuse("there is no file descriptor left; raise the limit (ulimit -n)");
+    Reads reads;
+    find.Set(&reads.type_name, names.type_name);
+    find.Set(&reads.field, names.field_read);
+    find.Set(&reads.value, names.value_read);
+    reads.format_vtable = find.Vtable(names.format_vtable, &reads.format_vtable_words);
+    for (std::size_t i = 0; i < sizeof reads.format_reads / sizeof *reads.format_reads; ++i) {
+        find.Slot(reads.format_vtable, reads.format_vtable_words, names.format_reads[i]);
+        reads.format_reads[i] = find.Address(names.format_reads[i]);
+    }
+    layout = find_layout(reads, memory, host);
+    if (!is_known(layout)) {
+        own_layout = describe(layout);
+        unknown = "no version known to this plugin lays out log records as it does (" + own_layout + ")";
     }
 
     // The host's own plugin for "None" has been made long ago. It is one to look at: Configure
@@ -298,41 +332,64 @@ Host::Host() {
         !is_empty_string(sample, base_directory + sizeof(std::string)))
         refuse(host, " has a plugin::Configuration that is not one of ",
                std::to_string(configuration_size(version)), " bytes");
+    // It is set by whatever the plugin was compiled with, so the host's own has the host's.
+    Configuration25 configuration;
+    const auto api_version_at = reinterpret_cast<const char*>(&configuration.api_version) -
+                                reinterpret_cast<const char*>(&configuration);
+    std::memcpy(&api_version, sample + sizeof(Object) + api_version_at, sizeof api_version);
 
     // "None" has all that a writer needs, under names that can be looked up. Its base class
     // must leave open just these slots: whatever else a newer version may want of a writer
     // cannot be known here.
     none_vtable = find.Vtable(names.none_vtable, &none_vtable_words);
     const Word* backend_vtable = find.Vtable(names.backend_vtable, &words);
-    const std::size_t to_define = count(backend_vtable, words, pure);
+    if (words != none_vtable_words)
+        refuse(host, " has writers with ", std::to_string(words), " functions, and ",
+               std::to_string(none_vtable_words), " in ", readable(names.none_vtable));
     // DoHeartbeat need not be defined from 8.0.2 on, a patch release.
-    const bool heartbeat_is_pure = version < Version{8, 0} || !image.Function(names.backend_do_heartbeat);
-    const std::size_t expected = heartbeat_is_pure ? 7 : 6;
-    if (words != none_vtable_words || to_define != expected)
-        refuse(host, " has writers with ", std::to_string(to_define), " functions to define, of ",
-               std::to_string(words), " in all; expected are ", std::to_string(expected), ", of ",
-               std::to_string(none_vtable_words));
+    const bool heartbeat_is_pure = !image.Function(names.backend_do_heartbeat);
+    const std::size_t to_define = heartbeat_is_pure ? 7 : 6;
 
-    const std::size_t first = find.Slot(none_vtable, none_vtable_words, names.none_do[do_init]);
-    for (std::size_t i = 0; i < 7; ++i) {
-        const bool is_pure = i != do_heartbeat || heartbeat_is_pure;
-        const char* name = is_pure ? names.none_do[i] : names.backend_do_heartbeat;
-        slots[i] = first + i;
-        if (slots[i] >= none_vtable_words || none_vtable[slots[i]] != find.Address(name))
-            refuse(host, " has ", readable(name), " in another slot of its class than expected");
-        if ((backend_vtable[slots[i]] == pure) != is_pure)
-            refuse(host, " has writers that ", is_pure ? "define " : "do not define ", readable(name));
+    // Those to define come in any order and with anything between them. Where a linker has made
+    // one function of several that do nothing, they come in the order of their declaration.
+    bool taken[vtable_room] = {};
+    for (std::size_t i = 0; i < to_define; ++i) {
+        const Word address = find.Address(names.none_do[i]);
+        std::size_t slot = vtable_header;
+        while (slot < words && (taken[slot] || backend_vtable[slot] != pure || none_vtable[slot] != address))
+            ++slot;
+        if (slot == words)
+            refuse(host, " has writers that need not define ", readable(names.none_do[i]));
+        taken[slot] = true;
+        slots[i] = slot;
     }
-    destructor_slot = find.Slot(none_vtable, none_vtable_words, names.none_destructor);
-    if (destructor_slot + 1 >= none_vtable_words ||
-        none_vtable[destructor_slot + 1] != find.Address(names.none_deleting_destructor))
-        refuse(host, " has its destructors in other slots than expected");
+    for (std::size_t slot = vtable_header; slot < words; ++slot) {
+        if (backend_vtable[slot] != pure || taken[slot])
+            continue;
+        const char* more = image.NameOf(none_vtable[slot]);
+        refuse(host, " has writers with more functions to define than are known: ",
+               more ? readable(more) : "one without a name");
+    }
+    destructor_slot = find.Destructors(none_vtable, none_vtable_words, names.none_deleting_destructor);
 
     // Where DoHeartbeat need not be defined, "None" is a writer that gets no heartbeats.
     heartbeat_slot = 0;
     thread_heartbeat = find.Address(names.thread_heartbeat);
-    if (!heartbeat_is_pure)
+    if (!heartbeat_is_pure) {
+        const Word address = find.Address(names.backend_do_heartbeat);
+        std::size_t slot = slots[do_finish];
+        do
+            slot = slot + 1 < words ? slot + 1 : vtable_header;
+        while (slot != slots[do_finish] && (backend_vtable[slot] != address || none_vtable[slot] != address));
+        if (slot == slots[do_finish])
+            refuse(host, " has ", readable(names.backend_do_heartbeat), " in no slot of its class");
+        slots[do_heartbeat] = slot;
         heartbeat_slot = find.Slot(none_vtable, none_vtable_words, names.backend_heartbeat);
+    }
+
+    component_vtable = find.Vtable(names.component_vtable, &component_vtable_words);
+    component_destructor_slot =
+        find.Destructors(component_vtable, component_vtable_words, names.component_deleting_destructor);
 
     find.Set(&plugin_constructor, names.plugin_constructor);
     find.Set(&plugin_add_component, names.plugin_add_component);
@@ -369,10 +426,10 @@ Host::Host() {
     text_add(room, sentence, 0);
     Text text;
     std::memcpy(&text, room, sizeof text);
-    const unsigned char style = room[style_at(version)];
+    // Two bytes, with nothing behind them, or two words.
+    style_at = whole.Untouched(2) && whole.Untouched(3) ? 1 : offsetof(Text, style);
     char copy[sizeof sentence - 1];
-    const Memory memory;
-    const bool same = whole.LargeEnough() && memory.Usable() && style == 0 && text.length == sizeof copy &&
+    const bool same = whole.LargeEnough() && room[style_at] == 0 && text.length == sizeof copy &&
                       memory.Read(text.bytes, copy, sizeof copy) &&
                       std::memcmp(copy, sentence, sizeof copy) == 0;
     if (!same)
@@ -380,29 +437,46 @@ Host::Host() {
     text_destructor(room);
 }
 
-void* Host::MakeComponent(const std::string& name, void* (*factory)(void* frontend)) const {
+void* Host::MakeComponent(const std::string& kind, void* (*factory)(void* frontend)) const {
+    // Its table is a copy of the class's with a destructor that gives back what is taken here: the
+    // class's own would give back as much as the class has.
+    struct Table {
+        const Host* host;
+        Word words[vtable_room];
+    };
+    static Table table;
+    table.host = this;
+    std::memcpy(table.words, component_vtable, component_vtable_words * sizeof(Word));
+    table.words[component_destructor_slot + 1] = reinterpret_cast<Word>(+[](void* component) {
+        reinterpret_cast<void (*)(void*)>(
+            table.host->component_vtable[table.host->component_destructor_slot])(component);
+        ::operator delete(component);
+    });
+
     void* component = ::operator new(component_room);
     Room room(component, component_room);
-    component_constructor(component, name, factory);
+    component_constructor(component, kind, factory);
     std::size_t kept = 0;
     for (std::size_t i = 0; i < component_room / sizeof(Word); ++i)
         if (static_cast<const Word*>(component)[i] == reinterpret_cast<Word>(factory))
             ++kept;
-    if (!room.LargeEnough() || kept != 1)
+    auto* object = static_cast<Object*>(component);
+    if (!room.LargeEnough() || kept != 1 || object->functions != component_vtable + vtable_header)
         refuse("the host keeps what makes a writer otherwise than expected (logging::Component)");
+    object->functions = table.words + vtable_header;
     return component;
 }
 
-bool Host::Option(const Memory& memory, const std::string& name, std::string* text) const {
+bool Host::Option(const Memory& memory, const std::string& variable, std::string* text) const {
     const void* value = nullptr;
     if (option_value) {
-        value = option_value(name.c_str());
+        value = option_value(variable.c_str());
     } else {
         // find_value() ends the host if there is no such variable.
-        const void* variable = nullptr;
-        if (!memory.Read(find_variable(name), &variable))
+        const void* found = nullptr;
+        if (!memory.Read(find_variable(variable), &found))
             refuse("a script variable is not where it should be");
-        if (variable && !memory.Read(find_value(name), &value))
+        if (found && !memory.Read(find_value(variable), &value))
             refuse("a script variable's value is not where it should be");
     }
     if (!value)
@@ -427,7 +501,7 @@ bool Host::Option(const Memory& memory, const std::string& name, std::string* te
     std::memset(room, 0, sizeof room);
     text_constructor(room, 0, nullptr);
     if (is_string)
-        room[style_at(version)] = raw_style;
+        room[style_at] = raw_style;
     value_describe(value, room);
     Text collected;
     std::memcpy(&collected, room, sizeof collected);

@@ -32,8 +32,13 @@ struct Host {
 
     std::string version_text;
     Version version;
-    const char* family;
+    std::string name; // with what the host is called
     bzw_layout layout;
+    std::string own_layout; // the layout in words, if no version known has it
+
+    // Why this is none of the hosts that were known when the plugin was made; empty if it is.
+    std::string unknown;
+
     const char* (*version_function)(); // null in Bro 2.5
 
     // Plugin: its size, its virtual functions, and which of them is Configure.
@@ -59,20 +64,27 @@ struct Host {
     void (*thread_warning)(void* thread, const char* text);
     void (*thread_error)(void* thread, const char* text);
 
+    // Plugin::Configuration of Bro 2.5: the API version that it takes.
+    int api_version;
+
     // A component that tells the host of a kind of writer and of what makes one; it becomes
     // the host's. Throws a Refusal if it is not what it should be.
-    void* MakeComponent(const std::string& name, void* (*factory)(void* frontend)) const;
+    void* MakeComponent(const std::string& kind, void* (*factory)(void* frontend)) const;
 
     // Whether the host ends.
     bool Terminating() const { return __atomic_load_n(terminating, __ATOMIC_RELAXED); }
 
     // The text of a global script variable; false if there is none, or none of that kind.
     // Throws a Refusal if it is not what it should be.
-    bool Option(const Memory& memory, const std::string& name, std::string* text) const;
+    bool Option(const Memory& memory, const std::string& variable, std::string* text) const;
 
 private:
     class Finder;
 
+    std::size_t style_at; // in an ODesc
+    const Word* component_vtable;
+    std::size_t component_vtable_words;
+    std::size_t component_destructor_slot;
     const bool* terminating;
     void (*component_constructor)(void* component, const std::string& name, void* (*factory)(void* frontend));
     void* (*option_value)(const char* name);

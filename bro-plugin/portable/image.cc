@@ -143,6 +143,14 @@ const char* Image::Name(const char* start, const char* part) const {
     return nullptr;
 }
 
+const char* Image::NameOf(std::uintptr_t address) const {
+    for (std::size_t i = 1; i < count; ++i)
+        if (symbols[i].st_shndx != SHN_UNDEF && (symbols[i].st_info & 0xf) == STT_FUNC &&
+            base + symbols[i].st_value == address)
+            return strings + symbols[i].st_name;
+    return nullptr;
+}
+
 bool Image::Mentions(const char* start) const {
     const std::size_t length = std::strlen(start);
     for (std::size_t i = 1; i < count; ++i)

@@ -32,6 +32,9 @@ public:
     // or null.
     const char* Name(const char* start, const char* part) const;
 
+    // The name of a function defined here at an address, or null.
+    const char* NameOf(std::uintptr_t address) const;
+
     // Whether it defines, or asks another file for, a symbol that starts with this.
     bool Mentions(const char* start) const;
 

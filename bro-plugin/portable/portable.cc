@@ -56,7 +56,9 @@ struct Writer {
     void* object = nullptr;
     bzw_writer* open = nullptr;
     bool checked = false;
+    bool rejected = false; // a record, and it was said
     bool have_globals = false;
+    bool only_known_hosts = false;
     // Whether it must not fail, see Say() and failures_end_writers.
     const bool stays = host->Terminating() || host->version < failures_end_writers;
     std::vector<std::pair<std::string, std::string>> globals;
@@ -89,9 +91,7 @@ struct Writer {
 
     void Refuse(const std::string& what) {
         const std::string log = path.empty() ? "A log" : "The log \"" + path + "\"";
-        Say(BZW_REPORT_ERROR, (log + " is not sent: this host does not hand it over as hosts like " +
-                               host->family + " do; " + what + ". Please " + advice)
-                                  .c_str());
+        Say(BZW_REPORT_ERROR, (log + " is not sent: " + what + ". Please " + advice).c_str());
     }
 
     void Close() {
@@ -124,13 +124,18 @@ bool Writer::Init(const void* info, int num_fields, const void* const* fields) {
         return false;
     }
     Info read;
-    std::string wrong = check->Writer(info, host->version, &read);
+    std::string wrong = check->Writer(info, &read);
     if (wrong.empty()) {
         path = read.path;
         wrong = check->Fields(num_fields, fields);
     }
     if (!wrong.empty()) {
-        Refuse(wrong);
+        Refuse(host->name + " does not hand it over as other hosts do; " + wrong);
+        return false;
+    }
+    if (only_known_hosts && !host->unknown.empty()) {
+        Refuse("LogZeroMQ::only_known_hosts is set, and of " + host->name + " is to be said that " +
+               host->unknown);
         return false;
     }
 
@@ -175,28 +180,36 @@ bool on_init(void* object, const void* info, int num_fields, const void* const* 
     return writer.stays;
 }
 
-bool check_first(Writer& writer, int num_fields, const void* const* vals) {
-    if (!writer.check->Fits(num_fields))
-        return true; // this record is rejected below, and the next one is the first
+// Whether a record may be looked at by the library. Once one was as it should be, all are.
+bool check(Writer& writer, int num_fields, const void* const* vals) {
+    if (writer.checked || !writer.check->Fits(num_fields))
+        return true; // the library counts one with another number of columns
+    std::string wrong;
     try {
-        const std::string wrong = writer.check->Record(host->version, vals);
-        writer.check.reset();
+        wrong = writer.check->Record(vals);
         if (wrong.empty()) {
+            writer.check.reset();
             writer.checked = true;
             return true;
         }
-        writer.Refuse("of its first record, " + wrong);
+        if (!writer.rejected)
+            writer.Say(BZW_REPORT_WARNING,
+                       ("A record is not sent, nor are others like it: " + wrong).c_str());
     } catch (...) {
-        writer.Say(BZW_REPORT_ERROR, "the first record could not be checked");
+        // There is no memory to say it.
     }
-    writer.Close();
+    writer.rejected = true;
     return false;
 }
 
 bool on_write(void* object, int num_fields, const void* const*, const void* const* vals) {
     Writer& writer = Writer::Of(object);
-    if (!writer.checked && (!writer.open || !check_first(writer, num_fields, vals)))
+    if (!writer.open)
         return writer.stays;
+    if (!check(writer, num_fields, vals))
+        return usable(
+                   bzw_writer_reject(writer.open, "a value is not of its column's type, or leads nowhere")) ||
+               writer.stays;
     return usable(bzw_writer_write(writer.open, num_fields, vals)) || writer.stays;
 }
 
@@ -276,6 +289,10 @@ void* make_writer(void* frontend) {
                 if (host->Option(memory, std::string("LogZeroMQ::") + option, &text))
                     writer->globals.emplace_back(option, std::move(text));
             }
+            std::string only_known_hosts;
+            writer->only_known_hosts =
+                host->Option(memory, "LogZeroMQ::only_known_hosts", &only_known_hosts) &&
+                only_known_hosts == "T";
             writer->have_globals = true;
         } catch (...) {
             // DoInit reports it: messages can't be sent before the thread runs.
@@ -302,7 +319,7 @@ void* make_writer(void* frontend) {
 // --- the plugin ---------------------------------------------------------------------
 
 void describe(Configuration25& configuration) {
-    configuration.api_version = api_version_25;
+    configuration.api_version = host->api_version;
 }
 void describe(Configuration26& configuration) {
     configuration.version_function = host->version_function;
@@ -358,6 +375,12 @@ struct Plugin {
             std::memcpy(vtable, host->plugin_vtable, host->plugin_vtable_words * sizeof(Word));
             vtable[host->configure_slot] = configure_of(host->version);
             void* plugin = ::operator new(host->plugin_size);
+            if (!host->own_layout.empty())
+                std::fprintf(
+                    stderr,
+                    "%s: %s lays out its log records as no version known to this plugin does; they are sent "
+                    "as found (%s)\n",
+                    name, host->name.c_str(), host->own_layout.c_str());
             // By this the host knows of it.
             host->plugin_constructor(plugin);
             static_cast<Object*>(plugin)->functions = vtable + vtable_header;

@@ -169,8 +169,8 @@ fn look_at_host(findings: &mut Findings, program: PathBuf, elf: Elf) -> Option<H
             Findings::good(format!("it is {name}; its log records have the layout {}", family.name.to_string_lossy()));
         }
         None if version > LAST_KNOWN => {
-            Findings::note(format!("it is {name}"));
-            host.unfit.push(format!("it is newer than {}.{}, the last version known", LAST_KNOWN.0, LAST_KNOWN.1));
+            Findings::good(format!("it is {name}"));
+            unknown(format!("it is newer than {}.{}, the last version known", LAST_KNOWN.0, LAST_KNOWN.1));
         }
         None => findings.wrong(format!(
             "it is {name}; the oldest that is supported is Bro {}.{}",
@@ -182,8 +182,13 @@ fn look_at_host(findings: &mut Findings, program: PathBuf, elf: Elf) -> Option<H
     if function.contains("_debug") {
         host.unfit.push("it was built for debugging".to_owned());
     }
-    if function.contains("_dev") || function.contains("_git") {
-        host.unfit.push("it is a version under development".to_owned());
+    let in_development = if function.is_empty() {
+        host.version_text().contains('-')
+    } else {
+        function.contains("_dev") || function.contains("_git")
+    };
+    if in_development && version <= LAST_KNOWN {
+        unknown("it is a version under development");
     }
     let mentioned: BTreeSet<&str> = host.elf.undefined().chain(host.elf.defined()).collect();
     let found: BTreeSet<&str> = INSTRUMENTATIONS
@@ -205,6 +210,14 @@ fn look_at_host(findings: &mut Findings, program: PathBuf, elf: Elf) -> Option<H
         Findings::note(format!("{reason}: only a plugin that was built from its headers can load"));
     }
     Some(host)
+}
+
+/// What is no reason for the portable plugin to refuse a host, unless it was told to.
+fn unknown(what: impl Display) {
+    Findings::note(format!(
+        "{what}: the portable plugin finds out how it lays out its log records, and refuses it if \
+         LogZeroMQ::only_known_hosts is set"
+    ));
 }
 
 impl Host {
@@ -363,7 +376,13 @@ fn ask(findings: &mut Findings, host: &Host) {
             let listed = String::from_utf8_lossy(&output.stdout);
             let said = String::from_utf8_lossy(&output.stderr);
             match listed.lines().find(|line| line.starts_with(PLUGIN)) {
-                Some(line) if output.status.success() => Findings::good(format!("the host lists it: {line}")),
+                Some(line) if output.status.success() => {
+                    // What the plugin has found of a host that it did not know.
+                    for line in said.lines().filter(|line| line.starts_with(PLUGIN)) {
+                        Findings::note(format!("the plugin says: {line}"));
+                    }
+                    Findings::good(format!("the host lists it: {line}"));
+                }
                 _ => {
                     findings.wrong(format!("the host does not load it ({})", output.status));
                     for line in said.lines().filter(|line| !line.is_empty()) {

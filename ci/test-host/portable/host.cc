@@ -12,9 +12,12 @@
 //
 //     HOST_VERSION   the flavour: 20604 is 2.6.4
 //     WRONG_...      something that is not as in a host of that version
+//     FUTURE_...     something that a host to come may have: a member in front (1), in the
+//                    middle (2) or at the end (3), or a virtual function
 //
 // and with the environment variable WRONG naming something that goes wrong when it runs.
 #include <dlfcn.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <zmq.h>
 
@@ -28,6 +31,7 @@
 #include <list>
 #include <map>
 #include <mutex>
+#include <new>
 #include <set>
 #include <string>
 #include <string_view>
@@ -97,6 +101,18 @@ static bool wrong(const char* what) {
 static uintptr_t nowhere() {
     volatile uintptr_t address = 0x10;
     return address;
+}
+
+// Allocators that look, such as jemalloc, want to get back what they gave.
+void operator delete(void* memory, std::size_t size) noexcept {
+    if (memory && malloc_usable_size(memory) > size + 64) {
+        printf("host: %zu bytes were given back of %zu\n", size, malloc_usable_size(memory));
+        _Exit(3);
+    }
+    free(memory);
+}
+void operator delete(void* memory) noexcept {
+    free(memory);
 }
 
 // --- the version --------------------------------------------------------------------
@@ -303,7 +319,31 @@ TYPES Val* opt_internal_val(const char* name) {
 // --- log records --------------------------------------------------------------------
 
 TYPES_BEGIN
-#if TAG_VERSION >= 50000
+#ifdef FUTURE_TAGS
+enum TypeTag BYTE_ENUM {
+    VOID,
+    ANY,
+    VECTOR,
+    MAC,
+    FILE_,
+    FUNC,
+    LIST,
+    RECORD,
+    TABLE,
+    SUBNET,
+    ADDR,
+    PORT,
+    ENUM,
+    PATTERN,
+    STRING,
+    INTERVAL,
+    TIME,
+    DOUBLE,
+    COUNT,
+    INT,
+    BOOL
+};
+#elif TAG_VERSION >= 50000
 enum TypeTag BYTE_ENUM {
     VOID,
     BOOL,
@@ -429,18 +469,94 @@ enum Small : uint8_t { IPv4, IPv6 };
 enum Small { IPv4, IPv6 };
 #endif
 
+// What values and columns are read from that another process has sent.
+#if HOST_VERSION >= 40000
+#define FORMAT ::zeek::detail::SerializationFormat
+namespace zeek {
+class IPAddr;
+class IPPrefix;
+namespace detail {
+#else
+#define FORMAT ::SerializationFormat
+class IPAddr;
+class IPPrefix;
+#endif
+
+#define FORMAT_READS(X, END)                                                                                 \
+    X(int) END X(uint16_t)                                                                                   \
+    END X(uint32_t)                                                                                          \
+    END X(int64_t)                                                                                           \
+    END X(uint64_t)                                                                                          \
+    END X(char) END X(bool) END X(double) END X(std::string) END X(IPAddr)                                   \
+    END X(IPPrefix)                                                                                          \
+    END X(in_addr)                                                                                           \
+    END X(in6_addr)                                                                                          \
+    END
+
+class SerializationFormat {
+public:
+    virtual ~SerializationFormat();
+    virtual void StartRead(const char*, uint32_t) {}
+    virtual void EndRead() {}
+#define FORMAT_READ(TYPE) virtual bool Read(TYPE* v, const char* tag) = 0
+    FORMAT_READS(FORMAT_READ, ;)
+    virtual bool Read(char** str, int* len, const char* tag) = 0;
+    virtual bool Write(int v, const char* tag) = 0;
+
+protected:
+    bool ReadData(void*, size_t) {
+        return bytes_read == 1;
+    }
+    const char* input = nullptr;
+    size_t bytes_read = 0;
+};
+SerializationFormat::~SerializationFormat() {}
+
+class BinarySerializationFormat final : public SerializationFormat {
+public:
+#undef FORMAT_READ
+#define FORMAT_READ(TYPE) bool Read(TYPE* v, const char* tag) override
+    FORMAT_READS(FORMAT_READ, ;)
+    bool Read(char** str, int* len, const char* tag) override;
+    bool Write(int, const char*) override {
+        return false;
+    }
+};
+#undef FORMAT_READ
+#define FORMAT_READ(TYPE) bool BinarySerializationFormat::Read(TYPE* v, const char*)
+#define FORMAT_BODY                                                                                          \
+    { return ReadData(v, 1); }
+FORMAT_READS(FORMAT_READ, FORMAT_BODY)
+bool BinarySerializationFormat::Read(char** str, int* len, const char*) {
+    *len = 0;
+    return ReadData(str, 1);
+}
+
+#if HOST_VERSION >= 40000
+} // namespace detail
+} // namespace zeek
+#endif
+
 THREADS_BEGIN
 namespace threading {
 
 struct Field {
-#ifdef WRONG_FIELD
+#if FUTURE_FIELD == 1
     void* more;
 #endif
     const char* name;
     const char* secondary_name;
+#if FUTURE_FIELD == 2
+    short more;
+#endif
     TYPES TypeTag type;
     TYPES TypeTag subtype;
     bool optional;
+#if FUTURE_FIELD == 3
+    void* more;
+#endif
+
+    bool Read(FORMAT* fmt);
 };
 
 struct Value {
@@ -475,9 +591,15 @@ struct Value {
         } string_val;
     };
 
+#if FUTURE_VALUE == 1
+    int more = 1;
+#endif
 #if VALUE_VERSION >= 80100
     TYPES TypeTag type;
     TYPES TypeTag subtype;
+#if FUTURE_VALUE == 2
+    short more = 1;
+#endif
     bool present;
     bool truncated = false;
     int32_t line_number = -1;
@@ -504,7 +626,144 @@ struct Value {
     bool present;
     Content val;
 #endif
+#if FUTURE_VALUE == 3
+    std::string more;
+#endif
+
+    // What a host logs is made without a subtype.
+    Value(TYPES TypeTag arg_type = TYPES VOID, bool arg_present = true)
+        : type(arg_type), present(arg_present) {
+#if VALUE_VERSION >= 20600
+        subtype = TYPES VOID;
+#endif
+        memset(static_cast<void*>(&val), 0, sizeof val);
+    }
+    Value(const Value&) = delete;
+
+// Since 7.1 a record's values are moved into one block. The mistake was put right in 8.0.8 and 8.2.0.
+#if HOST_VERSION >= 70100
+    Value(Value&& other) noexcept {
+        type = other.type;
+#if VALUE_VERSION < 20600
+#elif HOST_VERSION < 80008 || (HOST_VERSION >= 80100 && HOST_VERSION < 80200)
+        subtype = other.type;
+#else
+        subtype = other.subtype;
+#endif
+        present = other.present;
+        val = other.val;
+        other.present = false;
+    }
+#endif
+
+    bool Read(FORMAT* fmt);
 };
+
+char* copy(const std::string& text) {
+    char* copy = new char[text.size() + 1];
+    memcpy(copy, text.c_str(), text.size() + 1);
+    return copy;
+}
+
+bool Field::Read(FORMAT* fmt) {
+    int t;
+    int st;
+    std::string tmp_name;
+    bool have_2nd;
+    if (!fmt->Read(&have_2nd, "have_2nd") || have_2nd)
+        return false;
+    secondary_name = nullptr;
+    if (!fmt->Read(&tmp_name, "name") || !fmt->Read(&t, "type") || !fmt->Read(&st, "subtype") ||
+        !fmt->Read(&optional, "optional"))
+        return false;
+    name = copy(tmp_name);
+#ifdef WRONG_FIELD
+    name = nullptr;
+#endif
+    type = static_cast<TYPES TypeTag>(t);
+    subtype = static_cast<TYPES TypeTag>(st);
+    return true;
+}
+
+bool Value::Read(FORMAT* fmt) {
+    int ty;
+    if (!fmt->Read(&ty, "type"))
+        return false;
+#if VALUE_VERSION >= 20600
+    int sty;
+    if (!fmt->Read(&sty, "subtype"))
+        return false;
+    subtype = static_cast<TYPES TypeTag>(sty);
+#endif
+    if (!fmt->Read(&present, "present"))
+        return false;
+    type = static_cast<TYPES TypeTag>(ty);
+    if (!present)
+        return true;
+    char family;
+    char length;
+    int proto;
+    switch (type) {
+    case TYPES BOOL:
+    case TYPES INT:
+        return fmt->Read(&val.int_val, "int");
+#if TAG_VERSION < 40100
+    case TYPES COUNTER:
+#endif
+    case TYPES COUNT:
+        return fmt->Read(&val.uint_val, "uint");
+    case TYPES PORT:
+        if (!fmt->Read(&val.port_val.port, "port") || !fmt->Read(&proto, "proto") || proto > 3)
+            return false;
+        val.port_val.proto = static_cast<Small>(proto);
+        return true;
+    case TYPES ADDR:
+        if (!fmt->Read(&family, "addr-family"))
+            return false;
+        if (family == 4) {
+            val.addr_val.family = IPv4;
+            return fmt->Read(&val.addr_val.in.in4, "addr-in4");
+        }
+        val.addr_val.family = IPv6;
+        return fmt->Read(&val.addr_val.in.in6, "addr-in6");
+    case TYPES SUBNET:
+        if (!fmt->Read(&length, "subnet-len") || !fmt->Read(&family, "subnet-family"))
+            return false;
+        val.subnet_val.length = static_cast<uint8_t>(length);
+        if (family == 4) {
+            val.subnet_val.prefix.family = IPv4;
+            return fmt->Read(&val.subnet_val.prefix.in.in4, "subnet-in4");
+        }
+        val.subnet_val.prefix.family = IPv6;
+        return fmt->Read(&val.subnet_val.prefix.in.in6, "subnet-in6");
+    case TYPES DOUBLE:
+    case TYPES TIME:
+    case TYPES INTERVAL:
+#ifdef WRONG_READ
+        return true;
+#else
+        return fmt->Read(&val.double_val, "double");
+#endif
+    case TYPES ENUM:
+    case TYPES STRING:
+    case TYPES FILE_:
+    case TYPES FUNC:
+        return fmt->Read(&val.string_val.data, &val.string_val.length, "string");
+    case TYPES TABLE:
+    case TYPES VECTOR:
+        if (!fmt->Read(&val.set_val.size, type == TYPES TABLE ? "set_size" : "vector_size"))
+            return false;
+        val.set_val.vals = new Value*[static_cast<size_t>(val.set_val.size)];
+        for (int64_t i = 0; i < val.set_val.size; ++i) {
+            val.set_val.vals[i] = new Value;
+            if (!val.set_val.vals[i]->Read(fmt))
+                return false;
+        }
+        return true;
+    default:
+        abort();
+    }
+}
 
 } // namespace threading
 THREADS_END
@@ -658,6 +917,9 @@ public:
         bool operator()(const char* a, const char* b) const { return strcmp(a, b) < 0; }
     };
     struct WriterInfo {
+#if FUTURE_INFO == 1
+        int more = 1;
+#endif
         const char* path = nullptr;
 #if INFO_VERSION >= 70100
         std::string filter_name = "default-zmq";
@@ -667,7 +929,11 @@ public:
 #endif
         double rotation_interval = 0;
         double rotation_base = 0;
-        double network_time = 1700000000;
+        // Packets say what time it is.
+        double network_time = -1e300;
+#if FUTURE_INFO == 2
+        std::list<int> more = {1};
+#endif
         std::map<const char*, const char*, Compare> config;
     };
 
@@ -693,7 +959,7 @@ protected:
 #if HOST_VERSION >= 80002
     void Heartbeat() override;
 #endif
-#ifdef WRONG_MORE_DEFINED
+#if FUTURE_VIRTUAL == 1
     virtual bool DoPrepare() {
         return true;
     }
@@ -713,6 +979,11 @@ protected:
     virtual bool DoWrite(int num_fields, const threading::Field* const* fields, threading::Value** vals) = 0;
     virtual bool DoSetBuf(bool enabled) = 0;
 #endif
+#if FUTURE_VIRTUAL == 2
+    virtual bool DoPrepare() {
+        return true;
+    }
+#endif
     virtual bool DoFlush(double network_time) = 0;
     virtual bool DoRotate(const char* rotated_path, double open, double close, bool terminating) = 0;
     virtual bool DoFinish(double network_time) = 0;
@@ -722,6 +993,11 @@ protected:
     }
 #else
     virtual bool DoHeartbeat(double network_time, double current_time) = 0;
+#endif
+#if FUTURE_VIRTUAL == 3
+    virtual bool DoPrepare() {
+        return true;
+    }
 #endif
 #ifdef WRONG_MORE_TO_DEFINE
     virtual bool DoReopen() = 0;
@@ -861,8 +1137,14 @@ private:
     std::string canonical_name;
 };
 
+// Of Bro 2.5.
+#define API_VERSION (HOST_VERSION == 20500 ? 4 : 5)
+
 class Configuration {
 public:
+#ifdef FUTURE_CONFIGURATION
+    std::string more;
+#endif
     std::string name;
     std::string description;
     int major = -1;
@@ -878,7 +1160,7 @@ public:
 #elif CONFIGURATION_VERSION >= 20600
     const char* (*bro_version)() = nullptr;
 #else
-    int api_version = 5;
+    int api_version = API_VERSION;
 #endif
 };
 
@@ -1017,44 +1299,36 @@ const Column columns[] = {
 };
 const int num_columns = sizeof columns / sizeof *columns;
 
-Value* make(TypeTag type, TypeTag subtype, bool present) {
+Value* make(TypeTag type, bool present) {
     // Memory that was used before, as a host's is.
     void* memory = operator new(sizeof(Value));
     const char* padding = getenv("PADDING");
     memset(memory, padding ? static_cast<int>(strtol(padding, nullptr, 0)) : 0x5a, sizeof(Value));
-    Value* value = new (memory) Value;
-    value->type = type;
-#if VALUE_VERSION >= 20600
-    value->subtype = subtype;
-#else
-    (void)subtype;
-#endif
-    value->present = present;
-    return value;
+    return new (memory) Value(type, present);
 }
 
 Value* text(TypeTag type, const char* content) {
-    Value* value = make(type, VOID, true);
+    Value* value = make(type, true);
     value->val.string_val.data = strdup(content);
     value->val.string_val.length = static_cast<int>(strlen(content));
     return value;
 }
 
 Value* address(const char* bytes, bool v6) {
-    Value* value = make(ADDR, VOID, true);
+    Value* value = make(ADDR, true);
     value->val.addr_val.family = v6 ? IPv6 : IPv4;
     memcpy(&value->val.addr_val.in, bytes, v6 ? 16 : 4);
     return value;
 }
 
 template <class T> Value* number(TypeTag type, T Value::Content::*, T content) {
-    Value* value = make(type, VOID, true);
+    Value* value = make(type, true);
     memcpy(&value->val, &content, sizeof content);
     return value;
 }
 
-Value* several(TypeTag type, TypeTag subtype, const std::vector<Value*>& elements) {
-    Value* value = make(type, subtype, true);
+Value* several(TypeTag type, const std::vector<Value*>& elements) {
+    Value* value = make(type, true);
     value->val.set_val.size = static_cast<int64_t>(elements.size());
     value->val.set_val.vals = new Value*[elements.size()];
     std::copy(elements.begin(), elements.end(), value->val.set_val.vals);
@@ -1062,10 +1336,10 @@ Value* several(TypeTag type, TypeTag subtype, const std::vector<Value*>& element
 }
 
 std::vector<Value*> make_record(int i) {
-    Value* port = make(PORT, VOID, true);
+    Value* port = make(PORT, true);
     port->val.port_val.port = 40000 + static_cast<unsigned>(i);
     port->val.port_val.proto = IPv6; // TCP
-    Value* net = make(SUBNET, VOID, true);
+    Value* net = make(SUBNET, true);
     net->val.subnet_val.prefix.family = IPv4;
     memcpy(&net->val.subnet_val.prefix.in, "\12\0\0\0", 4);
     net->val.subnet_val.length = 104;
@@ -1075,21 +1349,21 @@ std::vector<Value*> make_record(int i) {
         address("\12\0\0\1", false),
         port,
         text(ENUM, "tcp"),
-        i % 2 ? make(INTERVAL, VOID, false) : number(INTERVAL, &Value::Content::double_val, 0.5),
+        i % 2 ? make(INTERVAL, false) : number(INTERVAL, &Value::Content::double_val, 0.5),
         number(COUNT, &Value::Content::uint_val, uint64_t{1} << 40),
         number(BOOL, &Value::Content::int_val, int64_t{1}),
         net,
-        several(TABLE, STRING, {text(STRING, "a"), text(STRING, "b")}),
-        several(VECTOR, ADDR, {address("\40\1\15\270\0\0\0\0\0\0\0\0\0\0\0\1", true)}),
+        several(TABLE, {text(STRING, "a"), text(STRING, "b")}),
+        several(VECTOR, {address("\40\1\15\270\0\0\0\0\0\0\0\0\0\0\0\1", true)}),
         number(INT, &Value::Content::int_val, int64_t{-3}),
     };
 #if HOST_VERSION >= 70100
     // A record is one block.
     auto* block = static_cast<Value*>(operator new(record.size() * sizeof(Value)));
-    for (size_t i = 0; i < record.size(); ++i) {
-        memcpy(static_cast<void*>(block + i), record[i], sizeof(Value));
-        operator delete(record[i]);
-        record[i] = block + i;
+    for (size_t column = 0; column < record.size(); ++column) {
+        new (block + column) Value(std::move(*record[column]));
+        delete record[column];
+        record[column] = block + column;
     }
 #endif
     if (wrong("type"))
@@ -1108,6 +1382,18 @@ std::vector<Value*> make_record(int i) {
         record[9]->val.set_val.size = int64_t{1} << 50;
     if (wrong("family"))
         memset(&record[2]->val.addr_val.family, 9, 1);
+    // What a packet can say.
+    if (wrong("odd") && i < 2) {
+        record[0]->val.double_val = i == 0 ? 1e18 : -1e18;
+        record[3]->val.port_val.port = 70000;
+        record[7]->val.int_val = 2;
+    }
+    // What no host should do, but with one record.
+    if (wrong("first") && i == 0)
+        record[1]->type = COUNT;
+    if (wrong("nothing") && i == 0)
+        for (Value* value : record)
+            value->present = false;
     return record;
 }
 
@@ -1197,6 +1483,8 @@ int main(int argc, char** argv) {
         variables()["LogZeroMQ::json_timestamps"] = new TYPES EnumVal("JSON::TS_MILLIS");
         variables()["LogZeroMQ::json_include_unset_fields"] = new TYPES BoolVal("T");
         variables()["LogZeroMQ::zmq_connect_pause"] = new TYPES TableVal("{ 1, 2 }");
+        if (getenv("ONLY_KNOWN"))
+            variables()["LogZeroMQ::only_known_hosts"] = new TYPES BoolVal("T");
     }
 
     if (!dlopen(argv[1], RTLD_NOW | RTLD_GLOBAL)) {
@@ -1216,6 +1504,9 @@ int main(int argc, char** argv) {
         printf("plugin: for another version\n");
 #elif CONFIGURATION_VERSION >= 20600 && defined(VERSION_FUNCTION)
     if (config.bro_version != VERSION_FUNCTION)
+        printf("plugin: for another version\n");
+#elif CONFIGURATION_VERSION < 20600
+    if (config.api_version != API_VERSION)
         printf("plugin: for another version\n");
 #endif
     plugin->InitPreScript();
