@@ -13,8 +13,8 @@ constexpr int most_fields = 1 << 16;
 constexpr std::size_t most_options = 1 << 12;
 constexpr std::size_t longest_text = std::size_t{1} << 31;
 
-// A type has a number below this, which a byte can hold; the first is that of no type at all.
-constexpr std::uint32_t most_tags = 256;
+// TypeTag has 26 enumerators at most. The first is that of no type at all.
+constexpr std::uint32_t most_tags = 64;
 constexpr std::uint32_t unknown = 0;
 
 // How much of a nested value is looked at.
@@ -182,6 +182,13 @@ std::string Check::Content(const unsigned char* content, std::uint32_t type, std
         if (length > 0 && (!memory.Read(data, some, std::min<std::size_t>(length, sizeof some)) ||
                            !memory.Read(data + length - 1, some, 1)))
             return "is a text that is not there";
+    } else if (type == layout.tag_addr || type == layout.tag_subnet) {
+        const std::uint32_t at_family =
+            layout.val_addr_family + (type == layout.tag_addr ? 0 : layout.val_subnet_prefix);
+        const std::uint32_t family =
+            layout.ip_family_size == 1 ? content[at_family] : at<std::uint32_t>(content, at_family);
+        if (family != layout.ip_family_v4 && family != layout.ip_family_v6)
+            return "is an address of family " + number(family);
     } else if (type == layout.tag_table || type == layout.tag_vector) {
         const auto size = at<std::int64_t>(content, layout.val_set_size);
         const auto* vals = at<const void* const*>(content, layout.val_set_vals);

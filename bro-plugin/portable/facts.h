@@ -92,24 +92,10 @@ struct Names {
     const char* field_read;
     const char* value_read;
     const char* format_vtable;
-    const char* format_reads[10]; // in the order of FormatRead
+    const char* format_reads[14]; // in the order of their declaration
 
     // A bool, set when the host begins to end.
     const char* terminating;
-};
-
-// The parts that a format reads, of those that columns and values consist of.
-enum FormatRead {
-    read_int,
-    read_bool,
-    read_int64,
-    read_uint64,
-    read_char,
-    read_double,
-    read_text,
-    read_string,
-    read_in4,
-    read_in6
 };
 
 // The same names in any namespace. N and L: the namespace, as a part of a mangled name;
@@ -145,18 +131,23 @@ enum FormatRead {
         "_ZTVN" L "7logging9ComponentE", "_ZN" L "7logging9ComponentD0Ev"
 
 // A: what stands for the format as an argument; V and F: the format's vtable, and its name in
-// those of its functions.
-#define BZW_READS(L, A, V, F)                                                                                \
+// those of its functions; I: where addresses are.
+#define BZW_READS(L, A, V, F, I)                                                                             \
     "_ZN" L "9threading5Field4ReadE" A, "_ZN" L "9threading5Value4ReadE" A, V, {                             \
-        "_ZN" F "4ReadEPiPKc", "_ZN" F "4ReadEPbPKc", "_ZN" F "4ReadEPlPKc", "_ZN" F "4ReadEPmPKc",          \
-            "_ZN" F "4ReadEPcPKc", "_ZN" F "4ReadEPdPKc", "_ZN" F "4ReadEPPcPiPKc",                          \
-            "_ZN" F "4ReadEP" BZW_STRING "PKc", "_ZN" F "4ReadEP7in_addrPKc", "_ZN" F "4ReadEP8in6_addrPKc"  \
+        "_ZN" F "4ReadEPiPKc", "_ZN" F "4ReadEPtPKc", "_ZN" F "4ReadEPjPKc", "_ZN" F "4ReadEPlPKc",          \
+            "_ZN" F "4ReadEPmPKc", "_ZN" F "4ReadEPcPKc", "_ZN" F "4ReadEPbPKc", "_ZN" F "4ReadEPdPKc",      \
+            "_ZN" F "4ReadEP" BZW_STRING "PKc", "_ZN" F "4ReadEP" I("6IPAddr") "PKc",                        \
+            "_ZN" F "4ReadEP" I("8IPPrefix") "PKc", "_ZN" F "4ReadEP7in_addrPKc",                            \
+            "_ZN" F "4ReadEP8in6_addrPKc", "_ZN" F "4ReadEPPcPiPKc"                                          \
     }
+#define BZW_GLOBAL(NAME) NAME
+#define BZW_IN_ZEEK(NAME) "NS_" NAME "E"
 #define BZW_READS_3                                                                                          \
-    BZW_READS("", "P19SerializationFormat", "_ZTV25BinarySerializationFormat", "25BinarySerializationFormat")
+    BZW_READS("", "P19SerializationFormat", "_ZTV25BinarySerializationFormat",                               \
+              "25BinarySerializationFormat", BZW_GLOBAL)
 #define BZW_READS_4                                                                                          \
     BZW_READS("4zeek", "PNS_6detail19SerializationFormatE", "_ZTVN4zeek6detail25BinarySerializationFormatE", \
-              "4zeek6detail25BinarySerializationFormat")
+              "4zeek6detail25BinarySerializationFormat", BZW_IN_ZEEK)
 
 #define BZW_NONE_PLUGIN(N) "_ZTVN" N "6PluginE", "_ZN" N "6Plugin9ConfigureEv", "_ZN" N "6pluginE"
 

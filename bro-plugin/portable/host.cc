@@ -297,10 +297,8 @@ Host::Host() {
     find.Set(&reads.field, names.field_read);
     find.Set(&reads.value, names.value_read);
     reads.format_vtable = find.Vtable(names.format_vtable, &reads.format_vtable_words);
-    for (std::size_t i = 0; i < sizeof reads.format_reads / sizeof *reads.format_reads; ++i) {
-        find.Slot(reads.format_vtable, reads.format_vtable_words, names.format_reads[i]);
+    for (std::size_t i = 0; i < sizeof reads.format_reads / sizeof *reads.format_reads; ++i)
         reads.format_reads[i] = find.Address(names.format_reads[i]);
-    }
     layout = find_layout(reads, memory, host);
     if (!is_known(layout)) {
         own_layout = describe(layout);

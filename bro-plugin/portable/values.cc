@@ -145,15 +145,24 @@ public:
     Finding(const Reads& arg_reads, const Memory& arg_memory, const std::string& arg_host)
         : reads(arg_reads), memory(arg_memory), host(arg_host) {
         std::fill(table, table + vtable_room, word_of(give_nothing));
-        const Word functions[] = {word_of(give_int),        word_of(give_bool),   word_of(give_int64),
-                                  word_of(give_int64),      word_of(give_char),   word_of(give_double),
-                                  word_of(give_text),       word_of(give_string), word_of(give_address<4>),
-                                  word_of(give_address<16>)};
-        // A linker may have made one of two functions that are the same: then they stay so.
-        for (std::size_t slot = vtable_header; slot < reads.format_vtable_words; ++slot)
-            for (std::size_t i = 0; i < 10; ++i)
-                if (reads.format_vtable[slot] == reads.format_reads[i])
-                    table[slot] = functions[i];
+        const Word functions[] = {word_of(give_int),         word_of(give_nothing), word_of(give_nothing),
+                                  word_of(give_int64),       word_of(give_int64),   word_of(give_char),
+                                  word_of(give_bool),        word_of(give_double),  word_of(give_string),
+                                  word_of(give_nothing),     word_of(give_nothing), word_of(give_address<4>),
+                                  word_of(give_address<16>), word_of(give_text)};
+        // Where one function was made of several that are the same, they come in the order of
+        // their declaration.
+        bool taken[vtable_room] = {};
+        for (std::size_t i = 0; i < sizeof functions / sizeof *functions; ++i) {
+            std::size_t slot = vtable_header;
+            while (slot < reads.format_vtable_words &&
+                   (taken[slot] || reads.format_vtable[slot] != reads.format_reads[i]))
+                ++slot;
+            if (slot == reads.format_vtable_words)
+                Fail("a format has a function in no slot of its class");
+            taken[slot] = true;
+            table[slot] = functions[i];
+        }
     }
 
     bzw_layout Layout() {

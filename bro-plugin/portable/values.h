@@ -22,7 +22,7 @@ struct Reads {
 
     const Word* format_vtable;
     std::size_t format_vtable_words;
-    Word format_reads[10];
+    Word format_reads[14]; // in the order of their declaration
 };
 
 // The layout of `host`, as it is called in messages; throws a Refusal that names what was not

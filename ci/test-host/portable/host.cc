@@ -104,6 +104,7 @@ static uintptr_t nowhere() {
 }
 
 // Allocators that look, such as jemalloc, want to get back what they gave.
+#ifndef __SANITIZE_ADDRESS__
 void operator delete(void* memory, std::size_t size) noexcept {
     if (memory && malloc_usable_size(memory) > size + 64) {
         printf("host: %zu bytes were given back of %zu\n", size, malloc_usable_size(memory));
@@ -114,6 +115,7 @@ void operator delete(void* memory, std::size_t size) noexcept {
 void operator delete(void* memory) noexcept {
     free(memory);
 }
+#endif
 
 // --- the version --------------------------------------------------------------------
 
