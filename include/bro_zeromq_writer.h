@@ -216,7 +216,7 @@ int bzw_writer_write(bzw_writer* writer, int num_fields, const void* const* vals
 
 /*
  * Counts a record that the caller found not to be one (dropped_encoding, at every endpoint)
- * and reports it with `why`, which must stay where it is for ever.
+ * and reports it with `why`, which is UTF-8 and must stay where it is for ever.
  */
 int bzw_writer_reject(bzw_writer* writer, const char* why);
 

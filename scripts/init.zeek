@@ -150,6 +150,12 @@ export {
 	## member and under the log path as its name: ``{"conn":{...}}``.
 	const tag_json: bool = F &redef;
 
+	## Whether the portable plugin sends nothing in a host that was not known
+	## when it was made: one that is newer, under development, or has log
+	## records of a layout of its own. Otherwise it sends them as it has found
+	## them to be.
+	const only_known_hosts: bool = F &redef;
+
 	## ``LogZeroMQ::extra_fields`` as the writer reads it. Not an option.
 	global extra_fields_hex = "";
 }

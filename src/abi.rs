@@ -424,7 +424,8 @@ pub unsafe extern "C" fn bzw_writer_reject(writer: *mut Handle, why: *const c_ch
             if why.is_null() {
                 return ERR_NULL;
             }
-            writer.reject(CStr::from_ptr::<'static>(why).to_str().unwrap_or("it is none of the host's"));
+            let Ok(why) = CStr::from_ptr::<'static>(why).to_str() else { return ERR_ARGUMENT };
+            writer.reject(why);
             OK
         })
     }

@@ -15,9 +15,10 @@ const TROUBLESHOOTING: &str = "docs/troubleshooting.md";
 const SOURCES: [&str; 2] = ["src", "bro-plugin"];
 
 /// These files' messages are what a "…" stands for, in the row of the message that has them in it.
-const REASONS: [(&str, &str); 4] = [
+const REASONS: [(&str, &str); 5] = [
     ("bro-plugin/portable/host.cc", "cannot be used here: …"),
-    ("bro-plugin/portable/check.cc", "this host does not hand it over as hosts like … do; …"),
+    ("bro-plugin/portable/values.cc", "cannot be used here: …"),
+    ("bro-plugin/portable/check.cc", "… does not hand it over as other hosts do; …"),
     ("src/host/value.rs", "they cannot be encoded: …"),
     ("src/zeeklog.rs", "FILE:LINE: …"),
 ];

@@ -231,8 +231,7 @@ constexpr Names zeek40_names = {
     "_ZN4zeek9run_state11terminatingE",
 };
 
-// Oldest first. A host has the newest of which it exports the two names that differ in all:
-// the plugin of "None" and type_name().
+// A host has those of one of them.
 constexpr const Names* all_names[] = {&bro_names, &zeek30_names, &zeek32_names, &zeek40_names};
 
 // How functions start that the instrumentation of a compiler puts into a program: its

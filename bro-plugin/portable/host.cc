@@ -212,6 +212,25 @@ Version find_version(const Image& image, std::string* text, const char* (**funct
     return version;
 }
 
+// By which names the program is to be searched: those of which it has the most.
+const Names& names_of(const Image& image) {
+    const Names* best = nullptr;
+    std::size_t most = 0;
+    for (const Names* names : all_names) {
+        std::size_t found = 0;
+        std::size_t size;
+        for (const char* one : {names->component_constructor, names->none_instantiate, names->type_name})
+            found += image.Function(one) ? 1 : 0;
+        for (const char* one : {names->none_plugin_vtable, names->none_vtable, names->format_vtable})
+            found += image.Data(one, &size) ? 1 : 0;
+        if (!best || found > most) {
+            best = names;
+            most = found;
+        }
+    }
+    return *best;
+}
+
 // How many slots of a vtable have a function.
 std::size_t count(const Word* table, std::size_t words, Word function) {
     return static_cast<std::size_t>(std::count(table + vtable_header, table + words, function));
@@ -278,13 +297,7 @@ Host::Host() {
         unknown = "it is a version under development";
 
     const Finder find(image, host);
-    const Names* newest = all_names[0];
-    for (const Names* one : all_names) {
-        std::size_t size;
-        if (image.Data(one->none_plugin_vtable, &size) && image.Function(one->type_name))
-            newest = one;
-    }
-    const Names& names = *newest;
+    const Names& names = names_of(image);
 
     // First what shows the C++ library.
     find.Set(&component_constructor, names.component_constructor);
