@@ -96,6 +96,18 @@ struct Names {
 
     // A bool, set when the host begins to end.
     const char* terminating;
+
+    // A frontend's buffer, and the end of its thread.
+    const char* frontend_flush;
+    const char* thread_on_signal_stop;
+
+    // The main loop's sources, and one of them, from Zeek 3.1 on.
+    const char* sources;
+    const char* sources_register;
+    const char* source_vtable;
+    const char* source_timeout;
+    const char* source_process;
+    const char* source_tag;
 };
 
 // The same names in any namespace. N and L: the namespace, as a part of a mangled name;
@@ -151,6 +163,14 @@ struct Names {
 
 #define BZW_NONE_PLUGIN(N) "_ZTVN" N "6PluginE", "_ZN" N "6Plugin9ConfigureEv", "_ZN" N "6pluginE"
 
+#define BZW_LOOP(N, N0, M)                                                                                   \
+    "_ZN" N "7logging14WriterFrontend16FlushWriteBufferEv", "_ZN" N "9threading9MsgThread12OnSignalStopEv",  \
+        M, "_ZN" N "8iosource7Manager8RegisterEPN" N0 "8IOSourceEbb",                                        \
+        "_ZTVN" N "8iosource7Manager13WakeupHandlerE",                                                       \
+        "_ZN" N "8iosource7Manager13WakeupHandler14GetNextTimeoutEv",                                        \
+        "_ZN" N "8iosource7Manager13WakeupHandler7ProcessEv",                                                \
+        "_ZN" N "8iosource7Manager13WakeupHandler3TagEv"
+
 // Bro 2.5 and 2.6.
 constexpr Names bro_names = {
     BZW_PLUGIN("6plugin", "S_"),
@@ -169,6 +189,7 @@ constexpr Names bro_names = {
     "_Z9type_name7TypeTag",
     BZW_READS_3,
     "terminating",
+    BZW_LOOP("", "S_", "iosource_mgr"),
 };
 
 // Zeek 3.0 and 3.1: the host's plugins are named after Zeek.
@@ -189,6 +210,7 @@ constexpr Names zeek30_names = {
     "_Z9type_name7TypeTag",
     BZW_READS_3,
     "terminating",
+    BZW_LOOP("", "S_", "iosource_mgr"),
 };
 
 // Zeek 3.2: plugins and script values are in zeek::, logging and threads are not yet.
@@ -209,6 +231,7 @@ constexpr Names zeek32_names = {
     "_ZN4zeek9type_nameENS_7TypeTagE",
     BZW_READS_3,
     "terminating",
+    BZW_LOOP("", "S_", "iosource_mgr"),
 };
 
 // Zeek 4.0 and later: everything is in zeek::.
@@ -229,6 +252,7 @@ constexpr Names zeek40_names = {
     "_ZN4zeek9type_nameENS_7TypeTagE",
     BZW_READS_4,
     "_ZN4zeek9run_state11terminatingE",
+    BZW_LOOP("4zeek", "S0_", "_ZN4zeek12iosource_mgrE"),
 };
 
 // A host has those of one of them.
@@ -346,6 +370,19 @@ struct Text {
 // What `style` is for strings as they are; otherwise ODesc spells out their bytes that are
 // not printable ASCII (\xNN).
 constexpr unsigned char raw_style = 1;
+
+// Before Zeek 3.1, what comes round in each round of the main loop is a hook of plugins: its number,
+// its place in the class (virtual functions come in the order of their declaration), and how it is
+// turned on. From 3.1 on it would come before the events that write records.
+constexpr int drain_events_hook = 3;
+constexpr std::size_t drain_events_slot = 10;
+constexpr char drain_events[] = "_ZN6plugin6Plugin15HookDrainEventsEv";
+constexpr char enable_hook[] = "_ZN6plugin6Plugin10EnableHookENS_8HookTypeEi";
+
+// A source of the main loop has in its vtable, behind the two words in front: two destructors,
+// InitSource, Done, GetNextTimeout, Process, Tag, and IsPacketSource (up to 7.2), ProcessFd (from 5.0
+// on) or both.
+constexpr std::size_t most_source_words = 11;
 
 // Room for the objects of the host whose sizes are nowhere to be found: several times what
 // they have in any version. host.cc looks whether the second half of it stays untouched.

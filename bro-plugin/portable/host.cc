@@ -297,7 +297,8 @@ Host::Host() {
         unknown = "it is a version under development";
 
     const Finder find(image, host);
-    const Names& names = names_of(image);
+    names = &names_of(image);
+    const Names& names = *this->names;
 
     // First what shows the C++ library.
     find.Set(&component_constructor, names.component_constructor);
@@ -429,6 +430,13 @@ Host::Host() {
     find.Set(&text_destructor, names.text_destructor);
     find.Set(&text_add, names.text_add);
 
+    try {
+        FindLoop(find);
+    } catch (const Refusal& refusal) {
+        // It works without, but later.
+        keeps_records = refusal.what;
+    }
+
     // A text that is put in must come out.
     constexpr char sentence[] = "The text of LogZeroMQ's options.";
     alignas(64) unsigned char room[text_room];
@@ -446,6 +454,59 @@ Host::Host() {
     if (!same)
         refuse(host, " collects text otherwise than expected (ODesc)");
     text_destructor(room);
+}
+
+void Host::FindLoop(const Finder& find) {
+    const Names& names = *this->names;
+    drain_events_slot = 0;
+    source_vtable = nullptr;
+    find.Set(&flush_frontend, names.frontend_flush);
+    find.Set(&signal_stop, names.thread_on_signal_stop);
+    signal_stop_slot = find.Slot(none_vtable, none_vtable_words, names.thread_on_signal_stop);
+    if (version < Version{3, 1}) {
+        const Word address = find.Address(drain_events);
+        if (plugin_vtable_words <= portable::drain_events_slot ||
+            plugin_vtable[portable::drain_events_slot] != address)
+            refuse(name, " has ", readable(drain_events), " in another slot of its class than expected");
+        find.Set(&enable_hook, portable::enable_hook);
+        drain_events_slot = portable::drain_events_slot;
+        return;
+    }
+    std::size_t size;
+    sources = find.Data<void*>(names.sources, &size);
+    find.Set(&register_source, names.sources_register);
+    // All but these two functions are the base class's, and do nothing.
+    const Word* vtable = find.Vtable(names.source_vtable, &source_vtable_words);
+    if (source_vtable_words > most_source_words)
+        refuse(name, " has sources with ", std::to_string(source_vtable_words), " virtual functions");
+    // Functions that do the same may be one: what Process does nobody else does.
+    source_process_slot = find.Slot(vtable, source_vtable_words, names.source_process);
+    source_timeout_slot = source_process_slot - 1;
+    source_tag_slot = source_vtable_words - 1;
+    if (vtable[source_timeout_slot] != find.Address(names.source_timeout) ||
+        vtable[source_tag_slot] != find.Address(names.source_tag) || source_tag_slot <= source_process_slot)
+        refuse(name, " has ", readable(names.source_timeout), " in another slot of its class than expected");
+    source_vtable = vtable;
+}
+
+void Host::AddSource(double (*next)(void* source)) const {
+    // An object of a class of our own, as large as none of the host's base class is. The host keeps
+    // it until it ends, and does not delete it.
+    struct Source {
+        const Word* functions;
+        Word members[8];
+        Word vtable[vtable_room];
+    };
+    auto* source = new Source();
+    std::memcpy(source->vtable, source_vtable, source_vtable_words * sizeof(Word));
+    const auto nothing = static_cast<void (*)(void*)>([](void*) {});
+    const auto tag = static_cast<const char* (*)(void*)>([](void*) { return "NCSA::ZeroMQWriter"; });
+    source->vtable[vtable_header] = source->vtable[vtable_header + 1] = reinterpret_cast<Word>(nothing);
+    source->vtable[source_timeout_slot] = reinterpret_cast<Word>(next);
+    source->vtable[source_process_slot] = reinterpret_cast<Word>(nothing);
+    source->vtable[source_tag_slot] = reinterpret_cast<Word>(tag);
+    source->functions = source->vtable + vtable_header;
+    register_source(*sources, source, true, false);
 }
 
 void* Host::MakeComponent(const std::string& kind, void* (*factory)(void* frontend)) const {

@@ -67,6 +67,22 @@ struct Host {
     // Plugin::Configuration of Bro 2.5: the API version that it takes.
     int api_version;
 
+    // How the buffer of a frontend is emptied, and where and what a thread is told to stop with.
+    // Why it can't be, if it can't.
+    void (*flush_frontend)(void* frontend);
+    std::size_t signal_stop_slot;
+    void (*signal_stop)(void* thread);
+    std::string keeps_records;
+
+    // Zeek 3.0 and older: the hook that comes round in the main loop; else 0.
+    std::size_t drain_events_slot;
+    void (*enable_hook)(void* plugin, int hook, int priority);
+
+    // Zeek 3.1 and newer: adds a source to the main loop, on the main thread. It has nothing to
+    // process; `next` is called in each round, and returns how many seconds the host may sleep,
+    // or -1.
+    void AddSource(double (*next)(void* source)) const;
+
     // A component that tells the host of a kind of writer and of what makes one; it becomes
     // the host's. Throws a Refusal if it is not what it should be.
     void* MakeComponent(const std::string& kind, void* (*factory)(void* frontend)) const;
@@ -81,7 +97,17 @@ struct Host {
 private:
     class Finder;
 
-    std::size_t style_at; // in an ODesc
+    void FindLoop(const Finder& find);
+
+    const Names* names;
+    std::size_t style_at;      // in an ODesc
+    const Word* source_vtable; // of the kind of source that wakes up the loop
+    std::size_t source_vtable_words;
+    std::size_t source_timeout_slot;
+    std::size_t source_process_slot;
+    std::size_t source_tag_slot;
+    void* const* sources;
+    void (*register_source)(void* sources, void* source, bool dont_count, bool manage_lifetime);
     const Word* component_vtable;
     std::size_t component_vtable_words;
     std::size_t component_destructor_slot;

@@ -10,6 +10,7 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdio>
 #include <cstring>
@@ -22,6 +23,7 @@
 
 #include "bro_zeromq_writer.h"
 
+#include "../flush.h"
 #include "check.h"
 #include "facts.h"
 #include "host.h"
@@ -43,6 +45,8 @@ const Host* host = nullptr;
 // What belongs to one writer: among others the table of its object's functions, with a
 // pointer back in front of it, by which the functions find their writer.
 struct Writer {
+    explicit Writer(void* arg_frontend) : frontend(arg_frontend) {}
+
     static Writer& Of(void* object) {
         return *reinterpret_cast<Writer*>(
             static_cast<Object*>(object)->functions[-1 - std::ptrdiff_t{vtable_header}]);
@@ -54,7 +58,9 @@ struct Writer {
     } vtable;
 
     void* object = nullptr;
+    Frontend frontend;
     bzw_writer* open = nullptr;
+    bool ends = false; // the writer knows that the host does
     bool checked = false;
     bool rejected = false; // a record, and it was said
     bool have_globals = false;
@@ -101,15 +107,32 @@ struct Writer {
     }
 
     bool Init(const void* info, int num_fields, const void* const* fields);
+
+    // What the host is told of a call into the library: whether the writer can go on.
+    bool GoesOn(int code) {
+        // After these nothing more can be sent; everything else is counted and goes on.
+        if (code != BZW_ERR_NULL && code != BZW_ERR_PANIC)
+            return true;
+        frontend.FlushEvery(0);
+        return stays;
+    }
+
+    // That the buffer of the host can't be emptied is said once.
+    void Flush() {
+        static std::atomic<bool> said{false};
+        const double interval = bzw_writer_flush_interval(open);
+        if (host->keeps_records.empty())
+            frontend.FlushEvery(interval);
+        else if (interval > 0 && !said.exchange(true))
+            Say(BZW_REPORT_WARNING, ("records come up to a second late, and LogZeroMQ::flush_interval has no "
+                                     "effect: " +
+                                     host->keeps_records + ". Please " + advice)
+                                        .c_str());
+    }
 };
 
 void report(void* context, int level, const char* message) {
     static_cast<Writer*>(context)->Say(level, message);
-}
-
-// After these nothing more can be sent; everything else is counted and goes on.
-bool usable(int code) {
-    return code != BZW_ERR_NULL && code != BZW_ERR_PANIC;
 }
 
 bool Writer::Init(const void* info, int num_fields, const void* const* fields) {
@@ -169,8 +192,10 @@ bool Writer::Init(const void* info, int num_fields, const void* const* fields) {
 bool on_init(void* object, const void* info, int num_fields, const void* const* fields) {
     Writer& writer = Writer::Of(object);
     try {
-        if (writer.Init(info, num_fields, fields))
+        if (writer.Init(info, num_fields, fields)) {
+            writer.Flush();
             return true;
+        }
     } catch (const std::exception& e) {
         writer.Say(BZW_REPORT_ERROR, e.what());
     } catch (...) {
@@ -207,10 +232,13 @@ bool on_write(void* object, int num_fields, const void* const*, const void* cons
     if (!writer.open)
         return writer.stays;
     if (!check(writer, num_fields, vals))
-        return usable(
-                   bzw_writer_reject(writer.open, "a value is not of its column's type, or leads nowhere")) ||
-               writer.stays;
-    return usable(bzw_writer_write(writer.open, num_fields, vals)) || writer.stays;
+        return writer.GoesOn(
+            bzw_writer_reject(writer.open, "a value is not of its column's type, or leads nowhere"));
+    if (!writer.ends && host->Terminating()) {
+        writer.ends = true;
+        bzw_writer_host_ends(writer.open);
+    }
+    return writer.GoesOn(bzw_writer_write(writer.open, num_fields, vals));
 }
 
 bool on_set_buf(void*, bool) {
@@ -219,7 +247,7 @@ bool on_set_buf(void*, bool) {
 
 bool on_flush(void* object, double) {
     Writer& writer = Writer::Of(object);
-    return usable(bzw_writer_flush(writer.open)) || writer.stays;
+    return writer.GoesOn(bzw_writer_flush(writer.open));
 }
 
 bool on_rotate(void* object, const char*, double, double, bool) {
@@ -238,7 +266,22 @@ bool on_finish(void* object, double) {
 
 bool on_heartbeat(void* object, double network_time, double current_time) {
     Writer& writer = Writer::Of(object);
-    return usable(bzw_writer_heartbeat(writer.open, network_time, current_time)) || writer.stays;
+    return writer.GoesOn(bzw_writer_heartbeat(writer.open, network_time, current_time));
+}
+
+// On the main thread: the last that a frontend does before the host deletes it.
+void on_signal_stop(void* object) {
+    Writer::Of(object).frontend.Leave();
+    host->signal_stop(object);
+}
+
+// On the main thread, in each round of its loop.
+double on_round(void*) {
+    return flush_frontends(host->flush_frontend);
+}
+
+void on_drain_events(void*) {
+    flush_frontends(host->flush_frontend);
 }
 
 // Makes the object what the host made it, and lets the host end it.
@@ -268,7 +311,7 @@ template <class Function> Word word_of(Function* function) {
 // script variables. Null if there is none.
 void* make_writer(void* frontend) {
     try {
-        auto* writer = new Writer;
+        auto* writer = new Writer(frontend);
         Word* vtable = writer->vtable.words;
         writer->vtable.writer = writer;
         std::memcpy(vtable, host->none_vtable, host->none_vtable_words * sizeof(Word));
@@ -281,6 +324,15 @@ void* make_writer(void* frontend) {
         vtable[host->destructor_slot + 1] = word_of(on_delete);
         if (host->heartbeat_slot)
             vtable[host->heartbeat_slot] = host->thread_heartbeat;
+        if (host->keeps_records.empty()) {
+            vtable[host->signal_stop_slot] = word_of(on_signal_stop);
+            static const bool added = [] {
+                if (!host->drain_events_slot)
+                    host->AddSource(on_round);
+                return true;
+            }();
+            static_cast<void>(added);
+        }
 
         try {
             const Memory memory;
@@ -344,6 +396,8 @@ void* component = nullptr;
 // Plugin::Configure.
 template <class Configuration> Configuration configure(void* plugin) {
     host->plugin_add_component(plugin, component);
+    if (host->drain_events_slot)
+        host->enable_hook(plugin, drain_events_hook, 0);
 
     Configuration configuration;
     configuration.name = name;
@@ -374,6 +428,8 @@ struct Plugin {
             component = host->MakeComponent("ZeroMQ", make_writer);
             std::memcpy(vtable, host->plugin_vtable, host->plugin_vtable_words * sizeof(Word));
             vtable[host->configure_slot] = configure_of(host->version);
+            if (host->drain_events_slot)
+                vtable[host->drain_events_slot] = word_of(on_drain_events);
             void* plugin = ::operator new(host->plugin_size);
             if (!host->own_layout.empty())
                 std::fprintf(
