@@ -23,6 +23,8 @@ use crate::zmq::{Buffers, Context, Message};
 pub struct Connection {
     /// The endpoints, as they were given.
     name: String,
+    /// The log is that of the reporter, which our reports become records of.
+    of_reporter: bool,
     /// Which of the buffers' consumers it is.
     consumer: usize,
     high_water_mark: i32,
@@ -141,6 +143,8 @@ impl Connection {
             (!wait.is_zero() && !link.wanted() && spooling.is_none()).then(|| Hold::new(config.high_water_mark, wait));
         Ok(Self {
             name,
+            // A second filter's path gets a number: "reporter-2".
+            of_reporter: path.split('-').next() == Some("reporter"),
             wants: link.wanted() || hold.is_some() || spooling.is_some(),
             consumer,
             high_water_mark: config.high_water_mark,
@@ -588,7 +592,7 @@ impl Connection {
         if let Some(backed) = &mut self.spooling {
             backed.spool.report(&self.name, now, reporter);
         }
-        let Self { name, counters, bursts, high_water_mark: hwm, .. } = self;
+        let Self { name, counters, bursts, high_water_mark: hwm, handed, of_reporter, .. } = self;
         if self.link.subscriptions().other > 0 {
             // A subscriber is there and does not want this log: that is its choice.
             bursts.no_subscriber.skip_to(counters.no_subscriber);
@@ -607,8 +611,10 @@ impl Connection {
             (&mut bursts.encoding, counters.encoding, format!("they cannot be encoded: {problem}")),
             (&mut bursts.closed, counters.closed, "their connection was lost, or the socket failed".to_owned()),
         ] {
-            match burst.observe(dropped, now) {
+            match burst.observe_drops(dropped, *handed, now) {
                 None => {}
+                // Of the reporter's log, the report would be the next record that is dropped.
+                Some(News::Lasts(_)) if *of_reporter => {}
                 Some(News::Began(count)) => {
                     reporter(Level::Warning, &format!("{name}: dropping records ({count} so far): {why}"));
                 }

@@ -1,5 +1,5 @@
 //! Telling the operator about records that are dropped: when it begins, once a minute
-//! while it lasts, and when it has ended.
+//! while it lasts, and when it has ended, which is when records get through again.
 
 /// Severity of a report; the numbers are those of the C header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub enum Level {
 /// Where reports go: the host's reporter.
 pub type Reporter = Box<dyn FnMut(Level, &str)>;
 
-/// A burst of drops is over when there was none for this long.
+/// A burst is over when nothing was counted for this long.
 const QUIET_MILLIS: u64 = 5_000;
 /// How often a burst is reported while it lasts.
 const REPEAT_MILLIS: u64 = 60_000;
@@ -34,6 +34,8 @@ struct Active {
     /// The counter when the burst began.
     base: u64,
     last_drop: u64,
+    /// How many records had got through at the last drop.
+    passed: u64,
     last_report: u64,
 }
 
@@ -50,23 +52,32 @@ pub enum News {
 
 impl Burst {
     /// Looks at the counter. `now` is in milliseconds.
-    pub fn observe(&mut self, dropped: u64, now: u64) -> Option<News> {
+    pub fn observe(&mut self, count: u64, now: u64) -> Option<News> {
+        // Of what is counted here, not counting is the end.
+        self.observe_drops(count, u64::MAX, now)
+    }
+
+    /// Looks at a counter of drops, and at that of the records that got through.
+    pub fn observe_drops(&mut self, dropped: u64, passed: u64, now: u64) -> Option<News> {
         let before = std::mem::replace(&mut self.seen, dropped);
         match &mut self.state {
             None if dropped > before => {
-                self.state = Some(Active { base: before, last_drop: now, last_report: now });
+                self.state = Some(Active { base: before, last_drop: now, passed, last_report: now });
                 Some(News::Began(dropped - before))
             }
             None => None,
             Some(active) if dropped > before => {
-                active.last_drop = now;
+                (active.last_drop, active.passed) = (now, passed);
                 if now.saturating_sub(active.last_report) < REPEAT_MILLIS {
                     return None;
                 }
                 active.last_report = now;
                 Some(News::Lasts(dropped - active.base))
             }
-            Some(active) if now.saturating_sub(active.last_drop) >= QUIET_MILLIS => {
+            Some(active)
+                if now.saturating_sub(active.last_drop) >= QUIET_MILLIS
+                    && (passed > active.passed || passed == u64::MAX) =>
+            {
                 let news = News::Ended(dropped - active.base);
                 self.state = None;
                 Some(news)
@@ -100,6 +111,20 @@ mod tests {
             news,
             [(10, News::Began(100)), (70, News::Lasts(6100)), (130, News::Lasts(12_100)), (154, News::Ended(14_000))]
         );
+    }
+
+    #[test]
+    fn a_pause_is_no_end() {
+        let mut burst = Burst::default();
+        // A record every 12 seconds, of which none gets through until the fifth.
+        for n in 1..=4 {
+            let news = burst.observe_drops(n, 7, n * 12_000);
+            assert_eq!(news, (n == 1).then_some(News::Began(1)), "{n}");
+            assert_eq!(burst.observe_drops(n, 7, n * 12_000 + 9_000), None);
+        }
+        assert_eq!(burst.observe_drops(4, 8, 58_000), Some(News::Ended(4)));
+        assert_eq!(burst.observe_drops(4, 9, 70_000), None);
+        assert_eq!(burst.observe_drops(5, 9, 71_000), Some(News::Began(1)));
     }
 
     #[test]

@@ -787,20 +787,81 @@ void say(const char* level, const char* who, const char* text) {
 
 // --- threads and writers ------------------------------------------------------------
 
-#if HOST_VERSION >= 30100 && HOST_VERSION < 70000
-TYPES_BEGIN
+#if HOST_VERSION >= 30100
+THREADS_BEGIN
 namespace iosource {
+
 class IOSource {
 public:
     virtual ~IOSource() {}
+    bool IsOpen() const { return !closed; }
+#if HOST_VERSION < 80000
+    virtual bool IsPacketSource() const {
+        return false;
+    }
+#endif
+    virtual void InitSource() {}
+    virtual void Done() {}
     virtual double GetNextTimeout() = 0;
     virtual void Process() = 0;
+#if HOST_VERSION >= 50000
+    virtual void ProcessFd(int fd, int flags) {}
+#endif
     virtual const char* Tag() = 0;
+
+private:
     bool closed = false;
 };
+
+class Manager {
+public:
+    class WakeupHandler;
+
+    void Register(IOSource* source, bool dont_count = false, bool manage_lifetime = true);
+
+    // What the main loop does in each of its rounds.
+    void TestHostRound() {
+        for (IOSource* source : sources)
+            if (source->IsOpen())
+                source->GetNextTimeout();
+    }
+
+private:
+    std::vector<IOSource*> sources;
+};
+
+class Manager::WakeupHandler final : public IOSource {
+public:
+    ~WakeupHandler() override;
+    void Process() override;
+    const char* Tag() override { return "WakeupHandler"; }
+    double GetNextTimeout() override { return -1; }
+
+private:
+    int flare[2] = {1, 2};
+};
+
+Manager::WakeupHandler::~WakeupHandler() {}
+void Manager::WakeupHandler::Process() {
+    flare[0] = flare[1];
+}
+
+void Manager::Register(IOSource* source, bool dont_count, bool manage_lifetime) {
+    source->InitSource();
+    if (!dont_count || manage_lifetime)
+        say("host", source->Tag(), "the source is counted, or is to be deleted");
+    sources.push_back(source);
+}
+
 } // namespace iosource
-TYPES_END
-#define ALSO_A_SOURCE , public TYPES iosource::IOSource
+
+static iosource::Manager all_sources;
+iosource::Manager* iosource_mgr = &all_sources;
+THREADS_END
+#endif
+
+#if HOST_VERSION >= 30100 && HOST_VERSION < 70000
+#define ALSO_A_SOURCE , public THREADS iosource::IOSource
 #define SOURCE_OVERRIDE override
 #else
 #define ALSO_A_SOURCE
@@ -815,6 +876,9 @@ public:
     BasicThread() {}
     void SetName(const char* arg_name) { name = arg_name; }
     const char* Name() const { return name.c_str(); }
+
+    // A frontend ends its writer this way.
+    void TestHostSignalStop() { OnSignalStop(); }
 
     // A host's manager of threads ends them this way.
     static void TestHostDelete(BasicThread* thread) { delete thread; }
@@ -871,7 +935,7 @@ protected:
     virtual bool OnFinish(double network_time) = 0;
     void Run() override {}
     void OnWaitForStop() override {}
-    void OnSignalStop() override {}
+    void OnSignalStop() override;
     void OnKill() override {}
 #if HOST_VERSION >= 50000
     virtual const void* GetLocationInfo() const {
@@ -895,6 +959,9 @@ void MsgThread::Error(const char* msg) {
 void MsgThread::Heartbeat() {
     beats = 1;
 }
+void MsgThread::OnSignalStop() {
+    say("host", Name(), "the writer is to stop");
+}
 
 } // namespace threading
 
@@ -904,7 +971,18 @@ class WriterFrontend {
 public:
     std::string path;
     std::vector<std::pair<const char*, const char*>> config;
+    int flushes;
+    bool over;
+
+    void FlushWriteBuffer();
 };
+
+void WriterFrontend::FlushWriteBuffer() {
+    if (++flushes == 1)
+        say("host", path.c_str(), "the buffer is emptied");
+    if (over)
+        say("host", path.c_str(), "a buffer is emptied that is gone");
+}
 
 class WriterBackend : public threading::MsgThread {
 public:
@@ -1166,6 +1244,10 @@ public:
 #endif
 };
 
+#if HOST_VERSION < 30100
+enum HookType { HOOK_LOAD_FILE, HOOK_CALL_FUNCTION, HOOK_QUEUE_EVENT, HOOK_DRAIN_EVENTS, NUM_HOOKS };
+#endif
+
 class Plugin {
 public:
     Plugin();
@@ -1174,10 +1256,36 @@ public:
     const Configuration& TestHostConfigure() { return config = Configure(); }
     const std::list<Component*>& TestHostComponents() const { return components; }
     virtual void InitPreScript();
+    virtual void InitPostScript() {}
     virtual void Done();
+#if HOST_VERSION < 30100
+    virtual int HookLoadFile(int type, const std::string& file, const std::string& resolved) {
+        return -1;
+    }
+    virtual bool HookCallFunction(void* function, void* frame, void* arguments) {
+        return false;
+    }
+    virtual bool HookQueueEvent(void* event) {
+        return false;
+    }
+    virtual void HookDrainEvents();
+#endif
+
+    // What the main loop does in each of its rounds.
+    void TestHostRound() {
+#if HOST_VERSION < 30100
+        if (hooks[HOOK_DRAIN_EVENTS])
+            HookDrainEvents();
+#else
+        THREADS iosource_mgr->TestHostRound();
+#endif
+    }
 
 protected:
     void AddComponent(Component* c);
+#if HOST_VERSION < 30100
+    void EnableHook(HookType hook, int priority = 0);
+#endif
 
 private:
     virtual Configuration Configure() = 0;
@@ -1190,6 +1298,9 @@ private:
     std::string sopath;
     bool dynamic = false;
     std::list<Component*> components;
+#if HOST_VERSION < 30100
+    bool hooks[NUM_HOOKS] = {};
+#endif
 };
 
 static Plugin* registered;
@@ -1207,6 +1318,12 @@ void Plugin::Done() {
 void Plugin::AddComponent(Component* c) {
     components.push_back(c);
 }
+#if HOST_VERSION < 30100
+void Plugin::HookDrainEvents() {}
+void Plugin::EnableHook(HookType hook, int priority) {
+    hooks[hook] = true;
+}
+#endif
 
 } // namespace plugin
 TYPES_END
@@ -1440,7 +1557,6 @@ void run(THREADS logging::WriterBackend* writer) {
     if (wrong("end"))
         __atomic_store_n(&terminating, true, __ATOMIC_RELAXED);
     writer->TestHostFinish();
-    THREADS threading::BasicThread::TestHostDelete(writer);
 }
 
 // "-N" lists the plugin, as a host does.
@@ -1514,12 +1630,14 @@ int main(int argc, char** argv) {
     plugin->InitPreScript();
 
     std::vector<THREADS logging::WriterFrontend> frontends = {
-        {"conn", {}}, {"dns", {{"json_timestamps", "JSON::TS_EPOCH"}, {"zmq_linger", "1000"}}}};
+        {"conn", {}, 0, false},
+        {"dns", {{"json_timestamps", "JSON::TS_EPOCH"}, {"zmq_linger", "1000"}}, 0, false}};
     // Under valgrind a subscription takes its time.
     if (const char* pause = getenv("PAUSE"))
         for (auto& frontend : frontends)
             frontend.config.emplace_back("zmq_connect_pause", pause);
     std::vector<std::thread> threads;
+    std::vector<THREADS logging::WriterBackend*> writers;
     std::atomic<size_t> running{0};
     for (auto& frontend : frontends) {
         auto* component = static_cast<THREADS logging::Component*>(plugin->TestHostComponents().front());
@@ -1529,6 +1647,7 @@ int main(int argc, char** argv) {
             continue;
         }
         ++running;
+        writers.push_back(writer);
         threads.emplace_back([writer, &running] {
             run(writer);
             --running;
@@ -1539,7 +1658,9 @@ int main(int argc, char** argv) {
     std::map<std::string, std::vector<std::string>> arrived;
     zmq_pollitem_t item = {socket, 0, ZMQ_POLLIN, 0};
     for (bool over = false;;) {
-        if (zmq_poll(&item, 1, running ? 20 : 300) <= 0) {
+        const bool quiet = zmq_poll(&item, 1, running ? 20 : 300) <= 0;
+        plugin->TestHostRound();
+        if (quiet) {
             if (over)
                 break;
             over = running == 0;
@@ -1562,6 +1683,15 @@ int main(int argc, char** argv) {
     }
     for (std::thread& thread : threads)
         thread.join();
+    for (auto* writer : writers)
+        writer->TestHostSignalStop();
+    for (auto& frontend : frontends)
+        frontend.over = true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    plugin->TestHostRound();
+    for (auto* writer : writers)
+        THREADS threading::BasicThread::TestHostDelete(writer);
+    plugin->TestHostRound();
     plugin->Done();
     built_in->Done();
 
