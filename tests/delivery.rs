@@ -81,6 +81,72 @@ fn records_are_held_for_the_first_subscriber() {
     assert_eq!(writer.settled(0).records_sent, 200);
 }
 
+/// Far more records at once than the high water mark allows, to one that takes them.
+fn burst(endpoint: &str, subscriber: &Subscriber) {
+    let mut writer = Writer::open(zeek_80(), "conn", endpoint, &[("zmq_hwm", "10")], &["n"]);
+    writer.await_subscription();
+    write(&mut writer, 0..20_000);
+    assert_eq!(numbers(&subscriber.take(20_000)), all(0..20_000));
+    let stats = writer.settled(0);
+    assert_eq!((stats.records_sent, stats.dropped_queue_full), (20_000, 0));
+}
+
+#[test]
+fn a_burst_is_no_slow_subscriber() {
+    let subscriber = Subscriber::bind(&[b""]);
+    burst(&subscriber.endpoint, &subscriber);
+}
+
+#[test]
+fn nor_at_a_bound_endpoint() {
+    let endpoint = free_endpoint();
+    // It connects again until the writer is there.
+    let subscriber = Subscriber::start(Kind::Sub, &endpoint, &[b""]);
+    burst(&format!("@{endpoint}"), &subscriber);
+}
+
+#[test]
+fn a_subscriber_that_stands_still_is_waited_for_once() {
+    // It is not read from: libzmq takes ten messages, and the system some megabytes.
+    let context = Arc::new(Context::new().unwrap());
+    let still = Socket::new(&context, Kind::Sub).unwrap();
+    still.set(zmq_sys::ZMQ_RCVHWM, 10).unwrap();
+    still.set_bytes(zmq_sys::ZMQ_SUBSCRIBE, b"").unwrap();
+    let endpoint = free_endpoint();
+    still.bind(&std::ffi::CString::new(endpoint.as_str()).unwrap()).unwrap();
+    let other = Subscriber::bind(&[b""]);
+    let endpoints = format!("{endpoint},{}", other.endpoint);
+    let options = [("zmq_hwm", "100"), ("zmq_linger", "0")];
+    let mut writer = Writer::open(zeek_80(), "conn", &endpoints, &options, &["text"]);
+    until(&mut writer, "subscribed", |stats| {
+        // It does nothing by itself.
+        still.get(zmq_sys::ZMQ_EVENTS).unwrap();
+        stats.subscribed == 1
+    });
+    writer.await_subscription_of(1);
+    let record = [Cell::Text(Type::String, vec![b'x'; 100_000])];
+    let mut written = 0;
+    while writer.stats_of(0).dropped_queue_full == 0 {
+        writer.write(&record);
+        written += 1;
+        assert!(written < 5_000, "the subscriber is not to read");
+    }
+    // If each of these waited, it would take more than a minute; and the other one gets all.
+    let start = Instant::now();
+    for _ in 0..300 {
+        writer.write(&record);
+    }
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    let [stats, healthy] = [0, 1].map(|endpoint| writer.stats_of(endpoint));
+    assert!(stats.dropped_queue_full >= 300, "{stats:?}");
+    assert_eq!(other.take(written + 300).len(), written + 300);
+    assert_eq!(healthy.dropped_queue_full, 0, "{healthy:?}");
+    let start = Instant::now();
+    drop(still);
+    writer.close();
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
 #[test]
 fn records_that_nobody_comes_for_are_counted_when_the_wait_is_over() {
     let options = [("wait_for_subscriber", "0.3"), ("zmq_hwm", "50"), ("zmq_linger", "0")];

@@ -266,6 +266,14 @@ def no_fault(case):
     return finish(case, sender, lossless=True)
 
 
+@fault(NONE, SPOOL)
+def bursts(case):
+    """200,000 records as fast as they can be written, zmq_hwm as it is, and the subscriber is up"""
+    case.subscribe()
+    sender = case.send(0, 200_000, stay=60)
+    return finish(case, sender, lossless=True)
+
+
 @fault(NONE, SPOOL, ALWAYS)
 def late(case):
     """the subscriber comes 5 s late"""
