@@ -27,12 +27,13 @@ type Result<T> = std::result::Result<T, String>;
 
 const GLUE: [&str; 4] =
     ["bro-plugin/Plugin.cc", "bro-plugin/ZeroMQ.cc", "bro-plugin/flush.cc", "bro-plugin/telemetry.cc"];
-const HEADERS: [&str; 6] = [
+const HEADERS: [&str; 7] = [
     "bro-plugin/ZeroMQ.h",
     "bro-plugin/compat.h",
     "bro-plugin/flush.h",
     "bro-plugin/layout.h",
     "bro-plugin/telemetry.h",
+    "bro-plugin/metrics.h",
     "include/bro_zeromq_writer.h",
 ];
 
@@ -233,6 +234,7 @@ fn build(host: &Host) -> Result<()> {
 /// Builds the host's side that needs no headers of a host.
 fn build_portable() -> Result<()> {
     println!("cargo::rerun-if-changed=bro-plugin/portable");
+    println!("cargo::rerun-if-changed=bro-plugin/metrics.h");
     println!("cargo::rerun-if-changed=bro-plugin/flush.h");
     println!("cargo::rerun-if-changed=bro-plugin/flush.cc");
     println!("cargo::rerun-if-changed=include/bro_zeromq_writer.h");

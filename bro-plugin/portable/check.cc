@@ -113,6 +113,22 @@ std::string Check::Writer(const void* info, Info* into) const {
     return {};
 }
 
+const char* Check::PathOf(const void* writer, const void* frontend) const {
+    // A writer keeps its frontend, and then what it was told of the log.
+    constexpr std::size_t part = 64;
+    const auto* start = static_cast<const unsigned char*>(writer);
+    const void* words[part + behind_frontend];
+    for (std::size_t from = 0; from < writer_room && memory.Read(start + from, &words);
+         from += part * sizeof(void*))
+        for (std::size_t i = 0; i < part; ++i)
+            for (std::size_t next = i + 1; words[i] == frontend && next <= i + behind_frontend; ++next) {
+                Info info;
+                if (next < part + behind_frontend && Writer(words[next], &info).empty())
+                    return info.path;
+            }
+    return nullptr;
+}
+
 std::string Check::Fields(int num_fields, const void* const* fields) {
     if (num_fields < 0 || num_fields > most_fields)
         return "it has " + std::to_string(num_fields) + " columns";

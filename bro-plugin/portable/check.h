@@ -32,6 +32,9 @@ public:
 
     // Each returns what is wrong, or nothing.
     std::string Writer(const void* info, Info* read) const;
+
+    // The log path of a writer that the host has just made for a frontend; null if it is nowhere.
+    const char* PathOf(const void* writer, const void* frontend) const;
     std::string Fields(int num_fields, const void* const* fields);
     std::string Record(const void* const* vals) const;
 

@@ -258,6 +258,14 @@ constexpr Names zeek40_names = {
 // A host has those of one of them.
 constexpr const Names* all_names[] = {&bro_names, &zeek30_names, &zeek32_names, &zeek40_names};
 
+// zeek::telemetry_mgr, and what makes a metric with it: from 7.0 on, and without it there is none.
+#define BZW_METRIC(FUNCTION)                                                                                 \
+    "_ZN4zeek9telemetry7Manager" FUNCTION "E" BZW_VIEW                                                       \
+    "S5_St16initializer_listISt4pairIS5_S5_EES5_S5_St8functionIFdvEE"
+constexpr const char telemetry_manager_name[] = "_ZN4zeek13telemetry_mgrE";
+constexpr const char counter_name[] = BZW_METRIC("15CounterInstance");
+constexpr const char gauge_name[] = BZW_METRIC("13GaugeInstance");
+
 // How functions start that the instrumentation of a compiler puts into a program: its
 // objects have something in or around them that the layouts here do not have, or it watches
 // every virtual call and would take the replaced ones for an attack.
@@ -388,6 +396,11 @@ constexpr std::size_t most_source_words = 11;
 // they have in any version. host.cc looks whether the second half of it stays untouched.
 constexpr std::size_t component_room = 2048; // at most 152
 constexpr std::size_t text_room = 2048;      // at most 304
+
+// How far into a writer its frontend is looked for (behind the queues of messages, at most 3,500),
+// and how many words behind that the WriterInfo (the next one).
+constexpr std::size_t writer_room = 16384;
+constexpr std::size_t behind_frontend = 4;
 
 // A vtable group, in words: WriterBackend's has at most 31, Plugin's at most 28.
 constexpr std::size_t vtable_room = 64;

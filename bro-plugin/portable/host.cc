@@ -416,6 +416,12 @@ Host::Host() {
     if (size != sizeof *terminating)
         refuse(host, " has a ", readable(names.terminating), " of ", std::to_string(size), " bytes");
 
+    telemetry_manager = static_cast<void* const*>(image.Data(telemetry_manager_name, &size));
+    counter = reinterpret_cast<MakeMetric>(const_cast<void*>(image.Function(counter_name)));
+    gauge = reinterpret_cast<MakeMetric>(const_cast<void*>(image.Function(gauge_name)));
+    if (!telemetry_manager || size != sizeof *telemetry_manager || !counter || !gauge)
+        telemetry_manager = nullptr;
+
     option_value = nullptr;
     find_variable = nullptr;
     find_value = nullptr;
@@ -537,6 +543,18 @@ void* Host::MakeComponent(const std::string& kind, void* (*factory)(void* fronte
         refuse("the host keeps what makes a writer otherwise than expected (logging::Component)");
     object->functions = table.words + vtable_header;
     return component;
+}
+
+void Host::AddMetrics(const std::string& path) const {
+    if (!telemetry_manager || !*telemetry_manager)
+        return;
+    const auto make = [this](MakeMetric metric) {
+        return [this, metric](const char* what, MetricLabels labels, const char* help,
+                              const std::function<double()>& read) {
+            metric(*telemetry_manager, "zeek", what, labels, help, "", read);
+        };
+    };
+    add_metrics_of(path, make(counter), make(gauge));
 }
 
 bool Host::Option(const Memory& memory, const std::string& variable, std::string* text) const {

@@ -5,11 +5,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 
 #include "bro_zeromq_writer.h"
 
+#include "../metrics.h"
 #include "facts.h"
 #include "image.h"
 
@@ -87,6 +90,9 @@ struct Host {
     // the host's. Throws a Refusal if it is not what it should be.
     void* MakeComponent(const std::string& kind, void* (*factory)(void* frontend)) const;
 
+    // Adds the counters of a log to the host's telemetry, if there is any. For its main thread.
+    void AddMetrics(const std::string& path) const;
+
     // Whether the host ends.
     bool Terminating() const { return __atomic_load_n(terminating, __ATOMIC_RELAXED); }
 
@@ -108,6 +114,15 @@ private:
     std::size_t source_tag_slot;
     void* const* sources;
     void (*register_source)(void* sources, void* source, bool dont_count, bool manage_lifetime);
+    // Function that makes a metric; what it returns is a pointer to the metric, which the host keeps.
+    using MakeMetric = std::shared_ptr<void> (*)(void* manager, std::string_view prefix,
+                                                 std::string_view name, MetricLabels labels,
+                                                 std::string_view help, std::string_view unit,
+                                                 std::function<double()> read);
+
+    void* const* telemetry_manager; // null without telemetry
+    MakeMetric counter;
+    MakeMetric gauge;
     const Word* component_vtable;
     std::size_t component_vtable_words;
     std::size_t component_destructor_slot;

@@ -362,6 +362,12 @@ void* make_writer(void* frontend) {
         }
         writer->object = object;
         object->functions = vtable + vtable_header;
+        try {
+            if (const char* path = Check(host->layout).PathOf(object, frontend))
+                host->AddMetrics(path);
+        } catch (...) {
+            // It goes without.
+        }
         return object;
     } catch (...) {
         return nullptr;

@@ -30,6 +30,7 @@
 #include <functional>
 #include <list>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <new>
 #include <set>
@@ -316,6 +317,59 @@ TYPES Val* opt_internal_val(const char* name) {
     const auto found = variables().find(name);
     return found == variables().end() ? nullptr : found->second;
 }
+#endif
+
+// --- telemetry ----------------------------------------------------------------------
+
+#if HOST_VERSION >= 70000
+namespace zeek {
+namespace telemetry {
+class Counter;
+class Gauge;
+using LabelView = std::pair<std::string_view, std::string_view>;
+
+class Manager {
+public:
+    std::shared_ptr<Counter> CounterInstance(std::string_view prefix, std::string_view name,
+                                             std::initializer_list<LabelView> labels,
+                                             std::string_view helptext, std::string_view unit = "",
+                                             std::function<double()> callback = nullptr);
+    std::shared_ptr<Gauge> GaugeInstance(std::string_view prefix, std::string_view name,
+                                         std::initializer_list<LabelView> labels, std::string_view helptext,
+                                         std::string_view unit = "",
+                                         std::function<double()> callback = nullptr);
+    void TestHostPrint() const {
+        for (const auto& metric : metrics)
+            printf("metric: %s %g\n", metric.first.c_str(), metric.second());
+    }
+
+private:
+    void Add(std::string_view prefix, std::string_view name, std::initializer_list<LabelView> labels,
+             std::function<double()> callback) {
+        std::string key = std::string(prefix) + "_" + std::string(name);
+        for (const LabelView& label : labels)
+            key += " " + std::string(label.first) + "=" + std::string(label.second);
+        metrics[key] = std::move(callback);
+    }
+    std::map<std::string, std::function<double()>> metrics;
+};
+
+std::shared_ptr<Counter> Manager::CounterInstance(std::string_view prefix, std::string_view name,
+                                                  std::initializer_list<LabelView> labels, std::string_view,
+                                                  std::string_view, std::function<double()> callback) {
+    Add(prefix, name, labels, std::move(callback));
+    return std::shared_ptr<Counter>(reinterpret_cast<Counter*>(this), [](Counter*) {});
+}
+std::shared_ptr<Gauge> Manager::GaugeInstance(std::string_view prefix, std::string_view name,
+                                              std::initializer_list<LabelView> labels, std::string_view,
+                                              std::string_view, std::function<double()> callback) {
+    Add(prefix, name, labels, std::move(callback));
+    return std::shared_ptr<Gauge>(reinterpret_cast<Gauge*>(this), [](Gauge*) {});
+}
+} // namespace telemetry
+
+telemetry::Manager* telemetry_mgr = new telemetry::Manager;
+} // namespace zeek
 #endif
 
 // --- log records --------------------------------------------------------------------
@@ -1018,7 +1072,7 @@ public:
     };
 
     bool Init(int num_fields, const threading::Field* const* fields) {
-        return DoInit(info, num_fields, fields);
+        return DoInit(*info_of, num_fields, fields);
     }
     bool Write(int num_fields, const threading::Field* const* fields, threading::Value** vals) {
         return DoWrite(num_fields, fields, vals);
@@ -1084,16 +1138,19 @@ protected:
 #endif
 
 private:
+    WriterFrontend* const frontend;
+    const WriterInfo* const info_of = &info;
     WriterInfo info;
     int rotations = 0;
     bool send_heartbeats = true;
 };
 
 #if HOST_VERSION >= 80002
-WriterBackend::WriterBackend(WriterFrontend* frontend, bool arg_send_heartbeats)
-    : send_heartbeats(arg_send_heartbeats)
+WriterBackend::WriterBackend(WriterFrontend* arg_frontend, bool arg_send_heartbeats)
+    : frontend(arg_frontend), send_heartbeats(arg_send_heartbeats)
 #else
-WriterBackend::WriterBackend(WriterFrontend* frontend)
+WriterBackend::WriterBackend(WriterFrontend* arg_frontend)
+    : frontend(arg_frontend)
 #endif
 {
     SetName((frontend->path + "/Log::WRITER_ZEROMQ").c_str());
@@ -1692,6 +1749,9 @@ int main(int argc, char** argv) {
     for (auto* writer : writers)
         THREADS threading::BasicThread::TestHostDelete(writer);
     plugin->TestHostRound();
+#if HOST_VERSION >= 70000
+    zeek::telemetry_mgr->TestHostPrint();
+#endif
     plugin->Done();
     built_in->Done();
 
