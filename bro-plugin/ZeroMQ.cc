@@ -111,6 +111,7 @@ bool ZeroMQ::DoInit(const WriterInfo& info, int num_fields, const host::threadin
     } catch (...) {
         Say(BZW_REPORT_ERROR, "unknown exception while opening the writer");
     }
+    frontend.FlushEvery(0);
     return stays;
 }
 
@@ -144,6 +145,7 @@ bool ZeroMQ::Open(const WriterInfo& info, int num_fields, const host::threading:
 }
 
 bool ZeroMQ::DoWrite(int num_fields, const host::threading::Field* const*, host::threading::Value** vals) {
+    Frontend::Came();
     if (!ends && host::terminating()) {
         ends = true;
         bzw_writer_host_ends(writer);

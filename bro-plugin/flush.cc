@@ -23,10 +23,15 @@ Clock::time_point due;
 // Whether there is any to empty.
 bool any = false;
 
-// How soon a writer is noticed that has opened and wants to be flushed, while there is no other.
+// How many times as often the buffers are emptied while nothing comes.
+constexpr int when_quiet = 8;
+
+// How soon a new writer is noticed while there is none to be flushed.
 constexpr std::chrono::milliseconds look_again{10};
 
 } // namespace
+
+std::atomic<bool> Frontend::came{false};
 
 Frontend::Frontend(void* arg_frontend) : frontend(arg_frontend) {
     frontends().push_back(this);
@@ -57,7 +62,8 @@ double flush_frontends(void (*flush)(void* frontend)) {
         shortest = shortest > 0 ? std::min(shortest, interval) : interval;
     }
     any = shortest > 0;
-    due = now + (any ? nanoseconds{shortest} : nanoseconds{look_again});
+    const bool quiet = !Frontend::came.exchange(false, std::memory_order_relaxed);
+    due = now + (any ? nanoseconds{quiet ? shortest / when_quiet : shortest} : nanoseconds{look_again});
     return -1;
 }
 

@@ -3,7 +3,9 @@
 // A host collects the records of each log, and hands them to the log's writer when there are
 // 1,000, or when a second is over. Here the main thread empties the buffers of this plugin's
 // logs as often as LogZeroMQ::flush_interval says. It is asked to in each round of the host's
-// loop, so that a record that comes alone leaves at the end of the round that it came in.
+// loop. A host does not tell whether there is anything in a buffer; but writers tell what has come.
+// While nothing does, the buffers are emptied eight times as often, so that a record that comes
+// alone leaves at once.
 #ifndef BZW_FLUSH_H
 #define BZW_FLUSH_H
 
@@ -25,16 +27,26 @@ public:
     // touched.
     void Leave();
 
-    // Any thread. Seconds that a record may be in the buffer; 0, as at the start: as long as the
-    // host likes. A writer that fails sets it to 0, since the host may delete the frontend of
-    // such a writer at any time.
+    // Any thread. Seconds that a record may be in the buffer; 0: as long as the host likes. Until
+    // the writer has opened, and tells, it is a hundredth of a second: what is sent to it meanwhile
+    // waits in its queue. A writer that fails sets it to 0, since the host may delete the frontend
+    // of such a writer at any time.
     void FlushEvery(double seconds);
+
+    // Any thread. A record has come out of the buffer.
+    static void Came() {
+        if (!came.load(std::memory_order_relaxed))
+            came.store(true, std::memory_order_relaxed);
+    }
 
 private:
     friend double flush_frontends(void (*flush)(void* frontend));
 
+    // Since the buffers were last emptied.
+    static std::atomic<bool> came;
+
     void* const frontend;
-    std::atomic<std::int64_t> nanoseconds{0};
+    std::atomic<std::int64_t> nanoseconds{10'000'000};
 };
 
 // Main thread, once in each round of the host's loop. Empties the buffers, by `flush`, if the

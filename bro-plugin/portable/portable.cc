@@ -201,6 +201,7 @@ bool on_init(void* object, const void* info, int num_fields, const void* const* 
     } catch (...) {
         writer.Say(BZW_REPORT_ERROR, "unknown exception while opening the writer");
     }
+    writer.frontend.FlushEvery(0);
     writer.check.reset();
     return writer.stays;
 }
@@ -234,6 +235,7 @@ bool on_write(void* object, int num_fields, const void* const*, const void* cons
     if (!check(writer, num_fields, vals))
         return writer.GoesOn(
             bzw_writer_reject(writer.open, "a value is not of its column's type, or leads nowhere"));
+    Frontend::Came();
     if (!writer.ends && host->Terminating()) {
         writer.ends = true;
         bzw_writer_host_ends(writer.open);

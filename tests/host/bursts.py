@@ -88,7 +88,7 @@ event {init}() &priority=5
 event {init}() &priority=-2000000
     {{
     begun = current_time() + 1sec;
-    schedule 1sec {{ Bursts::go_on() }};
+    schedule 1100msec {{ Bursts::go_on() }};
     # The writers are there then.
     {writes}
     ++n;
