@@ -21,6 +21,10 @@ constexpr std::uint32_t unknown = 0;
 constexpr int deepest = 4;
 constexpr std::int64_t most_elements = 8;
 
+// How far into a writer the name of its thread is looked for; it is one of its first members.
+constexpr std::size_t name_words = 64;
+constexpr std::size_t longest_name = std::size_t{1} << 16;
+
 // How far into a WriterInfo its members are looked for; in 9.0 the map begins at 72.
 constexpr std::size_t info_room = 512;
 
@@ -91,20 +95,48 @@ std::uint32_t Check::Tag(const unsigned char* bytes) const {
     return layout.tag_size == 1 ? *bytes : at<std::uint32_t>(bytes, 0);
 }
 
-std::string Check::Writer(const void* info, Info* into) const {
+// The log path that a writer's thread is named after ("conn/Log::WRITER_ZEROMQ"); empty if there is
+// no such name.
+std::string Check::NamedAfter(const void* writer) const {
+    constexpr char end[] = "/Log::WRITER_ZEROMQ";
+    for (std::size_t i = 0; i < name_words; ++i) {
+        const char* text;
+        std::string name;
+        if (!memory.Read(static_cast<const char* const*>(writer) + i, &text) ||
+            !memory.Text(text, longest_name, &name))
+            continue;
+        const std::size_t length = sizeof end - 1;
+        if (name.size() >= length && name.compare(name.size() - length, length, end) == 0)
+            return name.substr(0, name.size() - length);
+    }
+    return {};
+}
+
+std::string Check::Writer(const void* writer, const void* info, Info* into) const {
     const auto* start = static_cast<const unsigned char*>(info);
-    if (!memory.Read(start, &into->path) || !memory.String(into->path, longest_text))
-        return "its path is not where it should be";
-    std::size_t map = sizeof into->path;
+    std::size_t map = 0;
     while (!is_map(memory, start + map)) {
         map += sizeof(void*);
         if (map >= info_room)
             return "its options are not where they should be";
     }
+    // The first text, or that which the thread is named after.
+    const std::string path = NamedAfter(writer);
+    into->path = nullptr;
+    for (std::size_t i = 0; i < map && !into->path; i += sizeof(void*)) {
+        const char* text;
+        std::string copy;
+        if (!memory.Read(start + i, &text))
+            continue;
+        if (path.empty() ? i == 0 && memory.String(text, longest_text)
+                         : memory.Text(text, longest_name, &copy) && copy == path)
+            into->path = text;
+    }
+    if (!into->path)
+        return "its path is not where it should be";
     into->config = reinterpret_cast<const ConfigMap*>(start + map);
     into->filter_name = nullptr;
-    for (std::size_t i = sizeof into->path; i + sizeof(std::string) <= map && !into->filter_name;
-         i += sizeof(void*))
+    for (std::size_t i = 0; i + sizeof(std::string) <= map && !into->filter_name; i += sizeof(void*))
         if (is_string(memory, start + i))
             into->filter_name = reinterpret_cast<const std::string*>(start + i)->c_str();
     for (const auto& option : *into->config)
@@ -123,7 +155,7 @@ const char* Check::PathOf(const void* writer, const void* frontend) const {
         for (std::size_t i = 0; i < part; ++i)
             for (std::size_t next = i + 1; words[i] == frontend && next <= i + behind_frontend; ++next) {
                 Info info;
-                if (next < part + behind_frontend && Writer(words[next], &info).empty())
+                if (next < part + behind_frontend && Writer(writer, words[next], &info).empty())
                     return info.path;
             }
     return nullptr;

@@ -31,7 +31,7 @@ public:
     bool Usable() const { return memory.Usable(); }
 
     // Each returns what is wrong, or nothing.
-    std::string Writer(const void* info, Info* read) const;
+    std::string Writer(const void* writer, const void* info, Info* read) const;
 
     // The log path of a writer that the host has just made for a frontend; null if it is nowhere.
     const char* PathOf(const void* writer, const void* frontend) const;
@@ -54,6 +54,7 @@ private:
     std::string Content(const unsigned char* content, std::uint32_t type, std::uint32_t subtype,
                         int depth) const;
     std::uint32_t Tag(const unsigned char* bytes) const;
+    std::string NamedAfter(const void* writer) const;
 
     const bzw_layout& layout;
     Memory memory;

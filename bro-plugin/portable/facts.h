@@ -338,9 +338,10 @@ struct Configuration61 {
     std::function<const char*()> version_function;
 };
 
-// WriterBackend::WriterInfo, which DoInit gets, starts with the log path. check.cc finds the
-// other two of its members that matter by what they are: the filter's name, a std::string, from
-// Zeek 7.1 on; and the options in this map, whose order does not matter here: it is only walked.
+// WriterBackend::WriterInfo, which DoInit gets. check.cc finds those of its members that matter by
+// what they are: the log path, which the writer's thread is named after; the filter's name, a
+// std::string, from Zeek 7.1 on; and the options in this map, whose order does not matter here: it
+// is only walked.
 using ConfigMap = std::map<const char*, const char*>;
 
 // What hosts call the types of log columns, where the number of each is, and whether all have it.

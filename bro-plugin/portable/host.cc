@@ -124,7 +124,7 @@ public:
     // that of a base class (clang, when there is nothing more to do).
     std::size_t Destructors(const Word* table, std::size_t words, const char* deleting) const {
         const std::size_t slot = Slot(table, words, deleting) - 1;
-        if (slot < vtable_header || !image.NameOf(table[slot]))
+        if (slot < vtable_header || !image.IsCode(table[slot]))
             refuse(host, " has nothing in front of ", readable(deleting), " in its class");
         return slot;
     }

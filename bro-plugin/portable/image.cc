@@ -143,6 +143,14 @@ const char* Image::Name(const char* start, const char* part) const {
     return nullptr;
 }
 
+bool Image::IsCode(std::uintptr_t address) const {
+    for (std::size_t i = 0; i < num_segments; ++i)
+        if (segments[i].p_type == PT_LOAD && (segments[i].p_flags & PF_X) &&
+            address - base - segments[i].p_vaddr < segments[i].p_memsz)
+            return true;
+    return false;
+}
+
 const char* Image::NameOf(std::uintptr_t address) const {
     for (std::size_t i = 1; i < count; ++i)
         if (symbols[i].st_shndx != SHN_UNDEF && (symbols[i].st_info & 0xf) == STT_FUNC &&
@@ -199,20 +207,27 @@ bool Memory::Read(const void* from, void* to, std::size_t size) const {
     return true;
 }
 
-bool Memory::String(const char* from, std::size_t longest) const {
+bool Memory::Text(const char* from, std::size_t longest, std::string* to) const {
     char part[64];
-    while (longest > 0) {
+    to->clear();
+    while (to->size() < longest) {
         // Not across a page's end: what is behind the string need not be there.
-        const std::size_t size = std::min(
-            {longest, sizeof part, 4096 - reinterpret_cast<std::uintptr_t>(from) % std::size_t{4096}});
+        const std::size_t size =
+            std::min(sizeof part, 4096 - reinterpret_cast<std::uintptr_t>(from) % std::size_t{4096});
         if (!Read(from, part, size))
             return false;
-        if (std::memchr(part, 0, size))
+        const void* end = std::memchr(part, 0, size);
+        to->append(part, end ? static_cast<std::size_t>(static_cast<const char*>(end) - part) : size);
+        if (end)
             return true;
         from += size;
-        longest -= size;
     }
     return false;
+}
+
+bool Memory::String(const char* from, std::size_t longest) const {
+    std::string copy;
+    return Text(from, longest, &copy);
 }
 
 } // namespace portable

@@ -32,6 +32,9 @@ public:
     // or null.
     const char* Name(const char* start, const char* part) const;
 
+    // Whether there is code at an address.
+    bool IsCode(std::uintptr_t address) const;
+
     // The name of a function defined here at an address, or null.
     const char* NameOf(std::uintptr_t address) const;
 
@@ -69,6 +72,9 @@ public:
     template <class T> bool Read(const void* from, T* to) const {
         return Read(from, static_cast<void*>(to), sizeof *to);
     }
+
+    // Copies a string of at most `longest` bytes that ends in a NUL; false, if there is none.
+    bool Text(const char* from, std::size_t longest, std::string* to) const;
 
     // Whether a string of at most `longest` bytes that ends in a NUL is there.
     bool String(const char* from, std::size_t longest) const;

@@ -147,7 +147,7 @@ bool Writer::Init(const void* info, int num_fields, const void* const* fields) {
         return false;
     }
     Info read;
-    std::string wrong = check->Writer(info, &read);
+    std::string wrong = check->Writer(object, info, &read);
     if (wrong.empty()) {
         path = read.path;
         wrong = check->Fields(num_fields, fields);

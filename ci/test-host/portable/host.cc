@@ -909,8 +909,7 @@ void Manager::Register(IOSource* source, bool dont_count, bool manage_lifetime) 
 
 } // namespace iosource
 
-static iosource::Manager all_sources;
-iosource::Manager* iosource_mgr = &all_sources;
+iosource::Manager* iosource_mgr = new iosource::Manager; // never gone, and no leak
 THREADS_END
 #endif
 
@@ -1053,6 +1052,8 @@ public:
     struct WriterInfo {
 #if FUTURE_INFO == 1
         int more = 1;
+#elif FUTURE_INFO == 3
+        const char* more = "another/text";
 #endif
         const char* path = nullptr;
 #if INFO_VERSION >= 70100
