@@ -398,6 +398,9 @@ constexpr std::size_t most_source_words = 11;
 constexpr std::size_t component_room = 2048; // at most 152
 constexpr std::size_t text_room = 2048;      // at most 304
 
+// None of the host's plugins is larger (at most 272 bytes).
+constexpr std::size_t largest_plugin = 4096;
+
 // How far into a writer its frontend is looked for (behind the queues of messages, at most 3,500),
 // and how many words behind that the WriterInfo (the next one).
 constexpr std::size_t writer_room = 16384;

@@ -272,6 +272,14 @@ std::size_t configuration_size(Version version) {
     return sizeof(Configuration61);
 }
 
+// A version that has the Configuration before a version's.
+Version configuration_before(Version version) {
+    Version before = version;
+    while (configuration_size(before) == configuration_size(version) && families[0] < before)
+        before = before.minor > 0 ? Version{before.major, before.minor - 1} : Version{before.major - 1, 9};
+    return before;
+}
+
 } // namespace
 
 Host::Host() {
@@ -334,14 +342,19 @@ Host::Host() {
 
     const auto* object = find.Data<Object>(names.none_plugin_object, &plugin_size);
     const auto* sample = reinterpret_cast<const char*>(object);
-    const std::size_t base_directory = sizeof(Object) + configuration_size(version);
-    if (plugin_size < base_directory + 2 * sizeof(std::string) || plugin_size > 4096)
-        refuse(host, " has plugins of ", std::to_string(plugin_size),
-               " bytes, which does not go with the plugin::Configuration expected");
     if (object->functions != plugin_vtable + vtable_header)
         refuse(host, " has plugins that do not start with their virtual functions");
-    if (!is_empty_string(sample, base_directory) ||
-        !is_empty_string(sample, base_directory + sizeof(std::string)))
+    // Under development, a version may still have that of the one before.
+    configuration_of = version;
+    const auto fits = [&] {
+        const std::size_t base_directory = sizeof(Object) + configuration_size(configuration_of);
+        return plugin_size >= base_directory + 2 * sizeof(std::string) && plugin_size <= largest_plugin &&
+               is_empty_string(sample, base_directory) &&
+               is_empty_string(sample, base_directory + sizeof(std::string));
+    };
+    if (in_development && !fits())
+        configuration_of = configuration_before(version);
+    if (!fits())
         refuse(host, " has a plugin::Configuration that is not one of ",
                std::to_string(configuration_size(version)), " bytes");
     // It is set by whatever the plugin was compiled with, so the host's own has the host's.

@@ -67,7 +67,8 @@ struct Host {
     void (*thread_warning)(void* thread, const char* text);
     void (*thread_error)(void* thread, const char* text);
 
-    // Plugin::Configuration of Bro 2.5: the API version that it takes.
+    // plugin::Configuration: a version that has the same, and in Bro 2.5 the API version that it takes.
+    Version configuration_of;
     int api_version;
 
     // How the buffer of a frontend is emptied, and where and what a thread is told to stop with.

@@ -435,7 +435,7 @@ struct Plugin {
             host = new Host;
             component = host->MakeComponent("ZeroMQ", make_writer);
             std::memcpy(vtable, host->plugin_vtable, host->plugin_vtable_words * sizeof(Word));
-            vtable[host->configure_slot] = configure_of(host->version);
+            vtable[host->configure_slot] = configure_of(host->configuration_of);
             if (host->drain_events_slot)
                 vtable[host->drain_events_slot] = word_of(on_drain_events);
             void* plugin = ::operator new(host->plugin_size);
