@@ -298,6 +298,10 @@ static void test_writer(const bzw_layout* layout, record* one) {
     CHECK_CODE(bzw_writer_write(writer, 2, one->vals), BZW_OK);
     CHECK_CODE(bzw_writer_write(writer, -1, one->vals), BZW_OK);
     CHECK_CODE(bzw_writer_write(writer, 2, NULL), BZW_OK);
+    CHECK_CODE(bzw_writer_reject(writer, "it is none"), BZW_OK);
+    CHECK_CODE(bzw_writer_reject(writer, NULL), BZW_ERR_NULL);
+    CHECK_CODE(bzw_writer_reject(NULL, "it is none"), BZW_ERR_NULL);
+    CHECK_CODE(bzw_writer_reject(writer, "\xff"), BZW_ERR_ARGUMENT);
 
     CHECK_CODE(bzw_writer_heartbeat(writer, 1700000000.0, 1700000000.5), BZW_OK);
     CHECK_CODE(bzw_writer_heartbeat(NULL, 1700000000.0, 1700000000.5), BZW_ERR_NULL);
@@ -310,8 +314,8 @@ static void test_writer(const bzw_layout* layout, record* one) {
     CHECK_CODE(bzw_writer_stats(writer, 0, &stats), BZW_OK);
     CHECK(stats.struct_size == sizeof stats);
     CHECK(stats.subscribed == 0);
-    CHECK(stats.records_written == 6);
-    CHECK(stats.dropped_encoding == 4);
+    CHECK(stats.records_written == 7);
+    CHECK(stats.dropped_encoding == 5);
     CHECK(stats.records_sent == 0 && stats.bytes_sent == 0);
     CHECK(stats.records_written == stats.dropped_no_subscriber + stats.dropped_queue_full +
                                        stats.dropped_encoding + stats.dropped_closed + stats.dropped_spool);
