@@ -160,7 +160,9 @@ rust_side! {
         fn bzw_writer_write(*mut Handle, c_int, *const *const c_void) -> c_int;
         fn bzw_writer_reject(*mut Handle, *const c_char) -> c_int;
         fn bzw_writer_heartbeat(*mut Handle, f64, f64) -> c_int;
+        fn bzw_writer_host_ends(*mut Handle) -> c_int;
         fn bzw_writer_flush(*mut Handle) -> c_int;
+        fn bzw_writer_flush_interval(*const Handle) -> f64;
         fn bzw_writer_endpoints(*const Handle) -> u32;
         fn bzw_writer_stats(*const Handle, u32, *mut Stats) -> c_int;
         fn bzw_log_stats(*const c_char, *mut Stats) -> c_int;
