@@ -763,7 +763,7 @@ bool Value::Read(FORMAT* fmt) {
     case TYPES BOOL:
     case TYPES INT:
         return fmt->Read(&val.int_val, "int");
-#if TAG_VERSION < 40100
+#if HOST_VERSION < 40000 // 4.0 has it, and does not read it
     case TYPES COUNTER:
 #endif
     case TYPES COUNT:
