@@ -559,8 +559,6 @@ void* Host::MakeComponent(const std::string& kind, void* (*factory)(void* fronte
 }
 
 void Host::AddMetrics(const std::string& path) const {
-    if (!telemetry_manager || !*telemetry_manager)
-        return;
     const auto make = [this](MakeMetric metric) {
         return [this, metric](const char* what, MetricLabels labels, const char* help,
                               const std::function<double()>& read) {

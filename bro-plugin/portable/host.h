@@ -91,7 +91,8 @@ struct Host {
     // the host's. Throws a Refusal if it is not what it should be.
     void* MakeComponent(const std::string& kind, void* (*factory)(void* frontend)) const;
 
-    // Adds the counters of a log to the host's telemetry, if there is any. For its main thread.
+    // Adds the counters of a log to the host's telemetry, which there is. For its main thread.
+    bool HasTelemetry() const { return telemetry_manager && *telemetry_manager; }
     void AddMetrics(const std::string& path) const;
 
     // Whether the host ends.

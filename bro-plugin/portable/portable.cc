@@ -365,7 +365,8 @@ void* make_writer(void* frontend) {
         writer->object = object;
         object->functions = vtable + vtable_header;
         try {
-            if (const char* path = Check(host->layout).PathOf(object, frontend))
+            const char* path = host->HasTelemetry() ? Check(host->layout).PathOf(object, frontend) : nullptr;
+            if (path)
                 host->AddMetrics(path);
         } catch (...) {
             // It goes without.
