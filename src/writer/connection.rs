@@ -247,7 +247,7 @@ impl Connection {
     /// Begins to wait for room. Since it last did so much time has passed.
     pub fn begin_wait(&mut self, passed: Duration, buffers: &Buffers) {
         self.progress.earn(passed);
-        self.progress.note(buffers.released(self.consumer));
+        self.progress.note(self.left(buffers));
     }
 
     /// It was waited for so long, while other connections were held up or not.
@@ -267,13 +267,18 @@ impl Connection {
         if !self.hand_over(topic, &mut body, len, records) {
             return false;
         }
-        self.progress.note(buffers.released(self.consumer));
+        self.blocked = Some(Blocked { body, records });
+        self.progress.note(self.left(buffers));
         if !self.progress.moves() {
-            self.counters.queue_full += records;
+            self.give_up();
             return false;
         }
-        self.blocked = Some(Blocked { body, records });
         true
+    }
+
+    /// Records that have left the queue. Those that found it full were never in it.
+    fn left(&self, buffers: &Buffers) -> u64 {
+        self.handed - self.in_flight(buffers)
     }
 
     /// Returns true if it has nothing to do while others are waited for, and would have.
