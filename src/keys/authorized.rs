@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::Failure;
 use crate::zmq::PublicKey;
 use crate::zmq::zap::Verdict;
 
@@ -29,6 +30,8 @@ pub struct Authorized {
 #[derive(Debug)]
 struct State {
     keys: BTreeSet<PublicKey>,
+    /// Where they are from: what a file has that cannot be read now.
+    files: Files,
     read: Instant,
     /// Why the directory, or a file in it, cannot be used, as it was told.
     problem: Option<String>,
@@ -40,6 +43,8 @@ struct State {
     flooded: bool,
     news: Vec<News>,
 }
+
+type Files = BTreeMap<PathBuf, PublicKey>;
 
 #[derive(Debug)]
 struct Refusals {
@@ -66,7 +71,8 @@ impl Authorized {
     ///
     /// It cannot be read, or others can write to it.
     pub fn open(dir: &Path) -> Result<Self, String> {
-        let (keys, problem) = read(dir)?;
+        let (files, problem) = read(dir, &Files::new())?;
+        let keys: BTreeSet<_> = files.values().copied().collect();
         let mut news: Vec<_> = problem.iter().cloned().map(News::Problem).collect();
         if keys.is_empty() {
             let message =
@@ -75,6 +81,7 @@ impl Authorized {
         }
         let state = State {
             keys,
+            files,
             read: Instant::now(),
             problem,
             admitted: BTreeSet::new(),
@@ -128,8 +135,8 @@ impl State {
         if now - self.read < MAX_AGE {
             return true;
         }
-        let (keys, problem) = match read(dir) {
-            Ok((keys, problem)) => (Some(keys), problem),
+        let (files, problem) = match read(dir, &self.files) {
+            Ok((files, problem)) => (Some(files), problem),
             Err(error) => (None, Some(format!("{error}; nobody is let in until it can be read"))),
         };
         if problem != self.problem {
@@ -139,8 +146,10 @@ impl State {
             });
             self.problem = problem;
         }
-        let Some(keys) = keys else { return false };
+        let Some(files) = files else { return false };
         self.read = now;
+        let keys: BTreeSet<_> = files.values().copied().collect();
+        self.files = files;
         for key in keys.difference(&self.keys) {
             self.news.push(News::Changed(format!("the key {key} is authorized from now on")));
         }
@@ -186,30 +195,36 @@ impl State {
     }
 }
 
-/// The keys of a directory, and what is wrong with a file in it.
-fn read(dir: &Path) -> Result<(BTreeSet<PublicKey>, Option<String>), String> {
+/// The keys of a directory by their files, and what is wrong with a file in it. One that cannot be
+/// read has the key that is `known` of it: only what is known to be gone is revoked.
+fn read(dir: &Path, known: &Files) -> Result<(Files, Option<String>), String> {
     let failed = |error: std::io::Error| format!("cannot read {}: {error}", dir.display());
     let metadata = dir.metadata().map_err(failed)?;
     let entries = dir.read_dir().map_err(failed)?;
     writable_by_others(dir, &metadata)?;
-    let mut keys = BTreeSet::new();
+    let mut keys = Files::new();
     let mut problems = BTreeSet::new();
     for entry in entries {
         let path = entry.map_err(failed)?.path();
         if path.extension().is_none_or(|extension| extension != "key") {
             continue;
         }
-        let checked = path.metadata().map_err(|error| format!("cannot read {}: {error}", path.display()));
-        match checked.and_then(|metadata| writable_by_others(&path, &metadata)).and_then(|()| super::read_public(&path))
-        {
-            Ok(key) => drop(keys.insert(key)),
-            Err(problem) => drop(problems.insert(problem)),
+        let checked = path.metadata().map_err(|error| Failure::unread(&path, &error));
+        let key =
+            checked.and_then(|metadata| Ok(writable_by_others(&path, &metadata)?)).and_then(|()| super::public(&path));
+        match (key, known.get(&path)) {
+            (Ok(key), _) => drop(keys.insert(path, key)),
+            (Err(failure), Some(&key)) if !failure.gone => {
+                problems.insert(format!("{}; its key stays as it was", failure.text));
+                keys.insert(path, key);
+            }
+            (Err(failure), _) => drop(problems.insert(failure.text)),
         }
     }
     let count = problems.len();
     let problem = problems.into_iter().next().map(|first| match count {
-        1 => format!("a key is left out: {first}"),
-        _ => format!("{count} keys are left out; the first one: {first}"),
+        1 => format!("a key cannot be read: {first}"),
+        _ => format!("{count} keys cannot be read; the first one: {first}"),
     });
     Ok((keys, problem))
 }
@@ -342,13 +357,32 @@ mod tests {
         let authorized = Authorized::open(&dir.0).unwrap();
         let found = texts(&authorized);
         assert!(
-            found.len() == 1 && found[0].contains("a key is left out") && found[0].contains("two.key"),
+            found.len() == 1 && found[0].contains("a key cannot be read: ") && found[0].contains("two.key"),
             "{found:?}"
         );
         assert_eq!(authorized.decide(key, "::1"), Verdict::Admitted);
         std::fs::set_permissions(file, PermissionsExt::from_mode(0o666)).unwrap();
         age(&authorized);
         assert!(authorized.revoked());
-        assert!(texts(&authorized)[0].contains("2 keys are left out"));
+        assert!(texts(&authorized)[0].contains("2 keys cannot be read; "));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_does_not_revoke_its_key() {
+        let dir = Dir::new("unread");
+        let (key, file) = client(&dir, "one");
+        let authorized = Authorized::open(&dir.0).unwrap();
+        assert_eq!(authorized.decide(key, "::1"), Verdict::Admitted);
+        // Whoever the tests run as: an error of the system, and neither a file nor none.
+        std::fs::remove_file(&file).unwrap();
+        std::os::unix::fs::symlink(&file, &file).unwrap();
+        age(&authorized);
+        assert!(!authorized.revoked());
+        assert_eq!(authorized.decide(key, "::1"), Verdict::Admitted);
+        let found = texts(&authorized);
+        assert!(found.len() == 1 && found[0].ends_with("; its key stays as it was"), "{found:?}");
+        std::fs::remove_file(&file).unwrap();
+        age(&authorized);
+        assert!(authorized.revoked());
     }
 }

@@ -125,10 +125,40 @@ pub fn read_secret(path: &Path) -> Result<KeyPair, String> {
 ///
 /// What is wrong, with the file's name.
 pub fn read_public(path: &Path) -> Result<PublicKey, String> {
+    public(path).map_err(|failure| failure.text)
+}
+
+/// Why a file's key is not known.
+struct Failure {
+    text: String,
+    /// Whether it is known that there is none. Otherwise nobody knows.
+    gone: bool,
+}
+
+impl Failure {
+    /// The file could not be looked at.
+    fn unread(path: &Path, error: &io::Error) -> Self {
+        Self { text: format!("cannot read {}: {error}", path.display()), gone: error.kind() == io::ErrorKind::NotFound }
+    }
+}
+
+impl From<String> for Failure {
+    /// The file was looked at.
+    fn from(text: String) -> Self {
+        Self { text, gone: true }
+    }
+}
+
+impl From<Failure> for String {
+    fn from(failure: Failure) -> Self {
+        failure.text
+    }
+}
+
+fn public(path: &Path) -> Result<PublicKey, Failure> {
     let (content, _) = read(path)?;
-    certificate(path, &content)?
-        .public
-        .ok_or_else(|| format!("{} has no public-key in a section curve", path.display()))
+    let public = certificate(path, &content)?.public;
+    public.ok_or_else(|| format!("{} has no public-key in a section curve", path.display()).into())
 }
 
 /// What is said where libzmq cannot do CURVE.
@@ -154,14 +184,14 @@ fn effective_user() -> u32 {
 }
 
 /// Reads a file, which must be a small one.
-fn read(path: &Path) -> Result<(Content, Metadata), String> {
-    let failed = |error: io::Error| format!("cannot read {}: {error}", path.display());
+fn read(path: &Path) -> Result<(Content, Metadata), Failure> {
+    let failed = |error: io::Error| Failure::unread(path, &error);
     // A pipe without a writer is not waited for.
     let mut file =
         OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC).open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     if !metadata.is_file() {
-        return Err(format!("{} is not a file", path.display()));
+        return Err(format!("{} is not a file", path.display()).into());
     }
     let mut content = Content { bytes: Box::new([0; MAX_FILE + 1]), len: 0 };
     loop {
@@ -173,7 +203,7 @@ fn read(path: &Path) -> Result<(Content, Metadata), String> {
         }
     }
     if content.len > MAX_FILE {
-        return Err(format!("{} is no certificate: it has more than {MAX_FILE} bytes", path.display()));
+        return Err(format!("{} is no certificate: it has more than {MAX_FILE} bytes", path.display()).into());
     }
     Ok((content, metadata))
 }
