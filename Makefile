@@ -4,6 +4,13 @@
 # needs that: the library, the tool, the tests and the demo are the same for all hosts.
 
 BUILD ?= build
+
+# Recipes remove what is below these. make splits names at blanks, and none is the root.
+one_directory = $(if $(and $(filter 1,$(words $($(1)))),$(subst /,,$($(1)))),,$(error $(1)="$($(1))": give one \
+	directory, whose path has no blanks, such as $(1)=build))
+PORTABLE ?= build-portable/NCSA_ZeroMQWriter
+$(call one_directory,BUILD)$(call one_directory,PORTABLE)
+
 -include $(BUILD)/config.mk
 
 CARGO ?= cargo
@@ -14,7 +21,6 @@ target_dir := $(or $(CARGO_TARGET_DIR),target)
 built := $(target_dir)/$(addsuffix /,$(CARGO_BUILD_TARGET))release
 arch := $(shell uname -s | tr '[:upper:]' '[:lower:]')-$(shell uname -m)
 plugin := $(BUILD)/NCSA_ZeroMQWriter
-PORTABLE ?= build-portable/NCSA_ZeroMQWriter
 scripts := $(patsubst scripts/%.zeek,%,$(wildcard scripts/*.zeek scripts/NCSA/ZeroMQWriter/*.zeek))
 
 # For zmq-sys, everywhere; build.rs gets the host for the plugin alone, so that cargo
@@ -94,9 +100,11 @@ install:
 		{ echo "make install: there is no plugin to install; run ./configure and make first" >&2; exit 1; }
 	@test -n '$(PLUGIN_DIR)' || \
 		{ echo "make install: where to? give ./configure --install-root=DIR" >&2; exit 1; }
-	mkdir -p '$(DESTDIR)$(PLUGIN_DIR)'
-	rm -rf '$(DESTDIR)$(PLUGIN_DIR)/NCSA_ZeroMQWriter'
-	cp -R '$(plugin)' '$(DESTDIR)$(PLUGIN_DIR)/NCSA_ZeroMQWriter'
+	@# Whatever the umask, the host's user reads it.
+	umask 022 && mkdir -p '$(DESTDIR)$(PLUGIN_DIR)' && \
+		rm -rf '$(DESTDIR)$(PLUGIN_DIR)/NCSA_ZeroMQWriter' && \
+		cp -R '$(plugin)' '$(DESTDIR)$(PLUGIN_DIR)/NCSA_ZeroMQWriter' && \
+		chmod -R u+rwX,go+rX,go-w '$(DESTDIR)$(PLUGIN_DIR)/NCSA_ZeroMQWriter'
 
 test:
 	ci/test
