@@ -12,19 +12,24 @@ several programs, remember what each has taken, and give it out again if one fai
 
 While Redis cannot be reached, records wait in memory, --keep at most; what comes after that
 is lost and counted. Records can come twice if the connection breaks while they are passed on.
+Ended by Ctrl-C or SIGTERM it takes what has arrived, and nothing else, and passes it on.
 """
 
 import argparse
 import collections
+import os
 import signal
+import socket
 import sys
 import time
 
 import redis
 import zmq
+from zmq.utils.monitor import recv_monitor_message
 
 BATCH = 1_000  # records passed on at once, at most
 PAUSE = 1.0  # seconds until Redis is tried again
+LAST = 10.0  # seconds that the end waits for Redis, and for what has arrived
 
 
 def arguments():
@@ -51,19 +56,22 @@ class Bridge:
         self.redis = redis.Redis.from_url(args.redis, socket_timeout=10, socket_connect_timeout=5)
         self.socket = zmq.Context().socket(zmq.SUB)
         self.socket.set_hwm(10_000)
+        # Tells of connections: which there are, by their descriptors.
+        self.monitor = self.socket.get_monitor_socket(zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
+        self.connections = set()
         for topic in args.topics or [""]:
             self.socket.subscribe(topic)
         self.socket.bind(args.bind)
 
     def receive(self, timeout):
-        """Takes what has arrived, up to a batch."""
+        """Takes what has arrived, up to a batch. False if that was all."""
         if not self.socket.poll(timeout):
-            return
+            return False
         for _ in range(BATCH):
             try:
                 frames = self.socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
-                return
+                return False
             if len(frames) != 2:
                 continue
             path, records = frames
@@ -73,6 +81,34 @@ class Bridge:
                     self.lost += 1
                 else:
                     self.waiting.append((path, record))
+        return True
+
+    def look(self):
+        """Takes note of connections that have come and gone."""
+        while self.monitor.poll(0):
+            event = recv_monitor_message(self.monitor)
+            if event["event"] == zmq.EVENT_ACCEPTED:
+                self.connections.add(event["value"])
+                if self.stop:
+                    hang_up(event["value"])
+            else:
+                self.connections.discard(event["value"])
+
+    def drain(self):
+        """Ends the connections, so that senders know at once, and takes what has arrived of them."""
+        self.look()
+        left = set(self.connections)
+        for descriptor in left:
+            hang_up(descriptor)
+        until = time.monotonic() + LAST
+        while time.monotonic() < until:
+            more = self.receive(5)
+            if self.retry_at is None:
+                self.pass_on()
+            self.look()
+            left &= self.connections
+            if not more and not left:
+                return
 
     def pass_on(self):
         """Gives Redis what waits. False if it cannot be reached."""
@@ -107,11 +143,24 @@ class Bridge:
             self.receive(200)
             if self.retry_at is None or time.monotonic() >= self.retry_at:
                 self.pass_on()
-        self.receive(0)
-        self.pass_on()
+            self.look()
+        self.drain()
+        until = time.monotonic() + LAST
+        while not self.pass_on() and time.monotonic() < until:
+            time.sleep(PAUSE)
         self.lost += len(self.waiting)
         print(f"passed on {self.passed} records, lost {self.lost}", file=sys.stderr)
         return 1 if self.lost else 0
+
+
+def hang_up(descriptor):
+    """Ends a connection of libzmq's, which reads what has arrived, and then the end."""
+    try:
+        # Shares the connection, and closes its own descriptor only.
+        with socket.socket(fileno=os.dup(descriptor)) as connection:
+            connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass  # it has ended
 
 
 def main():
