@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -767,6 +770,350 @@ fn statistics_as_a_table_beside_files() {
     assert_eq!((cells[4], cells[cells.len() - 2], cells[cells.len() - 1]), ("2", "5", "1,001"), "{shown}");
     assert!(shown.contains("  dropped") && shown.contains("\x1b["), "{shown}");
     assert_eq!(fs::read_to_string(directory.join("conn.log")).unwrap(), "{}\n{}\n");
+}
+
+/// A publisher on a plain connection (ZMTP 3.0, without encryption), which knows what has arrived.
+struct Wire {
+    stream: TcpStream,
+    written: u64,
+}
+
+impl Wire {
+    fn connect(port: u16) -> Self {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let mut greeting = [0; 64];
+        greeting[0] = 0xff;
+        greeting[9..12].copy_from_slice(&[0x7f, 3, 0]);
+        greeting[12..16].copy_from_slice(b"NULL");
+        stream.write_all(&greeting).unwrap();
+        stream.write_all(b"\x04\x19\x05READY\x0bSocket-Type\x00\x00\x00\x03PUB").unwrap();
+        // Its greeting, its READY, and a subscription to everything.
+        let mut theirs = [0; 64 + 27 + 3];
+        stream.read_exact(&mut theirs).unwrap();
+        Self { stream, written: 0 }
+    }
+
+    /// Sends a record. How many bytes have arrived at least, or nothing if it could not be sent.
+    fn send(&mut self, path: &str, record: &str) -> Option<u64> {
+        let (path_len, record_len) = (path.len() as u8, record.len() as u8);
+        let frames = [&[1, path_len][..], path.as_bytes(), &[0, record_len], record.as_bytes()].concat();
+        self.stream.write_all(&frames).ok()?;
+        self.written += frames.len() as u64;
+        let mut waiting = 0;
+        // SAFETY: writes a number of this size.
+        let result = unsafe { libc::ioctl(self.stream.as_raw_fd(), libc::TIOCOUTQ, &raw mut waiting) };
+        (result == 0).then(|| self.written - waiting as u64)
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A collector at a port of this machine, with limits of the shell.
+fn at_port(directory: &Path, limit: &str, args: &str) -> (Running, u16) {
+    let port = free_port();
+    let script = format!(
+        "{limit} exec {} subscribe --bind tcp://127.0.0.1:{port} --output-dir {} {args}",
+        env!("CARGO_BIN_EXE_bro-zmq"),
+        directory.display()
+    );
+    let mut command = Command::new("sh");
+    command.args(["-c", &script]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let collector = Running::start(&mut command);
+    let start = Instant::now();
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(start.elapsed() < PATIENCE);
+        thread::sleep(Duration::from_millis(10));
+    }
+    (collector, port)
+}
+
+fn lines(directory: &Path, path: &str) -> Vec<String> {
+    let mut files = BTreeMap::new();
+    list(directory, directory, &mut files);
+    let of_path = files.iter().filter(|(name, _)| name.trim_start_matches('.').starts_with(&format!("{path}.")));
+    of_path.flat_map(|(_, content)| content.lines().map(str::to_owned).collect::<Vec<_>>()).collect()
+}
+
+#[test]
+fn what_has_arrived_at_sigterm_is_written_and_no_more_is_taken() {
+    let scratch = Scratch::new();
+    let directory = scratch.0.join("logs");
+    fs::create_dir(&directory).unwrap();
+    // A file that takes some seconds to be finished.
+    let slow = File::create(directory.join(".slow.2026-11-24-03-00-00.log")).unwrap();
+    slow.set_len(2 << 30).unwrap();
+    (&slow).write_all(b"{}").unwrap();
+    File::options()
+        .append(true)
+        .open(directory.join(".slow.2026-11-24-03-00-00.log"))
+        .unwrap()
+        .write_all(b"\n")
+        .unwrap();
+    let (mut collector, port) = at_port(&directory, "", "");
+    let mut wire = Wire::connect(port);
+    let sender = thread::spawn(move || {
+        let (mut arrived, mut ends) = (0, Vec::new());
+        for number in 0.. {
+            let Some(bytes) = wire.send("conn", &format!("{{\"n\":{number}}}")) else { break };
+            arrived = bytes;
+            ends.push(wire.written);
+        }
+        // Records whose last byte has arrived.
+        ends.iter().take_while(|&&end| end <= arrived).count()
+    });
+    thread::sleep(Duration::from_millis(500));
+    collector.signal("TERM");
+    let asked = Instant::now();
+    let arrived = sender.join().unwrap();
+    assert!(asked.elapsed() < Duration::from_secs(4), "its senders know soon: {:?}", asked.elapsed());
+    let refused = loop {
+        let address = ([127, 0, 0, 1], port).into();
+        if TcpStream::connect_timeout(&address, Duration::from_millis(100)).is_err() {
+            break asked.elapsed();
+        }
+        thread::sleep(Duration::from_millis(10));
+    };
+    assert!(collector.child.try_wait().unwrap().is_none() && refused < Duration::from_secs(4), "{refused:?}");
+    let ended = collector.end().expect(0);
+    let written = lines(&directory, "conn").len();
+    assert!(arrived > 1_000 && written >= arrived, "{written} of {arrived} that had arrived; {}", ended.stderr);
+}
+
+#[test]
+fn connections_do_not_take_the_files_descriptors() {
+    let scratch = Scratch::new();
+    let directory = scratch.0.join("logs");
+    let (collector, port) = at_port(&directory, "ulimit -n 64 &&", "--rotate-every never");
+    let mut sensors: Vec<_> = (0..5).map(|_| Wire::connect(port)).collect();
+    let send = |sensors: &mut Vec<Wire>, number: u64| {
+        for (index, sensor) in sensors.iter_mut().enumerate() {
+            for log in 0..4 {
+                assert!(sensor.send(&format!("s{index}_{log}"), &format!("{{\"n\":{number}}}")).is_some());
+            }
+        }
+    };
+    send(&mut sensors, 0);
+    // They connect and say nothing; some are let in, some closed, and some have to wait.
+    let address = ([127, 0, 0, 1], port).into();
+    let connect = |_| TcpStream::connect_timeout(&address, Duration::from_millis(20)).ok();
+    let silent: Vec<_> = (0..100).map(connect).collect();
+    for number in 1..4 {
+        collector.signal("HUP");
+        thread::sleep(Duration::from_millis(100));
+        send(&mut sensors, number);
+    }
+    // When they have gone others are let in.
+    drop(silent);
+    let mut late = loop {
+        if let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_secs(2)) {
+            drop(stream);
+            break Wire::connect(port);
+        }
+    };
+    assert!(late.send("late", "{\"n\":0}").is_some());
+    let start = Instant::now();
+    while lines(&directory, "late").is_empty() {
+        assert!(start.elapsed() < PATIENCE);
+        thread::sleep(Duration::from_millis(20));
+    }
+    collector.signal("TERM");
+    let ended = collector.end().expect(0);
+    ended.expect_error("the limit of 64 open files leaves room for ");
+    ended.expect_error("raise it with LimitNOFILE in systemd, or ulimit -n\n");
+    for index in 0..5 {
+        for log in 0..4 {
+            let all = lines(&directory, &format!("s{index}_{log}"));
+            assert_eq!(all.concat(), numbers(0..4).replace('\n', ""), "{}", ended.stderr);
+        }
+    }
+}
+
+#[test]
+fn too_few_descriptors_are_told_at_the_start() {
+    let scratch = Scratch::new();
+    let script = format!(
+        "ulimit -n 24 && exec {} subscribe --bind tcp://127.0.0.1:* --output-dir {}",
+        env!("CARGO_BIN_EXE_bro-zmq"),
+        scratch.0.join("logs").display()
+    );
+    let mut command = Command::new("sh");
+    command.args(["-c", &script]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let ended = Running::start(&mut command).end().expect(2);
+    ended.expect_error("the limit of 24 open files ");
+    ended.expect_error("raise it with LimitNOFILE in systemd, or ulimit -n\n");
+}
+
+#[test]
+fn a_name_is_not_given_again_when_its_file_is_gone() {
+    let mut collector = Collector::start(&["--rotate-every", "never", "--compress", "none"]);
+    let archive = collector.scratch.0.join("archive");
+    fs::create_dir(&archive).unwrap();
+    for number in 0..6 {
+        let publisher = collector.publisher();
+        publisher.send_numbers("conn", [number]);
+        collector.wait_for("conn", |files| content(files) == numbers([number]));
+        if number % 2 == 0 {
+            // A current file that another run has left, with the time when it was made.
+            collector.stop(0);
+            collector.restart(&["--rotate-every", "never", "--compress", "none"]);
+        }
+        collector.signal("HUP");
+        let files = collector.wait_for("conn", |files| files.iter().any(|(name, _)| name.starts_with("conn.20")));
+        let target = archive.join(&files[0].0);
+        assert!(!target.exists(), "{} was given before", files[0].0);
+        fs::rename(collector.path(&files[0].0), target).unwrap();
+    }
+    collector.stop(0);
+    assert_eq!(fs::read_dir(&archive).unwrap().count(), 6);
+}
+
+#[test]
+fn a_file_that_cannot_be_finished_holds_up_no_other() {
+    const TIME: &str = "2026-11-24-03-00-00";
+    let mut collector = Collector::start_with(&[], |directory| {
+        for number in 0..8 {
+            fs::write(directory.join(format!(".bad{number}.{TIME}.log")), "{}\n").unwrap();
+            // It cannot be removed as a file.
+            fs::create_dir(directory.join(format!(".bad{number}.{TIME}.log.gz.partial"))).unwrap();
+        }
+        for number in 0..15 {
+            fs::write(directory.join(format!(".good{number}.{TIME}.log")), "{}\n").unwrap();
+        }
+    });
+    let start = Instant::now();
+    while collector.files().keys().filter(|name| name.starts_with("good")).count() < 15 {
+        assert!(start.elapsed() < Duration::from_secs(8), "{:?}", collector.files().keys());
+        thread::sleep(Duration::from_millis(20));
+    }
+    let said = collector.stop(0);
+    assert_eq!(said.matches("cannot finish ").count(), 1, "{said}");
+    assert!(said.contains("8 files to be finished by the next run\n"), "{said}");
+}
+
+#[test]
+fn what_is_left_in_linked_directories_is_finished() {
+    const TIME: &str = "2026-11-24-03-00-00";
+    let elsewhere = Scratch::new();
+    elsewhere.file(&format!(".a.{TIME}.log"), "{\"n\":1}\n");
+    elsewhere.file("b.log", "{\"n\":2}\n{\"n\":");
+    symlink(".", elsewhere.0.join("round")).unwrap();
+    let mut collector = Collector::start_with(&[], |directory| {
+        symlink(&elsewhere.0, directory.join("s")).unwrap();
+        symlink(directory, directory.join("itself")).unwrap();
+    });
+    let finished = elsewhere.0.join(format!("a.{TIME}.log.gz"));
+    let start = Instant::now();
+    while !finished.exists() {
+        assert!(start.elapsed() < PATIENCE);
+        thread::sleep(Duration::from_millis(20));
+    }
+    let said = collector.stop(0);
+    assert!(said.contains("b.log: removed an unfinished record at its end, 5 bytes\n"), "{said}");
+    assert_eq!(fs::read_to_string(elsewhere.0.join("b.log")).unwrap(), "{\"n\":2}\n");
+}
+
+#[test]
+fn a_file_that_others_truncate() {
+    let mut collector = Collector::start(&["--rotate-every", "never", "--rotate-size", "10K"]);
+    let publisher = collector.publisher();
+    publisher.send_numbers("conn", 0..800);
+    collector.wait_for("conn", |files| content(files) == numbers(0..800));
+    // As logrotate does with copytruncate.
+    File::options().write(true).open(collector.path("conn.log")).unwrap().set_len(0).unwrap();
+    publisher.send_numbers("conn", 0..600);
+    let files = collector.wait_for("conn", |files| content(files) == numbers(0..600));
+    assert_eq!(files.len(), 1, "it is small: {:?}", files.iter().map(|(name, _)| name).collect::<Vec<_>>());
+    collector.stop(0);
+}
+
+#[test]
+fn current_files_of_zeros() {
+    let mut collector = Collector::start_with(&[], |directory| {
+        fs::write(directory.join("a.log"), [0; 5_000]).unwrap();
+        fs::write(directory.join("b.log"), [&[0; 5_000][..], b"\"}\n{\"n\":1}\n"].concat()).unwrap();
+    });
+    let publisher = collector.publisher();
+    for path in ["a", "b"] {
+        publisher.send_numbers(path, [2]);
+        collector.wait_for(path, |files| content(files).contains(&numbers([2])));
+    }
+    let said = collector.stop(0);
+    assert!(said.contains("b.log begins with zeros, as after a loss of power; it is "), "{said}");
+    let files = collector.files();
+    assert_eq!(files["a.log"], numbers([2]));
+    assert_eq!(files["b.log"], numbers([2]));
+    let damaged = files.iter().find(|(name, _)| name.starts_with("b.20") && name.ends_with(".damaged"));
+    assert!(damaged.is_some_and(|(_, content)| content.ends_with("{\"n\":1}\n")), "{:?}", files.keys());
+}
+
+#[test]
+fn log_paths_without_a_file_take_no_memory() {
+    let mut collector = Collector::start(&[]);
+    let publisher = collector.publisher();
+    let mut path = vec![b'a'; 1_000_000];
+    for number in 0..200 {
+        path[..8].copy_from_slice(format!("{number:08}").as_bytes());
+        publisher.send(&path, "{}");
+        // So that they do not all wait for it at once.
+        if number % 10 == 9 {
+            publisher.send_numbers("conn", [number]);
+            collector.wait_for("conn", |files| content(files).contains(&numbers([number])));
+        }
+    }
+    let pid = collector.running.as_ref().unwrap().child.id();
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let resident: u64 = resident.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(resident < 100_000, "{resident} kB");
+    let said = collector.stop(1);
+    assert!(said.contains("; 200 records not written\n") && !said.contains("aaaaa,"), "{said}");
+}
+
+/// The signals that a process catches.
+fn caught(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}
+
+#[test]
+fn sighup_is_caught_before_anything_else() {
+    let scratch = Scratch::new();
+    let directory = scratch.0.join("logs");
+    for _ in 0..10 {
+        let mut command = command(["subscribe", "--bind", "tcp://127.0.0.1:*", "--output-dir"]);
+        let running = Running::start(command.arg(&directory));
+        let bit = |signal: i32| 1_u64 << (signal - 1);
+        let caught = loop {
+            let caught = caught(running.child.id());
+            if caught & (bit(libc::SIGTERM) | bit(libc::SIGINT)) != 0 {
+                break caught;
+            }
+        };
+        assert_ne!(caught & bit(libc::SIGHUP), 0, "{caught:x}");
+        running.signal("HUP");
+        thread::sleep(Duration::from_millis(50));
+        running.signal("TERM");
+        running.end().expect(0);
+    }
+}
+
+#[test]
+fn systemd_is_told_when_it_listens() {
+    let scratch = Scratch::new();
+    let told = UnixDatagram::bind(scratch.0.join("notify")).unwrap();
+    told.set_read_timeout(Some(PATIENCE)).unwrap();
+    let endpoint = scratch.endpoint();
+    let mut command = command(["subscribe", "--bind", &endpoint]);
+    let running = Running::start(command.env("NOTIFY_SOCKET", scratch.0.join("notify")));
+    let mut message = [0; 100];
+    let len = told.recv(&mut message).unwrap();
+    assert_eq!(&message[..len], b"READY=1");
+    assert!(scratch.0.join("socket").exists());
+    running.signal("TERM");
+    running.end().expect(0);
 }
 
 #[test]

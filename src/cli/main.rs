@@ -15,6 +15,7 @@ mod probe;
 mod publisher;
 mod replay;
 mod security;
+mod service;
 mod stats;
 mod stop;
 mod subscribe;

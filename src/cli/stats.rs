@@ -105,6 +105,9 @@ impl Stats {
         for (number, path) in paths.list().iter().enumerate() {
             let (records, bytes) = self.seen[number];
             self.seen[number] = (path.records, path.bytes);
+            // Its number may have been another's.
+            let (records, bytes) =
+                if records <= path.records && bytes <= path.bytes { (records, bytes) } else { (0, 0) };
             rows.push(Row {
                 path: shown(&path.name),
                 records: path.records,

@@ -14,12 +14,18 @@ impl Stop {
     /// One that Ctrl-C and SIGTERM set. The second of them ends the process at once.
     pub fn on_signals() -> io::Result<Self> {
         let stop = Self::default();
+        stop.register()?;
+        Ok(stop)
+    }
+
+    /// Has Ctrl-C and SIGTERM set it, as [`Stop::on_signals`].
+    pub fn register(&self) -> io::Result<()> {
         for signal in [SIGINT, SIGTERM] {
             // In this order: the first signal passes the condition and then makes it true.
-            signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stop.0))?;
-            signal_hook::flag::register(signal, Arc::clone(&stop.0))?;
+            signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&self.0))?;
+            signal_hook::flag::register(signal, Arc::clone(&self.0))?;
         }
-        Ok(stop)
+        Ok(())
     }
 
     /// Whether it is time to end.

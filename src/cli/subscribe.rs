@@ -19,7 +19,7 @@ use crate::security::{KeyArgs, Keys};
 use crate::stats::{SENDER_STATS, Stats};
 use crate::stop::{Hangup, Stop};
 use crate::subscriber::{Received, Source, Subscriber};
-use crate::{Fatal, INCOMPLETE, terminal};
+use crate::{Fatal, INCOMPLETE, service, terminal};
 
 /// How long to wait for a message before it is looked what else there is to do.
 const SLICE: i64 = 200;
@@ -27,8 +27,12 @@ const SLICE: i64 = 200;
 /// Messages received before it is looked what else there is to do.
 const BATCH: usize = 256;
 
-/// How long files still take what has arrived when it is time to end.
-const DRAIN: Duration = Duration::from_secs(2);
+/// How long files still take what has arrived when it is time to end. Nothing comes to it, so
+/// that it is over much sooner.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// Milliseconds until what has arrived last can be received.
+const SETTLE: i64 = 5;
 
 /// Messages that are not a record are reported up to this number, and counted after that.
 const REPORTED: u64 = 10;
@@ -231,7 +235,13 @@ enum End {
 pub fn run(args: Args) -> Result<ExitCode, Fatal> {
     let console = Console::new(args.quiet, false);
     let signals = |error| Fatal::new(format!("cannot handle signals: {error}"));
-    let stop = Stop::on_signals().map_err(signals)?;
+    let stop = Stop::default();
+    // Before anything else: until then it ends the process, and systemd takes that for a clean end.
+    let hangup = match args.output_dir {
+        Some(_) => Some(Hangup::on_signal(&stop).map_err(signals)?),
+        None => None,
+    };
+    stop.register().map_err(signals)?;
     let topics: Vec<_> = args.topics.into_iter().map(OsString::into_vec).collect();
     let mut source = Source {
         bind: args.bind,
@@ -275,12 +285,9 @@ pub fn run(args: Args) -> Result<ExitCode, Fatal> {
             _ => Format::Line,
         })),
     };
-    let hangup = match output {
-        Output::Files(_) => Some(Hangup::on_signal(&stop).map_err(signals)?),
-        _ => None,
-    };
     let subscriber = Subscriber::open(&source).map_err(Fatal::new)?;
     console.info(greeting(subscriber.bound(), &source.connect, &topics));
+    service::ready();
     let every = args.stats_every.unwrap_or(match io::stdout().is_terminal() {
         true => STATS_ON_TERMINAL,
         false => STATS_ELSEWHERE,
@@ -337,36 +344,11 @@ struct Session {
 
 impl Session {
     fn run(&mut self, count: Option<u64>) -> io::Result<End> {
-        let receiving = |error: Error| io::Error::other(format!("cannot receive: {error}"));
         let count = count.unwrap_or(u64::MAX);
-        let mut asked = None;
         loop {
-            let mut idle = false;
-            for _ in 0..BATCH {
-                match self.subscriber.try_receive().map_err(receiving)? {
-                    Some(Received::Record(path, body)) => {
-                        for record in records(body) {
-                            self.tally.record(path, record, &mut self.output, &self.console, |topic, record| {
-                                take_stats(self.stats.as_mut(), &self.topics, topic, record)
-                            })?;
-                            if self.tally.records >= count {
-                                return Ok(End::Count);
-                            }
-                        }
-                    }
-                    Some(Received::Odd(frames, first)) => self.tally.not_two_frames(frames, first, &self.console),
-                    None => {
-                        idle = true;
-                        break;
-                    }
-                }
-            }
+            let Some(idle) = self.receive(count)? else { return Ok(End::Count) };
             if self.stop.requested() {
-                // What has arrived already is not to be lost.
-                let asked = *asked.get_or_insert_with(Instant::now);
-                if idle || asked.elapsed() >= DRAIN || !matches!(self.output, Output::Files(_)) {
-                    return Ok(End::Asked);
-                }
+                return Ok(End::Asked);
             }
             self.subscriber.look(&self.console).map_err(io::Error::other)?;
             match &mut self.output {
@@ -388,9 +370,61 @@ impl Session {
                 return Ok(End::ReaderGone);
             }
             if idle {
-                self.subscriber.wait(SLICE.min(self.every.as_millis() as i64)).map_err(receiving)?;
+                let millis = i64::try_from(self.every.as_millis()).unwrap_or(i64::MAX);
+                self.subscriber.wait(SLICE.min(millis)).map_err(receiving)?;
             }
         }
+    }
+
+    /// Takes what has arrived, up to a batch. Whether that was all; `None` once there are `count`
+    /// records.
+    fn receive(&mut self, count: u64) -> io::Result<Option<bool>> {
+        for _ in 0..BATCH {
+            match self.subscriber.try_receive().map_err(receiving)? {
+                Some(Received::Record(path, body)) => {
+                    for record in records(body) {
+                        self.tally.record(path, record, &mut self.output, &self.console, |topic, record| {
+                            take_stats(self.stats.as_mut(), &self.topics, topic, record)
+                        })?;
+                        if self.tally.records >= count {
+                            return Ok(None);
+                        }
+                    }
+                }
+                Some(Received::Odd(frames, first)) => self.tally.not_two_frames(frames, first, &self.console),
+                None => return Ok(Some(true)),
+            }
+        }
+        Ok(Some(false))
+    }
+
+    /// Ends the connections, and has the files take what has arrived: the senders count it as sent.
+    fn drain(&mut self) -> io::Result<()> {
+        if !matches!(self.output, Output::Files(_)) {
+            return Ok(());
+        }
+        self.subscriber.hang_up();
+        let start = Instant::now();
+        let mut settled = false;
+        while start.elapsed() < DRAIN {
+            let idle = self.receive(u64::MAX)?.unwrap_or(true);
+            if let Output::Files(collector) = &mut self.output {
+                collector.tick(idle, &self.console);
+            }
+            if !idle {
+                settled = false;
+                continue;
+            }
+            if settled {
+                return Ok(());
+            }
+            self.subscriber.look(&self.console).map_err(io::Error::other)?;
+            settled = self.subscriber.left() == 0;
+            self.subscriber.wait(SETTLE).map_err(receiving)?;
+        }
+        let left = counted(self.subscriber.left() as u64, "connection");
+        self.console.problem(format!("{left} did not end; what has arrived there last is lost"));
+        Ok(())
     }
 
     /// Shows statistics. False if nobody reads them and there is nothing else to do.
@@ -418,8 +452,15 @@ impl Session {
         }
     }
 
-    /// Ends: what waits is written, and the summary shown.
+    /// Ends: what has arrived and what waits is written, and the summary shown.
     fn finish(mut self, end: io::Result<End>, elapsed: Duration) -> Result<ExitCode, Fatal> {
+        let end = match end {
+            Ok(End::Count) => Ok(End::Count),
+            end => {
+                let drained = self.drain();
+                end.and_then(|end| drained.map(|()| end))
+            }
+        };
         let end = end.and_then(|end| {
             if let (Output::Printed(printer), End::Asked | End::Count) = (&mut self.output, &end) {
                 printer.flush()?;
@@ -427,6 +468,8 @@ impl Session {
             Ok(end)
         });
         let seen = matches!(end, Ok(End::Asked | End::Count)) && self.show_stats(true).is_ok();
+        // What comes from now on is to stay with the senders.
+        drop(self.subscriber);
         let lost = match self.output {
             Output::Files(collector) => collector.end(!matches!(end, Ok(End::Count)), &self.console),
             _ => 0,
@@ -448,6 +491,10 @@ impl Session {
         }
         Ok(if self.tally.odd > 0 || lost > 0 { INCOMPLETE.into() } else { ExitCode::SUCCESS })
     }
+}
+
+fn receiving(error: Error) -> io::Error {
+    io::Error::other(format!("cannot receive: {error}"))
 }
 
 /// The records of a message: one, or a batch (`LogZeroMQ::batch_records`), a line each.
@@ -484,7 +531,10 @@ impl Tally {
         if !wanted(path, body) {
             return Ok(());
         }
-        let number = self.paths.find(path);
+        let number = match output {
+            Output::Files(collector) => self.paths.get(path).or_else(|| self.number(path, collector, console)),
+            _ => self.paths.find(path),
+        };
         let printed = match output {
             Output::Printed(printer) => printer.print(path, body)?,
             Output::None => true,
@@ -493,6 +543,9 @@ impl Tally {
                 match number {
                     Some(number) if object => {
                         collector.write(number, path, body, console);
+                    }
+                    None if object && !collector.has_name(path) => {
+                        collector.refuse("a log path too long for the name of a file", path, console);
                     }
                     None if object => collector.refuse("one log path too many", path, console),
                     _ => {}
@@ -512,6 +565,19 @@ impl Tally {
             self.paths.count(number, bytes);
         }
         Ok(())
+    }
+
+    /// The number of a log path that was not known until now.
+    #[cold]
+    fn number(&mut self, path: &[u8], collector: &mut Collector, console: &Console) -> Option<usize> {
+        // Nothing is kept of one that can have no file.
+        if !collector.has_name(path) {
+            return None;
+        }
+        self.paths.find(path).or_else(|| {
+            let number = collector.free_number(console)?;
+            self.paths.replace(number, path).then_some(number)
+        })
     }
 
     fn not_two_frames(&mut self, frames: usize, first: &[u8], console: &Console) {

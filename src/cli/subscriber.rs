@@ -1,12 +1,14 @@
 //! The receiving end: a socket that listens and connects, and the messages that arrive at it.
 
-use std::ffi::CString;
+use std::ffi::{CString, c_int};
+use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bro_zeromq_writer::zmq::{Context, Error, Event, Kind, Message, Socket, Watched};
+use bro_zeromq_writer::zmq::{Context, Error, Event, Kind, Message, Socket, Watched, hang_up};
 
-use crate::console::Console;
+use crate::console::{Console, counted};
 use crate::security::{Guard, Keys};
 
 /// A larger frame breaks its connection; the plugin sends none.
@@ -16,6 +18,19 @@ const MAX_FRAME: i64 = 1 << 30;
 /// between such questions, and how many remain without an answer. A peer that has vanished
 /// without closing its connection is noticed within a minute.
 const KEEPALIVE: [i32; 3] = [30, 10, 3];
+
+/// Milliseconds after which a connection is closed that has not introduced itself.
+const HANDSHAKE: i32 = 10_000;
+
+/// Descriptors that stay free beside those of connections and files: to read keys, and for
+/// connections that are ended at once. libzmq is busy for nothing when it has none to accept with.
+const SPARE: usize = 8;
+
+/// How long others wait at least when there are as many connections as there can be.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How often it is told that there are too many connections.
+const REPEAT: Duration = Duration::from_secs(60);
 
 /// Where messages come from, and how.
 #[derive(Clone)]
@@ -55,6 +70,7 @@ impl Source {
         let (first, most) = self.reconnect;
         socket.set(zmq_sys::ZMQ_RECONNECT_IVL, first)?;
         socket.set(zmq_sys::ZMQ_RECONNECT_IVL_MAX, most)?;
+        socket.set(zmq_sys::ZMQ_HANDSHAKE_IVL, HANDSHAKE)?;
         socket.set(zmq_sys::ZMQ_TCP_KEEPALIVE, 1)?;
         let [idle, interval, count] = KEEPALIVE;
         socket.set(zmq_sys::ZMQ_TCP_KEEPALIVE_IDLE, idle)?;
@@ -71,16 +87,21 @@ impl Source {
     }
 }
 
-/// How long what has arrived at a socket before its connections are ended is still taken.
-const BEFORE: Duration = Duration::from_secs(1);
-
 /// Receives messages.
 pub struct Subscriber {
-    context: Arc<Context>,
     source: Source,
     socket: Watched,
-    /// The one before, with what has arrived there; until when.
-    before: Option<(Watched, Instant)>,
+    /// The connections' descriptors, the newest last.
+    connections: Vec<c_int>,
+    /// How many there can be, and by which limit of descriptors.
+    most: usize,
+    limit: u64,
+    /// There are as many; since when, and when that was told.
+    full: bool,
+    since: Option<Instant>,
+    told: Option<Instant>,
+    /// All connections are ended: those that have not been read to their ends.
+    ending: Option<Vec<c_int>>,
     /// What it listens on, with the ports that were chosen.
     bound: Vec<String>,
     connects: Vec<CString>,
@@ -102,8 +123,7 @@ pub enum Received<'a> {
 impl Subscriber {
     /// Listens and connects.
     pub fn open(source: &Source) -> Result<Self, String> {
-        let failed = |error: Error| format!("cannot make a socket: {error}");
-        let context = Arc::new(Context::new().map_err(failed)?);
+        let context = Arc::new(Context::new().map_err(no_socket)?);
         let guard = Guard::new(&context, source.keys.as_ref(), !source.bind.is_empty())?;
         let connects = source.connect.iter().map(|endpoint| {
             CString::new(endpoint.as_str()).map_err(|_| explain("connect to", endpoint, Error(libc::EINVAL)))
@@ -111,15 +131,22 @@ impl Subscriber {
         let mut subscriber = Self {
             socket: socket(&context, source)?,
             connects: connects.collect::<Result<_, _>>()?,
-            context,
             source: source.clone(),
-            before: None,
+            connections: Vec::new(),
+            most: 0,
+            limit: 0,
+            full: false,
+            since: None,
+            told: None,
+            ending: None,
             bound: source.bind.clone(),
             guard,
             first: Message::new(),
             second: Message::new(),
             rest: Message::new(),
         };
+        // What listens takes one each.
+        (subscriber.most, subscriber.limit) = room(source.bind.len() + SPARE)?;
         subscriber.listen()?;
         for index in 0..subscriber.connects.len() {
             subscriber.connect(index)?;
@@ -154,13 +181,9 @@ impl Subscriber {
     /// Looks after the connections: tells of peers with wrong keys, ends connections whose keys have
     /// been revoked, and makes those again that libzmq has given up.
     pub fn look(&mut self, console: &Console) -> Result<(), String> {
-        let (connects, binds) = (!self.connects.is_empty(), !self.bound.is_empty());
-        while let Some(event) = self.socket.next_event() {
-            match event {
-                Event::Ready => self.guard.ready(console),
-                Event::Failed(how) => self.guard.failed(how, connects, binds, console),
-                Event::Connected(_) | Event::Disconnected(_) | Event::Unbound => {}
-            }
+        self.take_events(console);
+        if self.ending.is_some() {
+            return Ok(());
         }
         for index in self.socket.given_up(self.connects.iter().map(CString::as_c_str)) {
             // Of what it has given up libzmq may know no more.
@@ -168,51 +191,82 @@ impl Subscriber {
             self.connect(index)?;
         }
         if self.guard.look(console) {
-            self.reset()?;
+            // Whoever was let in with that key is among them.
+            self.take_events(console);
+            self.connections.iter().copied().for_each(hang_up);
             console.info("all connections were ended, because a key was revoked; publishers with other keys come back");
         }
+        self.keep_within_limit(console);
         Ok(())
     }
 
-    /// Ends all connections, which is the only way that libzmq has to end one.
-    fn reset(&mut self) -> Result<(), String> {
-        let bound: Vec<_> = self.bound.iter().filter_map(|endpoint| CString::new(endpoint.as_str()).ok()).collect();
-        self.socket.unbind_all(bound.iter().map(CString::as_c_str));
-        let new = socket(&self.context, &self.source)?;
-        let old = std::mem::replace(&mut self.socket, new);
-        self.before = Some((old, Instant::now() + BEFORE));
-        self.listen()?;
-        (0..self.connects.len()).try_for_each(|index| self.connect(index))
+    fn take_events(&mut self, console: &Console) {
+        let (connects, binds) = (!self.connects.is_empty(), !self.bound.is_empty());
+        while let Some(event) = self.socket.next_event() {
+            match event {
+                Event::Connected(descriptor) => self.connected(descriptor),
+                Event::Disconnected(descriptor) => {
+                    self.connections.retain(|&other| other != descriptor);
+                    self.ending.iter_mut().for_each(|ending| ending.retain(|&other| other != descriptor));
+                }
+                Event::Ready => self.guard.ready(console),
+                Event::Failed(how) => self.guard.failed(how, connects, binds, console),
+                Event::Unbound => {}
+            }
+        }
     }
 
-    /// The socket that has the next message.
-    #[cold]
-    fn take_from_before(&mut self) -> Result<bool, Error> {
-        let Some((before, until)) = &self.before else { return Ok(false) };
-        if Instant::now() < *until && before.try_recv_into(&mut self.first)? {
-            return Ok(true);
+    /// Ends a connection at once if there is no descriptor for it, or no more are taken.
+    fn connected(&mut self, descriptor: c_int) {
+        self.connections.push(descriptor);
+        if self.connections.len() > self.most || self.ending.is_some() {
+            hang_up(descriptor);
         }
-        self.before = None;
-        Ok(false)
+    }
+
+    /// Has clients wait while there are no descriptors for more of them.
+    fn keep_within_limit(&mut self, console: &Console) {
+        let now = Instant::now();
+        let full = self.connections.len() >= self.most;
+        if full != self.full && (full || self.since.is_none_or(|since| now - since >= PAUSE)) {
+            (self.full, self.since) = (full, Some(now));
+            self.socket.admit(!full);
+            if full && self.told.is_none_or(|told| now - told >= REPEAT) {
+                self.told = Some(now);
+                console.problem(format!(
+                    "the limit of {} open files leaves room for {}, which there are; others have to wait; raise it \
+                     with LimitNOFILE in systemd, or ulimit -n",
+                    self.limit,
+                    counted(self.most as u64, "connection"),
+                ));
+            }
+        }
+    }
+
+    /// Ends all connections, and those that come. What has arrived can still be received.
+    pub fn hang_up(&mut self) {
+        self.ending = Some(self.connections.clone());
+        self.socket.admit(false);
+        self.connections.iter().copied().for_each(hang_up);
+    }
+
+    /// How many of the connections that were ended have not been read to their ends.
+    pub fn left(&self) -> usize {
+        self.ending.as_ref().map_or(0, Vec::len)
     }
 
     /// Receives a message if there is one. It stays until the next call.
     #[inline]
     pub fn try_receive(&mut self) -> Result<Option<Received<'_>>, Error> {
-        let before = self.before.is_some() && self.take_from_before()?;
-        if !before && !self.socket.try_recv_into(&mut self.first)? {
+        if !self.socket.try_recv_into(&mut self.first)? {
             return Ok(None);
         }
-        let socket = match &self.before {
-            Some((old, _)) if before => old,
-            _ => &self.socket,
-        };
         let mut frames = 1;
         let mut more = self.first.more();
         while more {
             // A message arrives as a whole, so its frames are all there.
             let frame = if frames == 1 { &mut self.second } else { &mut self.rest };
-            if !socket.try_recv_into(frame)? {
+            if !self.socket.try_recv_into(frame)? {
                 break;
             }
             frames += 1;
@@ -224,9 +278,22 @@ impl Subscriber {
         }))
     }
 
-    /// Waits for a message, at most so many milliseconds.
+    /// Waits for a message, or for what [`Subscriber::look`] looks at, at most so many milliseconds.
     pub fn wait(&self, millis: i64) -> Result<(), Error> {
-        self.socket.wait_readable(millis).map(drop)
+        self.socket.wait(millis)
+    }
+}
+
+/// How many connections there can be beside what the process has open and what else it needs, and
+/// the limit of descriptors.
+fn room(needed: usize) -> Result<(usize, u64), String> {
+    let limit = descriptor_limit();
+    // The lowest free one has the number of those that are open, where none was closed.
+    let open = File::open("/dev/null").map_err(|_| too_few_descriptors())?.as_raw_fd();
+    let needed = usize::try_from(open).unwrap_or_default() + needed;
+    match usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(needed) {
+        0 => Err(too_few_descriptors()),
+        most => Ok((most, limit)),
     }
 }
 
@@ -236,7 +303,27 @@ fn socket(context: &Arc<Context>, source: &Source) -> Result<Watched, String> {
         source.configure(&socket)?;
         Watched::new(context, socket)
     });
-    socket.map_err(|error| format!("cannot make a socket: {error}"))
+    socket.map_err(no_socket)
+}
+
+fn no_socket(error: Error) -> String {
+    match error.0 {
+        libc::EMFILE => too_few_descriptors(),
+        _ => format!("cannot make a socket: {error}"),
+    }
+}
+
+/// The limit of descriptors.
+fn descriptor_limit() -> u64 {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+/// What is said when nothing can begin.
+pub fn too_few_descriptors() -> String {
+    format!(
+        "the limit of {} open files is too small; raise it with LimitNOFILE in systemd, or ulimit -n",
+        descriptor_limit()
+    )
 }
 
 fn prepare(socket: &Socket, endpoint: &str) -> Result<CString, Error> {

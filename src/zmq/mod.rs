@@ -18,7 +18,7 @@ pub use buffer::{Buffers, CHUNK_SIZE, Flight, MAX_CONSUMERS};
 pub use context::{Context, Termination};
 pub use curve::{KEY_TEXT, KeyPair, PublicKey, Role, SecretKey, has_curve, wipe};
 pub use message::Message;
-pub use monitor::{Event, Handshake, Watched, unsent_bytes, writable};
+pub use monitor::{Event, Handshake, Watched, hang_up, unsent_bytes, writable};
 pub use socket::{Kind, PollItem, Socket, poll, wait_readable};
 
 /// An error of libzmq: its error number.

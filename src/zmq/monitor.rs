@@ -42,6 +42,7 @@ pub enum Handshake {
 /// The events asked for: rare ones only, so that they never pile up.
 const EVENTS: c_int = zmq_sys::ZMQ_EVENT_CONNECTED
     | zmq_sys::ZMQ_EVENT_ACCEPTED
+    | zmq_sys::ZMQ_EVENT_LISTENING
     | zmq_sys::ZMQ_EVENT_CONNECT_RETRIED
     | zmq_sys::ZMQ_EVENT_CLOSED
     | zmq_sys::ZMQ_EVENT_DISCONNECTED
@@ -64,6 +65,8 @@ pub struct Watched {
     monitor: Socket,
     /// Connections that ended and are not tried again yet, by their addresses.
     ended: Vec<(String, Instant)>,
+    /// The descriptors with which it listens.
+    listeners: Vec<c_int>,
 }
 
 impl Watched {
@@ -81,7 +84,7 @@ impl Watched {
         monitor.set(zmq_sys::ZMQ_RCVHWM, 0)?;
         monitor.set(zmq_sys::ZMQ_LINGER, 0)?;
         socket.monitor(Some(&name), EVENTS)?;
-        let watched = Self { socket, monitor, ended: Vec::new() };
+        let watched = Self { socket, monitor, ended: Vec::new(), listeners: Vec::new() };
         watched.monitor.connect(&name)?;
         Ok(watched)
     }
@@ -98,6 +101,24 @@ impl Watched {
                 Some(_) => {}
                 None => std::thread::sleep(Duration::from_millis(1)),
             }
+        }
+    }
+
+    /// Waits until a message can be received or there is an event, at most so many milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// What libzmq says.
+    pub fn wait(&self, millis: i64) -> Result<(), Error> {
+        let mut items = [self.socket.poll_item(true, false), self.monitor.poll_item(true, false)];
+        super::poll(&mut items, millis).map(drop)
+    }
+
+    /// Has clients of tcp wait before they connect, or lets them. To libzmq it is as if none came;
+    /// it has no way to stop accepting that would not end the connections that it has accepted.
+    pub fn admit(&self, clients: bool) {
+        for &listener in &self.listeners {
+            filter(listener, clients);
         }
     }
 
@@ -148,7 +169,14 @@ impl Watched {
                 _ => Handshake::Protocol,
             })),
             zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_AUTH => Some(Event::Failed(Handshake::Refused)),
-            zmq_sys::ZMQ_EVENT_CLOSED => Some(Event::Unbound),
+            zmq_sys::ZMQ_EVENT_LISTENING => {
+                self.listeners.push(value);
+                None
+            }
+            zmq_sys::ZMQ_EVENT_CLOSED => {
+                self.listeners.retain(|&listener| listener != value);
+                Some(Event::Unbound)
+            }
             _ => None,
         }
     }
@@ -228,6 +256,32 @@ pub fn unsent_bytes(descriptor: c_int) -> Option<u64> {
     // or belongs to something else by now does no harm.
     let result = unsafe { libc::ioctl(descriptor, libc::TIOCOUTQ, &raw mut bytes) };
     if result == 0 { u64::try_from(bytes).ok() } else { None }
+}
+
+/// Ends a connection. What has arrived of it can still be received; what arrives from now on is
+/// refused, and the peer is told. Does nothing to a descriptor that is no connection (any more).
+pub fn hang_up(descriptor: c_int) {
+    // SAFETY: no pointers; the descriptor is libzmq's, which closes it when it has read the end.
+    // One that was closed meanwhile is no socket, or a new connection of the same process.
+    unsafe { libc::shutdown(descriptor, libc::SHUT_RDWR) };
+}
+
+/// Has a listening socket drop all packets, so that clients try again for some time, or none.
+fn filter(listener: c_int, pass: bool) {
+    let mut nothing = libc::sock_filter { code: (libc::BPF_RET | libc::BPF_K) as u16, jt: 0, jf: 0, k: 0 };
+    let program = libc::sock_fprog { len: 1, filter: &raw mut nothing };
+    let option = if pass { libc::SO_DETACH_FILTER } else { libc::SO_ATTACH_FILTER };
+    // SAFETY: the program and its only instruction live until the call returns, which copies them.
+    // It fails, and does nothing, for a descriptor that is no socket, and if there is no filter.
+    unsafe {
+        libc::setsockopt(
+            listener,
+            libc::SOL_SOCKET,
+            option,
+            (&raw const program).cast(),
+            size_of::<libc::sock_fprog>() as libc::socklen_t,
+        );
+    }
 }
 
 /// Whether the system would take more bytes for a connection now, or it has ended.

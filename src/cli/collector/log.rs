@@ -1,17 +1,13 @@
 //! The current file of one log path, and what waits to be written to it.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::name::Name;
-
-/// Permissions of what is made, which the umask narrows: logs say who talked to whom.
-pub const FILE_MODE: u32 = 0o640;
-pub const DIRECTORY_MODE: u32 = 0o750;
+use super::disk::{Disk, Open, Status, is_missing};
+use super::name::{Name, finished};
+use super::names::{Given, Names};
 
 /// A buffer larger than this is given back when it has become much too large.
 const SMALL_BUFFER: usize = 16 * 1024;
@@ -23,27 +19,42 @@ const BLOCK: u64 = 64 * 1024;
 ///
 /// On disk it ends with the end of a record at all times but during a write; after a crash,
 /// opening it puts that right.
-pub struct Log {
+pub struct Log<D: Disk> {
     name: Name,
     /// Records that wait, each with its line feed.
     buffer: Vec<u8>,
-    file: Option<File>,
+    file: Option<D::File>,
     /// Bytes in the file.
     size: u64,
     /// When what will be the next closed file begins.
     pub begins: Timestamp,
-    /// Whether the last write has failed. What waits stays in memory then.
-    pub stuck: bool,
+    /// The name given last.
+    pub given: Option<Given>,
+    /// Why the last write has failed. What waits stays in memory then.
+    pub stuck: Option<i32>,
     /// Whether it is on the list of those with something that waits.
     pub listed: bool,
+    /// When it was written to last.
+    pub used: Timestamp,
     /// Records that were given up.
     pub lost: u64,
 }
 
-impl Log {
+impl<D: Disk> Log<D> {
     /// One whose file begins at a time, if it does not exist yet. Nothing is opened.
     pub fn new(name: Name, begins: Timestamp) -> Self {
-        Self { name, buffer: Vec::new(), file: None, size: 0, begins, stuck: false, listed: false, lost: 0 }
+        Self {
+            name,
+            buffer: Vec::new(),
+            file: None,
+            size: 0,
+            begins,
+            given: None,
+            stuck: None,
+            listed: false,
+            used: begins,
+            lost: 0,
+        }
     }
 
     /// One whose file was left by an earlier run: with `size` bytes.
@@ -83,34 +94,37 @@ impl Log {
         self.buffer.push(b'\n');
     }
 
-    /// Gives up what waits. Returns how many records that were.
-    pub fn discard(&mut self) -> u64 {
-        let records = self.buffer.iter().filter(|&&byte| byte == b'\n').count() as u64;
-        self.buffer = Vec::new();
+    /// Gives up what waits behind so many bytes, and whatever of a record is in front of them.
+    /// Returns how many records that were.
+    pub fn discard(&mut self, keep: usize) -> u64 {
+        let keep = end_of_last_line(&self.buffer[..keep.min(self.buffer.len())]).unwrap_or(0);
+        let records = memchr::memchr_iter(b'\n', &self.buffer[keep..]).count() as u64;
+        self.buffer.truncate(keep);
+        self.buffer.shrink_to_fit();
         self.lost += records;
         records
     }
 
     /// Writes what waits. After an error, all that is not written as whole records still waits.
-    pub fn flush(&mut self) -> io::Result<()> {
-        let result = self.try_flush();
-        self.stuck = result.is_err();
-        result
-    }
-
-    fn try_flush(&mut self) -> io::Result<()> {
+    pub fn flush(&mut self, disk: &D) -> io::Result<()> {
         if self.buffer.is_empty() {
             return Ok(());
         }
-        let file = match &mut self.file {
-            Some(file) => file,
+        let before = match &self.file {
+            Some(file) => {
+                // Others can have cut it.
+                let status = disk.status(file)?;
+                if status.len < self.size { whole_records(disk, file, true)? } else { status.len }
+            }
             None => {
-                let (file, size) = open(&self.name)?;
-                self.size = size;
-                self.file.insert(file)
+                let (file, size) = open(disk, &self.name)?;
+                self.file = Some(file);
+                size
             }
         };
-        let (written, result) = write_all(file, &self.buffer);
+        self.size = before;
+        let Some(file) = &self.file else { return Ok(()) };
+        let (written, result) = append_all(disk, file, &self.buffer);
         if result.is_ok() {
             self.size += written as u64;
             let used = self.buffer.len();
@@ -121,11 +135,11 @@ impl Log {
             return Ok(());
         }
         let whole = end_of_last_line(&self.buffer[..written]).unwrap_or(0);
-        self.size += whole as u64;
         // If it cannot be cut, it will be when it is opened again.
-        if written > whole && file.set_len(self.size).is_err() {
+        if written > whole && cut_end(disk, file, (written - whole) as u64).is_err() {
             self.file = None;
         }
+        self.size += whole as u64;
         self.buffer.drain(..whole);
         result
     }
@@ -135,95 +149,150 @@ impl Log {
         self.file = None;
     }
 
-    /// Forgets the file if it is no longer where it was: removed, or renamed by others.
-    pub fn forget_if_moved(&mut self, now: Timestamp) {
+    /// Looks at what others have done to the file: forgets it if it is no longer where it was, and
+    /// knows how large it is.
+    pub fn look(&mut self, disk: &D, now: Timestamp) {
         let Some(file) = &self.file else { return };
-        let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
-        let mine = file.metadata().map(identity);
-        let there = fs::symlink_metadata(self.name.current()).map(identity);
-        let moved = match (mine, there) {
-            (Ok(mine), Ok(there)) => mine != there,
-            (_, Err(error)) => error.kind() == ErrorKind::NotFound,
-            _ => false,
-        };
-        if moved {
-            self.file = None;
-            self.size = 0;
-            self.begins = now;
+        let (mine, there) = (disk.status(file), disk.find(&self.name.current()));
+        match (mine, there) {
+            (Ok(mine), Ok(there)) if there != Some(mine.identity) => {
+                self.file = None;
+                self.size = 0;
+                self.begins = now;
+            }
+            // What is there now begins now.
+            (Ok(Status { len: 0, .. }), Ok(_)) if self.size > 0 => {
+                self.size = 0;
+                self.begins = now;
+            }
+            (Ok(mine), Ok(_)) => self.size = self.size.min(mine.len),
+            _ => {}
         }
     }
 
-    /// Makes the current file, if it has anything, the closed one of its time. What waits goes
-    /// into the next file, which begins at `next`.
-    pub fn rotate(&mut self, time: &str, next: Timestamp) -> io::Result<Option<PathBuf>> {
+    /// Makes the current file, if it has anything, the closed one of its time, whose name and size
+    /// are returned. What waits goes into the next file, which begins at `next`.
+    pub fn rotate(
+        &mut self,
+        disk: &D,
+        names: &mut Names<D>,
+        time: &str,
+        next: Timestamp,
+    ) -> io::Result<Option<(PathBuf, u64)>> {
         if self.size == 0 {
             return Ok(None);
         }
-        self.file = None;
-        let mut number = 0;
-        let closed = loop {
-            let closed = self.name.closed(time, number);
-            if !is_taken(&closed) {
-                break closed;
-            }
-            number += 1;
-        };
-        let renamed = match fs::rename(self.name.current(), &closed) {
+        let (given, closed) =
+            take_name(disk, names, self.given.as_ref(), time, |given| self.name.closed(&given.time, given.number))?;
+        self.given = Some(given);
+        let renamed = match disk.rename(&self.name.current(), &closed) {
             Ok(()) => true,
             // Somebody has removed it.
-            Err(error) if error.kind() == ErrorKind::NotFound => false,
+            Err(error) if is_missing(&error) => false,
             Err(error) => return Err(error),
         };
-        self.size = 0;
+        self.file = None;
+        let size = std::mem::take(&mut self.size);
         self.begins = next;
-        Ok(renamed.then_some(closed))
+        Ok(renamed.then_some((closed, size)))
     }
 }
 
+/// A name that was not given before and is nobody else's.
+pub fn take_name<D: Disk>(
+    disk: &D,
+    names: &mut Names<D>,
+    last: Option<&Given>,
+    time: &str,
+    path: impl Fn(&Given) -> PathBuf,
+) -> io::Result<(Given, PathBuf)> {
+    let mut given = names.next(last, time);
+    while is_taken(disk, &path(&given))? {
+        given = names.following(given);
+    }
+    names.take(&given)?;
+    let path = path(&given);
+    Ok((given, path))
+}
+
 /// Whether a closed file of this name, or its finished one, exists.
-pub fn is_taken(closed: &Path) -> bool {
-    let exists = |path: PathBuf| fs::symlink_metadata(path).is_ok();
-    exists(closed.to_owned()) || ["", ".gz", ".zst"].iter().any(|suffix| exists(super::name::finished(closed, suffix)))
+pub fn is_taken<D: Disk>(disk: &D, closed: &Path) -> io::Result<bool> {
+    if disk.find(closed)?.is_some() {
+        return Ok(true);
+    }
+    for suffix in ["", ".gz", ".zst"] {
+        if disk.find(&finished(closed, suffix))?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Opens the current file to append to it, made if it is not there; with its size. What is
 /// behind the last whole record, which a crash has left, is cut off.
-fn open(name: &Name) -> io::Result<(File, u64)> {
+fn open<D: Disk>(disk: &D, name: &Name) -> io::Result<(D::File, u64)> {
     let path = name.current();
-    let mut options = OpenOptions::new();
-    // Not through a link somebody has planted, and not waiting for the reader of a pipe.
-    options.read(true).append(true).create(true).mode(FILE_MODE).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
-    let file = match options.open(&path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            fs::DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(name.directory())?;
-            options.open(&path)?
+    let file = match disk.open(&path, Open::Append) {
+        Err(error) if is_missing(&error) => {
+            disk.make_directory(name.directory())?;
+            disk.open(&path, Open::Append)?
         }
         result => result?,
     };
-    let size = whole_records(&file)?;
+    let size = whole_records(disk, &file, true)?;
     Ok((file, size))
 }
 
-/// Looks at a current file that an earlier run has left, and cuts off what is behind its last
-/// whole record. Returns what it was before, and its size now.
-pub fn inspect(path: &Path) -> io::Result<(fs::Metadata, u64)> {
-    let file = File::options().read(true).write(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
-    Ok((file.metadata()?, whole_records(&file)?))
+/// What a current file was that an earlier run has left.
+pub enum Left {
+    /// What it was, and its size now that what was behind its last whole record is cut off.
+    Whole(Status, u64),
+    /// It begins with zeros and goes on with something else.
+    Damaged,
 }
 
-/// Cuts off what is behind the last whole record, and returns the size.
-pub fn whole_records(file: &File) -> io::Result<u64> {
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(io::Error::other("it is no regular file"));
+/// Looks at a current file that an earlier run has left.
+pub fn inspect<D: Disk>(disk: &D, path: &Path) -> io::Result<Left> {
+    let file = disk.open(path, Open::Existing)?;
+    let status = disk.status(&file)?;
+    if first_byte(disk, &file)? == Some(0) {
+        if !is_zero(disk, &file)? {
+            return Ok(Left::Damaged);
+        }
+        disk.cut(&file, 0)?;
+        return Ok(Left::Whole(status, 0));
     }
-    let size = metadata.len();
+    Ok(Left::Whole(status, whole_records(disk, &file, true)?))
+}
+
+fn first_byte<D: Disk>(disk: &D, file: &D::File) -> io::Result<Option<u8>> {
+    let mut byte = [0];
+    Ok((disk.read_at(file, &mut byte, 0)? == 1).then_some(byte[0]))
+}
+
+/// Whether there is nothing but zeros, as after a loss of power.
+fn is_zero<D: Disk>(disk: &D, file: &D::File) -> io::Result<bool> {
+    let (mut at, mut block) = (0, vec![0; BLOCK as usize]);
+    loop {
+        let len = disk.read_at(file, &mut block, at)?;
+        if len == 0 {
+            return Ok(true);
+        }
+        if block[..len].iter().any(|&byte| byte != 0) {
+            return Ok(false);
+        }
+        at += len as u64;
+    }
+}
+
+/// Cuts off what is behind the last whole record, and returns the size. A `current` file must be
+/// one of ours.
+pub fn whole_records<D: Disk>(disk: &D, file: &D::File, current: bool) -> io::Result<u64> {
+    let size = disk.status(file)?.len;
     if size == 0 {
         return Ok(0);
     }
-    let mut byte = [0];
-    file.read_exact_at(&mut byte, 0)?;
-    if byte != *b"{" {
+    if current && first_byte(disk, file)? != Some(b'{') {
         return Err(io::Error::other("it is not one of this program's files; move it away"));
     }
     let mut end = size;
@@ -232,7 +301,7 @@ pub fn whole_records(file: &File) -> io::Result<u64> {
         // Nearly always the last byte is a line feed.
         let len = if end == size { 1 } else { BLOCK.min(end) };
         block.resize(len as usize, 0);
-        file.read_exact_at(&mut block, end - len)?;
+        read_full(disk, file, &mut block, end - len)?;
         end -= len;
         if let Some(line) = end_of_last_line(&block) {
             end += line as u64;
@@ -240,38 +309,57 @@ pub fn whole_records(file: &File) -> io::Result<u64> {
         }
     }
     if end < size {
-        file.set_len(end)?;
+        disk.cut(file, end)?;
     }
     Ok(end)
 }
 
+/// Cuts off the last bytes of a file, as it is now.
+fn cut_end<D: Disk>(disk: &D, file: &D::File, bytes: u64) -> io::Result<()> {
+    let len = disk.status(file)?.len;
+    if len < bytes { whole_records(disk, file, true).map(drop) } else { disk.cut(file, len - bytes) }
+}
+
+fn read_full<D: Disk>(disk: &D, file: &D::File, buffer: &mut [u8], at: u64) -> io::Result<()> {
+    let mut len = 0;
+    while len < buffer.len() {
+        match disk.read_at(file, &mut buffer[len..], at + len as u64)? {
+            0 => return Err(ErrorKind::UnexpectedEof.into()),
+            read => len += read,
+        }
+    }
+    Ok(())
+}
+
 fn end_of_last_line(bytes: &[u8]) -> Option<usize> {
-    Some(bytes.iter().rposition(|&byte| byte == b'\n')? + 1)
+    Some(memchr::memrchr(b'\n', bytes)? + 1)
 }
 
 /// Writes everything, or tells how much was written.
-fn write_all(file: &mut File, mut bytes: &[u8]) -> (usize, io::Result<()>) {
-    let len = bytes.len();
-    while !bytes.is_empty() {
-        let result = match file.write(bytes) {
-            Ok(0) => Err(ErrorKind::WriteZero.into()),
-            Ok(written) => {
-                bytes = &bytes[written..];
-                Ok(())
-            }
-            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
-            Err(error) => Err(error),
-        };
-        if result.is_err() {
-            return (len - bytes.len(), result);
+fn append_all<D: Disk>(disk: &D, file: &D::File, bytes: &[u8]) -> (usize, io::Result<()>) {
+    let mut written = 0;
+    while written < bytes.len() {
+        match disk.append(file, &bytes[written..]) {
+            Ok(0) => return (written, Err(ErrorKind::WriteZero.into())),
+            Ok(more) => written += more,
+            Err(error) => return (written, Err(error)),
         }
     }
-    (len, Ok(()))
+    (written, Ok(()))
 }
 
 #[cold]
 fn one_line(record: &mut [u8]) {
     for byte in record.iter_mut().filter(|byte| **byte == b'\n') {
         *byte = b' ';
+    }
+}
+
+#[cfg(test)]
+impl<D: Disk> Log<D> {
+    /// Records that wait.
+    pub fn waiting_records(&self) -> Vec<Vec<u8>> {
+        let lines = self.buffer.split(|&byte| byte == b'\n');
+        lines.filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect()
     }
 }

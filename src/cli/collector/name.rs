@@ -7,6 +7,7 @@
 //! | `conn.log` | the current file |
 //! | `.conn.2026-11-24-03-00-00.log` | closed; is being synced and compressed |
 //! | `.conn.2026-11-24-03-00-00.log.gz.partial` | what that has made so far |
+//! | `.conn.2026-11-24-03-00-00.log.gz.complete` | all of it, when the closed one goes |
 //! | `conn.2026-11-24-03-00-00.log.gz` | finished |
 //!
 //! A slash in a log path, which a topic template can bring, separates directories. Everything
@@ -30,8 +31,9 @@ pub const DEPTH_LIMIT: usize = 16;
 /// Stands for an empty part; no `%XX`.
 const EMPTY: &str = "%empty";
 
-/// What is added to a name while its file is being made.
+/// What is added to a name while its file is being made, and when it has been.
 pub const PARTIAL: &str = ".partial";
+pub const COMPLETE: &str = ".complete";
 
 /// Where the files of a log path are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +51,8 @@ pub enum Kind {
     Closed,
     /// A part of a finished file.
     Partial,
+    /// All of a finished file, but its name; of the closed file of this name.
+    Complete(PathBuf),
     /// Anything else, finished files too.
     Other,
 }
@@ -77,6 +81,14 @@ impl Name {
         let number = if number == 0 { String::new() } else { format!("_{number:03}") };
         self.directory.join(format!(".{}.{time}{number}.log", self.stem))
     }
+
+    /// Where a current file goes that is damaged.
+    pub fn damaged(&self, time: &str, number: u32) -> PathBuf {
+        let closed = self.closed(time, number);
+        let name = file_name(&closed);
+        let name = name.strip_prefix('.').unwrap_or(name);
+        closed.with_file_name(format!("{}.damaged", name.strip_suffix(".log").unwrap_or(name)))
+    }
 }
 
 /// The finished file of a closed one, with a suffix such as `.gz`.
@@ -90,15 +102,29 @@ pub fn partial(closed: &Path, suffix: &str) -> PathBuf {
     closed.with_file_name(format!("{}{suffix}{PARTIAL}", file_name(closed)))
 }
 
-/// The closed file with the next higher number.
-pub fn next_number(closed: &Path) -> PathBuf {
+/// Where it stays until the closed one is gone.
+pub fn complete(closed: &Path, suffix: &str) -> PathBuf {
+    closed.with_file_name(format!("{}{suffix}{COMPLETE}", file_name(closed)))
+}
+
+/// The closed file of the same time with another number.
+pub fn renumbered(closed: &Path, number: u32) -> PathBuf {
     let name = file_name(closed);
     let stem = name.strip_suffix(".log").unwrap_or(name);
-    let (stem, number) = match time_at_end(stem) {
-        Some((_, Some(number))) => (&stem[..number], stem[number + 1..].parse().unwrap_or(0)),
-        _ => (stem, 0_u32),
+    let stem = match time_at_end(stem) {
+        Some((_, Some(number))) => &stem[..number],
+        _ => stem,
     };
-    closed.with_file_name(format!("{stem}_{:03}.log", number + 1))
+    closed.with_file_name(format!("{stem}_{number:03}.log"))
+}
+
+/// The time and the number in the name of a closed or finished file.
+pub fn time_and_number(path: &Path) -> Option<(&str, u32)> {
+    let name = file_name(path);
+    let stem = &name[..name.rfind(".log").or(name.rfind(".damaged"))?];
+    let (start, number) = time_at_end(stem)?;
+    let time = &stem[start + 1..number.unwrap_or(stem.len())];
+    Some((time, number.map_or(0, |at| stem[at + 1..].parse().unwrap_or(0))))
 }
 
 fn file_name(path: &Path) -> &str {
@@ -110,15 +136,18 @@ pub fn classify(relative: &Path) -> Kind {
     let Some(relative) = relative.to_str() else { return Kind::Other };
     let (directory, leaf) = relative.rsplit_once('/').unwrap_or(("", relative));
     if let Some(hidden) = leaf.strip_prefix('.') {
-        let (hidden, partial) = match hidden.strip_suffix(PARTIAL) {
-            Some(hidden) => (hidden.strip_suffix(".gz").or(hidden.strip_suffix(".zst")).unwrap_or(hidden), true),
-            None => (hidden, false),
+        let made = [PARTIAL, COMPLETE].into_iter().find(|made| hidden.ends_with(made));
+        let packed = made.map(|made| &hidden[..hidden.len() - made.len()]);
+        let plain = match packed {
+            Some(packed) => packed.strip_suffix(".gz").or(packed.strip_suffix(".zst")).unwrap_or(packed),
+            None => hidden,
         };
-        let closed = hidden.strip_suffix(".log").is_some_and(|stem| time_at_end(stem).is_some());
-        return match (closed, partial) {
+        let closed = plain.strip_suffix(".log").is_some_and(|stem| time_at_end(stem).is_some());
+        return match (closed, made) {
             (false, _) => Kind::Other,
-            (true, false) => Kind::Closed,
-            (true, true) => Kind::Partial,
+            (true, None) => Kind::Closed,
+            (true, Some(PARTIAL)) => Kind::Partial,
+            (true, Some(_)) => Kind::Complete(Path::new(relative).with_file_name(format!(".{plain}"))),
         };
     }
     let Some(stem) = leaf.strip_suffix(".log") else { return Kind::Other };
@@ -279,8 +308,15 @@ mod tests {
         assert_eq!(closed, Path::new("/d/s/.conn.2026-11-24-03-00-00.log"));
         assert_eq!(finished(&closed, ".gz"), Path::new("/d/s/conn.2026-11-24-03-00-00.log.gz"));
         assert_eq!(partial(&closed, ".gz"), Path::new("/d/s/.conn.2026-11-24-03-00-00.log.gz.partial"));
-        assert_eq!(next_number(&closed), name.closed(TIME, 1));
-        assert_eq!(next_number(&name.closed(TIME, 9)), name.closed(TIME, 10));
+        assert_eq!(complete(&closed, ".gz"), Path::new("/d/s/.conn.2026-11-24-03-00-00.log.gz.complete"));
+        assert_eq!(renumbered(&closed, 1), name.closed(TIME, 1));
+        assert_eq!(renumbered(&name.closed(TIME, 9), 10), name.closed(TIME, 10));
+        assert_eq!(name.damaged(TIME, 2), Path::new("/d/s/conn.2026-11-24-03-00-00_002.damaged"));
+        for file in [name.closed(TIME, 12), finished(&name.closed(TIME, 12), ".gz"), name.damaged(TIME, 12)] {
+            assert_eq!(time_and_number(&file), Some((TIME, 12)), "{}", file.display());
+        }
+        assert_eq!(time_and_number(&closed), Some((TIME, 0)));
+        assert_eq!(time_and_number(&name.current()), None);
         let mut sorted = [1, 0, 10, 2].map(|number| finished(&name.closed(TIME, number), ".gz"));
         sorted.sort();
         assert_eq!(sorted, [0, 1, 2, 10].map(|number| finished(&name.closed(TIME, number), ".gz")));
@@ -296,6 +332,11 @@ mod tests {
             ("s/.conn.2026-11-24-03-00-00_012.log", Kind::Closed),
             (".conn.2026-11-24-03-00-00.log.gz.partial", Kind::Partial),
             (".conn.2026-11-24-03-00-00.log.zst.partial", Kind::Partial),
+            (
+                "s/.conn.2026-11-24-03-00-00.log.gz.complete",
+                Kind::Complete(PathBuf::from("s/.conn.2026-11-24-03-00-00.log")),
+            ),
+            ("conn.2026-11-24-03-00-00.damaged", Kind::Other),
             ("conn.2026-11-24-03-00-00.log", Kind::Other),
             ("conn.2026-11-24-03-00-00.log.gz", Kind::Other),
             (".conn.log", Kind::Other),

@@ -27,7 +27,7 @@ impl Schedule {
         Self::in_zone(every, zone)
     }
 
-    fn in_zone(every: Option<Duration>, zone: TimeZone) -> Self {
+    pub(super) fn in_zone(every: Option<Duration>, zone: TimeZone) -> Self {
         let every = every.and_then(|every| SignedDuration::try_from(every).ok());
         Self { every: every.filter(|every| every.is_positive()), zone }
     }

@@ -1,0 +1,143 @@
+//! Names of closed files: one is never given twice, whatever becomes of the files and the clock.
+//!
+//! A name is the log's, a time, and a number for which there is mostly no need. Finished files are
+//! taken away, so what is there says nothing about what was given. Each log remembers its own
+//! names of this run; of all earlier ones the latest time and the highest number are enough, and
+//! those stand in a file, where they are before a name is given. A time that is not later than all
+//! before it gets a number that is higher than all before it.
+
+use std::io;
+use std::sync::Arc;
+
+use super::disk::Disk;
+
+/// What is known of names that were given: the latest time and the highest number.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// As in the names.
+    pub time: String,
+    /// Of all names.
+    pub number: u32,
+}
+
+impl Mark {
+    /// Whether it covers a name now that it did not before.
+    pub fn cover(&mut self, time: &str, number: u32) -> bool {
+        let news = time > self.time.as_str() || number > self.number;
+        if time > self.time.as_str() {
+            time.clone_into(&mut self.time);
+        }
+        self.number = self.number.max(number);
+        news
+    }
+
+    /// Bytes of its text: 19 of the time, 10 of the number, a space and a line feed.
+    const LEN: usize = 31;
+
+    /// As it stands in the file, always of the same length.
+    fn text(&self) -> String {
+        format!("{:<19} {:010}\n", self.time, self.number)
+    }
+
+    fn parse(text: &[u8]) -> Option<Self> {
+        let (time, number) = std::str::from_utf8(text).ok()?.strip_suffix('\n')?.split_once(' ')?;
+        let number = number.trim_start().parse().ok()?;
+        Some(Self { time: time.to_owned(), number })
+    }
+}
+
+/// What a log knows of its names in this run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// The last one's time and number.
+    pub time: String,
+    pub number: u32,
+    /// The number that times began with when they began to go backwards.
+    base: u32,
+    /// Of all.
+    mark: Mark,
+}
+
+/// Gives names.
+pub struct Names<D: Disk> {
+    disk: Arc<D>,
+    file: D::File,
+    /// Of all names that logs do not know of.
+    before: Mark,
+    /// As it stands in the file.
+    mark: Mark,
+    /// The highest number that was given to a file apart from its log.
+    fresh: u32,
+}
+
+impl<D: Disk> Names<D> {
+    /// With what the file says, or else what was `found` in the names that are there.
+    pub fn open(disk: Arc<D>, file: D::File, found: &Mark) -> io::Result<Self> {
+        let mut text = [0; Mark::LEN];
+        let len = disk.read_at(&file, &mut text, 0)?;
+        let mark = Mark::parse(&text[..len]).unwrap_or_else(|| found.clone());
+        let names = Self { disk, file, before: mark.clone(), mark, fresh: 0 };
+        // So that there is room for it from now on.
+        names.disk.overwrite(&names.file, names.mark.text().as_bytes())?;
+        Ok(names)
+    }
+
+    /// The next name of a log that has had `last`. It may be used once it is [taken](Self::take).
+    pub fn next(&self, last: Option<&Given>, time: &str) -> Given {
+        let later = time > self.before.time.as_str();
+        let (base, number) = match last {
+            None if later => (0, 0),
+            Some(last) if later && time > last.mark.time.as_str() => (0, 0),
+            Some(last) if time == last.time && last.number + 1 > self.fresh => (last.base, last.number + 1),
+            Some(last) if time > last.time.as_str() && last.base > self.before.number => (last.base, last.base),
+            _ => {
+                let base = last.map_or(0, |last| last.mark.number).max(self.before.number) + 1;
+                (base, base)
+            }
+        };
+        let mut mark = last.map(|last| last.mark.clone()).unwrap_or_default();
+        mark.cover(time, number);
+        Given { time: time.to_owned(), number, base, mark }
+    }
+
+    /// The name behind one that is another file's.
+    pub fn following(&self, mut name: Given) -> Given {
+        name.number += 1;
+        name.mark.number = name.mark.number.max(name.number);
+        name
+    }
+
+    /// Writes down that a name is given.
+    pub fn take(&mut self, name: &Given) -> io::Result<()> {
+        self.write(&name.time, name.number)
+    }
+
+    /// A number that no name has had.
+    pub fn fresh(&mut self) -> io::Result<u32> {
+        let number = self.mark.number + 1;
+        self.write("", number)?;
+        // Logs must not come upon it either.
+        self.fresh = number;
+        self.before.number = self.before.number.max(number);
+        Ok(number)
+    }
+
+    fn write(&mut self, time: &str, number: u32) -> io::Result<()> {
+        let mut mark = self.mark.clone();
+        if mark.cover(time, number) {
+            self.disk.overwrite(&self.file, mark.text().as_bytes())?;
+            self.mark = mark;
+        }
+        Ok(())
+    }
+
+    /// Remembers the names of a log that is forgotten.
+    pub fn forget(&mut self, last: &Given) {
+        self.before.cover(&last.mark.time, last.mark.number);
+    }
+
+    /// Puts what is written down on the disk.
+    pub fn sync(&self) -> io::Result<()> {
+        self.disk.sync(&self.file)
+    }
+}

@@ -1,0 +1,23 @@
+//! What systemd is told of a service with `Type=notify`.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+
+/// Says that the start is over: signals are handled, and it listens. Nothing happens elsewhere.
+pub fn ready() {
+    if let Some(socket) = std::env::var_os("NOTIFY_SOCKET") {
+        // Whoever wants to know waits in vain then, and says so.
+        let _ = notify(&socket);
+    }
+}
+
+fn notify(socket: &OsString) -> io::Result<()> {
+    let address = match socket.as_bytes() {
+        [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
+        _ => SocketAddr::from_pathname(socket)?,
+    };
+    UnixDatagram::unbound()?.send_to_addr(b"READY=1", &address).map(drop)
+}
