@@ -403,6 +403,16 @@ fn subscribers_of_a_bound_endpoint_come_and_go() {
 fn a_bound_endpoint_that_is_in_use_is_bound_when_it_is_free() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
+    in_use(&endpoint, listener);
+    let path = std::env::temp_dir().join(format!("bzw-in-use-{}", std::process::id()));
+    let endpoint = format!("ipc://{}", path.display());
+    // Its file stays, as that of a program that has crashed.
+    in_use(&endpoint, std::os::unix::net::UnixListener::bind(&path).unwrap());
+    assert!(!path.exists());
+}
+
+/// Binds an endpoint at which `listener` listens.
+fn in_use<L>(endpoint: &str, listener: L) {
     let options = [("wait_for_subscriber", "30")];
     let mut writer = Writer::open(zeek_80(), "conn", &format!("@{endpoint}"), &options, &["n"]);
     write(&mut writer, 0..10);
@@ -412,11 +422,11 @@ fn a_bound_endpoint_that_is_in_use_is_bound_when_it_is_free() {
         reports.iter().any(|(level, text)| *level == 1
             && text.contains("cannot bind")
             && text.contains("in use")
-            && text.contains(&endpoint)),
+            && text.contains(endpoint)),
         "{reports:?}"
     );
     drop(listener);
-    let subscriber = Subscriber::start(Kind::Sub, &endpoint, &[b""]);
+    let subscriber = Subscriber::start(Kind::Sub, endpoint, &[b""]);
     until(&mut writer, "sent", |stats| stats.records_sent == 10);
     assert_eq!(numbers(&subscriber.take(10)), all(0..10));
 }

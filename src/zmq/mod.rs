@@ -5,6 +5,7 @@
 mod buffer;
 mod context;
 mod curve;
+mod ipc;
 mod message;
 mod monitor;
 mod socket;

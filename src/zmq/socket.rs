@@ -123,8 +123,10 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// The endpoint is not valid, is in use, or may not be bound.
+    /// The endpoint is not valid, is in use, or may not be bound. `EEXIST`: where an `ipc` socket
+    /// is to be, there is a file that is none.
     pub fn bind(&self, endpoint: &CStr) -> Result<String, Error> {
+        let _claim = super::ipc::claim(endpoint)?;
         let mut bound = [0_u8; 256];
         let mut len = bound.len();
         // SAFETY: a valid socket, a terminated string, and a buffer of the size given.

@@ -1,0 +1,125 @@
+//! Unix domain sockets' paths: in use, or left by a crash.
+//!
+//! libzmq removes what is at the path that it binds. A program that listens there would go on
+//! doing so, and nobody would ever reach it again.
+
+use core::ffi::CStr;
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
+
+use super::Error;
+
+/// Between closing a socket and removing its file its owner may take so long.
+const REMOVAL: Duration = Duration::from_millis(20);
+
+/// How often another one that is about to bind in the same directory is waited for.
+const TRIES: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Keeps others that ask from binding in the same directory, until it is dropped.
+#[derive(Debug)]
+pub struct Claim {
+    _directory: Option<File>,
+}
+
+/// Makes sure that nobody listens at an endpoint, if it is an `ipc` path. To be kept while it is
+/// bound.
+///
+/// # Errors
+///
+/// `EADDRINUSE`: somebody does. `EEXIST`: the file there is not a socket.
+pub fn claim(endpoint: &CStr) -> Result<Claim, Error> {
+    let path = match endpoint.to_bytes().strip_prefix(b"ipc://") {
+        // `*` is a path that libzmq makes up; behind `@` the system itself keeps others out.
+        None | Some([] | b"*" | [b'@', ..]) => return Ok(Claim { _directory: None }),
+        Some(path) => Path::new(OsStr::from_bytes(path)),
+    };
+    let claim = Claim { _directory: lock(path) };
+    if occupied(path)? {
+        // Whoever has just ended is about to remove it, which must not hit the next one's.
+        sleep(REMOVAL);
+        occupied(path)?;
+    }
+    Ok(claim)
+}
+
+/// Locks the directory; without that two that begin at the same time may not see each other.
+fn lock(path: &Path) -> Option<File> {
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+    let directory = File::open(directory.unwrap_or(Path::new("."))).ok()?;
+    for _ in 0..TRIES {
+        // SAFETY: a descriptor that is open; no memory is involved.
+        if unsafe { libc::flock(directory.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
+            return Some(directory);
+        }
+        sleep(PAUSE);
+    }
+    None
+}
+
+/// Whether there is a socket's file that nobody listens at.
+fn occupied(path: &Path) -> Result<bool, Error> {
+    match fs::metadata(path) {
+        Ok(metadata) if !metadata.file_type().is_socket() => return Err(Error(libc::EEXIST)),
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        // Binding says what is wrong.
+        Err(_) => return Ok(false),
+    }
+    // A socket of another type is not connected, so whoever listens does not see it; but first the
+    // system looks whether somebody has the path.
+    match UnixDatagram::unbound().and_then(|socket| socket.connect(path)) {
+        Err(error) => match error.raw_os_error() {
+            Some(libc::ECONNREFUSED) => Ok(true),
+            Some(libc::EPROTOTYPE) => Err(Error(libc::EADDRINUSE)),
+            Some(libc::ENOENT) | None => Ok(false),
+            Some(error) => Err(Error(error)),
+        },
+        Ok(()) => Err(Error(libc::EADDRINUSE)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::CString;
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn a_path_is_in_use_while_somebody_listens() {
+        let directory = std::env::temp_dir().join(format!("bzw-claim-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let path = directory.join("socket");
+        let endpoint = CString::new(format!("ipc://{}", path.display())).unwrap();
+        let error = || claim(&endpoint).map(drop).err();
+        assert_eq!(error(), None);
+        let listener = UnixListener::bind(&path).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        assert_eq!(error(), Some(Error(libc::EADDRINUSE)));
+        // Nobody has connected.
+        assert_eq!(listener.accept().map(drop).unwrap_err().kind(), ErrorKind::WouldBlock);
+        drop(listener);
+        assert!(path.exists());
+        assert_eq!(error(), None);
+        fs::remove_file(&path).unwrap();
+        let datagrams = UnixDatagram::bind(&path).unwrap();
+        assert_eq!(error(), Some(Error(libc::EADDRINUSE)));
+        drop(datagrams);
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "precious").unwrap();
+        assert_eq!(error(), Some(Error(libc::EEXIST)));
+        for other in [c"tcp://127.0.0.1:1", c"ipc://*", c"ipc://@abstract", c"ipc://", c"ipc:///nowhere/at/all"] {
+            assert_eq!(claim(other).map(drop), Ok(()), "{other:?}");
+        }
+        fs::remove_dir_all(directory).unwrap();
+    }
+}
