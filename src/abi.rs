@@ -9,7 +9,7 @@ use std::panic::catch_unwind;
 use crate::clock;
 use crate::host::{AnyShape, FAMILIES, Field, Layout};
 use crate::writer::{
-    Config, Counters, Given, Level, OPTION_NAMES, Reporter, SCRIPT_NAMES, Setup, Source, Totals, Writer,
+    Config, Counters, Given, Level, OPTION_NAMES, Reporter, SCRIPT_NAMES, Setup, Source, Totals, Writer, readable,
     unknown_options,
 };
 
@@ -312,7 +312,8 @@ unsafe fn open(args: *const OpenArgs) -> Result<Writer, c_int> {
             reporter(Level::Error, &message);
             ERR_LAYOUT
         })?;
-        let path = text(args.path)?.to_string_lossy();
+        let path = text(args.path)?.to_bytes();
+        let name = readable(path);
         let fields = match usize::try_from(args.num_fields) {
             Err(_) => return Err(ERR_ARGUMENT),
             Ok(count) if count > 0 && args.fields.is_null() => return Err(ERR_NULL),
@@ -331,14 +332,14 @@ unsafe fn open(args: *const OpenArgs) -> Result<Writer, c_int> {
                 Ok(name) => format!(" of filter \"{}\"", name.to_string_lossy()),
                 Err(_) => String::new(),
             };
-            reporter(Level::Error, &format!("{error}. The log \"{path}\"{of_filter} is not sent."));
+            reporter(Level::Error, &format!("{error}. The log \"{name}\"{of_filter} is not sent."));
             ERR_CONFIG
         })?;
         // The reporter goes with the writer; for the one error left it is made again.
-        let setup = Setup { path: &path, fields: &fields, layout: &layout, shape, config, reporter };
+        let setup = Setup { path, fields: &fields, layout: &layout, shape, config, reporter };
         Writer::open(setup).map_err(|error| {
             let mut reporter = self::reporter(args.report, args.report_context);
-            reporter(Level::Error, &format!("{error}. The log \"{path}\" is not sent."));
+            reporter(Level::Error, &format!("{error}. The log \"{name}\" is not sent."));
             ERR_SOCKET
         })
     }
@@ -545,7 +546,7 @@ pub unsafe extern "C" fn bzw_log_stats(path: *const c_char, stats: *mut Stats) -
     guard(ERR_PANIC, || {
         // SAFETY: this function's contract.
         let path = match unsafe { text(path) } {
-            Ok(path) => path.to_string_lossy(),
+            Ok(path) => readable(path.to_bytes()),
             Err(code) => return code,
         };
         if stats.is_null() {

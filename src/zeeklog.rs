@@ -11,7 +11,7 @@
 //!
 //! let log = "#separator \\x09\n#path\tdemo\n#fields\tts\thost\n#types\ttime\tstring\n1.500000\ta\\x09b\n";
 //! let items: Vec<Item> = Reader::new(log.as_bytes()).collect::<Result<_, _>>()?;
-//! assert!(matches!(&items[0], Item::Header(header) if header.path.as_deref() == Some("demo")));
+//! assert!(matches!(&items[0], Item::Header(header) if header.path.as_deref() == Some(b"demo")));
 //! assert!(matches!(&items[1], Item::Record(cells) if cells[0] == Cell::Time(1.5)));
 //! # Ok::<(), bro_zeromq_writer::zeeklog::Error>(())
 //! ```
@@ -25,6 +25,9 @@
 //!   them. So neither a vector of one unset element nor a set of one empty string can be told
 //!   from an unset vector and an empty set; they are read as the latter.
 //! - Times and intervals have six decimals, doubles at most six: finer digits are gone.
+//!
+//! What other programs do to a log, and what no value looks like, is not read as one: a byte order
+//! mark in front, carriage returns at the ends of lines, and blank lines.
 
 use core::fmt;
 use std::io::{self, BufRead};
@@ -40,8 +43,8 @@ pub const MAX_LINE: usize = 64 * 1024 * 1024;
 /// What a log's header lines say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// `#path`, if there is one.
-    pub path: Option<String>,
+    /// `#path`, if there is one, byte for byte.
+    pub path: Option<Vec<u8>>,
     /// `#fields` and `#types`.
     pub columns: Vec<Column>,
 }
@@ -106,15 +109,21 @@ pub struct Reader<R> {
     line: Vec<u8>,
     number: u64,
     format: Format,
-    path: Option<String>,
+    path: Option<Vec<u8>>,
     names: Option<Vec<String>>,
     header: Option<Arc<Header>>,
     /// The block's `#separator` is wrong, so its other header lines say nothing.
     broken: bool,
+    /// The block has ended with `#close`.
+    closed: bool,
     ended: bool,
 }
 
-const WINDOWS: &str = "the file has Windows line ends; convert it: tr -d '\\r'";
+const CARRIAGE_RETURNS: &str = "its lines end with carriage returns alone; convert it: tr '\\r' '\\n'";
+const UTF_16: &str = "the file is in UTF-16; convert it: iconv -f utf-16 -t utf-8";
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+const JOINED: &[u8] = b"\xef\xbb\xbf#separator ";
 
 /// How a block of a log is written.
 #[derive(Debug)]
@@ -156,6 +165,7 @@ impl<R: BufRead> Reader<R> {
             names: None,
             header: None,
             broken: false,
+            closed: false,
             ended: false,
         }
     }
@@ -203,18 +213,49 @@ impl<R: BufRead> Reader<R> {
         Error { line: self.number, kind, message: message.into() }
     }
 
+    /// Takes away what no host has written. Fails for what cannot be read at all.
+    fn clean_line(&mut self) -> Result<(), &'static str> {
+        if self.number == 1 {
+            if self.line.starts_with(b"\xff\xfe") || self.line.starts_with(b"\xfe\xff") {
+                return Err(UTF_16);
+            }
+            if self.line.starts_with(BYTE_ORDER_MARK) {
+                self.line.drain(..BYTE_ORDER_MARK.len());
+            }
+        } else if self.line.starts_with(JOINED) {
+            // Files that were joined.
+            self.line.drain(..BYTE_ORDER_MARK.len());
+        }
+        // In a value it would be escaped.
+        if !self.format.separator.contains(&b'\r') {
+            let end = self.line.iter().rposition(|&byte| byte != b'\r').map_or(0, |last| last + 1);
+            self.line.truncate(end);
+        }
+        Ok(())
+    }
+
+    /// Whether a line without anything in it is a record of one column.
+    fn blank_is_record(&self, header: &Header) -> bool {
+        let [column] = &header.columns[..] else { return false };
+        let empty = matches!(
+            column.kind,
+            Type::String | Type::Enum | Type::File | Type::Func | Type::Pattern | Type::Set | Type::Vector
+        );
+        !self.closed && (self.format.unset.is_empty() || (empty && self.format.empty.is_empty()))
+    }
+
     /// Takes a line that begins with `#`. Gives a header once one is complete.
     fn header_line(&mut self) -> Result<Option<Arc<Header>>, String> {
         let line = &self.line[1..];
         // The one that says what separates the others is itself separated by a space.
         if let Some(separator) = line.strip_prefix(b"separator ") {
             (self.format, self.path, self.names, self.header) = (Format::default(), None, None, None);
-            self.broken = true;
+            (self.broken, self.closed) = (true, false);
             if separator.is_empty() {
                 return Err("#separator is empty".to_owned());
             }
-            if separator.ends_with(b"\r") {
-                return Err(WINDOWS.to_owned());
+            if separator.contains(&b'\r') {
+                return Err(CARRIAGE_RETURNS.to_owned());
             }
             self.format.separator = unescape(separator);
             self.broken = false;
@@ -236,7 +277,7 @@ impl<R: BufRead> Reader<R> {
             }
             b"unset_field" => self.format.unset = escape(&unescape(rest)),
             b"empty_field" => self.format.empty = escape(&unescape(rest)),
-            b"path" => self.path = Some(String::from_utf8_lossy(&unescape(rest)).into_owned()),
+            b"path" => self.path = Some(unescape(rest)),
             b"fields" => {
                 self.header = None;
                 self.names = Some(parts.map(|name| String::from_utf8_lossy(name).into_owned()).collect());
@@ -249,12 +290,8 @@ impl<R: BufRead> Reader<R> {
                     return Err(format!("#fields names {} columns, but #types has {}", names.len(), types.len()));
                 }
                 let columns = names.into_iter().zip(types).map(|(name, text)| {
-                    let (kind, element) = parse_type(text).ok_or_else(|| {
-                        if text.ends_with(b"\r") {
-                            return WINDOWS.to_owned();
-                        }
-                        format!("column {name} has the type \"{}\", which no log has", shorten(text))
-                    })?;
+                    let (kind, element) = parse_type(text)
+                        .ok_or_else(|| format!("column {name} has the type \"{}\", which no log has", shorten(text)))?;
                     Ok(Column { name, kind, element })
                 });
                 let columns = columns.collect::<Result<_, String>>()?;
@@ -262,7 +299,8 @@ impl<R: BufRead> Reader<R> {
                 self.header = Some(Arc::clone(&header));
                 return Ok(Some(header));
             }
-            // #open, #close, and what later versions may add.
+            b"close" => self.closed = true,
+            // #open, and what later versions may add.
             _ => {}
         }
         Ok(None)
@@ -318,6 +356,10 @@ impl<R: BufRead> Iterator for Reader<R> {
                     return Some(Err(self.error(ErrorKind::Io, format!("cannot be read: {error}"))));
                 }
             }
+            if let Err(message) = self.clean_line() {
+                self.ended = true;
+                return Some(Err(self.error(ErrorKind::Header, message)));
+            }
             if self.line.first() == Some(&b'#') {
                 match self.header_line() {
                     Ok(None) => continue,
@@ -339,7 +381,7 @@ impl<R: BufRead> Iterator for Reader<R> {
                 };
                 return Some(Err(self.error(ErrorKind::NoHeader, message)));
             };
-            if self.line.is_empty() && header.columns.len() != 1 {
+            if self.line.is_empty() && !self.blank_is_record(header) {
                 continue;
             }
             let record = self.record(header);
@@ -570,7 +612,7 @@ mod tests {
                    Notice::ACTION_LOG\tf\tg\ta,b\t1.000000,-\t192.0.2.1,::1\n";
         let items = read(format!("{ALL_TYPES}{row}#close\t2025-01-02-03-04-06\n").as_bytes());
         let [Ok(Item::Header(header)), Ok(Item::Record(cells))] = &items[..] else { panic!("{items:?}") };
-        assert_eq!(header.path.as_deref(), Some("all"));
+        assert_eq!(header.path.as_deref(), Some(&b"all"[..]));
         assert_eq!(header.columns.len(), 16);
         assert_eq!(header.columns[13], Column { name: "ss".into(), kind: Type::Set, element: Some(Type::String) });
         let v6 = |last| {
@@ -630,7 +672,8 @@ mod tests {
             (b"\\x+1", b"\\x+1"),
             (b"\xc3\xa9\xff", b"\xc3\xa9\xff"),
             (b"\\x23 no header", b"# no header"),
-            (b"carriage return\r", b"carriage return\r"),
+            (b"carriage return\r", b"carriage return"),
+            (b"carriage return\\x0d", b"carriage return\r"),
         ] {
             assert_eq!(cell("string", raw), text(Type::String, plain), "{raw:?}");
             assert_eq!(cell("string", &[raw, b"\n"].concat()), text(Type::String, plain), "{raw:?}");
@@ -688,7 +731,6 @@ mod tests {
             ("int", "1.5", "whole number"),
             ("int", "9223372036854775808", "64 bits"),
             ("count", "-1", "natural number"),
-            ("count", "", "natural number"),
             ("port", "65536", "a port"),
             ("port", "80/sctp", "a port"),
             ("double", "1,5", "a number"),
@@ -733,7 +775,7 @@ mod tests {
             + &block("a", "int", "4");
         let items = read(log.as_bytes());
         assert_eq!(items.len(), 8, "{items:?}");
-        assert!(matches!(&items[2], Ok(Item::Header(header)) if header.path.as_deref() == Some("b")));
+        assert!(matches!(&items[2], Ok(Item::Header(header)) if header.path.as_deref() == Some(b"b")));
         assert_eq!(items[3], Ok(Item::Record(vec![text(Type::String, b"two")])));
         let kinds: Vec<_> = items.iter().filter_map(|item| item.as_ref().err()).map(|error| error.kind).collect();
         assert_eq!(kinds, [ErrorKind::Header, ErrorKind::NoHeader]);
@@ -746,7 +788,7 @@ mod tests {
                    #fields||a||b||c\n#types||string||vector[int]||string\n\\x0a||1 2||\n-||||(empty)\n";
         let items = read(log.as_bytes());
         assert!(
-            matches!(&items[0], Ok(Item::Header(header)) if header.path.as_deref() == Some("odd name")),
+            matches!(&items[0], Ok(Item::Header(header)) if header.path.as_deref() == Some(b"odd name")),
             "{items:?}"
         );
         assert_eq!(
@@ -772,16 +814,78 @@ mod tests {
         for (log, part) in [
             ("#separator \\x09\n#types\tint\n", "#types without #fields"),
             ("#fields\ta\tb\n#types\tint\n", "2 columns, but #types has 1"),
-            ("#fields\ta\n#types\tint\r\n", "Windows line ends"),
             ("#fields\ta\n#types\tset[set[int]]\n", "set[set[int]]"),
             ("#fields\ta\n#types\trecord\n", "record"),
             ("#separator \n#fields\ta\n#types\tx\n", "#separator is empty"),
-            ("#separator \\x09\r\n#fields\ta\r\n#types\tint\r\n", "Windows line ends"),
+            ("#separator \\x09\r#fields\ta\r#types\tint\r1\r", "end with carriage returns alone"),
             ("#set_separator\t\n", "#set_separator is empty"),
         ] {
             let items = read(log.as_bytes());
             let [Err(error)] = &items[..] else { panic!("{log:?}: {items:?}") };
             assert!(error.kind == ErrorKind::Header && error.message.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn blank_lines_are_no_values() {
+        let block = |fields: &str, types: &str, more: &str| {
+            format!("#separator \\x09\n{more}#path\tx\n#fields\t{fields}\n#types\t{types}\n")
+        };
+        let records = |log: &str| read(log.as_bytes()).len() - 1;
+        for kind in ["string", "set[string]", "count", "addr"] {
+            for blank in ["\n", "\r\n", "\r"] {
+                let log = block("x", kind, "") + &blank.repeat(2) + "-\n" + &blank.repeat(2) + "#close\tx\n\n" + blank;
+                assert_eq!(records(&log), 1, "{kind} {blank:?}");
+            }
+        }
+        // There a blank line is how the host writes it.
+        for (more, kind, expected) in [
+            ("#empty_field\t\n", "string", Cell::Text(Type::String, Vec::new())),
+            ("#empty_field\t\n", "vector[count]", Cell::List(Type::Vector, Vec::new())),
+            ("#unset_field\t\n", "count", Cell::Unset(Type::Count)),
+        ] {
+            let items = read((block("x", kind, more) + "\n#close\tx\n\n\n").as_bytes());
+            assert_eq!(items[1..], [Ok(Item::Record(vec![expected]))], "{kind}");
+        }
+        assert_eq!(records(&(block("x", "count", "#empty_field\t\n") + "1\n\n")), 1);
+    }
+
+    #[test]
+    fn logs_that_windows_has_touched() {
+        let log = "#separator \\x09\n#set_separator\t,\n#unset_field\t-\n#path\tx\n#fields\ts\tn\n#types\tstring\tset[string]\n\
+                   one\t-\ntwo\ta,b\n#close\tx\n";
+        let expected = read(log.as_bytes());
+        assert!(expected.len() == 3 && expected.iter().all(Result::is_ok));
+        let windows = log.replace('\n', "\r\n");
+        for (touched, what) in [
+            (windows.clone(), "line ends"),
+            (log.replace('\n', "\r\r\n"), "line ends twice"),
+            (log.replace("-\n", "-\r\n"), "of some lines"),
+            (format!("\u{feff}{log}"), "byte order mark"),
+            (format!("\u{feff}{windows}"), "both"),
+            (windows.trim_end().to_owned(), "the last line end"),
+        ] {
+            assert_eq!(read(touched.as_bytes()), expected, "{what}");
+        }
+        let joined = format!("\u{feff}{log}\u{feff}{log}");
+        assert_eq!(read(joined.as_bytes()), [&expected[..], &expected].concat());
+        // In a record it is a value.
+        let items = read(log.replace("one", "\u{feff}one").as_bytes());
+        assert!(
+            matches!(&items[1], Ok(Item::Record(cells)) if cells[0] == text(Type::String, "\u{feff}one".as_bytes()))
+        );
+        let utf_16: Vec<u8> = [0xfeff].into_iter().chain(log.encode_utf16()).flat_map(u16::to_le_bytes).collect();
+        let items = read(&utf_16);
+        assert!(matches!(&items[..], [Err(error)] if error.line == 1 && error.message.contains("iconv")), "{items:?}");
+    }
+
+    #[test]
+    fn log_paths_are_bytes() {
+        for (line, path) in [(&b"caf\xe9"[..], &b"caf\xe9"[..]), (b"caf\\xe8", b"caf\xe8"), (b"\\\\x", b"\\x")] {
+            let log = [b"#separator \\x09\n#path\t", line, b"\n#fields\tx\n#types\tint\n"].concat();
+            let items = read(&log);
+            let [Ok(Item::Header(header))] = &items[..] else { panic!("{items:?}") };
+            assert_eq!(header.path.as_deref(), Some(path));
         }
     }
 

@@ -547,7 +547,7 @@ pub fn config(data: &[u8]) {
         Ok(config) => {
             assert!(!config.endpoints.is_empty());
             assert!(config.curve.is_none(), "no file of keys was named");
-            assert!(!config.topic.of("conn").is_empty());
+            assert!(!config.topic.of(b"conn").is_empty());
             assert_eq!(Config::parse(&given).as_ref(), Ok(&config));
         }
         Err(error) => {
@@ -558,6 +558,6 @@ pub fn config(data: &[u8]) {
     }
     let template = String::from_utf8_lossy(data);
     if let Ok(topic) = Topic::parse(&template, || Ok("sensor".to_owned())) {
-        let _ = topic.of(&template);
+        let _ = topic.of(template.as_bytes());
     }
 }

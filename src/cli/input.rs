@@ -4,11 +4,11 @@ use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use flate2::bufread::MultiGzDecoder;
-
+use crate::compressed::{Method, Uncompressed};
 use crate::stop::Stop;
 use crate::terminal;
 
@@ -42,13 +42,13 @@ impl Source {
 
     /// The log path that the name suggests, for a log that does not say: `conn` for
     /// `conn.log`, `conn.10:00:00-11:00:00.log.gz` and the like.
-    pub fn path_by_name(&self) -> String {
+    pub fn path_by_name(&self) -> Vec<u8> {
         let name = match self {
-            Self::File(path) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-            Self::Stdin => return "stdin".to_owned(),
-            Self::Memory(name, _) => (*name).to_owned(),
+            Self::File(path) => path.file_name().unwrap_or_default().as_bytes(),
+            Self::Stdin => b"stdin",
+            Self::Memory(name, _) => name.as_bytes(),
         };
-        name.split('.').find(|part| !part.is_empty()).unwrap_or("log").to_owned()
+        name.split(|&byte| byte == b'.').find(|part| !part.is_empty()).unwrap_or(b"log").to_vec()
     }
 
     /// Its size as it is stored, if it has one.
@@ -114,13 +114,12 @@ impl Read for Watched {
     }
 }
 
-/// Uncompresses what begins as gzip does.
+/// Uncompresses what begins as gzip or zstd does.
 fn decompress(mut input: impl Read + 'static) -> io::Result<Box<dyn BufRead>> {
     let mut start = Vec::with_capacity(4);
     // A pipe may give them one at a time.
     input.by_ref().take(4).read_to_end(&mut start)?;
     let other = match start[..] {
-        [0x28, 0xb5, 0x2f, 0xfd] => Some(("zstd", "zstd -dc")),
         [b'B', b'Z', b'h', b'1'..=b'9'] => Some(("bzip2", "bzip2 -dc")),
         [0xfd, b'7', b'z', b'X'] => Some(("xz", "xz -dc")),
         _ => None,
@@ -129,12 +128,12 @@ fn decompress(mut input: impl Read + 'static) -> io::Result<Box<dyn BufRead>> {
         let message = format!("it is compressed with {name}; use {program} FILE | bro-zmq replay -");
         return Err(io::Error::new(io::ErrorKind::Unsupported, message));
     }
-    let gzip = start.starts_with(&[0x1f, 0x8b]);
+    let method = Method::of(&start);
     let whole = BufReader::with_capacity(BUFFER, Cursor::new(start).chain(input));
-    if gzip {
-        return Ok(Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(whole))));
-    }
-    Ok(Box::new(whole))
+    Ok(match method {
+        Some(method) => Box::new(Uncompressed::new(whole, method)),
+        None => Box::new(whole),
+    })
 }
 
 #[cfg(test)]
@@ -150,7 +149,7 @@ mod tests {
             (".hidden.log", "hidden"),
             ("..", "log"),
         ] {
-            assert_eq!(Source::File(name.into()).path_by_name(), path);
+            assert_eq!(Source::File(name.into()).path_by_name(), path.as_bytes());
         }
     }
 

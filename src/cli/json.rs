@@ -5,6 +5,9 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 
+use bro_zeromq_writer::writer::readable;
+use memchr::memmem;
+
 /// Keys up to this many characters have their values aligned.
 const WIDEST_KEY: usize = 32;
 
@@ -19,19 +22,50 @@ pub fn write_line(out: &mut impl Write, json: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes a record as one line with the log path as its first member, `_path`. False if it
-/// is no object, and nothing was written.
+/// Writes a record as one line with the log path as its first member, `_path`. A member of that
+/// name in the record is left out. False if it is no object, and nothing was written.
 pub fn write_with_path(out: &mut impl Write, path: &[u8], json: &[u8]) -> io::Result<bool> {
     let json = json.trim_ascii();
     let Some(rest) = json.strip_prefix(b"{").filter(|rest| rest.ends_with(b"}")) else { return Ok(false) };
+    let own = may_have_path(json).then(|| members(json)).flatten();
     out.write_all(b"{\"_path\":")?;
     write_string(out, path)?;
+    if let Some(members) = own.filter(|members| members.iter().any(|(key, _)| is_path(key))) {
+        for (key, value) in members.iter().filter(|(key, _)| !is_path(key)) {
+            out.write_all(b",")?;
+            write_line(out, key)?;
+            out.write_all(b":")?;
+            write_line(out, value)?;
+        }
+        out.write_all(b"}")?;
+        return Ok(true);
+    }
     let rest = rest.trim_ascii_start();
     if rest != b"}" {
         out.write_all(b",")?;
     }
     write_line(out, rest)?;
     Ok(true)
+}
+
+/// Whether a name `_path` may be in the text, written out or with escapes (`\u005f` is `_`).
+fn may_have_path(json: &[u8]) -> bool {
+    memmem::find(json, b"_path\"").is_some() || memmem::find(json, b"\\u00").is_some()
+}
+
+/// Whether a name, in its quotes, is `_path`, however it is written.
+fn is_path(key: &[u8]) -> bool {
+    let mut rest = key;
+    let mut plain = Vec::with_capacity(8);
+    while let Some((&byte, after)) = rest.split_first() {
+        let escaped = rest.strip_prefix(b"\\u").and_then(|digits| {
+            let digits = str::from_utf8(digits.get(..4)?).ok()?;
+            u8::try_from(u16::from_str_radix(digits, 16).ok()?).ok()
+        });
+        rest = if escaped.is_some() { &rest[6..] } else { after };
+        plain.push(escaped.unwrap_or(byte));
+    }
+    plain == b"\"_path\""
 }
 
 /// Writes a record with a member on each line, the values aligned.
@@ -80,10 +114,10 @@ pub fn harmless(text: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(clean)
 }
 
-/// Writes a JSON string. What is not UTF-8 is replaced.
+/// Writes a JSON string. Bytes that are not UTF-8 are written as [`readable`] does.
 fn write_string(out: &mut impl Write, text: &[u8]) -> io::Result<()> {
     out.write_all(b"\"")?;
-    for c in String::from_utf8_lossy(text).chars() {
+    for c in readable(text).chars() {
         match c {
             '"' | '\\' => write!(out, "\\{c}")?,
             c if c < ' ' => write!(out, "\\u{:04x}", c as u32)?,
@@ -210,9 +244,28 @@ mod tests {
         let with = |path: &[u8], json: &[u8]| text(|out| write_with_path(out, path, json).map(|done| assert!(done)));
         assert_eq!(with(b"conn", b"{\"a\":1}"), "{\"_path\":\"conn\",\"a\":1}");
         assert_eq!(with(b"conn", b" {\n  \"a\": 1\n}\n"), "{\"_path\":\"conn\",\"a\": 1 }");
-        assert_eq!(with(b"a\"b\\\n\xff", b"{}"), "{\"_path\":\"a\\\"b\\\\\\u000a\u{fffd}\"}");
+        assert_eq!(with(b"a\"b\\\n\xff", b"{}"), "{\"_path\":\"a\\\"b\\\\\\u000a\\\\xff\"}");
         for other in ["", "{", "[]", "1", "{\"a\":1"] {
             assert!(!write_with_path(&mut Vec::new(), b"x", other.as_bytes()).unwrap());
+        }
+    }
+
+    #[test]
+    fn no_member_is_there_twice() {
+        let with = |json: &[u8]| text(|out| write_with_path(out, b"n/conn", json).map(|done| assert!(done)));
+        for (json, rest) in [
+            (&br#"{"_path":"conn","a":1}"#[..], r#","a":1}"#),
+            (br#"{"a":1,"_path":{"_path":[1,"}"]},"b":2}"#, r#","a":1,"b":2}"#),
+            (br#"{"_path":1,"_path" : 2}"#, "}"),
+            (br#"{"\u005fp\u0061th":"x","a":1}"#, r#","a":1}"#),
+            (br#"{"a":"the text \"_path\":\"x\"","b":"_path"}"#, r#","a":"the text \"_path\":\"x\"","b":"_path"}"#),
+            (br#"{"o":{"_path":"inside"},"x_path":1}"#, r#","o":{"_path":"inside"},"x_path":1}"#),
+            (br#"{"_path\u0000":1,"_path\"":2}"#, r#","_path\u0000":1,"_path\"":2}"#),
+            (b"{\n \"a\": 1,\n \"_path\": 2\n}", ",\"a\":1}"),
+            // Not JSON, so nothing can be left out.
+            (br#"{"_path":"x",}"#, r#","_path":"x",}"#),
+        ] {
+            assert_eq!(with(json), format!("{{\"_path\":\"n/conn\"{rest}"), "{}", json.escape_ascii());
         }
     }
 

@@ -1,6 +1,7 @@
 //! `bro-zmq`: the plugin's other end, and a host without a network, on the command line.
 
 mod collector;
+mod compressed;
 mod console;
 mod demo;
 mod doctor;

@@ -2,7 +2,22 @@
 
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 
+use bro_zeromq_writer::writer::readable;
+
 use crate::{json, terminal};
+
+/// A log path, or the start of one, in messages: readable, without control characters.
+pub fn shown(path: &[u8]) -> String {
+    let mut shown = String::new();
+    for c in readable(path).chars() {
+        if c.is_control() {
+            shown.extend(c.escape_debug());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
 
 /// How a record is printed.
 #[derive(Clone, Copy)]

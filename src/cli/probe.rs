@@ -18,8 +18,9 @@ use crate::stop::Stop;
 /// How long a wait lasts before it is looked whether to end.
 const SLICE: Duration = Duration::from_millis(50);
 
-/// Topics told at one time may come one after the other.
-const SETTLED: Duration = Duration::from_millis(20);
+/// A subscriber tells its topics one by one, in as many TCP segments as that takes, and without an
+/// end. When the last one has come this long ago, there are no more.
+const SETTLED: Duration = Duration::from_millis(300);
 
 /// Sees the subscriptions at every endpoint.
 pub struct Probe {
@@ -87,7 +88,8 @@ impl Probe {
         self.endpoints.iter().map(|endpoint| endpoint.name.as_str())
     }
 
-    /// Waits until every endpoint has a subscription, at most so long. Returns those without.
+    /// Waits until every endpoint has told its subscriptions, at most so long; one that has begun to
+    /// is listened to in any case. Returns those without.
     pub fn wait(&mut self, patience: Duration, stop: &Stop) -> Vec<Missing> {
         let start = Instant::now();
         for endpoint in &mut self.endpoints {
@@ -96,12 +98,16 @@ impl Probe {
                 if endpoint.poll() {
                     heard = Instant::now();
                 }
-                let left = patience.saturating_sub(start.elapsed());
-                let settled = endpoint.any() && heard.elapsed() >= SETTLED;
-                if settled || left.is_zero() || stop.requested() {
+                let left = match endpoint.any() {
+                    // Nothing that it could add would change anything.
+                    true if endpoint.topics.contains(&b""[..]) => Duration::ZERO,
+                    true => SETTLED.saturating_sub(heard.elapsed()),
+                    false => patience.saturating_sub(start.elapsed()),
+                };
+                if left.is_zero() || stop.requested() {
                     break;
                 }
-                let slice = left.min(if endpoint.any() { SETTLED } else { SLICE });
+                let slice = left.min(SLICE);
                 // An error shows as a subscriber that does not come.
                 let _ = endpoint.socket.wait_readable(slice.as_millis().max(1) as i64);
             }
@@ -118,11 +124,11 @@ impl Probe {
     }
 
     /// Whether a log path is subscribed to at an endpoint.
-    pub fn wants(&self, endpoint: u32, path: &str) -> bool {
+    pub fn wants(&self, endpoint: u32, path: &[u8]) -> bool {
         let log = self.topic.of(path);
         self.endpoints
             .get(endpoint as usize)
-            .is_some_and(|endpoint| endpoint.topics.iter().any(|topic| log.as_bytes().starts_with(topic)))
+            .is_some_and(|endpoint| endpoint.topics.iter().any(|topic| log.starts_with(topic)))
     }
 
     /// Whether anything is subscribed to at an endpoint.

@@ -16,6 +16,7 @@ use bro_zeromq_writer::writer::Level;
 use bro_zeromq_writer::zeeklog::Header;
 
 use crate::console::Console;
+use crate::print::shown;
 
 /// A writer of the plugin's, and what its calls need.
 pub struct Publisher {
@@ -37,7 +38,7 @@ struct Reports {
 impl Publisher {
     /// Opens a writer. What goes wrong has been reported when this fails.
     pub fn open(
-        path: &str,
+        path: &[u8],
         header: &Header,
         layout: &Layout,
         options: &[(CString, CString)],
@@ -48,7 +49,7 @@ impl Publisher {
         let options: Vec<_> =
             options.iter().map(|(name, value)| NamedValue { name: name.as_ptr(), value: value.as_ptr() }).collect();
         let columns = Columns::new(layout, header.columns.iter().map(|column| (column.name.as_str(), column.kind)));
-        let reports = Box::new(Reports { path: path.to_owned(), console: Rc::clone(console), retries });
+        let reports = Box::new(Reports { path: shown(path), console: Rc::clone(console), retries });
         let args = OpenArgs {
             struct_size: size_of::<OpenArgs>() as u32,
             abi_version: ABI_VERSION,

@@ -15,6 +15,7 @@ use bro_zeromq_writer::zeeklog::{ErrorKind, Header, Item, Reader};
 
 use crate::console::{Console, Progress, bytes, counted, duration, per_second, thousands};
 use crate::input::Source;
+use crate::print::shown;
 use crate::probe::{Missing, Probe};
 use crate::publisher::Publisher;
 use crate::security::{KeyArgs, in_arguments};
@@ -34,7 +35,7 @@ const STALL: Duration = Duration::from_secs(5);
 #[derive(clap::Args)]
 #[command(after_help = "\
 Logs are read in the tab-separated form that Zeek and Bro write by default, compressed with
-gzip or not. Each record becomes the values a host would hand to the plugin, and takes the
+gzip or zstd or not. Of one that is damaged or cut off, what comes before that is sent. Each record becomes the values a host would hand to the plugin, and takes the
 plugin's own way from there: the same JSON, the same two frames.
 
 A malformed line costs that line; it is reported as FILE:LINE. When the subscriber does not
@@ -378,7 +379,7 @@ struct Replay<'a> {
 
 /// A log path.
 struct Log {
-    path: String,
+    path: Vec<u8>,
     header: Arc<Header>,
     /// `None` once it is closed.
     publisher: Option<Publisher>,
@@ -483,7 +484,7 @@ impl Replay<'_> {
         let log = &mut self.logs[index];
         let mut publisher =
             Publisher::open(&log.path, &log.header, self.layout, &self.options, self.console, self.retries)
-                .map_err(|error| Fatal::new(format!("{}: cannot be published: {error}", log.path)))?;
+                .map_err(|error| Fatal::new(format!("{}: cannot be published: {error}", shown(&log.path))))?;
         // Whoever is known to want the log gets all of it.
         self.probe.poll();
         let deadline = Instant::now() + self.settings.wait;
@@ -503,7 +504,7 @@ impl Replay<'_> {
         self.pace()?;
         loop {
             let Log { publisher: Some(publisher), retried, path, .. } = &mut self.logs[index] else { return Ok(()) };
-            publisher.write(cells).map_err(|error| Fatal::new(format!("{path}: {error}")))?;
+            publisher.write(cells).map_err(|error| Fatal::new(format!("{}: {error}", shown(path))))?;
             if !self.retries || publisher.stats(0).dropped_queue_full == *retried {
                 self.stalled = None;
                 break;

@@ -229,15 +229,10 @@ impl Stats {
 
 /// A log path without anything that commands a terminal, and without spaces.
 fn shown(path: &[u8]) -> String {
-    let text = String::from_utf8_lossy(path);
-    if text.is_empty() {
-        return "\"\"".to_owned();
+    match path {
+        [] => "\"\"".to_owned(),
+        path => crate::print::shown(path).replace(' ', "\\u{20}"),
     }
-    text.chars()
-        .flat_map(
-            |char| if char == ' ' { "\\u{20}".chars().collect::<Vec<_>>() } else { char.escape_debug().collect() },
-        )
-        .collect()
 }
 
 #[cfg(test)]

@@ -590,7 +590,7 @@ mod tests {
         assert_eq!(config.linger_millis(), 3000);
         assert_eq!(config.connect_pause, Duration::ZERO);
         assert_eq!(config.style, Style::default());
-        assert_eq!(config.topic.of("conn"), "conn");
+        assert_eq!(config.topic.of(b"conn"), "conn".as_bytes());
         assert_eq!(config.endpoints[0].to_string(), "tcp://localhost:1234");
     }
 
@@ -690,11 +690,14 @@ mod tests {
     #[test]
     fn the_topic_has_the_sensors_name() {
         let given = [ENDPOINT, global("topic", "%sensor/%path"), global("sensor", "s1")];
-        assert_eq!(Config::parse(&given).unwrap().topic.of("conn"), "s1/conn");
+        assert_eq!(Config::parse(&given).unwrap().topic.of(b"conn"), "s1/conn".as_bytes());
         let given = [&given[..], &[filter("sensor", "s2"), filter("topic", "%path@%sensor")]].concat();
-        assert_eq!(Config::parse(&given).unwrap().topic.of("conn"), "conn@s2");
+        assert_eq!(Config::parse(&given).unwrap().topic.of(b"conn"), "conn@s2".as_bytes());
         let given = [&given[..], &[filter("sensor", "")]].concat();
-        assert_eq!(Config::parse(&given).unwrap().topic.of("conn"), format!("conn@{}", host_name().unwrap()));
+        assert_eq!(
+            Config::parse(&given).unwrap().topic.of(b"conn"),
+            format!("conn@{}", host_name().unwrap()).into_bytes()
+        );
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub struct Connection {
     blocked: Option<Blocked>,
     progress: Progress,
     /// Since when there are subscribers and none of them wants this log.
-    unwanted_since: Option<Instant>,
+    unwanted_since: Option<(Instant, u64)>,
     /// Records in the messages made for it.
     made: u64,
     /// Records given to libzmq.
@@ -467,7 +467,14 @@ impl Connection {
             self.unwanted_since = None;
             return false;
         }
-        self.unwanted_since.get_or_insert_with(Instant::now).elapsed() >= UNWANTED
+        // Those that a subscriber has come one by one, so the last one counts.
+        match self.unwanted_since {
+            Some((since, count)) if count == other => since.elapsed() >= UNWANTED,
+            _ => {
+                self.unwanted_since = Some((Instant::now(), other));
+                false
+            }
+        }
     }
 
     /// Without a spool: what a lost connection costs. The systems' buffers are lost with it, and

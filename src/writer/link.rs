@@ -130,6 +130,9 @@ pub fn prepare(socket: &Socket, config: &Config) -> Result<(), Failure> {
 /// Bytes of a message of a peer's.
 const MAX_INBOUND: i64 = 64 * 1024;
 
+/// Bytes of a topic that a peer subscribes to: in its message there is a byte more.
+pub const MAX_TOPIC: usize = MAX_INBOUND as usize - 1;
+
 /// How long a connection stays away then.
 const PENALTY: Duration = Duration::from_secs(10);
 

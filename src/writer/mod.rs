@@ -36,8 +36,9 @@ pub use counters::{Counters, Totals};
 pub use curve::Curve;
 pub use extra::ExtraFields;
 pub use handshake::{CLOSED_IN_A_ROW, Clients, LOOK_INTERVAL, Servers};
+pub use link::{MAX_SUBSCRIPTIONS, MAX_TOPIC};
 pub use report::{Level, Reporter};
-pub use topic::Topic;
+pub use topic::{Topic, readable};
 
 /// How often the subscriptions are looked at while records come. A subscription takes
 /// effect within this time and a record; looking costs as much as sending.
@@ -47,9 +48,13 @@ const POLL_MILLIS: u64 = 10;
 /// subscriber that is up, without holding up a host whose subscriber is not.
 const GREETING: Duration = Duration::from_millis(250);
 
-/// When a subscriber has told this long ago what it wants, and this log is not among it,
-/// there is nothing to wait for.
-const SETTLED: Duration = Duration::from_millis(20);
+/// What a subscriber wants it tells topic by topic, in as many TCP segments as that takes, and
+/// without an end. When it has told the last one this long ago, and this log is not among them, there
+/// is nothing to wait for.
+const SETTLED: Duration = Duration::from_millis(100);
+
+/// How long [`Writer::open`] listens to a subscriber that goes on telling topics.
+const GREETING_LIMIT: Duration = Duration::from_secs(2);
 
 /// How long [`Writer::heartbeat`] sends from the spool at most. Meanwhile new records wait in
 /// the host's queue.
@@ -66,8 +71,8 @@ const TERM_GRACE: Duration = Duration::from_millis(500);
 
 /// What a writer is made of.
 pub struct Setup<'a> {
-    /// The log path.
-    pub path: &'a str,
+    /// The log path, as the host has it.
+    pub path: &'a [u8],
     /// Its columns.
     pub fields: &'a [Field],
     /// The host's layout, and the shape that [`AnyShape::new`] found for it.
@@ -97,9 +102,10 @@ impl std::error::Error for OpenError {}
 
 /// Publishes the records of one log path. Belongs to the thread that opened it.
 pub struct Writer {
+    /// The log path as text, for messages and names.
     path: String,
     /// The first frame of its messages.
-    topic: String,
+    topic: Vec<u8>,
     plan: FieldPlan,
     envelope: Option<Envelope>,
     shape: AnyShape,
@@ -131,8 +137,9 @@ impl Writer {
     ///
     /// libzmq could not make or connect a socket.
     pub fn open(setup: Setup<'_>) -> Result<Self, OpenError> {
-        let Setup { path, fields, layout, shape, config, mut reporter } = setup;
-        let envelope = envelope(path, fields, &config, &mut reporter);
+        let Setup { path: path_bytes, fields, layout, shape, config, mut reporter } = setup;
+        let path = &*readable(path_bytes);
+        let envelope = envelope(path_bytes, fields, &config, &mut reporter);
         let context =
             Context::shared().map_err(|why| OpenError { what: "cannot make a ZeroMQ context".to_owned(), why })?;
         // Endpoints that share the records are one connection.
@@ -142,7 +149,7 @@ impl Writer {
         };
         let mut writer = Self {
             path: path.to_owned(),
-            topic: config.topic.of(path),
+            topic: config.topic.of(path_bytes),
             plan: FieldPlan::new(fields, layout, config.style),
             envelope,
             shape,
@@ -181,10 +188,10 @@ impl Writer {
         Ok(writer)
     }
 
-    /// Waits until every endpoint has a subscription to this log or other ones only, or for
+    /// Waits until every endpoint has a subscription to this log or has told other ones only, or for
     /// [`GREETING`].
     fn await_subscribers(&mut self, opened: Instant) {
-        let topic = self.topic.as_bytes();
+        let topic = &self.topic;
         for connection in &mut self.connections {
             let mut heard = Instant::now();
             loop {
@@ -192,12 +199,13 @@ impl Writer {
                 if connection.poll(topic, &self.buffers) {
                     heard = now;
                 }
-                let left = GREETING.saturating_sub(opened.elapsed());
-                let settled = connection.subscriptions().any() && now - heard >= SETTLED;
-                if connection.subscribed() || settled || left.is_zero() {
+                let any = connection.subscriptions().any();
+                let left = if any { GREETING_LIMIT } else { GREETING }.saturating_sub(opened.elapsed());
+                let left = if any { left.min(SETTLED.saturating_sub(now - heard)) } else { left };
+                if connection.subscribed() || left.is_zero() {
                     break;
                 }
-                connection.wait(left.min(SETTLED));
+                connection.wait(left);
             }
         }
         self.polled = coarse_millis();
@@ -259,7 +267,7 @@ impl Writer {
         for connection in &mut self.connections {
             if connection.wants() {
                 // SAFETY: `encode` has written these bytes; `advance` passes them.
-                full |= unsafe { connection.send(self.topic.as_bytes(), &mut self.buffers, len, records) };
+                full |= unsafe { connection.send(&self.topic, &mut self.buffers, len, records) };
             } else {
                 connection.skip(records);
             }
@@ -269,7 +277,7 @@ impl Writer {
             self.wait_for_room();
         }
         for connection in &mut self.connections {
-            connection.go_on(self.topic.as_bytes(), &mut self.buffers);
+            connection.go_on(&self.topic, &mut self.buffers);
         }
     }
 
@@ -277,7 +285,7 @@ impl Writer {
     #[cold]
     fn wait_for_room(&mut self) {
         let Self { connections, buffers, patience, topic, .. } = self;
-        let topic = topic.as_bytes();
+        let topic = &**topic;
         let mut last = Instant::now();
         let mut looked = last;
         for connection in connections.iter_mut() {
@@ -396,8 +404,8 @@ impl Writer {
     fn poll(&mut self, now: u64) {
         self.polled = now;
         for connection in &mut self.connections {
-            connection.report(&self.topic, self.problem, now, &mut self.reporter);
-            connection.poll(self.topic.as_bytes(), &self.buffers);
+            connection.report(&readable(&self.topic), self.problem, now, &mut self.reporter);
+            connection.poll(&self.topic, &self.buffers);
         }
         self.drain_spools();
     }
@@ -409,7 +417,7 @@ impl Writer {
         }
         // Where the batch is, the spool's records are to be.
         self.flush();
-        let topic = self.topic.as_bytes();
+        let topic = &self.topic;
         let mut any = false;
         for connection in &mut self.connections {
             any |= connection.drain(topic, &mut self.buffers, usize::MAX);
@@ -423,7 +431,7 @@ impl Writer {
         let mut fruitless = 0;
         while fruitless < 5 && began.elapsed() < DRAIN_SLICE {
             for connection in &mut self.connections {
-                connection.poll(self.topic.as_bytes(), &self.buffers);
+                connection.poll(&self.topic, &self.buffers);
             }
             let any = self.drain_spools();
             if !self.connections.iter().any(Connection::drains) {
@@ -509,7 +517,7 @@ impl Writer {
         let left = || to_wait.map(|time| time.saturating_sub(began.elapsed()));
         let now = coarse_millis();
         for connection in &mut self.connections {
-            connection.report(&self.topic, self.problem, now, &mut self.reporter);
+            connection.report(&readable(&self.topic), self.problem, now, &mut self.reporter);
         }
         let mut pause = Duration::from_micros(50);
         // What libzmq has released a moment ago it may be about to write: so look twice.
@@ -517,7 +525,7 @@ impl Writer {
         loop {
             let mut busy = false;
             for connection in &mut self.connections {
-                busy |= connection.busy(self.topic.as_bytes(), &mut self.buffers);
+                busy |= connection.busy(&self.topic, &mut self.buffers);
             }
             let left = left();
             if (!busy && idle) || left.is_some_and(|left| left.is_zero()) {
@@ -565,20 +573,21 @@ fn counters(connection: &Connection, written: u64, batch: &Batch, buffers: &Buff
 }
 
 /// What the records of a log path are put into. A column wins over an extra field of its name.
-fn envelope(path: &str, fields: &[Field], config: &Config, reporter: &mut Reporter) -> Option<Envelope> {
+fn envelope(path: &[u8], fields: &[Field], config: &Config, reporter: &mut Reporter) -> Option<Envelope> {
     let free = config.extra_fields.iter().filter(|(name, _)| {
         let taken = fields.iter().any(|field| field.name == *name);
         if taken {
             let name = String::from_utf8_lossy(name);
             let message = format!(
-                "the extra field {name:?} is left out of the log \"{path}\", which has a column of that name; \
-                 rename it in LogZeroMQ::extra_fields, or in $config[\"extra_fields\"] of this filter"
+                "the extra field {name:?} is left out of the log \"{}\", which has a column of that name; \
+                 rename it in LogZeroMQ::extra_fields, or in $config[\"extra_fields\"] of this filter",
+                readable(path)
             );
             reporter(Level::Warning, &message);
         }
         !taken
     });
-    let tag = config.tag_json.then_some(path.as_bytes());
+    let tag = config.tag_json.then_some(path);
     Envelope::new(tag, free.map(|(name, value)| (&**name, &**value)), config.style.escape)
 }
 

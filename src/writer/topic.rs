@@ -1,4 +1,10 @@
 //! The first frame of every message, made of a template and the log path.
+//!
+//! A log path is bytes, which are sent as the host has them. Where text is needed, in messages and
+//! names, [`readable`] makes it of them.
+
+use core::fmt::Write as _;
+use std::borrow::Cow;
 
 /// `topic`: a template for the first frame, with the sensor's name filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,15 +56,39 @@ impl Topic {
 
     /// The topic of a log path.
     #[must_use]
-    pub fn of(&self, path: &str) -> String {
-        self.parts
-            .iter()
-            .map(|part| match part {
-                Part::Text(text) => text,
-                Part::Path => path,
-            })
-            .collect()
+    pub fn of(&self, path: &[u8]) -> Vec<u8> {
+        let parts = self.parts.iter().map(|part| match part {
+            Part::Text(text) => text.as_bytes(),
+            Part::Path => path,
+        });
+        parts.collect::<Vec<_>>().concat()
     }
+}
+
+/// A log path as text: bytes that are not UTF-8 become `\xNN`. So that no two log paths have the
+/// same text, the backslash of what already reads like that becomes `\x5c`.
+#[must_use]
+pub fn readable(path: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = str::from_utf8(path)
+        && !text.contains("\\x")
+    {
+        return Cow::Borrowed(text);
+    }
+    let mut readable = String::with_capacity(path.len() + 8);
+    for chunk in path.utf8_chunks() {
+        let mut rest = chunk.valid();
+        while let Some((before, after)) = rest.split_once("\\x") {
+            let byte = after.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
+            readable.extend([before, if byte { "\\x5cx" } else { "\\x" }]);
+            rest = after;
+        }
+        readable += rest;
+        for byte in chunk.invalid() {
+            // Writing to a string does not fail.
+            let _ = write!(readable, "\\x{byte:02x}");
+        }
+    }
+    Cow::Owned(readable)
 }
 
 /// This machine's host name.
@@ -90,8 +120,9 @@ mod tests {
             ("logs", "logs"),
             ("ü-%path-ü", "ü-conn-ü"),
         ] {
-            assert_eq!(parse(template).unwrap().of("conn"), topic, "{template}");
+            assert_eq!(parse(template).unwrap().of(b"conn"), topic.as_bytes(), "{template}");
         }
+        assert_eq!(parse("ä/%path").unwrap().of(b"caf\xe9"), b"\xc3\xa4/caf\xe9");
     }
 
     #[test]
@@ -108,6 +139,40 @@ mod tests {
         }
         assert!(Topic::parse("%path", || Err("not asked for".to_owned())).is_ok());
         assert_eq!(Topic::parse("%sensor", || Err("no name".to_owned())), Err("no name".to_owned()));
+    }
+
+    #[test]
+    fn log_paths_are_readable() {
+        for (path, text) in [
+            (&b"conn"[..], "conn"),
+            (b"a\\b/\xc3\xa9\n", "a\\b/é\n"),
+            (b"caf\xe9", r"caf\xe9"),
+            (br"caf\xe9", r"caf\x5cxe9"),
+            (b"\\\xe9\\x4\xff\\x", r"\\xe9\x4\xff\x"),
+            (b"\xe2\x82/\xf0", r"\xe2\x82/\xf0"),
+        ] {
+            assert_eq!(readable(path), text, "{}", path.escape_ascii());
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_two_log_paths_read_the_same(
+            path in proptest::collection::vec(proptest::sample::select(b"\\x5cde9\xc3\xa9\xff".to_vec()), 0..14)
+        ) {
+            // What is as the host's own escapes are undone gives the path.
+            let text = readable(&path);
+            let mut bytes = Vec::new();
+            let mut rest = text.as_bytes();
+            while let Some((&byte, after)) = rest.split_first() {
+                let digits = rest.strip_prefix(b"\\x").and_then(|rest| str::from_utf8(rest.get(..2)?).ok());
+                match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+                    Some(value) => (bytes.push(value), rest = &rest[4..]).0,
+                    None => (bytes.push(byte), rest = after).0,
+                }
+            }
+            proptest::prop_assert_eq!(bytes, path);
+        }
     }
 
     #[test]
