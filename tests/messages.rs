@@ -70,7 +70,8 @@ const NO_MESSAGES: &[&str] = &[
     "listening on {}",
     "connected to {}",
     "all logs",
-    "logs that begin with {}",
+    "logs that begin with {}{more}",
+    " and {} more",
 ];
 
 /// What the documentation quotes and others say: the host, the system's loader, build.rs.

@@ -8,13 +8,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use bro_zeromq_writer::writer::{MAX_SUBSCRIPTIONS, MAX_TOPIC};
 use bro_zeromq_writer::zmq::Error;
 use memchr::memchr_iter;
 
 use crate::collector::{Collector, Compression, Settings};
 use crate::console::{Console, bytes, counted, duration, thousands};
 use crate::paths::Paths;
-use crate::print::{Format, Printer};
+use crate::print::{Format, Printer, shown};
 use crate::security::{KeyArgs, Keys};
 use crate::stats::{SENDER_STATS, Stats};
 use crate::stop::{Hangup, Stop};
@@ -37,7 +38,7 @@ const SETTLE: i64 = 5;
 /// Messages that are not a record are reported up to this number, and counted after that.
 const REPORTED: u64 = 10;
 
-/// Log paths that the summary lists.
+/// Log paths that the summary lists, and topics that the greeting does.
 const LISTED: usize = 20;
 
 /// Messages that wait to be received, for each connection.
@@ -61,7 +62,7 @@ A TOPIC is the start of a log path: \"dns\" brings dns, \"s\" brings ssl, ssh, s
 
 Output, a record on each line:
   (default)   path, a tab, the JSON exactly as it was published
-  --json      the JSON with \"_path\" as its first member, for jq
+  --json      the JSON with \"_path\", the log path, as its first and only member of that name, for jq
   --pretty    the path, then the JSON with a member on each line
   --output-dir DIR
               the JSON, into a file for each log path: DIR/conn.log, DIR/dns.log and so on.
@@ -242,7 +243,10 @@ pub fn run(args: Args) -> Result<ExitCode, Fatal> {
         None => None,
     };
     stop.register().map_err(signals)?;
-    let topics: Vec<_> = args.topics.into_iter().map(OsString::into_vec).collect();
+    let mut topics: Vec<_> = args.topics.into_iter().map(OsString::into_vec).collect();
+    topics.sort_unstable();
+    topics.dedup();
+    check_topics(&topics).map_err(Fatal::new)?;
     let mut source = Source {
         bind: args.bind,
         connect: args.connect,
@@ -298,6 +302,26 @@ pub fn run(args: Args) -> Result<ExitCode, Fatal> {
     session.finish(end, start.elapsed())
 }
 
+/// A publisher ends the connection of a subscriber with more topics, or with one that is longer.
+fn check_topics(topics: &[Vec<u8>]) -> Result<(), String> {
+    if topics.len() > MAX_SUBSCRIPTIONS {
+        return Err(format!(
+            "{} topics; a publisher takes up to {}; give shorter beginnings, which match more",
+            thousands(topics.len() as u64),
+            thousands(MAX_SUBSCRIPTIONS as u64)
+        ));
+    }
+    match topics.iter().find(|topic| topic.len() > MAX_TOPIC) {
+        Some(topic) => Err(format!(
+            "the topic {}… has {} bytes; a publisher takes up to {}",
+            shown(&topic[..20]),
+            thousands(topic.len() as u64),
+            thousands(MAX_TOPIC as u64)
+        )),
+        None => Ok(()),
+    }
+}
+
 fn greeting(bound: &[String], connect: &[String], topics: &[Vec<u8>]) -> String {
     let mut parts = Vec::new();
     if !bound.is_empty() {
@@ -309,8 +333,12 @@ fn greeting(bound: &[String], connect: &[String], topics: &[Vec<u8>]) -> String 
     let what = match topics {
         [] => "all logs".to_owned(),
         topics => {
-            let topics: Vec<_> = topics.iter().map(|topic| String::from_utf8_lossy(topic)).collect();
-            format!("logs that begin with {}", topics.join(", "))
+            let listed: Vec<_> = topics.iter().take(LISTED).map(|topic| shown(topic)).collect();
+            let more = match topics.len() - listed.len() {
+                0 => String::new(),
+                more => format!(" and {} more", thousands(more as u64)),
+            };
+            format!("logs that begin with {}{more}", listed.join(", "))
         }
     };
     format!("{} for {what}", parts.join(", "))
@@ -554,8 +582,7 @@ impl Tally {
             }
         };
         if !printed {
-            let path = String::from_utf8_lossy(path);
-            self.odd(&format!("a body that is no JSON object, of {}", path.escape_debug()), console);
+            self.odd(&format!("a body that is no JSON object, of {}", shown(path)), console);
             return Ok(());
         }
         let bytes = path.len() + body.len();
@@ -581,7 +608,7 @@ impl Tally {
     }
 
     fn not_two_frames(&mut self, frames: usize, first: &[u8], console: &Console) {
-        let start = String::from_utf8_lossy(first).escape_debug().take(40).collect::<String>();
+        let start = shown(first).chars().take(40).collect::<String>();
         self.odd(&format!("{}, the first is \"{start}\"", counted(frames as u64, "frame")), console);
     }
 
@@ -604,7 +631,7 @@ impl Tally {
         let listed: Vec<_> = paths
             .iter()
             .take(LISTED)
-            .map(|path| format!("{} {}", String::from_utf8_lossy(&path.name).escape_debug(), thousands(path.records)))
+            .map(|path| format!("{} {}", shown(&path.name), thousands(path.records)))
             .collect();
         if !listed.is_empty() {
             line += &format!(": {}{}", listed.join(", "), if paths.len() > LISTED { ", …" } else { "" });

@@ -66,6 +66,8 @@ impl Source {
     fn configure(&self, socket: &Socket) -> Result<(), Error> {
         socket.set(zmq_sys::ZMQ_LINGER, 0)?;
         socket.set(zmq_sys::ZMQ_RCVHWM, self.hwm)?;
+        // What is queued for sending are the subscriptions. A limit would lose those beyond it.
+        socket.set(zmq_sys::ZMQ_SNDHWM, 0)?;
         socket.set_bytes(zmq_sys::ZMQ_MAXMSGSIZE, &MAX_FRAME.to_ne_bytes())?;
         let (first, most) = self.reconnect;
         socket.set(zmq_sys::ZMQ_RECONNECT_IVL, first)?;
@@ -334,6 +336,7 @@ fn prepare(socket: &Socket, endpoint: &str) -> Result<CString, Error> {
 fn explain(verb: &str, endpoint: &str, error: Error) -> String {
     let hint = match error.0 {
         libc::EADDRINUSE => "; another program listens there",
+        libc::EEXIST => "; a file is there that is no socket; move it away, or use another path",
         libc::EINVAL => "; an endpoint is tcp://ADDRESS:PORT or ipc://PATH",
         libc::ENOTSUP => "; it cannot be encrypted",
         libc::EPROTONOSUPPORT => "; use tcp://ADDRESS:PORT or ipc://PATH",
