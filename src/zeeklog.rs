@@ -833,7 +833,7 @@ mod tests {
         };
         let records = |log: &str| read(log.as_bytes()).len() - 1;
         for kind in ["string", "set[string]", "count", "addr"] {
-            for blank in ["\n", "\r\n", "\r"] {
+            for blank in ["\n", "\r\n", "\r\r\n"] {
                 let log = block("x", kind, "") + &blank.repeat(2) + "-\n" + &blank.repeat(2) + "#close\tx\n\n" + blank;
                 assert_eq!(records(&log), 1, "{kind} {blank:?}");
             }

@@ -72,6 +72,7 @@ const NO_MESSAGES: &[&str] = &[
     "all logs",
     "logs that begin with {}{more}",
     " and {} more",
+    ", after zeros,",
 ];
 
 /// What the documentation quotes and others say: the host, the system's loader, build.rs.

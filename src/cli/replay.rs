@@ -20,6 +20,7 @@ use crate::probe::{Missing, Probe};
 use crate::publisher::Publisher;
 use crate::security::{KeyArgs, in_arguments};
 use crate::stop::Stop;
+use crate::subscribe::raise_descriptor_limit;
 use crate::{Fatal, INCOMPLETE};
 
 /// Records queued for the subscriber until reading waits for it.
@@ -27,6 +28,9 @@ const HIGH_WATER_MARK: u32 = 10_000;
 
 /// How often the writers look for subscriptions.
 const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// What `--wait` can be; the system's clocks do not go on for ever.
+const LONGEST_WAIT: Duration = Duration::from_secs(366 * 86_400);
 
 /// How long a subscriber that takes nothing goes without a word about it.
 const STALL: Duration = Duration::from_secs(5);
@@ -105,7 +109,8 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse::<f64>().ok();
     seconds
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .ok_or_else(|| "use a number of seconds, such as 2.5".to_owned())
+        .filter(|&time| time <= LONGEST_WAIT)
+        .ok_or_else(|| "use a number of seconds, such as 2.5, up to a year".to_owned())
 }
 
 fn parse_option(text: &str) -> Result<(String, String), String> {
@@ -250,6 +255,7 @@ pub fn run(args: Args) -> Result<ExitCode, Fatal> {
     options.extend(args.options);
     let settings =
         Settings { sources, options, layout: args.layout, rate: args.rate, repeat: args.repeat, wait: args.wait };
+    raise_descriptor_limit();
     let console = Rc::new(Console::new(args.quiet, args.verbose));
     let stop = Stop::on_signals().map_err(|error| Fatal::new(format!("cannot handle signals: {error}")))?;
     let outcome = replay(&settings, &console, &stop)?;
@@ -531,10 +537,10 @@ impl Replay<'_> {
     fn pace(&mut self) -> Result<(), Fatal> {
         let Some(rate) = self.settings.rate else { return Ok(()) };
         loop {
-            let due = Duration::from_secs_f64(self.paced as f64 / rate);
+            let due = Duration::try_from_secs_f64(self.paced as f64 / rate).unwrap_or(Duration::MAX);
             let elapsed = self.paced_since.elapsed();
             if elapsed >= due || self.stop.requested() {
-                if elapsed > due + Duration::from_secs(1) {
+                if elapsed > due.saturating_add(Duration::from_secs(1)) {
                     // What was held up is not made up for.
                     (self.paced_since, self.paced) = (Instant::now(), 0);
                 }

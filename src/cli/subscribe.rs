@@ -346,7 +346,7 @@ fn greeting(bound: &[String], connect: &[String], topics: &[Vec<u8>]) -> String 
 
 /// Every log of every sensor has a connection of its own, which takes a descriptor. The usual
 /// limit of 1,024 is there for programs that use select(2).
-fn raise_descriptor_limit() {
+pub fn raise_descriptor_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     // More than the system gives to anybody would be refused.
