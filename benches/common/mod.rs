@@ -57,6 +57,7 @@ pub fn logs() -> Vec<Log> {
             match item {
                 Ok(Item::Header(header)) => {
                     let Some(path) = header.path.clone() else { continue };
+                    let path = String::from_utf8(path).unwrap();
                     let found = logs.iter().position(|log| log.path == path && log.columns == header.columns);
                     current = Some(found.unwrap_or_else(|| {
                         logs.push(Log { path, columns: header.columns.clone(), records: Vec::new() });

@@ -292,7 +292,7 @@ impl Writer {
             connection.begin_wait(last - self.waited, buffers);
         }
         // The first try is again without waiting: a queue that is not worth it is given up at once.
-        while connections.iter_mut().fold(false, |any, connection| connection.retry(topic, buffers) || any)
+        while connections.iter_mut().map(|connection| connection.retry(topic, buffers)).filter(|&full| full).count() > 0
             && patience.lasts()
         {
             let descriptors: Vec<_> = connections.iter().filter_map(Connection::room_descriptor).collect();

@@ -17,6 +17,10 @@ mod name;
 mod names;
 mod schedule;
 #[cfg(test)]
+#[allow(
+    clippy::arc_with_non_send_sync,
+    reason = "the played disk is for one thread, what it takes the place of for several"
+)]
 mod tests;
 
 use std::io;
