@@ -116,7 +116,7 @@ class Subscriber(threading.Thread):
     """Notes how many records of each log came, how old they were, and what came out of order."""
 
     def __init__(self):
-        super().__init__()
+        super().__init__(daemon=True)
         self.socket = zmq.Context.instance().socket(zmq.SUB)
         port = self.socket.bind_to_random_port("tcp://127.0.0.1")
         self.endpoint = f"tcp://127.0.0.1:{port}"
