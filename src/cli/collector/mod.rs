@@ -17,10 +17,8 @@ mod name;
 mod names;
 mod schedule;
 #[cfg(test)]
-#[allow(
-    clippy::arc_with_non_send_sync,
-    reason = "the played disk is for one thread, what it takes the place of for several"
-)]
+// The played disk is for one thread; what it takes the place of, for several.
+#[allow(clippy::arc_with_non_send_sync, reason = "single-threaded")]
 mod tests;
 
 use std::io;
