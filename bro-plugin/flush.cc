@@ -53,6 +53,8 @@ double flush_frontends(void (*flush)(void* frontend)) {
     if (now < due)
         // Something may have been written since the last time.
         return any ? std::chrono::duration<double>(due - now).count() : -1;
+    // First: a writer may have what is flushed here before this is over.
+    const bool quiet = !Frontend::came.exchange(false, std::memory_order_relaxed);
     std::int64_t shortest = 0;
     for (const Frontend* one : frontends()) {
         const std::int64_t interval = one->nanoseconds.load(std::memory_order_relaxed);
@@ -62,7 +64,6 @@ double flush_frontends(void (*flush)(void* frontend)) {
         shortest = shortest > 0 ? std::min(shortest, interval) : interval;
     }
     any = shortest > 0;
-    const bool quiet = !Frontend::came.exchange(false, std::memory_order_relaxed);
     due = now + (any ? nanoseconds{quiet ? shortest / when_quiet : shortest} : nanoseconds{look_again});
     return -1;
 }

@@ -46,7 +46,7 @@ private:
     static std::atomic<bool> came;
 
     void* const frontend;
-    std::atomic<std::int64_t> nanoseconds{10'000'000};
+    std::atomic<std::int64_t> nanoseconds{10000000};
 };
 
 // Main thread, once in each round of the host's loop. Empties the buffers, by `flush`, if the
