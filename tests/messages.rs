@@ -57,7 +57,6 @@ const NO_MESSAGES: &[&str] = &[
     "it is {name}; its log records have the layout {}",
     "the host lists it: {line}",
     "queue full: ",
-    "queue full: 0",
     "; what met a full queue was written again",
     "; {} not subscribed to",
     "no subscriber",

@@ -130,7 +130,7 @@ unsafe extern "C" fn report(context: *mut c_void, level: c_int, message: *const 
         return;
     }
     // The writer counts each time; here each was written again.
-    let again = reports.retries && message.contains("queue full: ") && !message.contains("queue full: 0");
+    let again = reports.retries && message.contains("queue full: ");
     let note = if again { "; what met a full queue was written again" } else { "" };
     reports.console.problem(format!("{}: {message}{note}", reports.path));
 }
