@@ -100,7 +100,10 @@ fn wrong_arguments_are_explained() {
             &["replay", "--endpoint", "127.0.0.1:1", conn],
             "--endpoint = \"127.0.0.1:1\": an endpoint is tcp://HOST:PORT",
         ),
-        (&["replay", "--endpoint", "tcp://*:1", conn], "subscriber's address"),
+        (
+            &["replay", "--endpoint", "tcp://*:1", conn],
+            "to connect, it needs the address of the other side instead of *",
+        ),
         (&["replay", "no such file.log"], "no such file.log: No such file"),
         (&["replay", directory], "is a directory"),
         (&["replay", "-", "-"], "standard input cannot be read twice"),
@@ -113,18 +116,30 @@ fn wrong_arguments_are_explained() {
         (&["subscribe", "--output-dir", "x", "--rotate-every", "2w"], "use a time from 1s to 1d"),
         (&["subscribe", "--output-dir", "x", "--rotate-size", "large"], "use a size such as"),
         (&["subscribe", "--output-dir", "x", "--compress", "lzma"], "[possible values: gzip, zstd, none]"),
-        (&["subscribe", "--output-dir", "/dev/null"], "cannot write to /dev/null: "),
+        (&["subscribe", "--output-dir", "/dev/null"], "cannot write to /dev/null: it is no directory; name another"),
+        (
+            &["subscribe", "-o", "/dev/null/x/y"],
+            "cannot write to /dev/null/x/y: /dev/null is no directory; name another",
+        ),
         (&["subscribe", "--output-dir", "/proc/self/nowhere"], "cannot write to /proc/self/nowhere: "),
         (&["subscribe", "--stats", "--stats-every", "often"], "use a time such as"),
         (&["subscribe", "--hwm=-1"], "--hwm"),
-        (
-            &["subscribe", "--bind", "127.0.0.1:1"],
-            "cannot listen on 127.0.0.1:1: Invalid argument; an endpoint is tcp://",
-        ),
-        (&["subscribe", "--bind", "smoke://signals"], "cannot listen on smoke://signals: Protocol not supported"),
+        (&["subscribe", "--bind", "127.0.0.1:1"], "'--bind <ENDPOINT>': an endpoint is tcp://HOST:PORT or ipc://PATH"),
+        (&["subscribe", "--bind", "smoke://signals"], "the transport smoke is not supported; use tcp://HOST:PORT"),
+        (&["subscribe", "-b", "tcp://127.0.0.1:70000"], "the port \"70000\" is not a number from 1 to 65535"),
+        (&["subscribe", "-b", "tcp://a:1,tcp://b:1"], "give several endpoints one by one"),
+        (&["subscribe", "-c", "tcp://*:1"], "to connect, it needs the address of the other side"),
+        (&["subscribe", "-b", "tcp://no.such.name:1"], "cannot listen on tcp://no.such.name:1: "),
+        (&["subscribe", "-b", "tcp://no.such.name:1"], "\"no.such.name\" is no address and no network interface"),
         (&["subscribe", "--bind", "tcp://192.0.2.1:1"], "on an address of this machine"),
-        (&["subscribe", "--bind", "ipc:///nowhere/at/all"], "cannot listen on ipc:///nowhere/at/all: "),
-        (&["subscribe", "--connect", "tcp://127.0.0.1"], "cannot connect to tcp://127.0.0.1: Invalid argument"),
+        (
+            &["subscribe", "--bind", "ipc:///nowhere/at/all"],
+            "cannot listen on ipc:///nowhere/at/all: No such file or directory; make the directory",
+        ),
+        (
+            &["subscribe", "--connect", "tcp://127.0.0.1"],
+            "'--connect <ENDPOINT>': the port is missing; write tcp://HOST:PORT",
+        ),
     ] {
         let ended = run(args).expect(2);
         ended.expect_error(part);

@@ -671,7 +671,7 @@ fn it_connects_again_to_a_publisher_that_listens() {
         }
     }
     let ended = collector.end().expect(0);
-    assert!(ended.stderr.starts_with(&format!("connected to {endpoint} for all logs\n")), "{}", ended.stderr);
+    assert!(ended.stderr.starts_with(&format!("connecting to {endpoint} for all logs\n")), "{}", ended.stderr);
 }
 
 /// What senders publish of themselves, as the plugin has it.

@@ -67,7 +67,7 @@ const NO_MESSAGES: &[&str] = &[
     "unreadable file",
     "; {} not written",
     "listening on {}",
-    "connected to {}",
+    "connecting to {}",
     "all logs",
     "logs that begin with {}{more}",
     " and {} more",

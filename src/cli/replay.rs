@@ -272,8 +272,7 @@ pub fn replay(settings: &Settings, console: &Rc<Console>, stop: &Stop) -> Result
         let text = error.to_string();
         let text = text.replace("LogZeroMQ::endpoint", "--endpoint").replace("LogZeroMQ::zmq_hwm", "--hwm");
         let text = in_arguments(&text.replace("LogZeroMQ::zmq_linger", "--linger"));
-        let text = text.replace("LogZeroMQ::", "--option ");
-        Fatal::new(text.replace("the plugin connects", "replay connects"))
+        Fatal::new(text.replace("LogZeroMQ::", "--option "))
     })?;
     let mut probe = Probe::open(&config).map_err(Fatal::new)?;
     if !settings.wait.is_zero() {

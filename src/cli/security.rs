@@ -6,11 +6,12 @@ use std::time::Instant;
 
 use bro_zeromq_writer::clock::coarse_millis;
 use bro_zeromq_writer::keys::{Authorized, News};
-use bro_zeromq_writer::writer::{CLOSED_IN_A_ROW, Clients, Curve, Given, LOOK_INTERVAL, Servers, Source};
+use bro_zeromq_writer::writer::{CLOSED_IN_A_ROW, Clients, Curve, Endpoint, Given, LOOK_INTERVAL, Servers, Source};
 use bro_zeromq_writer::zmq::zap::Handler;
 use bro_zeromq_writer::zmq::{Context, Handshake, PublicKey, Role};
 
 use crate::console::Console;
+use crate::subscriber::shown;
 
 /// The keys of this side and of the one that it connects to.
 #[derive(clap::Args)]
@@ -71,12 +72,7 @@ pub struct Keys {
 
 impl Keys {
     /// Reads the files. `None` without any.
-    pub fn read(
-        args: &KeyArgs,
-        authorized: Option<&Path>,
-        bind: &[String],
-        connect: &[String],
-    ) -> Result<Option<Self>, String> {
+    pub fn read(args: &KeyArgs, authorized: Option<&Path>, endpoints: &[Endpoint]) -> Result<Option<Self>, String> {
         let mut options = args.options();
         options.extend(authorized.map(|dir| ("curve_authorized_keys_dir".to_owned(), absolute(dir))));
         let find = |name: &str| {
@@ -86,10 +82,8 @@ impl Keys {
                 value,
             })
         };
-        let endpoints: Vec<_> = [(bind, true), (connect, false)]
-            .into_iter()
-            .flat_map(|(endpoints, bind)| endpoints.iter().map(move |endpoint| (endpoint.clone(), bind)))
-            .collect();
+        let endpoints: Vec<_> =
+            endpoints.iter().map(|endpoint| (shown(endpoint).into_owned(), endpoint.bind)).collect();
         let parsed = Curve::parse(find, &endpoints).map_err(|error| in_arguments(&error.to_string()))?;
         Ok(parsed.map(|(curve, servers)| Self { curve, servers: servers.into_iter().flatten().collect() }))
     }

@@ -1,11 +1,13 @@
 //! The receiving end: a socket that listens and connects, and the messages that arrive at it.
 
-use std::ffi::{CString, c_int};
+use std::borrow::Cow;
+use std::ffi::c_int;
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bro_zeromq_writer::writer::{Endpoint, Side};
 use bro_zeromq_writer::zmq::{Context, Error, Event, Kind, Message, Socket, Watched, hang_up};
 
 use crate::console::{Console, counted};
@@ -36,9 +38,9 @@ const REPEAT: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub struct Source {
     /// Endpoints to listen on.
-    pub bind: Vec<String>,
+    pub bind: Vec<Endpoint>,
     /// Endpoints to connect to.
-    pub connect: Vec<String>,
+    pub connect: Vec<Endpoint>,
     /// Beginnings of log paths; none: all log paths.
     pub topics: Vec<Vec<u8>>,
     /// Messages that wait to be received, for each connection; 0: no limit.
@@ -50,10 +52,10 @@ pub struct Source {
 }
 
 impl Source {
-    /// Everything that arrives at one endpoint.
-    pub fn listening(endpoint: &str) -> Self {
+    /// Everything that arrives at some endpoints.
+    pub fn listening(bind: Vec<Endpoint>) -> Self {
         Self {
-            bind: vec![endpoint.to_owned()],
+            bind,
             connect: Vec::new(),
             topics: Vec::new(),
             hwm: crate::subscribe::HIGH_WATER_MARK,
@@ -106,7 +108,6 @@ pub struct Subscriber {
     ending: Option<Vec<c_int>>,
     /// What it listens on, with the ports that were chosen.
     bound: Vec<String>,
-    connects: Vec<CString>,
     guard: Guard,
     first: Message,
     second: Message,
@@ -127,12 +128,8 @@ impl Subscriber {
     pub fn open(source: &Source) -> Result<Self, String> {
         let context = Arc::new(Context::new().map_err(no_socket)?);
         let guard = Guard::new(&context, source.keys.as_ref(), !source.bind.is_empty())?;
-        let connects = source.connect.iter().map(|endpoint| {
-            CString::new(endpoint.as_str()).map_err(|_| explain("connect to", endpoint, Error(libc::EINVAL)))
-        });
         let mut subscriber = Self {
             socket: socket(&context, source)?,
-            connects: connects.collect::<Result<_, _>>()?,
             source: source.clone(),
             connections: Vec::new(),
             most: 0,
@@ -141,7 +138,7 @@ impl Subscriber {
             since: None,
             told: None,
             ending: None,
-            bound: source.bind.clone(),
+            bound: Vec::new(),
             guard,
             first: Message::new(),
             second: Message::new(),
@@ -150,7 +147,7 @@ impl Subscriber {
         // What listens takes one each.
         (subscriber.most, subscriber.limit) = room(source.bind.len() + SPARE)?;
         subscriber.listen()?;
-        for index in 0..subscriber.connects.len() {
+        for index in 0..source.connect.len() {
             subscriber.connect(index)?;
         }
         Ok(subscriber)
@@ -162,11 +159,12 @@ impl Subscriber {
     }
 
     fn listen(&mut self) -> Result<(), String> {
-        for endpoint in &mut self.bound {
+        for endpoint in &self.source.bind {
             let secured = self.socket.secure(self.guard.server());
-            let bound =
-                secured.and_then(|()| prepare(&self.socket, endpoint)).and_then(|address| self.socket.bind(&address));
-            *endpoint = bound.map_err(|error| explain("listen on", endpoint, error))?;
+            let bound = secured
+                .and_then(|()| prepare(&self.socket, endpoint))
+                .and_then(|()| self.socket.bind(&endpoint.address));
+            self.bound.push(bound.map_err(|error| explain("listen on", endpoint, error))?);
         }
         Ok(())
     }
@@ -175,8 +173,9 @@ impl Subscriber {
         let endpoint = &self.source.connect[index];
         let role = self.source.keys.as_ref().map(|keys| keys.client(index));
         let secured = self.socket.secure(role.as_ref());
-        let connected =
-            secured.and_then(|()| prepare(&self.socket, endpoint)).and_then(|address| self.socket.connect(&address));
+        let connected = secured
+            .and_then(|()| prepare(&self.socket, endpoint))
+            .and_then(|()| self.socket.connect(&endpoint.address));
         connected.map_err(|error| explain("connect to", endpoint, error))
     }
 
@@ -187,9 +186,10 @@ impl Subscriber {
         if self.ending.is_some() {
             return Ok(());
         }
-        for index in self.socket.given_up(self.connects.iter().map(CString::as_c_str)) {
+        let connects = &self.source.connect;
+        for index in self.socket.given_up(connects.iter().map(|endpoint| endpoint.address.as_c_str())) {
             // Of what it has given up libzmq may know no more.
-            let _ = self.socket.disconnect(&self.connects[index]);
+            let _ = self.socket.disconnect(&connects[index].address);
             self.connect(index)?;
         }
         if self.guard.look(console) {
@@ -203,7 +203,7 @@ impl Subscriber {
     }
 
     fn take_events(&mut self, console: &Console) {
-        let (connects, binds) = (!self.connects.is_empty(), !self.bound.is_empty());
+        let (connects, binds) = (!self.source.connect.is_empty(), !self.source.bind.is_empty());
         while let Some(event) = self.socket.next_event() {
             match event {
                 Event::Connected(descriptor) => self.connected(descriptor),
@@ -328,22 +328,39 @@ pub fn too_few_descriptors() -> String {
     )
 }
 
-fn prepare(socket: &Socket, endpoint: &str) -> Result<CString, Error> {
-    socket.set(zmq_sys::ZMQ_IPV6, i32::from(endpoint.contains('[')))?;
-    CString::new(endpoint).map_err(|_| Error(libc::EINVAL))
+fn prepare(socket: &Socket, endpoint: &Endpoint) -> Result<(), Error> {
+    socket.set(zmq_sys::ZMQ_IPV6, i32::from(endpoint.needs_ipv6()))
 }
 
-fn explain(verb: &str, endpoint: &str, error: Error) -> String {
-    let hint = match error.0 {
-        libc::EADDRINUSE => "; another program listens there",
-        libc::EEXIST => "; a file is there that is no socket; move it away, or use another path",
-        libc::EINVAL => "; an endpoint is tcp://ADDRESS:PORT or ipc://PATH",
-        libc::ENOTSUP => "; it cannot be encrypted",
-        libc::EPROTONOSUPPORT => "; use tcp://ADDRESS:PORT or ipc://PATH",
-        libc::ENODEV | libc::EADDRNOTAVAIL if verb == "listen on" => {
-            "; listen on an address of this machine, or on * for all of them"
+/// An endpoint as it was given, to listen on or to connect to.
+pub fn shown(endpoint: &Endpoint) -> Cow<'_, str> {
+    endpoint.address.to_string_lossy()
+}
+
+/// Reads an endpoint to listen on.
+pub fn to_listen(text: &str) -> Result<Endpoint, String> {
+    Endpoint::parse(text, Side::Listens)
+}
+
+/// Reads an endpoint to connect to.
+pub fn to_connect(text: &str) -> Result<Endpoint, String> {
+    Endpoint::parse(text, Side::Connects)
+}
+
+fn explain(verb: &str, endpoint: &Endpoint, error: Error) -> String {
+    let hint = match (error.0, endpoint.name()) {
+        (libc::EADDRINUSE, _) => "another program listens there".to_owned(),
+        (libc::EEXIST, _) => "a file is there that is no socket; move it away, or use another path".to_owned(),
+        (libc::ENOENT, _) => "make the directory first".to_owned(),
+        (libc::ENOTSUP, _) => "it cannot be encrypted".to_owned(),
+        (libc::ENODEV, Some((name, _))) if endpoint.bind => format!(
+            "\"{name}\" is no address and no network interface of this machine; listen on an address, such as \
+             127.0.0.1, or on * for all of them"
+        ),
+        (libc::ENODEV | libc::EADDRNOTAVAIL, _) if endpoint.bind => {
+            "listen on an address of this machine, or on * for all of them".to_owned()
         }
-        _ => "",
+        _ => return format!("cannot {verb} {}: {error}", shown(endpoint)),
     };
-    format!("cannot {verb} {endpoint}: {error}{hint}")
+    format!("cannot {verb} {}: {error}; {hint}", shown(endpoint))
 }

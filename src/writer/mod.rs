@@ -30,7 +30,9 @@ use batch::Batch;
 use patience::Patience;
 use stats::Statistics;
 
-pub use config::{Config, ConfigError, Endpoint, Given, OPTION_NAMES, Pattern, SCRIPT_NAMES, Source, unknown_options};
+pub use config::{
+    Config, ConfigError, Endpoint, Given, OPTION_NAMES, Pattern, SCRIPT_NAMES, Side, Source, unknown_options,
+};
 pub use connection::Connection;
 pub use counters::{Counters, Totals};
 pub use curve::Curve;
