@@ -1,4 +1,5 @@
-//! Reading Zeek's tab-separated logs back into the values they were written from.
+//! Reading Zeek's tab-separated logs back into the values they were written from. Of its JSON logs
+//! each line is a record as it is.
 //!
 //! A log says in its header lines how it is written (`#separator`, `#set_separator`,
 //! `#unset_field`, `#empty_field`), which log it is (`#path`) and which columns it has
@@ -67,6 +68,9 @@ pub enum Item {
     Header(Arc<Header>),
     /// A record: a cell for each column of the last header.
     Record(Vec<Cell>),
+    /// A line of a JSON log, without its end, which begins with a brace: there was no header line
+    /// above it.
+    Json(Vec<u8>),
 }
 
 /// What is wrong with a line.
@@ -374,11 +378,10 @@ impl<R: BufRead> Iterator for Reader<R> {
                 if self.line.is_empty() {
                     continue;
                 }
-                let message = if self.line.first() == Some(&b'{') {
-                    "this is a JSON log; only logs in Zeek's tab-separated form can be read"
-                } else {
-                    "a record without the header lines (#fields, #types) above it"
-                };
+                if self.line.first() == Some(&b'{') && self.names.is_none() && self.path.is_none() && !self.broken {
+                    return Some(Ok(Item::Json(std::mem::take(&mut self.line))));
+                }
+                let message = "a record without the header lines (#fields, #types) above it";
                 return Some(Err(self.error(ErrorKind::NoHeader, message)));
             };
             if self.line.is_empty() && !self.blank_is_record(header) {
@@ -593,7 +596,7 @@ mod tests {
         read(&log)
             .into_iter()
             .filter_map(|item| match item {
-                Ok(Item::Header(_)) => None,
+                Ok(Item::Header(_) | Item::Json(_)) => None,
                 Ok(Item::Record(cells)) => Some(Ok(cells[0].clone())),
                 Err(error) => Some(Err(error.message)),
             })
@@ -722,6 +725,19 @@ mod tests {
             Cell::Subnet(Address::V6(bytes), 32)
         });
         assert_eq!(cell("counter", b"7"), Cell::Count(7));
+    }
+
+    #[test]
+    fn lines_of_a_json_log() {
+        let log = "\u{feff}{\"a\":1}\r\n\n{\"b\":2}\n[3]\n#separator \\x09\n{\"c\":4}\n";
+        let items: Vec<_> = Reader::new(log.as_bytes()).collect();
+        assert_eq!(items[..2], [Ok(Item::Json(b"{\"a\":1}".to_vec())), Ok(Item::Json(b"{\"b\":2}".to_vec()))]);
+        let headless = |item: &Result<Item, Error>| item.as_ref().is_err_and(|error| error.kind == ErrorKind::NoHeader);
+        assert!(headless(&items[2]), "{items:?}");
+        // Below a header, also half of one, it is a value.
+        let half = "#separator \\x09\n#path\tx\n{\"c\":4}\n";
+        assert!(headless(&Reader::new(half.as_bytes()).next().unwrap()));
+        assert_eq!(column("string", b"{\"c\":4}\n"), [Ok(text(Type::String, b"{\"c\":4}"))]);
     }
 
     #[test]

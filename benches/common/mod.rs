@@ -69,7 +69,7 @@ pub fn logs() -> Vec<Log> {
                     logs[current.unwrap()].records.push(cells);
                 }
                 // One of the logs that a host wrote as JSON.
-                Err(error) if error.kind == ErrorKind::NoHeader => break,
+                Ok(Item::Json(_)) => break,
                 Err(error) => panic!("{}: {error}", file.display()),
             }
         }

@@ -126,6 +126,11 @@ impl Guard {
         Ok(Self { door, servers, clients: Clients::new(keys.is_some()), closed: 0, looked: Instant::now() })
     }
 
+    /// How many keys are let in, and the directory that they are in, where it listens with keys.
+    pub fn authorized(&self) -> Option<(usize, &Path)> {
+        self.door.as_ref().map(|(_, authorized, _)| (authorized.count(), authorized.dir()))
+    }
+
     /// What the socket is before it listens.
     pub fn server(&self) -> Option<&Role> {
         self.door.as_ref().map(|(role, ..)| role)

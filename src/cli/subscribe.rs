@@ -267,6 +267,7 @@ pub fn run(args: Args) -> Result<ExitCode, Fatal> {
     let mut tally = Tally::default();
     let stats = args.stats.then(Stats::new);
     // Before anything can arrive that it should take.
+    let directory = args.output_dir.clone();
     let output = match args.output_dir {
         Some(directory) => {
             let settings = Settings {
@@ -290,7 +291,16 @@ pub fn run(args: Args) -> Result<ExitCode, Fatal> {
         })),
     };
     let subscriber = Subscriber::open(&source).map_err(Fatal::new)?;
-    console.info(greeting(subscriber.bound(), &source.connect, &topics));
+    let mut greeting = greeting(subscriber.bound(), &source.connect, &topics);
+    match subscriber.encryption() {
+        Some(how) => greeting += &format!(", {how}"),
+        None if directory.is_some() => greeting += ", not encrypted",
+        None => {}
+    }
+    if let Some(directory) = directory {
+        greeting += &format!("; writing to {}", directory.display());
+    }
+    console.info(greeting);
     service::ready();
     let every = args.stats_every.unwrap_or(match io::stdout().is_terminal() {
         true => STATS_ON_TERMINAL,

@@ -158,6 +158,15 @@ impl Subscriber {
         &self.bound
     }
 
+    /// How it is encrypted, in words; `None` if it is not.
+    pub fn encryption(&self) -> Option<String> {
+        self.source.keys.as_ref()?;
+        Some(match self.guard.authorized() {
+            None => "encrypted".to_owned(),
+            Some((keys, dir)) => format!("encrypted, for {} in {}", counted(keys as u64, "key"), dir.display()),
+        })
+    }
+
     fn listen(&mut self) -> Result<(), String> {
         for endpoint in &self.source.bind {
             let secured = self.socket.secure(self.guard.server());

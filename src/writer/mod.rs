@@ -11,6 +11,7 @@ mod extra;
 mod handshake;
 mod link;
 mod patience;
+mod raw;
 mod report;
 mod spooling;
 mod stats;

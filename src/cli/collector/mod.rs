@@ -41,6 +41,7 @@ use crate::paths::Paths;
 use crate::subscriber::too_few_descriptors;
 
 pub use self::finish::Compression;
+pub use self::name::log_path;
 
 /// Files that are open at a time, and those being finished.
 const OPEN_FILES: usize = 256;
