@@ -48,7 +48,8 @@ impl KeyArgs {
     }
 }
 
-fn absolute(path: &Path) -> String {
+/// A path from `/` on, as the plugin takes it.
+pub fn absolute(path: &Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).to_string_lossy().into_owned()
 }
 

@@ -97,6 +97,11 @@ fn unquoted(value: &[u8]) -> &[u8] {
 /// What is wrong, with the file's name and what to do; never a key.
 pub fn read_secret(path: &Path) -> Result<KeyPair, String> {
     let (content, metadata) = read(path)?;
+    // First: a public key may be read by everybody.
+    let certificate = certificate(path, &content)?;
+    let secret = certificate.secret.ok_or_else(|| {
+        format!("{} has no secret-key; name the file that keygen calls NAME.key_secret", path.display())
+    })?;
     let mode = metadata.mode() & 0o7777;
     let ours = metadata.uid() == effective_user();
     // A service manager hands over files of root's, readable by the service's group or by an
@@ -108,10 +113,6 @@ pub fn read_secret(path: &Path) -> Result<KeyPair, String> {
             "{name} can be read or written by others (mode {mode:04o}): chmod {fix} {name}, and, if others had access, make new keys"
         ));
     }
-    let certificate = certificate(path, &content)?;
-    let secret = certificate.secret.ok_or_else(|| {
-        format!("{} has no secret-key; name the file that keygen calls NAME.key_secret", path.display())
-    })?;
     let pair = KeyPair::new(secret).ok_or_else(|| NO_CURVE.to_owned())?;
     if certificate.public.is_some_and(|public| public != pair.public()) {
         return Err(format!("the public-key in {} is not the one of its secret-key; make new keys", path.display()));
