@@ -152,7 +152,9 @@ fn keys_that_fit_and_keys_that_do_not() {
     fs::set_permissions(name("other.key_secret"), PermissionsExt::from_mode(0o644)).unwrap();
     let both = with("other.key_secret", "no.key", 1);
     assert!(both.contains("can be read or written by others (mode 0644): chmod 600"), "{both}");
-    assert!(both.contains("neither the 40 characters of a public key nor a file"), "{both}");
+    assert!(both.contains("no.key: No such file"), "{both}");
+    let neither = says(&["--curve-server-key", "collector.kee"], 1);
+    assert!(neither.contains("neither the 40 characters of a public key nor a file") && !neither.contains("kee"), "{neither}");
     let public = with("sensor.key", "collector.key", 1);
     assert!(public.contains("has no secret-key; name the file that keygen calls NAME.key_secret"), "{public}");
     let secret = name("collector.key_secret");
