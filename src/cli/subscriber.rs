@@ -357,19 +357,23 @@ pub fn to_connect(text: &str) -> Result<Endpoint, String> {
 }
 
 fn explain(verb: &str, endpoint: &Endpoint, error: Error) -> String {
-    let hint = match (error.0, endpoint.name()) {
-        (libc::EADDRINUSE, _) => "another program listens there".to_owned(),
-        (libc::EEXIST, _) => "a file is there that is no socket; move it away, or use another path".to_owned(),
-        (libc::ENOENT, _) => "make the directory first".to_owned(),
-        (libc::ENOTSUP, _) => "it cannot be encrypted".to_owned(),
-        (libc::ENODEV, Some((name, _))) if endpoint.bind => format!(
-            "\"{name}\" is no address and no network interface of this machine; listen on an address, such as \
-             127.0.0.1, or on * for all of them"
-        ),
-        (libc::ENODEV | libc::EADDRNOTAVAIL, _) if endpoint.bind => {
+    let address = shown(endpoint);
+    let hint = match error.0 {
+        libc::EADDRINUSE => "another program listens there".to_owned(),
+        libc::EEXIST => "a file is there that is no socket; move it away, or use another path".to_owned(),
+        libc::ENOENT => "make the directory first".to_owned(),
+        libc::ENOTSUP => "it cannot be encrypted".to_owned(),
+        libc::ENODEV if endpoint.bind => {
+            let host = address.trim_start_matches("tcp://").rsplit_once(':').map_or(&*address, |(host, _)| host);
+            format!(
+                "\"{host}\" is no address and no network interface of this machine; listen on an address, such as \
+                 127.0.0.1, or on * for all of them"
+            )
+        }
+        libc::EADDRNOTAVAIL if endpoint.bind => {
             "listen on an address of this machine, or on * for all of them".to_owned()
         }
-        _ => return format!("cannot {verb} {}: {error}", shown(endpoint)),
+        _ => return format!("cannot {verb} {address}: {error}"),
     };
-    format!("cannot {verb} {}: {error}; {hint}", shown(endpoint))
+    format!("cannot {verb} {address}: {error}; {hint}")
 }

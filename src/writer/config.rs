@@ -227,11 +227,11 @@ impl Endpoint {
         Ok(Self { address, bind, server_key: None, host })
     }
 
-    /// The name in it, if it has one and not an address.
+    /// The name and the port of an endpoint to connect to that is not given by its address.
     #[must_use]
-    pub fn name(&self) -> Option<(&str, u16)> {
+    pub fn host_name(&self) -> Option<(&str, u16)> {
         match &self.host {
-            Some(Host::Name(name, port)) => Some((name, *port)),
+            Some(Host::Name(name, port)) if !self.bind => Some((name, *port)),
             _ => None,
         }
     }
@@ -791,8 +791,9 @@ mod tests {
             let error = parse(text, side).unwrap_err();
             assert!(error.contains(why), "{text}: {error}");
         }
-        let name =
-            |text| Endpoint::parse(text, Side::Connects).unwrap().name().map(|(name, port)| (name.to_owned(), port));
+        let name = |text| {
+            Endpoint::parse(text, Side::Connects).unwrap().host_name().map(|(name, port)| (name.to_owned(), port))
+        };
         assert_eq!(name("tcp://a:5"), Some(("a".to_owned(), 5)));
         assert_eq!(name("tcp://192.0.2.1:5"), None);
     }

@@ -1,15 +1,13 @@
 //! `bro-zmq doctor` where there is no host, or something that is none, and what it says of endpoints,
 //! keys and spools. With a host it is tried by hand: it asks the host itself.
 
-mod tool;
-
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::{env, fs};
 
-use tool::{Ended, Running, Scratch, command, run, sample};
+use crate::tool::{self, Ended, Running, Scratch, command, run, sample};
 
 fn doctor(path: &Path) -> (Option<i32>, String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_bro-zmq"))
@@ -154,7 +152,10 @@ fn keys_that_fit_and_keys_that_do_not() {
     assert!(both.contains("can be read or written by others (mode 0644): chmod 600"), "{both}");
     assert!(both.contains("no.key: No such file"), "{both}");
     let neither = says(&["--curve-server-key", "collector.kee"], 1);
-    assert!(neither.contains("neither the 40 characters of a public key nor a file") && !neither.contains("kee"), "{neither}");
+    assert!(
+        neither.contains("neither the 40 characters of a public key nor a file") && !neither.contains("kee"),
+        "{neither}"
+    );
     let public = with("sensor.key", "collector.key", 1);
     assert!(public.contains("has no secret-key; name the file that keygen calls NAME.key_secret"), "{public}");
     let secret = name("collector.key_secret");

@@ -181,7 +181,7 @@ fn is_reached(findings: &mut Findings, endpoint: &Endpoint) -> bool {
         findings.wrong(format!("{endpoint}: the name {host} has no address"));
         return false;
     };
-    if endpoint.name().is_some() {
+    if endpoint.host_name().is_some() {
         let others = match addresses.len() {
             1 => String::new(),
             count => format!(", the one that is used of {count}"),
