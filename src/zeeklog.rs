@@ -28,7 +28,8 @@
 //! - Times and intervals have six decimals, doubles at most six: finer digits are gone.
 //!
 //! What other programs do to a log, and what no value looks like, is not read as one: a byte order
-//! mark in front, carriage returns at the ends of lines, and blank lines.
+//! mark in front, carriage returns at the ends of lines, blank lines, and columns with neither a name
+//! nor a type nor a value, which `zeek-cut -C` writes for those that a log does not have.
 
 use core::fmt;
 use std::io::{self, BufRead};
@@ -116,6 +117,8 @@ pub struct Reader<R> {
     path: Option<Vec<u8>>,
     names: Option<Vec<String>>,
     header: Option<Arc<Header>>,
+    /// For each column in the file, whether it is one of the header's.
+    named: Vec<bool>,
     /// The block's `#separator` is wrong, so its other header lines say nothing.
     broken: bool,
     /// The block has ended with `#close`.
@@ -168,6 +171,7 @@ impl<R: BufRead> Reader<R> {
             path: None,
             names: None,
             header: None,
+            named: Vec::new(),
             broken: false,
             closed: false,
             ended: false,
@@ -293,7 +297,10 @@ impl<R: BufRead> Reader<R> {
                 if names.len() != types.len() {
                     return Err(format!("#fields names {} columns, but #types has {}", names.len(), types.len()));
                 }
-                let columns = names.into_iter().zip(types).map(|(name, text)| {
+                self.named =
+                    names.iter().zip(&types).map(|(name, text)| !name.is_empty() || !text.is_empty()).collect();
+                let columns = names.into_iter().zip(types).zip(&self.named).filter(|(_, named)| **named);
+                let columns = columns.map(|((name, text), _)| {
                     let (kind, element) = parse_type(text)
                         .ok_or_else(|| format!("column {name} has the type \"{}\", which no log has", shorten(text)))?;
                     Ok(Column { name, kind, element })
@@ -312,28 +319,36 @@ impl<R: BufRead> Reader<R> {
 
     fn record(&self, header: &Header) -> Result<Vec<Cell>, String> {
         let mut cells = Vec::with_capacity(header.columns.len());
-        let mut parts = split(&self.line, &self.format.separator);
+        let mut columns = header.columns.iter();
+        let mut found = 0;
         let mut problem = None;
-        for (column, part) in header.columns.iter().zip(parts.by_ref()) {
+        let mut parts = split(&self.line, &self.format.separator);
+        for named in &self.named {
+            let Some(part) = parts.next() else { break };
+            found += 1;
+            if !named {
+                if !part.is_empty() {
+                    problem = Some(format!("column {found}: \"{}\" belongs to no column", shorten(part)));
+                    break;
+                }
+                continue;
+            }
+            let Some(column) = columns.next() else { break };
             match self.format.cell(part, column.kind, column.element) {
                 Ok(cell) => cells.push(cell),
                 Err(what) => {
-                    let number = cells.len() + 1;
                     let verb = if column.element.is_some() { "has an element that is" } else { "is" };
                     let value = shorten(part);
-                    problem = Some(format!("column {number} ({}): \"{value}\" {verb} not {what}", column.name));
+                    problem = Some(format!("column {found} ({}): \"{value}\" {verb} not {what}", column.name));
                     break;
                 }
             }
         }
         // A column too many or too few is the better explanation for a value of a wrong type.
-        let found = match problem {
-            None => cells.len() + parts.count(),
-            Some(_) => split(&self.line, &self.format.separator).count(),
-        };
-        if found != header.columns.len() {
-            let plural = if found == 1 { "" } else { "s" };
-            return Err(format!("{found} column{plural} instead of {}", header.columns.len()));
+        let all = found + parts.count();
+        if all != self.named.len() {
+            let plural = if all == 1 { "" } else { "s" };
+            return Err(format!("{all} column{plural} instead of {}", self.named.len()));
         }
         if let Some(problem) = problem {
             return Err(problem);
@@ -725,6 +740,26 @@ mod tests {
             Cell::Subnet(Address::V6(bytes), 32)
         });
         assert_eq!(cell("counter", b"7"), Cell::Count(7));
+    }
+
+    #[test]
+    fn columns_that_a_log_does_not_have() {
+        let log = "#separator \\x09\n#path\tx\n#fields\t\ta\t\tb\t\n#types\t\tcount\t\tcount\t\n\t1\t\t2\t\n\t3\tx\t4\t\n\t5\t\t6\n\t7\t\tb\t\n";
+        let items = read(log.as_bytes());
+        let Ok(Item::Header(header)) = &items[0] else { panic!("{items:?}") };
+        assert_eq!(header.columns.iter().map(|column| &*column.name).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(items[1], Ok(Item::Record(vec![Cell::Count(1), Cell::Count(2)])));
+        for (item, why) in items[2..].iter().zip([
+            "column 3: \"x\" belongs to no column",
+            "4 columns instead of 5",
+            "column 4 (b): \"b\" is not a natural number",
+        ]) {
+            assert!(item.as_ref().is_err_and(|error| error.message.starts_with(why)), "{item:?}");
+        }
+        // A name without a type is no such column.
+        let log = log.replace("#types\t\tcount\t\t", "#types\t\tcount\tcount\t").replace("\ta\t\tb", "\ta\tc\tb");
+        let log = log.replace("#types\t\tcount\tcount", "#types\t\tcount\t");
+        assert!(matches!(&read(log.as_bytes())[0], Err(error) if error.kind == ErrorKind::Header), "{log}");
     }
 
     #[test]
