@@ -945,8 +945,6 @@ mod tests {
         let items = read(b"1\tx\n\n2\ty\n");
         assert_eq!(items.len(), 2);
         assert!(items.iter().all(|item| matches!(item, Err(error) if error.kind == ErrorKind::NoHeader)));
-        let items = read(b"{\"ts\":1.0}\n");
-        assert!(matches!(&items[..], [Err(error)] if error.message.contains("JSON log")));
         assert!(read(b"").is_empty());
     }
 

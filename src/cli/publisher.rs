@@ -60,7 +60,7 @@ pub struct Values {
 }
 
 /// A writer, until it is dropped.
-pub struct Json(Option<Writer>);
+pub struct Json(Option<Box<Writer>>);
 
 /// Where the writer's reports go.
 struct Reports {
@@ -122,7 +122,7 @@ impl Publisher {
                     let subscribed = writer.connections().get(endpoint as usize)?.subscribed().into();
                     Some(Stats { subscribed, ..Stats::from(writer.counters(endpoint as usize)?) })
                 };
-                writer.as_ref().and_then(of).unwrap_or_default()
+                writer.as_deref().and_then(of).unwrap_or_default()
             }
         }
     }
@@ -190,7 +190,7 @@ impl Json {
         let shape = AnyShape::new(layout).map_err(|(member, value)| format!("{member} cannot be {value}"))?;
         let reporter = Box::new(move |level, message: &str| reports.tell(level == Level::Info, message));
         let setup = writer::Setup { path, fields: &[], layout, shape, config: config.clone(), reporter };
-        Ok(Self(Some(Writer::open(setup).map_err(|error| error.to_string())?)))
+        Ok(Self(Some(Box::new(Writer::open(setup).map_err(|error| error.to_string())?))))
     }
 }
 
