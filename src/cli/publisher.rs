@@ -21,7 +21,7 @@ use crate::print::shown;
 /// A writer of the plugin's.
 pub enum Publisher {
     /// For values.
-    Values(Values),
+    Values(Box<Values>),
     /// For records that are JSON.
     Json(Json),
 }
@@ -75,7 +75,7 @@ impl Publisher {
     /// fails.
     pub fn open(setup: &Setup<'_>, header: Option<&Header>) -> Result<Self, String> {
         match header {
-            Some(header) => Values::open(setup, header).map(Self::Values),
+            Some(header) => Values::open(setup, header).map(|writer| Self::Values(Box::new(writer))),
             None => Json::open(setup).map(Self::Json),
         }
     }
