@@ -213,7 +213,7 @@ impl Subscriber {
                 }
                 Event::Ready => self.guard.ready(console),
                 Event::Failed(how) => self.guard.failed(how, connects, binds, console),
-                Event::Unbound => {}
+                Event::Retried | Event::Unbound => {}
             }
         }
     }

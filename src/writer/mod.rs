@@ -1,12 +1,10 @@
 //! One log path: options in, records in, frames out, everything counted.
 
 mod batch;
-mod bound;
 mod config;
 mod connection;
 mod counters;
 mod curve;
-mod door;
 mod extra;
 mod handshake;
 mod link;
@@ -14,7 +12,6 @@ mod patience;
 mod report;
 mod spooling;
 mod stats;
-mod subscriptions;
 mod topic;
 
 use core::fmt::{self, Write as _};
@@ -25,19 +22,20 @@ use std::time::Instant;
 use crate::clock::coarse_millis;
 use crate::host::{AnyShape, Field, Layout, Record, Shape};
 use crate::json::{EncodeError, Envelope, FieldPlan, Out, encode};
-use crate::zmq::{Buffers, CHUNK_SIZE, Context, Error, Termination, wait_readable};
+use crate::zmq::{Buffers, CHUNK_SIZE, Context, Error, Termination};
 use batch::Batch;
 use patience::Patience;
 use stats::Statistics;
 
-pub use config::{Config, ConfigError, Endpoint, Given, OPTION_NAMES, Pattern, SCRIPT_NAMES, Source, unknown_options};
+pub use config::{
+    Config, ConfigError, Endpoint, Given, KeepAlive, OPTION_NAMES, Pattern, SCRIPT_NAMES, Source, unknown_options,
+};
 pub use connection::Connection;
 pub use counters::{Counters, Totals};
 pub use curve::Curve;
 pub use extra::ExtraFields;
 pub use handshake::{CLOSED_IN_A_ROW, Clients, LOOK_INTERVAL, Servers};
-pub use link::{MAX_SUBSCRIPTIONS, MAX_TOPIC};
-pub use report::{Level, Reporter};
+pub use report::{Burst, Level, News, Reporter};
 pub use topic::{Topic, readable};
 
 /// How often the subscriptions are looked at while records come. A subscription takes
@@ -60,8 +58,9 @@ const GREETING_LIMIT: Duration = Duration::from_secs(2);
 /// the host's queue.
 const DRAIN_SLICE: Duration = Duration::from_millis(300);
 
-/// How often a writer that waits for room looks what has changed, at least.
-const LOOK_FOR_ROOM: Duration = Duration::from_millis(5);
+/// How often a writer that waits for room looks whether there is some. libzmq does not tell, and sends
+/// a queue of the usual length in about this time.
+const LOOK_FOR_ROOM: Duration = Duration::from_micros(500);
 
 /// A record's JSON can have this many bytes.
 pub const MAX_RECORD: usize = 1 << 30;
@@ -153,7 +152,7 @@ impl Writer {
             plan: FieldPlan::new(fields, layout, config.style),
             envelope,
             shape,
-            buffers: Buffers::new(groups.len()),
+            buffers: Buffers::new(config.endpoints.len()),
             batch: Batch::new(&config),
             connections: Vec::with_capacity(groups.len()),
             linger: config.linger,
@@ -170,8 +169,11 @@ impl Writer {
             problem: "",
         };
         let opened = Instant::now();
-        for (consumer, endpoints) in groups.into_iter().enumerate() {
-            match Connection::open(&context, endpoints, &config, consumer, path, &mut writer.reporter) {
+        let mut consumer = 0;
+        for endpoints in groups {
+            let first = consumer;
+            consumer += endpoints.len();
+            match Connection::open(&context, endpoints, &config, first, path, &mut writer.reporter) {
                 Ok(connection) => writer.connections.push(connection),
                 Err((what, why)) => {
                     for connection in writer.connections.drain(..) {
@@ -272,18 +274,23 @@ impl Writer {
                 connection.skip(records);
             }
         }
-        self.buffers.advance(len);
         if full {
-            self.wait_for_room();
+            // SAFETY: as above.
+            unsafe { self.wait_for_room(len) };
         }
+        self.buffers.advance(len);
         for connection in &mut self.connections {
             connection.go_on(&self.topic, &mut self.buffers);
         }
     }
 
     /// Waits for queues that are full, as long as that is worth it; see [`patience`].
+    ///
+    /// # Safety
+    ///
+    /// The first `len` bytes of the buffers' free space are what has found no room.
     #[cold]
-    fn wait_for_room(&mut self) {
+    unsafe fn wait_for_room(&mut self, len: usize) {
         let Self { connections, buffers, patience, topic, .. } = self;
         let topic = &**topic;
         let mut last = Instant::now();
@@ -291,12 +298,17 @@ impl Writer {
         for connection in connections.iter_mut() {
             connection.begin_wait(last - self.waited, buffers);
         }
-        // The first try is again without waiting: a queue that is not worth it is given up at once.
-        while connections.iter_mut().map(|connection| connection.retry(topic, buffers)).filter(|&full| full).count() > 0
-            && patience.lasts()
-        {
-            let descriptors: Vec<_> = connections.iter().filter_map(Connection::room_descriptor).collect();
-            wait_readable(&descriptors, LOOK_FOR_ROOM);
+        loop {
+            // The first try is again without waiting: a queue that is not worth it is given up at once.
+            let mut full = false;
+            for connection in connections.iter_mut() {
+                // SAFETY: this function's contract; nothing is written to the free space here.
+                full |= unsafe { connection.retry(topic, buffers, len) };
+            }
+            if !full || !patience.lasts() {
+                break;
+            }
+            std::thread::sleep(LOOK_FOR_ROOM);
             let now = Instant::now();
             let time = now - std::mem::replace(&mut last, now);
             patience.spend(time);
@@ -407,7 +419,20 @@ impl Writer {
             connection.report(&readable(&self.topic), self.problem, now, &mut self.reporter);
             connection.poll(&self.topic, &self.buffers);
         }
+        self.end_holds();
         self.drain_spools();
+    }
+
+    /// Sends what is held for subscribers that are there now.
+    fn end_holds(&mut self) {
+        if !self.connections.iter().any(Connection::holds) {
+            return;
+        }
+        // Where the batch is, what is held is to be.
+        self.flush();
+        for connection in &mut self.connections {
+            connection.end_hold(&self.topic, &mut self.buffers);
+        }
     }
 
     /// Sends what is in the spools, as long as it can be sent now. Whether there was anything.
