@@ -1,4 +1,5 @@
-//! That writers which come and go leave nothing behind.
+//! That writers which come and go leave nothing behind: descriptors and threads are counted, so that
+//! nothing else may run in this process.
 
 use bro_zeromq_writer::host::synth::Cell;
 

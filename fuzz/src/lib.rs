@@ -1,5 +1,5 @@
 //! What is fuzzed. Each function takes any bytes and must return: it panics when something is
-//! wrong. `fuzz_targets/` gives them to libFuzzer, and `tests/fuzz.rs` of the main crate, which
+//! wrong. `fuzz_targets/` gives them to libFuzzer, and `tests/integration/fuzz.rs` of the main crate, which
 //! includes this file, a short run of its own on every change.
 
 use std::cell::RefCell;

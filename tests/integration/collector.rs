@@ -1,7 +1,4 @@
 //! `bro-zmq subscribe --output-dir`: what is in its files, whatever happens.
-#![cfg(feature = "cli")]
-
-mod tool;
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
@@ -20,7 +17,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bro_zeromq_writer::zmq::{Context, Kind, Message, Socket};
 use serde_json::Value;
 
-use tool::{PATIENCE, Running, Scratch, collect, command, run, sample};
+use crate::tool::{PATIENCE, Running, Scratch, collect, command, run, sample};
 
 /// Sends whatever a test wants sent.
 struct Publisher(Socket);

@@ -1,8 +1,6 @@
 //! The C ABI from outside: C and C++ programs that compile against the header, link the
 //! library and use it, and a comparison of header and Rust, item by item.
 
-mod native;
-
 use std::collections::BTreeSet;
 use std::ffi::{c_char, c_int, c_void};
 use std::fmt::Write as _;
@@ -10,10 +8,10 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use crate::native::{compile, library, manifest, run, scratch};
 use bro_zeromq_writer::abi::{self, Handle, NamedValue, OpenArgs, Stats};
 use bro_zeromq_writer::host::{ABSENT, Layout};
 use bro_zeromq_writer::writer::Level;
-use native::{compile, library, manifest, run, scratch};
 
 /// What a program needs besides the static library.
 const STATIC_LIBS: [&str; 5] = ["-lstdc++", "-lm", "-lpthread", "-ldl", "-lrt"];

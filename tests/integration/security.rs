@@ -13,11 +13,9 @@ use std::time::{Duration, Instant};
 
 use bro_zeromq_writer::host::synth::{Cell, Type};
 
-mod common;
-mod peer;
-mod python;
-use common::{PATIENCE, Writer, free_endpoint, zeek_80};
-use peer::{Keys, Peer, Scratch, text};
+use crate::common::{PATIENCE, Writer, free_endpoint, zeek_80};
+use crate::peer::{Keys, Peer, Scratch, text};
+use crate::python;
 
 const SECRET_TEXT: &str = "nobody-else-is-to-read-this";
 

@@ -1,5 +1,4 @@
 //! Keys, and a peer that has some: a Python program over pyzmq.
-#![allow(dead_code, reason = "each test program uses its part")]
 
 use std::io::{BufRead, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt;
@@ -95,7 +94,7 @@ impl Peer {
     /// A peer that listens or connects, with further arguments.
     pub fn start(how: &str, endpoint: &str, args: &[&str]) -> Self {
         let mut child = Command::new(python::with_pyzmq().unwrap())
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peer/peer.py"))
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/peer.py"))
             .args([how, endpoint])
             .args(args)
             .stdin(Stdio::piped())

@@ -5,9 +5,6 @@
 //! Where libzmq's development files or pyzmq are missing, the test says SKIPPED and how
 //! to install them; with BZW_INTEROP=required in the environment (CI) it fails instead.
 
-mod native;
-mod python;
-
 use std::env;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::io::{BufRead, BufReader, Read};
@@ -17,11 +14,11 @@ use std::process::{Child, Command, Stdio};
 use std::ptr::null;
 use std::sync::{Mutex, OnceLock};
 
+use crate::native::{compile, manifest, run, scratch};
+use crate::python::{self, required};
 use bro_zeromq_writer::abi::{self, Handle, NamedValue, OpenArgs, Stats};
 use bro_zeromq_writer::host::synth::{Cell, Columns, Synth, Type};
 use bro_zeromq_writer::host::{Address, FAMILIES, Layout};
-use native::{compile, manifest, run, scratch};
-use python::required;
 
 const TIMEOUT_MS: u32 = 30_000;
 

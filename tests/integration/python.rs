@@ -23,7 +23,6 @@ pub fn with_pyzmq() -> Result<PathBuf, &'static str> {
 }
 
 /// Whether pyzmq is there. If not, the test is skipped; or fails where nothing is to be missing.
-#[allow(dead_code, reason = "each test program uses its part")]
 pub fn is_there() -> bool {
     let test = std::thread::current().name().unwrap_or_default().to_owned();
     required(with_pyzmq(), &test).is_some()

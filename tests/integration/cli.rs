@@ -1,7 +1,4 @@
 //! The command-line tool from outside: `bro-zmq` is run as its users run it.
-#![cfg(feature = "cli")]
-
-mod tool;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -16,7 +13,7 @@ use bro_zeromq_writer::host::FAMILIES;
 use bro_zeromq_writer::zmq::{Context, Kind, Message, Socket};
 use serde_json::Value;
 
-use tool::{Ended, Running, Scratch, collect, command, run, sample};
+use crate::tool::{Ended, Running, Scratch, collect, command, run, sample};
 
 const SAMPLES: [&str; 6] = ["conn", "dns", "http", "ssl", "files", "notice"];
 

@@ -1,6 +1,5 @@
 //! For tests that compile and run programs in C: compilers, this crate's libraries, and a
 //! place for what is built.
-#![allow(dead_code, reason = "each test program uses its part")]
 
 use std::env;
 use std::fs;

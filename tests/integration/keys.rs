@@ -7,16 +7,13 @@ use std::time::{Duration, Instant};
 
 use bro_zeromq_writer::host::synth::{Cell, Type};
 
-mod common;
-mod peer;
-mod python;
-mod tool;
-use common::{Writer, free_endpoint, zeek_80};
-use peer::{Keys, Peer, Scratch, text};
-use tool::{PATIENCE, Running, command, run, sample};
+use crate::common::{Writer, free_endpoint, zeek_80};
+use crate::peer::{Keys, Peer, Scratch, text};
+use crate::python;
+use crate::tool::{Ended, PATIENCE, Running, command, run, sample};
 
 /// `bro-zmq replay` of a sample log of 8 records, with arguments.
-fn replay(endpoint: &str, args: &[&str]) -> tool::Ended {
+fn replay(endpoint: &str, args: &[&str]) -> Ended {
     run(["replay", "--endpoint", endpoint, "--wait", "3"].iter().chain(args).chain(&[text(&sample("notice"))]))
 }
 

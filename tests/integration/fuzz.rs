@@ -1,7 +1,7 @@
 //! A short run of what `fuzz/` gives to libFuzzer, the same on every machine: the seeds, and what
 //! becomes of them when bytes are changed at random. BZW_FUZZ=N makes it N times as long.
 
-#[path = "../fuzz/src/lib.rs"]
+#[path = "../../fuzz/src/lib.rs"]
 mod targets;
 
 use std::path::Path;

@@ -1,5 +1,4 @@
 //! For tests that run `bro-zmq` as its users do.
-#![allow(dead_code, reason = "each test program uses its part")]
 
 use std::ffi::OsStr;
 use std::fs;

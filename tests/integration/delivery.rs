@@ -9,8 +9,7 @@ use bro_zeromq_writer::abi::{self, Stats};
 use bro_zeromq_writer::host::synth::{Cell, Type};
 use bro_zeromq_writer::zmq::{Context, Kind, Message, Socket};
 
-mod common;
-use common::{Frames, PATIENCE, Subscriber, Writer, free_endpoint, zeek_80};
+use crate::common::{Frames, PATIENCE, Subscriber, Writer, free_endpoint, zeek_80};
 
 /// A directory of this test's own that goes away with it.
 struct Scratch(PathBuf);

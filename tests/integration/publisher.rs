@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 use bro_zeromq_writer::abi;
 use bro_zeromq_writer::host::synth::{Cell, Type};
 
-mod common;
-use common::{PATIENCE, Subscriber, Writer, free_endpoint, zeek_80};
+use crate::common::{PATIENCE, Subscriber, Writer, free_endpoint, zeek_80};
 
 /// Nobody listens there: the port is reserved, and below those that systems give out.
 const NOBODY: &str = "tcp://127.0.0.1:1";
