@@ -211,6 +211,7 @@ impl Writer {
             }
         }
         self.polled = coarse_millis();
+        self.end_holds();
     }
 
     /// How many columns a record has.
