@@ -27,7 +27,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::io::PipeWriter;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::writer::{Config, Curve, Endpoint, KeepAlive, Level, Pattern};
 use crate::zmq::{Context, Error, Message, Stream, Watched};
@@ -103,9 +103,13 @@ impl Key {
 /// A socket, and what is known of its peers.
 struct Transport {
     key: Key,
+    /// When it was made.
+    begun: Instant,
     state: Mutex<State>,
     /// The subscriptions' topics. XPUB tells of each once, however many peers subscribe to it.
     topics: Mutex<BTreeSet<Vec<u8>>>,
+    /// When that has changed last.
+    heard: Mutex<Instant>,
     /// With `topics`: they, or the peers, have changed.
     changed: Condvar,
     /// Goes up whenever `topics` changes.
@@ -178,14 +182,14 @@ impl Transport {
         self.generation.fetch_add(1, Ordering::Release);
     }
 
-    /// Reads what the peers have told the socket. Returns false if they have subscribed to too much.
-    fn read(&self, state: &mut State) -> bool {
+    /// Reads what the peers have told the socket.
+    fn read(&self, state: &mut State) {
         state.look = true;
-        let Some(socket) = &state.socket else { return true };
+        let Some(socket) = &state.socket else { return };
         if self.key.pattern == Pattern::Push {
             // Its peers say nothing, but libzmq's I/O thread may.
             socket.catch_up();
-            return true;
+            return;
         }
         let mut topics = None;
         for _ in 0..READ_AT_ONCE {
@@ -199,10 +203,11 @@ impl Transport {
                 topics.remove(topic);
             }
         }
-        let Some(topics) = topics else { return true };
-        self.version.fetch_add(1, Ordering::Release);
-        self.changed.notify_all();
-        topics.len() <= MAX_SUBSCRIPTIONS
+        if topics.is_some() {
+            *locked(&self.heard) = Instant::now();
+            self.version.fetch_add(1, Ordering::Release);
+            self.changed.notify_all();
+        }
     }
 
     /// Bytes of a record on the network: both frames with their headers, and what encryption adds.
@@ -297,9 +302,7 @@ impl User {
 
     /// Reads what the peers have told the socket.
     pub fn poll(&self) {
-        let mut state = locked(&self.transport.state);
-        // Too much is for the thread to see to.
-        let _ = self.transport.read(&mut state);
+        self.transport.read(&mut locked(&self.transport.state));
     }
 
     /// The subscriptions, if they may have changed since the last time.
@@ -310,6 +313,12 @@ impl User {
         }
         self.version = version;
         Some(Subscriptions::of(&locked(&self.transport.topics), topic))
+    }
+
+    /// When the transport was made, and when the subscriptions have changed last.
+    #[must_use]
+    pub fn since(&self) -> (Instant, Instant) {
+        (self.transport.begun, *locked(&self.transport.heard))
     }
 
     /// What happened to the connections since the last time.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::dial::Dialer;
 use super::listen::Listener;
 use super::options::{kind, prepare};
-use super::{Failure, Key, Running, State, Transport, locked};
+use super::{Failure, Key, MAX_SUBSCRIPTIONS, Running, State, Transport, locked};
 use crate::writer::Config;
 use crate::zmq::{Context, Error, Event, Socket, Stream, Watched, wait_readable};
 
@@ -54,6 +54,8 @@ impl Thread {
         let endpoint = key.endpoint.clone();
         let transport = Arc::new(Transport {
             key,
+            begun: Instant::now(),
+            heard: Mutex::new(Instant::now()),
             state: Mutex::new(State { socket: None, look: true }),
             topics: Mutex::new(BTreeSet::new()),
             changed: Condvar::new(),
@@ -103,7 +105,8 @@ impl Thread {
             self.look_names_up();
             let mut state = locked(&self.transport.state);
             let now = Instant::now();
-            let in_bounds = self.transport.read(&mut state);
+            self.transport.read(&mut state);
+            let in_bounds = locked(&self.transport.topics).len() <= MAX_SUBSCRIPTIONS;
             let Some(socket) = &mut state.socket else { return };
             let mut news = Vec::new();
             while let Some(event) = socket.next_event() {

@@ -68,9 +68,11 @@ const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// Records from the spool that are on their way at a time, beside those in the queues.
 const MAX_FLIGHTS: u64 = 10_000;
 
-/// How long one of several peers may keep what it has got waiting when so many are on their way.
-/// After that it goes to the others.
-const STUCK: Duration = Duration::from_secs(2);
+/// How long one of several peers may stand still. After that what it has got goes to the others.
+const STUCK: Duration = Duration::from_secs(5);
+
+/// The same when so many records are on their way that the others can get no more.
+const IN_THE_WAY: Duration = Duration::from_secs(1);
 
 /// Records taken from the spool for each new one.
 const DRAIN: usize = 32;
@@ -444,7 +446,7 @@ impl Connection {
                 self.link.take_back(backed.spool.take_back());
             }
             backed.spool.reap(&mut self.link);
-            backed.move_on(&self.link);
+            backed.move_on(&mut self.link);
         }
         if self.link.is_strict() && !self.link.wanted() && self.hold.is_none() && self.spooling.is_none() {
             self.hold = Some(Hold::new(self.high_water_mark, FOREVER));
@@ -482,6 +484,13 @@ impl Connection {
         if let Some(backed) = &mut self.spooling {
             backed.spool.tick();
         }
+    }
+
+    /// When the first writer of the endpoint began to connect, and when the subscriptions have changed
+    /// last.
+    #[must_use]
+    pub fn since(&self) -> (Instant, Instant) {
+        self.link.since()
     }
 
     /// Waits for something to [`Connection::poll`], at most so long.
@@ -614,18 +623,18 @@ impl Connection {
 }
 
 impl Backed {
-    /// One of several peers has got so much and taken nothing for so long: the others get it.
-    fn move_on(&mut self, link: &Link) {
+    /// One of several peers has got something and has taken nothing for long: the others get it.
+    fn move_on(&mut self, link: &mut Link) {
         let acknowledged = self.spool.acknowledged();
         let now = Instant::now();
-        let full = link.lanes() > 1 && self.spool.in_flight() >= link.limit().saturating_add(MAX_FLIGHTS);
-        if !full || acknowledged != self.oldest.1 {
+        let Some(lane) = self.spool.oldest().filter(|_| link.lanes() > 1 && acknowledged == self.oldest.1) else {
             self.oldest = (now, acknowledged);
-        } else if now - self.oldest.0 >= STUCK {
+            return;
+        };
+        let full = self.spool.in_flight() >= link.limit().saturating_add(MAX_FLIGHTS);
+        if now - self.oldest.0 >= if full { IN_THE_WAY } else { STUCK } {
             self.oldest.0 = now;
-            if let Some(lane) = self.spool.oldest() {
-                link.renew(lane);
-            }
+            link.renew(lane);
         }
     }
 }

@@ -4,7 +4,7 @@
 //! for each how much of it waits, and one that is slow or down holds up nobody.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::config::{Config, Endpoint, Pattern};
 use super::report::Level;
@@ -35,6 +35,8 @@ struct Lane {
     made: u64,
     /// Records that its transport has taken, less those that were lost.
     handed: u64,
+    /// The same with those that were lost, or taken back.
+    given: u64,
     /// Both frames of these, in bytes.
     bytes: u64,
     /// Records that there is room for, at least.
@@ -46,7 +48,23 @@ struct Lane {
     queued: u64,
     /// How far libzmq had released the stream as of the last look: by now the system has that.
     settled: u64,
+    /// Until when it is the last choice.
+    avoided: Option<Instant>,
 }
+
+/// Which lanes are chosen first.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    /// A peer is there.
+    There,
+    /// It stood still a while ago.
+    Avoided,
+    /// None is there.
+    Away,
+}
+
+/// How long a lane whose peer stood still is the last choice.
+const AVOIDED: Duration = Duration::from_secs(60);
 
 /// What happened to a link's connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -159,9 +177,12 @@ impl Link {
         self.lanes[lane].user.tell_released(position);
     }
 
-    /// Has the connection of a lane made anew.
-    pub fn renew(&self, lane: usize) {
-        self.lanes[lane].user.renew();
+    /// Has the connection of a lane made anew, whose peer stands still. For a while it gets nothing,
+    /// unless there is no other one.
+    pub fn renew(&mut self, lane: usize) {
+        let lane = &mut self.lanes[lane];
+        lane.avoided = Some(Instant::now() + AVOIDED);
+        lane.user.renew();
     }
 
     /// `zmq_hwm` of all lanes together, in records; 0 is no limit.
@@ -188,17 +209,26 @@ impl Link {
     /// In turns, and to a peer that is there rather than to a queue for one that is not.
     fn one_of_several(&mut self, records: u64, buffers: &Buffers) -> Option<(usize, usize)> {
         let count = self.lanes.len();
-        for only_there in [true, false] {
-            if !only_there && (self.resends || self.is_strict()) {
+        for class in [Class::There, Class::Avoided, Class::Away] {
+            if class == Class::Away && (self.resends || self.is_strict()) {
                 return None;
             }
+            let mut full = false;
             for step in 0..count {
                 let index = (self.next + step) % count;
                 let lane = &mut self.lanes[index];
-                if (lane.user.peers() > 0) == only_there && lane.has_room(records, self.limit, buffers) {
+                if lane.class() != class {
+                    continue;
+                }
+                if lane.has_room(records, self.limit, buffers) {
                     self.next = index + 1;
                     return Some((index, lane.consumer));
                 }
+                full = true;
+            }
+            if full && self.resends {
+                // They wait for this one rather than go to one that stood still.
+                return None;
             }
         }
         None
@@ -223,6 +253,7 @@ impl Link {
         let bytes = (topic.len() + body.as_bytes().len()) as u64;
         let position = lane.user.send(topic, body)?;
         lane.handed += records;
+        lane.given += records;
         lane.bytes += bytes;
         Ok(position)
     }
@@ -289,6 +320,18 @@ impl Link {
         self.lanes.iter().find_map(|lane| lane.user.trouble())
     }
 
+    /// When the first writer of these endpoints began to connect, and when the subscriptions have changed
+    /// last.
+    #[must_use]
+    pub fn since(&self) -> (Instant, Instant) {
+        let since = |(begun, changed): (Instant, Instant), lane: &Lane| {
+            let (lane_begun, lane_changed) = lane.user.since();
+            (begun.max(lane_begun), changed.max(lane_changed))
+        };
+        let first = self.lanes[0].user.since();
+        self.lanes.iter().fold(first, since)
+    }
+
     /// Waits for something to [`Link::poll`], at most so long.
     pub fn wait(&self, limit: Duration) {
         match &self.lanes[..] {
@@ -312,12 +355,22 @@ impl Lane {
             consumer,
             made: 0,
             handed: 0,
+            given: 0,
             bytes: 0,
             room: 0,
             trail: Trail::default(),
             at_stake: 0,
             queued: 0,
             settled: 0,
+            avoided: None,
+        }
+    }
+
+    fn class(&self) -> Class {
+        match self.user.peers() {
+            0 => Class::Away,
+            _ if self.avoided.is_some_and(|until| until > Instant::now()) => Class::Avoided,
+            _ => Class::There,
         }
     }
 
@@ -347,7 +400,7 @@ impl Lane {
 
     /// Bytes of a record.
     fn size(&self) -> u64 {
-        self.bytes.checked_div(self.handed).unwrap_or(0).max(1)
+        self.bytes.checked_div(self.given).unwrap_or(0).max(1)
     }
 
     /// What a connection that has ended has cost: the systems' buffers are lost with it, and of a
@@ -369,7 +422,7 @@ impl Lane {
     fn look(&mut self, unacknowledged: Option<u64>, batch_records: u64, buffers: &Buffers) {
         self.queued = self.in_flight(buffers);
         let position = self.user.position();
-        self.trail.note(position, self.handed);
+        self.trail.note(position, self.given);
         let waiting = self.user.tell_waiting(self.queued * self.size());
         if let Some(unacknowledged) = unacknowledged {
             let released = position.saturating_sub(waiting);

@@ -168,7 +168,6 @@ impl Writer {
             unknown: 0,
             problem: "",
         };
-        let opened = Instant::now();
         let mut consumer = 0;
         for endpoints in groups {
             let first = consumer;
@@ -186,24 +185,21 @@ impl Writer {
         }
         drop(context);
         std::thread::sleep(config.connect_pause);
-        writer.await_subscribers(opened);
+        writer.await_subscribers();
         Ok(writer)
     }
 
     /// Waits until every endpoint has a subscription to this log or has told other ones only, or for
-    /// [`GREETING`].
-    fn await_subscribers(&mut self, opened: Instant) {
-        let topic = &self.topic;
+    /// [`GREETING`] since the first writer has begun to connect to it.
+    fn await_subscribers(&mut self) {
         for connection in &mut self.connections {
-            let mut heard = Instant::now();
             loop {
-                let now = Instant::now();
-                if connection.poll(topic, &self.buffers) {
-                    heard = now;
-                }
-                let any = connection.subscriptions().any();
-                let left = if any { GREETING_LIMIT } else { GREETING }.saturating_sub(opened.elapsed());
-                let left = if any { left.min(SETTLED.saturating_sub(now - heard)) } else { left };
+                connection.poll(&self.topic, &self.buffers);
+                let (begun, heard) = connection.since();
+                let left = match connection.subscriptions().any() {
+                    true => GREETING_LIMIT.saturating_sub(begun.elapsed()).min(SETTLED.saturating_sub(heard.elapsed())),
+                    false => GREETING.saturating_sub(begun.elapsed()),
+                };
                 if connection.subscribed() || left.is_zero() {
                     break;
                 }
