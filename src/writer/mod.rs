@@ -65,6 +65,10 @@ const LOOK_FOR_ROOM: Duration = Duration::from_micros(500);
 /// A record's JSON can have this many bytes.
 pub const MAX_RECORD: usize = 1 << 30;
 
+/// How long the end waits before it tells what it waits for, and no longer with a spool. Whatever has
+/// asked the host to end may ask again after two seconds, and the host waits for nobody then.
+const PROMPT: Duration = Duration::from_millis(1200);
+
 /// Added to the linger time as a limit for ending the context.
 const TERM_GRACE: Duration = Duration::from_millis(500);
 
@@ -544,10 +548,17 @@ impl Writer {
         let mut pause = Duration::from_micros(50);
         // What libzmq has released a moment ago it may be about to write: so look twice.
         let mut idle = false;
+        let mut told = false;
         loop {
             let mut busy = false;
+            let late = began.elapsed() >= PROMPT;
             for connection in &mut self.connections {
-                busy |= connection.busy(&self.topic, &mut self.buffers);
+                // What is not sent goes back to the spool, and is safe there.
+                busy |= connection.busy(&self.topic, &mut self.buffers)
+                    && !(late && self.linger.is_some() && connection.has_spool());
+            }
+            if busy && late && !std::mem::replace(&mut told, true) {
+                self.report_wait();
             }
             let left = left();
             if (!busy && idle) || left.is_some_and(|left| left.is_zero()) {
@@ -577,6 +588,21 @@ impl Writer {
         }
         let left = left();
         self.release(context, left);
+    }
+
+    /// Tells what the end is waiting for.
+    fn report_wait(&mut self) {
+        for connection in &self.connections {
+            let Counters { written, sent, queued, .. } = connection.counters(self.written, &self.buffers);
+            if queued > 0 && !connection.has_spool() {
+                let message = format!(
+                    "{}: {queued} of {written} records have not been sent yet, and {sent} have; the end waits for them \
+                     for as long as LogZeroMQ::zmq_linger allows, and they are lost if the host ends before",
+                    connection.name()
+                );
+                (self.reporter)(Level::Warning, &message);
+            }
+        }
     }
 
     /// Ends the context if nobody else uses it.
