@@ -9,6 +9,7 @@ use std::iter;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bro_zeromq_writer::transport::address_of;
 use bro_zeromq_writer::writer::{Config, Servers, Topic};
 use bro_zeromq_writer::zmq::{Context, Error, Event, Kind, Role, Socket, Watched};
 
@@ -78,12 +79,11 @@ impl Probe {
             if endpoint.bind {
                 return Err(format!("cannot use {endpoint}: replay connects, and does not bind"));
             }
+            let (address, ipv6) = address_of(endpoint);
             let open = || -> Result<Watched, Error> {
                 let socket = Socket::new(&context, Kind::XPub)?;
                 socket.set(zmq_sys::ZMQ_LINGER, 0)?;
-                if endpoint.needs_ipv6() {
-                    socket.set(zmq_sys::ZMQ_IPV6, 1)?;
-                }
+                socket.set(zmq_sys::ZMQ_IPV6, ipv6.into())?;
                 Watched::new(&context, socket)
             };
             let failed = |error| format!("cannot connect to {endpoint}: {error}");
@@ -93,7 +93,7 @@ impl Probe {
             };
             let probed = Endpoint {
                 name: endpoint.to_string(),
-                address: endpoint.address.clone(),
+                address,
                 role: config.client(endpoint),
                 socket: open().map_err(failed)?,
                 topics: BTreeSet::new(),
@@ -194,7 +194,7 @@ impl Endpoint {
                 }
                 Event::Connected(_) => self.reached = Reached::Connected,
                 Event::Disconnected(_) => self.reached = Reached::Nobody,
-                Event::Unbound => {}
+                Event::Retried | Event::Unbound => {}
             }
         }
         for _ in self.socket.given_up(iter::once(self.address.as_c_str())) {

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use bro_zeromq_writer::writer::{Endpoint, MAX_SUBSCRIPTIONS, MAX_TOPIC};
+use bro_zeromq_writer::transport::{MAX_SUBSCRIPTIONS, MAX_TOPIC};
+use bro_zeromq_writer::writer::Endpoint;
 use bro_zeromq_writer::zmq::Error;
 use memchr::memchr_iter;
 

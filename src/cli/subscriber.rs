@@ -7,6 +7,7 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bro_zeromq_writer::transport::address_of;
 use bro_zeromq_writer::writer::{Endpoint, Side};
 use bro_zeromq_writer::zmq::{Context, Error, Event, Kind, Message, Socket, Watched, hang_up};
 
@@ -222,7 +223,7 @@ impl Subscriber {
                 }
                 Event::Ready => self.guard.ready(console),
                 Event::Failed(how) => self.guard.failed(how, connects, binds, console),
-                Event::Unbound => {}
+                Event::Retried | Event::Unbound => {}
             }
         }
     }
@@ -338,7 +339,8 @@ pub fn too_few_descriptors() -> String {
 }
 
 fn prepare(socket: &Socket, endpoint: &Endpoint) -> Result<(), Error> {
-    socket.set(zmq_sys::ZMQ_IPV6, i32::from(endpoint.needs_ipv6()))
+    let ipv6 = if endpoint.bind { endpoint.is_ipv6() } else { address_of(endpoint).1 };
+    socket.set(zmq_sys::ZMQ_IPV6, ipv6.into())
 }
 
 /// An endpoint as it was given, to listen on or to connect to.

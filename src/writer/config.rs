@@ -3,7 +3,7 @@
 use core::fmt::{self, Write as _};
 use core::time::Duration;
 use std::ffi::{CStr, CString};
-use std::net::{Ipv4Addr, Ipv6Addr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -89,7 +89,7 @@ pub struct Config {
     /// `wait_for_subscriber`: how long records are held for the first subscription.
     pub wait_for_subscriber: Duration,
     /// How the connections are kept.
-    pub transport: Transport,
+    pub keep_alive: KeepAlive,
     /// `curve_…`: the keys. With them no endpoint is without encryption.
     pub curve: Option<Curve>,
     /// `stats_interval`: how often the writer publishes its statistics; `None` is never.
@@ -129,7 +129,7 @@ pub enum Pattern {
 
 /// How a connection is kept; all durations in milliseconds, as libzmq takes them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Transport {
+pub struct KeepAlive {
     /// `reconnect_interval`: pause before connecting again.
     pub reconnect: i32,
     /// `reconnect_interval_max`: what that grows to, twice as long each time.
@@ -143,7 +143,7 @@ pub struct Transport {
     pub heartbeat_timeout: i32,
 }
 
-impl Default for Transport {
+impl Default for KeepAlive {
     fn default() -> Self {
         Self { reconnect: 100, reconnect_max: 1000, keepalive: 60_000, heartbeat: 0, heartbeat_timeout: 0 }
     }
@@ -236,18 +236,21 @@ impl Endpoint {
         }
     }
 
-    /// Whether the socket must be told to use IPv6. With that, libzmq prefers IPv6 and tries
-    /// only one address; so a name that has both keeps IPv4, as with the original plugin.
-    /// Looks the name up, which can take as long as the name server does.
+    /// Returns true if the socket must be told to use IPv6.
     #[must_use]
-    pub fn needs_ipv6(&self) -> bool {
-        match &self.host {
-            None | Some(Host::Any | Host::V4) => false,
-            Some(Host::V6) => true,
-            Some(Host::Name(name, port)) => (name.as_str(), *port)
-                .to_socket_addrs()
-                .is_ok_and(|mut found| found.len() > 0 && found.all(|address| address.is_ipv6())),
-        }
+    pub fn is_ipv6(&self) -> bool {
+        self.host == Some(Host::V6)
+    }
+
+    /// The same, with an address in the place of its name.
+    #[must_use]
+    pub fn at(&self, ip: IpAddr) -> CString {
+        let text = self.address.to_string_lossy();
+        // In front of a semicolon is the address to connect from.
+        let from = text.rfind(';').map_or("tcp://".len(), |semicolon| semicolon + 1);
+        let port = text.rsplit(':').next().unwrap_or_default();
+        let host = if ip.is_ipv6() { format!("[{ip}]") } else { ip.to_string() };
+        CString::new(format!("{}{host}:{port}", &text[..from])).unwrap_or_else(|_| self.address.clone())
     }
 }
 
@@ -311,8 +314,8 @@ impl Config {
                 _ => return Err(option.error("use publish or push")),
             },
         };
-        let usual = Transport::default();
-        let transport = Transport {
+        let usual = KeepAlive::default();
+        let keep_alive = KeepAlive {
             reconnect: interval(find("reconnect_interval"), usual.reconnect, 1)?,
             reconnect_max: interval(find("reconnect_interval_max"), usual.reconnect_max, 0)?,
             keepalive: interval(find("tcp_keepalive"), usual.keepalive, 0)?,
@@ -393,7 +396,7 @@ impl Config {
             connect_pause: millis(pause),
             pattern,
             wait_for_subscriber: millis(wait),
-            transport,
+            keep_alive,
             curve,
             stats_interval: (stats_interval > 0).then(|| millis(stats_interval)),
             stats_topic: stats_topic.to_owned(),
@@ -746,8 +749,8 @@ mod tests {
             Config::parse(&[global("endpoint", "tcp://a:1, >tcp://[::1]:2 ,ipc:///x,tcp://fe80::1%eth0:3")]).unwrap();
         let all: Vec<_> = config.endpoints.iter().map(ToString::to_string).collect();
         assert_eq!(all, ["tcp://a:1", "tcp://[::1]:2", "ipc:///x", "tcp://fe80::1%eth0:3"]);
-        assert!(config.endpoints[1].needs_ipv6() && config.endpoints[3].needs_ipv6());
-        assert!(!config.endpoints[2].needs_ipv6());
+        assert!(config.endpoints[1].is_ipv6() && config.endpoints[3].is_ipv6());
+        assert!(!config.endpoints[2].is_ipv6());
     }
 
     #[test]
@@ -756,7 +759,7 @@ mod tests {
         assert!(config.endpoints.iter().all(|endpoint| endpoint.bind));
         assert_eq!(config.endpoints[0].address.to_str(), Ok("tcp://*:5"));
         assert_eq!(config.endpoints[0].to_string(), "@tcp://*:5");
-        assert!(config.endpoints[2].needs_ipv6());
+        assert!(config.endpoints[2].is_ipv6());
         assert!(!Config::parse(&[ENDPOINT]).unwrap().endpoints[0].bind);
     }
 
@@ -815,7 +818,7 @@ mod tests {
             assert_eq!(config.wait_for_subscriber, Duration::from_millis(millis), "{text}");
         }
         let config = Config::parse(&[ENDPOINT]).unwrap();
-        assert_eq!(config.transport, Transport::default());
+        assert_eq!(config.keep_alive, KeepAlive::default());
         assert_eq!((config.wait_for_subscriber, config.stats_interval), (Duration::ZERO, None));
         assert_eq!(config.flush_interval, Duration::from_millis(4));
         let config = Config::parse(&[ENDPOINT, global("flush_interval", "0.000000000")]).unwrap();

@@ -39,14 +39,13 @@ fn write(writer: &mut Writer, numbers: std::ops::Range<u64>) {
     }
 }
 
+fn number_of(frames: &Frames) -> u64 {
+    let json: serde_json::Value = serde_json::from_slice(&frames[1]).unwrap();
+    json["n"].as_u64().unwrap()
+}
+
 fn numbers(messages: &[Frames]) -> Vec<u64> {
-    messages
-        .iter()
-        .map(|frames| {
-            let json: serde_json::Value = serde_json::from_slice(&frames[1]).unwrap();
-            json["n"].as_u64().unwrap()
-        })
-        .collect()
+    messages.iter().map(number_of).collect()
 }
 
 fn all(numbers: std::ops::Range<u64>) -> Vec<u64> {
@@ -140,7 +139,8 @@ fn write_to_one_that_stands_still(others: &[&Subscriber]) -> usize {
     }
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     let stats = writer.stats();
-    assert!(stats.dropped_queue_full >= 300, "{stats:?}");
+    // The system may take a few more.
+    assert!(stats.dropped_queue_full >= 280, "{stats:?}");
     for endpoint in 1..=others.len() {
         assert_eq!(writer.settled(endpoint as u32).dropped_queue_full, 0);
     }
@@ -219,6 +219,38 @@ fn what_is_not_sent_when_the_linger_time_ends_is_counted() {
         "{reports:?}"
     );
     assert!(reports.iter().any(|(_, text)| text.contains("1001 records written, 1 sent")), "{reports:?}");
+}
+
+#[test]
+fn the_end_is_told_or_safe_before_it_can_be_asked_for_again() {
+    let scratch = Scratch::new("second-signal");
+    let spool = scratch.spool();
+    for (options, size, text) in [
+        (&[("zmq_linger", "2500")][..], 3_000_000, "100 of 101 records have not been sent yet, and 1 have"),
+        (&[("zmq_linger", "60000"), ("spool_dir", &spool)], 200_000, "in the spool: 0 before, "),
+    ] {
+        // It is not read from, and the system takes none of these.
+        let context = Arc::new(Context::new().unwrap());
+        let still = Socket::new(&context, Kind::Sub).unwrap();
+        still.set(zmq_sys::ZMQ_RCVHWM, 1).unwrap();
+        still.set_bytes(zmq_sys::ZMQ_SUBSCRIBE, b"").unwrap();
+        let endpoint = free_endpoint();
+        still.bind(&std::ffi::CString::new(endpoint.as_str()).unwrap()).unwrap();
+        let mut writer = Writer::open(zeek_80(), "conn", &endpoint, options, &["text"]);
+        until(&mut writer, "subscribed", |stats| {
+            still.get(zmq_sys::ZMQ_EVENTS).unwrap();
+            stats.subscribed == 1
+        });
+        let large = [Cell::Text(Type::String, vec![b'x'; size])];
+        writer.write(&[Cell::Text(Type::String, Vec::new())]);
+        until(&mut writer, "the first is sent", |stats| stats.records_queued == 0);
+        writer.repeat(&large, 100);
+        let start = Instant::now();
+        let reports = writer.close();
+        assert!(start.elapsed() < Duration::from_secs(10), "{:?} {reports:?}", start.elapsed());
+        assert!(reports.iter().any(|(_, report)| report.contains(text)), "{reports:?}");
+        assert!(!reports.iter().any(|(_, report)| report.contains("and are lost") && size == 200_000), "{reports:?}");
+    }
 }
 
 #[test]
@@ -475,8 +507,56 @@ fn push_from_a_bound_endpoint() {
     write(&mut writer, 0..100);
     assert_eq!(writer.stats().records_queued, 100);
     let peer = Subscriber::start(Kind::Pull, &endpoint, &[]);
+    until(&mut writer, "all sent", |stats| stats.records_sent == 100);
     assert_eq!(numbers(&peer.take(100)), all(0..100));
-    assert_eq!(writer.settled(0).records_sent, 100);
+}
+
+#[test]
+fn one_of_several_peers_that_stands_still_keeps_nothing() {
+    let dir = std::env::temp_dir().join(format!("bzw-stuck-{}", std::process::id()));
+    let context = Arc::new(Context::new().unwrap());
+    // It is not read from: libzmq takes ten messages, and the system some megabytes.
+    let still = Socket::new(&context, Kind::Pull).unwrap();
+    still.set(zmq_sys::ZMQ_RCVHWM, 10).unwrap();
+    let still_at = free_endpoint();
+    still.bind(&std::ffi::CString::new(still_at.as_str()).unwrap()).unwrap();
+    let healthy = Subscriber::start(Kind::Pull, &format!("@{}", free_endpoint()), &[]);
+    let endpoints = format!("{still_at},{}", healthy.endpoint);
+    for always in ["F", "T"] {
+        let options = [
+            ("socket_type", "push"),
+            ("spool_dir", dir.to_str().unwrap()),
+            ("spool_always", always),
+            ("zmq_hwm", "100"),
+            ("zmq_linger", "20000"),
+        ];
+        let mut writer = Writer::open(zeek_80(), "conn", &endpoints, &options, &["n", "text"]);
+        let count = 30_000;
+        let mut seen = std::collections::BTreeSet::new();
+        for n in 0..count {
+            writer.write(&[Cell::Count(n), Cell::Text(Type::String, vec![b'x'; 3000])]);
+            if n % 1000 == 999 {
+                writer.heartbeat();
+                seen.extend(healthy.arrived().iter().map(number_of));
+            }
+        }
+        // What the other one's system has not acknowledged comes to this one, too.
+        until(&mut writer, "all arrived somewhere", |stats| stats.records_queued + stats.records_spooled == 0);
+        let stats = writer.stats();
+        assert_eq!((stats.records_sent, stats.dropped_spool), (count, 0));
+        let deadline = Instant::now() + PATIENCE;
+        while (seen.len() as u64) < count {
+            assert!(Instant::now() < deadline, "{} {stats:?} {:?}", seen.len(), writer.take_reports());
+            seen.extend(healthy.arrived().iter().map(number_of));
+            while let Some(topic) = still.try_recv().unwrap() {
+                assert!(topic.more());
+                let body = still.try_recv().unwrap().unwrap();
+                seen.insert(number_of(&vec![Vec::new(), body.as_bytes().to_vec()]));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    let _ = std::fs::remove_dir_all(&dir);
 }
 
 #[test]

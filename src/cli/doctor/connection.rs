@@ -133,7 +133,7 @@ fn try_to_bind(findings: &mut Findings, endpoint: &Endpoint) {
     let bind = || -> Result<(), Error> {
         let socket = Socket::new(&Arc::new(Context::new()?), Kind::XPub)?;
         socket.set(zmq_sys::ZMQ_LINGER, 0)?;
-        socket.set(zmq_sys::ZMQ_IPV6, endpoint.needs_ipv6().into())?;
+        socket.set(zmq_sys::ZMQ_IPV6, endpoint.is_ipv6().into())?;
         socket.bind(&endpoint.address).map(drop)
     };
     match bind() {

@@ -5,10 +5,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::curve::Curve;
-use super::link::Failure;
-use super::report::Level;
+use super::Failure;
 use crate::keys::{Authorized, News};
+use crate::writer::Curve;
+use crate::writer::Level;
 use crate::zmq::zap::Handler;
 use crate::zmq::{Context, Error, Role};
 
