@@ -80,6 +80,8 @@ impl Probe {
                 return Err(format!("cannot use {endpoint}: replay connects, and does not bind"));
             }
             let (address, ipv6) = address_of(endpoint);
+            let unknown = endpoint.host_name().filter(|_| address == endpoint.address);
+            let why = unknown.map(|(name, _)| format!("the name {name} is not found; correct it, or use an address"));
             let open = || -> Result<Watched, Error> {
                 let socket = Socket::new(&context, Kind::XPub)?;
                 socket.set(zmq_sys::ZMQ_LINGER, 0)?;
@@ -99,7 +101,7 @@ impl Probe {
                 topics: BTreeSet::new(),
                 servers,
                 reached: Reached::Nobody,
-                why: None,
+                why,
             };
             probed.connect().map_err(failed)?;
             Ok(probed)

@@ -473,6 +473,8 @@ fn nobody_subscribes() {
     let ended = run(["replay", "--endpoint", &endpoint, "--wait", "0.1", conn]).expect(1);
     ended.expect_error(&format!("nobody subscribes at {endpoint}; nothing was sent; start one there"));
     ended.expect_error(&format!("bro-zmq subscribe --bind {endpoint}"));
+    let ended = run(["replay", "--endpoint", "tcp://no.such.host.invalid:1", "--wait", "0.1", conn]).expect(1);
+    ended.expect_error("tcp://no.such.host.invalid:1: the name no.such.host.invalid is not found; correct it, or use");
     // Like the plugin, which does not wait either.
     let ended = run(["replay", "--endpoint", &endpoint, "--wait", "0", conn]).expect(1);
     ended.expect_error("sent 0 records of 1 log (0 bytes)");
