@@ -197,7 +197,7 @@ fn a_log_that_the_subscriber_does_not_want_is_not_waited_for() {
     let start = Instant::now();
     let reports = writer.close();
     assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
-    assert!(reports.iter().any(|(_, text)| text.contains("no subscriber: 10,")), "{reports:?}");
+    assert!(reports.iter().any(|(_, text)| text.contains("no subscriber: 10)")), "{reports:?}");
 }
 
 #[test]
@@ -286,7 +286,7 @@ fn the_next_run_sends_what_is_left() {
     let reports = writer.close();
     // They are safe: there is nothing to wait for.
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
-    assert!(reports.iter().any(|(_, text)| text.contains("in the spool: 0 before, 300 now")), "{reports:?}");
+    assert!(reports.iter().any(|(_, text)| text.contains("in the spool now: 300")), "{reports:?}");
 
     let subscriber = Subscriber::bind_to(&endpoint, &[b""]);
     let mut writer = Writer::open(zeek_80(), "conn", &endpoint, &options, &["n"]);
