@@ -227,7 +227,7 @@ fn the_end_is_told_or_safe_before_it_can_be_asked_for_again() {
     let spool = scratch.spool();
     for (options, size, text) in [
         (&[("zmq_linger", "2500")][..], 3_000_000, "100 of 101 records have not been sent yet, and 1 have"),
-        (&[("zmq_linger", "60000"), ("spool_dir", &spool)], 200_000, "in the spool: 0 before, "),
+        (&[("zmq_linger", "60000"), ("spool_dir", &spool)], 200_000, "in the spool now: "),
     ] {
         // It is not read from, and the system takes none of these.
         let context = Arc::new(Context::new().unwrap());
@@ -509,6 +509,35 @@ fn push_from_a_bound_endpoint() {
     let peer = Subscriber::start(Kind::Pull, &endpoint, &[]);
     until(&mut writer, "all sent", |stats| stats.records_sent == 100);
     assert_eq!(numbers(&peer.take(100)), all(0..100));
+}
+
+#[test]
+fn a_peer_of_a_bound_push_endpoint_that_stands_still_gets_its_part_only() {
+    let endpoint = free_endpoint();
+    let options = [("socket_type", "push"), ("zmq_hwm", "50"), ("zmq_linger", "0")];
+    let mut writer = Writer::open(zeek_80(), "conn", &format!("@{endpoint}"), &options, &["n", "text"]);
+    let healthy = Subscriber::start(Kind::Pull, &endpoint, &[]);
+    writer.write(&[Cell::Count(0), Cell::Text(Type::String, Vec::new())]);
+    until(&mut writer, "the healthy one is there", |stats| stats.records_sent == 1);
+    let context = Arc::new(Context::new().unwrap());
+    let still = Socket::new(&context, Kind::Pull).unwrap();
+    still.set(zmq_sys::ZMQ_RCVHWM, 10).unwrap();
+    still.connect(&std::ffi::CString::new(endpoint.as_str()).unwrap()).unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    let mut arrived = 0;
+    let mut n = 1;
+    // Until the system takes nothing more for the one, and then as much again.
+    while arrived < 10_000 {
+        assert!(n < 60_000, "{arrived} {:?}", writer.stats());
+        writer.write(&[Cell::Count(n), Cell::Text(Type::String, vec![b'x'; 3000])]);
+        n += 1;
+        if n % 100 == 0 {
+            writer.heartbeat();
+            arrived += healthy.arrived().len();
+        }
+    }
+    let stats = writer.stats();
+    assert_eq!((stats.dropped_queue_full, stats.dropped_no_subscriber), (0, 0), "{stats:?}");
 }
 
 #[test]
