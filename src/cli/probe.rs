@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bro_zeromq_writer::writer::{Config, Servers, Topic};
+use bro_zeromq_writer::zmq::limits;
 use bro_zeromq_writer::zmq::{Context, Error, Event, Kind, Role, Socket, Watched};
 
 use crate::security::in_arguments;
@@ -58,6 +59,7 @@ impl Probe {
             let open = || -> Result<Watched, Error> {
                 let socket = Socket::new(&context, Kind::XPub)?;
                 socket.set(zmq_sys::ZMQ_LINGER, 0)?;
+                limits::of_publisher(&socket)?;
                 if endpoint.needs_ipv6() {
                     socket.set(zmq_sys::ZMQ_IPV6, 1)?;
                 }
@@ -159,7 +161,7 @@ impl Endpoint {
                 Event::Failed(how) => {
                     self.why = self.servers.failed(how).map(|why| in_arguments(&why)).or(self.why.take());
                 }
-                Event::Connected(_) | Event::Disconnected(_) | Event::Unbound => {}
+                Event::Connected(_) | Event::Disconnected(_) | Event::Excess | Event::Unbound => {}
             }
         }
         for _ in self.socket.given_up(iter::once(self.address.as_c_str())) {

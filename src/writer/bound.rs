@@ -512,6 +512,7 @@ impl Thread {
                 Event::Connected(descriptor) => self.descriptors.push(descriptor),
                 Event::Disconnected(descriptor) => self.descriptors.retain(|&other| other != descriptor),
                 Event::Failed(how) => self.clients.failed(how),
+                Event::Excess => self.clients.flooded(),
                 Event::Ready | Event::Unbound => {}
             }
         }

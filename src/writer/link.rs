@@ -9,6 +9,7 @@ use super::config::{Config, Endpoint, Pattern};
 use super::handshake::CLOSED_IN_A_ROW;
 use super::report::Level;
 use super::subscriptions::Subscriptions;
+use crate::zmq::limits;
 use crate::zmq::{Context, Error, Event, Handshake, Kind, Message, Role, Socket, Watched, unsent_bytes, writable};
 
 /// What libzmq could not do, and why.
@@ -98,11 +99,8 @@ pub fn prepare(socket: &Socket, config: &Config) -> Result<(), Failure> {
     };
     set("the linger time", zmq_sys::ZMQ_LINGER, config.linger_millis())?;
     set("the high water mark", zmq_sys::ZMQ_SNDHWM, config.high_water_mark)?;
-    // Peers send subscriptions only. A longer message costs the peer its connection, and not the
-    // host its memory.
-    socket
-        .set_bytes(zmq_sys::ZMQ_MAXMSGSIZE, &MAX_INBOUND.to_ne_bytes())
-        .map_err(|error| ("cannot set ZMQ_MAXMSGSIZE".to_owned(), error))?;
+    // Peers send subscriptions only. More costs the peer its connection, and not the host its memory.
+    limits::of_publisher(socket).map_err(|error| ("cannot set limits".to_owned(), error))?;
     if config.pattern == Pattern::Publish {
         // A full queue is an error that can be counted, not a record that vanishes.
         set("ZMQ_XPUB_NODROP", zmq_sys::ZMQ_XPUB_NODROP, 1)?;
@@ -127,18 +125,12 @@ pub fn prepare(socket: &Socket, config: &Config) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Bytes of a message of a peer's.
-const MAX_INBOUND: i64 = 64 * 1024;
-
-/// Bytes of a topic that a peer subscribes to: in its message there is a byte more.
-pub const MAX_TOPIC: usize = MAX_INBOUND as usize - 1;
-
 /// How long a connection stays away then.
 const PENALTY: Duration = Duration::from_secs(10);
 
-/// Different topics that a socket's peers can subscribe to. More are an attack on the host's
-/// memory, and end the connection.
-pub const MAX_SUBSCRIPTIONS: usize = 100_000;
+/// Different topics that a socket's peers can subscribe to where libzmq does not limit what each may.
+/// More are an attack on the host's memory, and end all connections.
+pub const MAX_SUBSCRIPTIONS: usize = if limits::ENFORCED { usize::MAX } else { 100_000 };
 
 /// Messages of peers that are read before other things have their turn.
 pub const READ_AT_ONCE: usize = 10_000;
@@ -249,7 +241,8 @@ impl Link {
                 vec![(
                     Level::Warning,
                     format!(
-                        "{name}: the subscriber has subscribed to more than 100,000 topics; its connection was ended"
+                        "{name}: the subscriber has sent more than a subscriber may: more than 10,000 topics, or too \
+                         much at once; its connection was ended for a while"
                     ),
                 )]
             }
@@ -428,6 +421,7 @@ impl Own {
                     events.failed = None;
                     events.ready = true;
                 }
+                Event::Excess => self.end(),
                 Event::Unbound => {}
             }
         }

@@ -36,7 +36,6 @@ pub use counters::{Counters, Totals};
 pub use curve::Curve;
 pub use extra::ExtraFields;
 pub use handshake::{CLOSED_IN_A_ROW, Clients, LOOK_INTERVAL, Servers};
-pub use link::{MAX_SUBSCRIPTIONS, MAX_TOPIC};
 pub use report::{Level, Reporter};
 pub use topic::{Topic, readable};
 
