@@ -318,9 +318,10 @@ impl Setting {
             assert_eq!(good.receive().unwrap().1, b"conn");
         }
         let mut failed = Vec::new();
-        for (name, attack) in ATTACKS {
+        // What connects waits for ten seconds before it does so again.
+        let (peers, step) = if self.bind { (PEERS, 1) } else { (1, 4) };
+        for (name, attack) in ATTACKS.into_iter().step_by(step) {
             victim.begin();
-            let peers = if self.bind { PEERS } else { 1 };
             let sent: u64 = thread::scope(|scope| {
                 let attackers: Vec<_> = (0..peers)
                     .map(|_| {
@@ -363,6 +364,251 @@ impl Setting {
         victim.wait_for("more than");
         assert!(victim.count("more than") <= 2, "{:#?}", victim.lines.lock().unwrap());
     }
+}
+
+/// What the collector's memory may grow by in these tests, where large frames are few.
+const COLLECTOR: u64 = 80 * 1024;
+
+/// The collector holds whole messages, as large as records can be. What is not whole, small or
+/// useless it does not keep.
+#[test]
+fn the_collector() {
+    let endpoint = free_endpoint();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bro-zmq"));
+    let mut victim = Victim::start(command.args(["subscribe", "--bind", &endpoint]), "listening on");
+    let address = endpoint.strip_prefix("tcp://").unwrap();
+    let meet = || -> io::Result<Zmtp> {
+        let mut zmtp = Zmtp::connect(address)?;
+        zmtp.introduce("PUB", None, false)?;
+        Ok(zmtp)
+    };
+    let mut good = meet().unwrap();
+    let collected = |good: &mut Zmtp, victim: &Victim, text: &str| {
+        good.send(MORE, b"conn").unwrap();
+        good.send(0, text.as_bytes()).unwrap();
+        victim.wait_for(text);
+    };
+    collected(&mut good, &victim, "{\"before\":1}");
+    let attacks: [(&str, Attack); 7] = [
+        ("endless message, frames of 60,000 bytes", endless_large),
+        ("endless message, frames of 100 bytes", endless_small),
+        ("endless message, empty frames", endless_empty),
+        ("20,000 messages of 1,000 bytes", messages),
+        ("3,000 messages, each in a segment", segments),
+        ("100,000 commands, valid and not", commands),
+        ("nothing", |_| Ok(())),
+    ];
+    for (name, attack) in attacks {
+        victim.begin();
+        let sent: u64 = thread::scope(|scope| {
+            let attack = || {
+                let mut zmtp = meet().unwrap();
+                if attack(&mut zmtp).is_ok() {
+                    thread::sleep(Duration::from_millis(300));
+                }
+                zmtp.sent
+            };
+            let attackers: Vec<_> = (0..PEERS).map(|_| scope.spawn(attack)).collect();
+            attackers.into_iter().map(|attacker| attacker.join().unwrap()).sum()
+        });
+        let gained = victim.gained();
+        if env::var_os("BZW_PEERS_TABLE").is_some() {
+            println!("| collector | {name} | {PEERS} | {sent} | {gained} |");
+        }
+        assert!(gained <= COLLECTOR, "{name}: {gained} kB for {sent} bytes");
+    }
+    victim.wait_for("a publisher has sent a message of more than 1 GiB or 16 frames");
+    // Of what is announced, there is no more than a message that is as large as can be.
+    let mut large: Vec<_> = (0..4).map(|_| meet().unwrap()).collect();
+    let mut refused = 0;
+    for zmtp in &mut large {
+        zmtp.raw(&[&b"\x02"[..], &(1_u64 << 29).to_be_bytes()].concat()).unwrap();
+        zmtp.raw(&vec![1; MB]).unwrap();
+        thread::sleep(Duration::from_millis(200));
+    }
+    for zmtp in &mut large {
+        zmtp.stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        // What it subscribes to comes first.
+        let end = loop {
+            match zmtp.receive() {
+                Ok(_) => {}
+                Err(error) => break error,
+            }
+        };
+        refused += usize::from(!matches!(end.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut));
+    }
+    assert_eq!(refused, 2);
+    collected(&mut good, &victim, "{\"after\":1}");
+}
+
+/// Random numbers (xorshift), the same in each run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % limit as u64) as usize
+    }
+
+    fn bytes(&mut self, count: usize) -> Vec<u8> {
+        (0..count).map(|_| self.below(256) as u8).collect()
+    }
+
+    fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
+        all[self.below(all.len())]
+    }
+
+    /// What a peer says: a greeting that is one, nearly one, or none; and then frames of any kind,
+    /// some of which are not what they say.
+    fn converse(&mut self, zmtp: &mut Zmtp, kind: &str) -> io::Result<()> {
+        match self.below(8) {
+            0 => {
+                let count = self.below(200);
+                zmtp.raw(&self.bytes(count))?;
+            }
+            1 => {
+                let mut greeting = [0; 64];
+                greeting[..12].copy_from_slice(b"\xff\0\0\0\0\0\0\0\x01\x7f\x03\x01");
+                greeting[12..16].copy_from_slice(b"NULL");
+                let (at, byte) = (self.below(64), self.below(256));
+                greeting[at] = byte as u8;
+                zmtp.raw(&greeting)?;
+            }
+            // The versions that were before: of them, frames have other heads.
+            2 => {
+                zmtp.raw(&[&b"\xff\0\0\0\0\0\0\0\x01\x7f"[..], &[self.below(3) as u8, self.below(12) as u8]].concat())?
+            }
+            3 => zmtp.raw(b"\x01\0")?,
+            _ => zmtp.introduce(kind, None, false)?,
+        }
+        for _ in 0..self.below(300) {
+            const BEGINNINGS: [&[u8]; 12] = [
+                b"",
+                b"\x01",
+                b"\0",
+                b"\x04PING",
+                b"\x04PONG",
+                b"\x09SUBSCRIBE",
+                b"\x06CANCEL",
+                b"\x05READY",
+                b"\x05ERROR",
+                b"\x04JOIN",
+                b"\x07MESSAGE",
+                b"\xff",
+            ];
+            let count = self.one_of(&[0, 1, 8, 33, 34, 200, 255, 256, 1000, 1024, 1500, 2000, 9000, 70_000]);
+            let mut body = self.one_of(&BEGINNINGS).to_vec();
+            // Nothing, one byte, or any.
+            body.extend(match self.below(3) {
+                0 => vec![0; count],
+                1 => vec![b'x'; count],
+                _ => self.bytes(count),
+            });
+            let flags = self.one_of(&[0, 0, 0, MORE, COMMAND, COMMAND | MORE]);
+            match self.below(40) {
+                0 => {
+                    let (flags, claimed) = (self.below(256) as u8, self.one_of(&[0, 1, 1 << 20, 1 << 40, u64::MAX]));
+                    zmtp.raw(&[&[flags][..], &claimed.to_be_bytes(), &body].concat())?;
+                }
+                1 => zmtp.raw(&body)?,
+                _ => zmtp.send(flags, &body)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Random conversations, BZW_FUZZ times as many as usual, several at a time. They differ from those
+/// before, and are the same in each run, but for how they meet.
+fn fuzz(address: &str, kind: &str, victim: &mut Victim, limit: u64, check: impl Fn(&Victim)) {
+    let times = env::var("BZW_FUZZ").ok().and_then(|times| times.parse().ok()).unwrap_or(1);
+    victim.begin();
+    for round in 0..times {
+        thread::scope(|scope| {
+            for peer in 0..4 {
+                scope.spawn(move || {
+                    let mut random = Random(0x9e37_79b9_7f4a_7c15 ^ (round * 4 + peer + 1));
+                    for _ in 0..60 {
+                        let Ok(mut zmtp) = Zmtp::connect(address) else { continue };
+                        // The end of the connection is what most of this deserves.
+                        let _ = random.converse(&mut zmtp, kind);
+                    }
+                });
+            }
+        });
+        check(victim);
+        let gained = victim.gained();
+        assert!(gained <= limit, "round {round}: {gained} kB");
+    }
+}
+
+#[test]
+fn random_peers_of_a_host() {
+    let endpoint = free_endpoint();
+    let mut victim = Victim::host(&format!("@{endpoint}"), &[]);
+    let address = endpoint.strip_prefix("tcp://").unwrap();
+    fuzz(address, "SUB", &mut victim, HOST, |_| {
+        let mut good = Zmtp::connect(address).unwrap();
+        good.introduce("SUB", None, false).unwrap();
+        good.send(0, b"\x01").unwrap();
+        assert_eq!(good.receive().unwrap().1, b"conn");
+    });
+}
+
+#[test]
+fn random_peers_of_the_collector() {
+    let endpoint = free_endpoint();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bro-zmq"));
+    let mut victim = Victim::start(command.args(["subscribe", "--bind", &endpoint]), "listening on");
+    let address = endpoint.strip_prefix("tcp://").unwrap();
+    fuzz(address, "PUB", &mut victim, COLLECTOR, |victim| {
+        let mut good = Zmtp::connect(address).unwrap();
+        good.introduce("PUB", None, false).unwrap();
+        good.send(MORE, b"conn").unwrap();
+        good.send(0, b"{\"good\":1}").unwrap();
+        victim.wait_for("{\"good\":1}");
+    });
+}
+
+/// Connections that say nothing, half of a greeting, or nothing after it: others have their turn
+/// when those have had their time.
+#[test]
+fn connections_that_stand_still() {
+    let endpoint = free_endpoint();
+    let mut victim = Victim::host(&format!("@{endpoint}"), &[]);
+    let address = endpoint.strip_prefix("tcp://").unwrap();
+    let mut early = Zmtp::connect(address).unwrap();
+    early.introduce("SUB", None, false).unwrap();
+    early.send(0, b"\x01").unwrap();
+    assert_eq!(early.receive().unwrap().1, b"conn");
+    victim.begin();
+    let before = fs::read_dir(format!("/proc/{}/fd", victim.child.id())).unwrap().count();
+    let idle: Vec<_> = (0..300)
+        .map(|n| {
+            let mut zmtp = Zmtp::connect(address).unwrap();
+            let _ = match n % 3 {
+                0 => Ok(()),
+                1 => zmtp.raw(b"\xff\0\0\0\0\0\0\0\x01\x7f\x03"),
+                _ => zmtp.raw(&[&b"\xff\0\0\0\0\0\0\0\x01\x7f\x03\x01NULL"[..], &[0; 48]].concat()),
+            };
+            zmtp
+        })
+        .collect();
+    thread::sleep(Duration::from_millis(500));
+    let descriptors = fs::read_dir(format!("/proc/{}/fd", victim.child.id())).unwrap().count();
+    assert!(descriptors <= before + 64, "{before} descriptors, then {descriptors}");
+    assert!(victim.gained() <= HOST, "{} kB", victim.gained());
+    // Who was there goes on.
+    assert_eq!(early.receive().unwrap().1.len(), 7);
+    // Ten seconds, after which there is room.
+    let deadline = Instant::now() + PATIENCE;
+    while Zmtp::connect(address).and_then(|mut late| late.introduce("SUB", None, false)).is_err() {
+        assert!(Instant::now() < deadline);
+        thread::sleep(Duration::from_millis(100));
+    }
+    drop(idle);
 }
 
 #[test]

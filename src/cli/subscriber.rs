@@ -222,8 +222,8 @@ impl Subscriber {
         if self.exceeded.is_none_or(|told| now - told >= REPEAT) {
             self.exceeded = Some(now);
             console.problem(
-                "a publisher has sent a message that is larger than the limit, or has more than 16 frames; its \
-                 connection was ended",
+                "a publisher has sent a message of more than 1 GiB or 16 frames, or there is too much of such \
+                 messages at once; its connection was ended",
             );
         }
     }

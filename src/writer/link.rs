@@ -450,6 +450,8 @@ impl Own {
     /// Connects again to what libzmq has given up, or this side has. Whether there was something.
     fn revive(&mut self) -> Result<bool, Error> {
         if let Some((until, _)) = self.ended {
+            // What libzmq has given up is just this.
+            self.socket.given_up(self.endpoints.iter().map(|(address, _)| address.as_c_str()));
             if Instant::now() < until {
                 return Ok(false);
             }

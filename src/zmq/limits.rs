@@ -6,7 +6,9 @@
 use std::ffi::c_int;
 
 pub use zmq_sys::limits::ENFORCED;
-use zmq_sys::limits::{ZMQ_MAX_CONNECTIONS, ZMQ_RCVHWM_BYTES, ZMQ_XPUB_MAX_BYTES, ZMQ_XPUB_MAX_TOPICS};
+use zmq_sys::limits::{
+    ZMQ_MAX_CONNECTIONS, ZMQ_MAX_LARGE_BYTES, ZMQ_RCVHWM_BYTES, ZMQ_XPUB_MAX_BYTES, ZMQ_XPUB_MAX_TOPICS,
+};
 
 use super::{Error, Socket};
 
@@ -33,7 +35,14 @@ const SUBSCRIPTIONS: c_int = 3 << 20;
 const HANDSHAKE: c_int = 10_000;
 
 /// Bytes of a message to a subscriber, all of its frames together; of which there can be 16.
-pub const MAX_TO_SUBSCRIBER: i64 = 1 << 30;
+const MAX_TO_SUBSCRIBER: i64 = 1 << 30;
+
+/// Bytes of all frames of more than 64 KiB that subscribers have, or wait for the rest of: of one
+/// message that is as large as can be, or of many.
+const LARGE_AT_SUBSCRIBERS: i64 = MAX_TO_SUBSCRIBER + (1 << 20);
+
+/// Bytes of messages that wait, for each publisher.
+const WAITING_AT_SUBSCRIBER: c_int = 16 << 20;
 
 /// Sets the limits of a socket that publishes (XPUB or PUSH), before it binds or connects.
 ///
@@ -59,5 +68,9 @@ pub fn of_publisher(socket: &Socket) -> Result<(), Error> {
 /// As [`of_publisher`].
 pub fn of_subscriber(socket: &Socket) -> Result<(), Error> {
     socket.set_bytes(zmq_sys::ZMQ_MAXMSGSIZE, &MAX_TO_SUBSCRIBER.to_ne_bytes())?;
+    if ENFORCED {
+        socket.set(ZMQ_RCVHWM_BYTES, WAITING_AT_SUBSCRIBER)?;
+        socket.set_bytes(ZMQ_MAX_LARGE_BYTES, &LARGE_AT_SUBSCRIBERS.to_ne_bytes())?;
+    }
     socket.set(zmq_sys::ZMQ_HANDSHAKE_IVL, HANDSHAKE)
 }
