@@ -60,10 +60,9 @@ impl Source {
     /// Sets the socket's options, before it listens or connects.
     fn configure(&self, socket: &Socket) -> Result<(), Error> {
         socket.set(zmq_sys::ZMQ_LINGER, 0)?;
-        socket.set(zmq_sys::ZMQ_RCVHWM, self.hwm)?;
         // What is queued for sending are the subscriptions. A limit would lose those beyond it.
         socket.set(zmq_sys::ZMQ_SNDHWM, 0)?;
-        limits::of_subscriber(socket)?;
+        limits::of_subscriber(socket, self.hwm)?;
         let (first, most) = self.reconnect;
         socket.set(zmq_sys::ZMQ_RECONNECT_IVL, first)?;
         socket.set(zmq_sys::ZMQ_RECONNECT_IVL_MAX, most)?;
@@ -146,6 +145,7 @@ impl Subscriber {
         };
         // What listens takes one each.
         (subscriber.most, subscriber.limit) = room(source.bind.len() + SPARE)?;
+        limits::of_connections(&subscriber.socket, subscriber.most).map_err(no_socket)?;
         subscriber.listen()?;
         for index in 0..subscriber.connects.len() {
             subscriber.connect(index)?;
