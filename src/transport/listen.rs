@@ -154,6 +154,7 @@ impl Listener {
                     Stream::new(descriptor).hang_up();
                 }
             }
+            Event::Excess => self.clients.flooded(),
             Event::Retried | Event::Unbound => {}
         }
         transport.peers.store(self.ready, Ordering::Release);
