@@ -10,7 +10,8 @@ export LC_ALL=C TZ=UTC
 umask 022
 
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
-arch=$(uname -m)
+arch=${CARGO_BUILD_TARGET:-$(uname -m)}
+arch=${arch%%-*}
 dist=$root/dist
 mkdir -p "$dist"
 
@@ -28,23 +29,9 @@ if [[ -z ${SOURCE_DATE_EPOCH:-} ]]; then
 fi
 export SOURCE_DATE_EPOCH
 
-# build TARGET...: make, so that what is built does not depend on where: neither this
-# directory's name nor cargo's gets into it. Crates are where they are in a source package.
+# build TARGET...: make. What a user's environment adds would make it another package.
 build() {
-    local registry flag rust='' map=''
-    for registry in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do
-        map+=" $registry=./vendor"
-    done
-    for flag in $map "$root=."; do
-        rust+=" --remap-path-prefix=$flag"
-    done
-    map=${rust//--remap-path-prefix/-ffile-prefix-map}
-    # Its own target directory: with other flags cargo builds everything again. What a
-    # user's environment adds would make it another package.
-    env -u CARGO_ENCODED_RUSTFLAGS -u CPPFLAGS -u LDFLAGS \
-        RUSTFLAGS="$rust" CFLAGS="$map" CXXFLAGS="$map" \
-        CARGO_PROFILE_RELEASE_DEBUG=false CARGO_PROFILE_RELEASE_STRIP=symbols \
-        CARGO_TARGET_DIR="$root/target/package" \
+    env -u CARGO_ENCODED_RUSTFLAGS -u RUSTFLAGS -u CPPFLAGS -u CFLAGS -u CXXFLAGS -u LDFLAGS -u BZW_ZMQ_PREFIX \
         make --no-print-directory "$@"
 }
 
