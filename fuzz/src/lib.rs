@@ -508,6 +508,7 @@ pub fn replay(data: &[u8]) {
                     encode_and_check(layout, Style::default(), &columns, &cells, 100);
                 }
             }
+            Ok(Item::Json(object)) => assert!(object.starts_with(b"{") && !object.contains(&b'\n')),
             Err(error) => assert!(!error.to_string().contains('\n'), "{error}"),
         }
     }

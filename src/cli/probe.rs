@@ -36,8 +36,31 @@ struct Endpoint {
     socket: Watched,
     topics: BTreeSet<Vec<u8>>,
     servers: Servers,
+    /// How far it has come.
+    reached: Reached,
     /// Why nobody is there, if it is known.
     why: Option<String>,
+}
+
+/// How far a connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reached {
+    /// There is none.
+    Nobody,
+    /// It stands, and nothing was said on it yet.
+    Connected,
+    /// The handshake has succeeded.
+    Ready,
+}
+
+/// What was seen at an endpoint.
+pub struct Seen<'a> {
+    /// How far the connection has come.
+    pub reached: Reached,
+    /// Why no further, if it is known.
+    pub why: Option<&'a str>,
+    /// What is subscribed to there.
+    pub topics: &'a BTreeSet<Vec<u8>>,
 }
 
 /// Nobody is at an endpoint.
@@ -75,6 +98,7 @@ impl Probe {
                 socket: open().map_err(failed)?,
                 topics: BTreeSet::new(),
                 servers,
+                reached: Reached::Nobody,
                 why: None,
             };
             probed.connect().map_err(failed)?;
@@ -116,6 +140,15 @@ impl Probe {
         missing.map(|endpoint| Missing { name: endpoint.name.clone(), why: endpoint.why.clone() }).collect()
     }
 
+    /// What was seen at each endpoint, in order.
+    pub fn seen(&self) -> impl Iterator<Item = Seen<'_>> {
+        self.endpoints.iter().map(|Endpoint { reached, why, topics, .. }| Seen {
+            reached: *reached,
+            why: why.as_deref(),
+            topics,
+        })
+    }
+
     /// Takes note of subscriptions that have come or gone.
     pub fn poll(&mut self) {
         for endpoint in &mut self.endpoints {
@@ -154,12 +187,14 @@ impl Endpoint {
             match event {
                 Event::Ready => {
                     self.servers.ready();
-                    self.why = None;
+                    (self.reached, self.why) = (Reached::Ready, None);
                 }
                 Event::Failed(how) => {
                     self.why = self.servers.failed(how).map(|why| in_arguments(&why)).or(self.why.take());
                 }
-                Event::Connected(_) | Event::Disconnected(_) | Event::Retried | Event::Unbound => {}
+                Event::Connected(_) => self.reached = Reached::Connected,
+                Event::Disconnected(_) => self.reached = Reached::Nobody,
+                Event::Retried | Event::Unbound => {}
             }
         }
         for _ in self.socket.given_up(iter::once(self.address.as_c_str())) {

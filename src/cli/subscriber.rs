@@ -1,11 +1,14 @@
 //! The receiving end: a socket that listens and connects, and the messages that arrive at it.
 
-use std::ffi::{CString, c_int};
+use std::borrow::Cow;
+use std::ffi::c_int;
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bro_zeromq_writer::transport::address_of;
+use bro_zeromq_writer::writer::{Endpoint, Side};
 use bro_zeromq_writer::zmq::{Context, Error, Event, Kind, Message, Socket, Watched, hang_up};
 
 use crate::console::{Console, counted};
@@ -36,9 +39,9 @@ const REPEAT: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub struct Source {
     /// Endpoints to listen on.
-    pub bind: Vec<String>,
+    pub bind: Vec<Endpoint>,
     /// Endpoints to connect to.
-    pub connect: Vec<String>,
+    pub connect: Vec<Endpoint>,
     /// Beginnings of log paths; none: all log paths.
     pub topics: Vec<Vec<u8>>,
     /// Messages that wait to be received, for each connection; 0: no limit.
@@ -50,10 +53,10 @@ pub struct Source {
 }
 
 impl Source {
-    /// Everything that arrives at one endpoint.
-    pub fn listening(endpoint: &str) -> Self {
+    /// Everything that arrives at some endpoints.
+    pub fn listening(bind: Vec<Endpoint>) -> Self {
         Self {
-            bind: vec![endpoint.to_owned()],
+            bind,
             connect: Vec::new(),
             topics: Vec::new(),
             hwm: crate::subscribe::HIGH_WATER_MARK,
@@ -106,7 +109,6 @@ pub struct Subscriber {
     ending: Option<Vec<c_int>>,
     /// What it listens on, with the ports that were chosen.
     bound: Vec<String>,
-    connects: Vec<CString>,
     guard: Guard,
     first: Message,
     second: Message,
@@ -127,12 +129,8 @@ impl Subscriber {
     pub fn open(source: &Source) -> Result<Self, String> {
         let context = Arc::new(Context::new().map_err(no_socket)?);
         let guard = Guard::new(&context, source.keys.as_ref(), !source.bind.is_empty())?;
-        let connects = source.connect.iter().map(|endpoint| {
-            CString::new(endpoint.as_str()).map_err(|_| explain("connect to", endpoint, Error(libc::EINVAL)))
-        });
         let mut subscriber = Self {
             socket: socket(&context, source)?,
-            connects: connects.collect::<Result<_, _>>()?,
             source: source.clone(),
             connections: Vec::new(),
             most: 0,
@@ -141,7 +139,7 @@ impl Subscriber {
             since: None,
             told: None,
             ending: None,
-            bound: source.bind.clone(),
+            bound: Vec::new(),
             guard,
             first: Message::new(),
             second: Message::new(),
@@ -150,7 +148,7 @@ impl Subscriber {
         // What listens takes one each.
         (subscriber.most, subscriber.limit) = room(source.bind.len() + SPARE)?;
         subscriber.listen()?;
-        for index in 0..subscriber.connects.len() {
+        for index in 0..source.connect.len() {
             subscriber.connect(index)?;
         }
         Ok(subscriber)
@@ -161,12 +159,22 @@ impl Subscriber {
         &self.bound
     }
 
+    /// How it is encrypted, in words; `None` if it is not.
+    pub fn encryption(&self) -> Option<String> {
+        self.source.keys.as_ref()?;
+        Some(match self.guard.authorized() {
+            None => "encrypted".to_owned(),
+            Some((keys, dir)) => format!("encrypted, for {} in {}", counted(keys as u64, "key"), dir.display()),
+        })
+    }
+
     fn listen(&mut self) -> Result<(), String> {
-        for endpoint in &mut self.bound {
+        for endpoint in &self.source.bind {
             let secured = self.socket.secure(self.guard.server());
-            let bound =
-                secured.and_then(|()| prepare(&self.socket, endpoint)).and_then(|address| self.socket.bind(&address));
-            *endpoint = bound.map_err(|error| explain("listen on", endpoint, error))?;
+            let bound = secured
+                .and_then(|()| prepare(&self.socket, endpoint))
+                .and_then(|()| self.socket.bind(&endpoint.address));
+            self.bound.push(bound.map_err(|error| explain("listen on", endpoint, error))?);
         }
         Ok(())
     }
@@ -175,8 +183,9 @@ impl Subscriber {
         let endpoint = &self.source.connect[index];
         let role = self.source.keys.as_ref().map(|keys| keys.client(index));
         let secured = self.socket.secure(role.as_ref());
-        let connected =
-            secured.and_then(|()| prepare(&self.socket, endpoint)).and_then(|address| self.socket.connect(&address));
+        let connected = secured
+            .and_then(|()| prepare(&self.socket, endpoint))
+            .and_then(|()| self.socket.connect(&endpoint.address));
         connected.map_err(|error| explain("connect to", endpoint, error))
     }
 
@@ -187,9 +196,10 @@ impl Subscriber {
         if self.ending.is_some() {
             return Ok(());
         }
-        for index in self.socket.given_up(self.connects.iter().map(CString::as_c_str)) {
+        let connects = &self.source.connect;
+        for index in self.socket.given_up(connects.iter().map(|endpoint| endpoint.address.as_c_str())) {
             // Of what it has given up libzmq may know no more.
-            let _ = self.socket.disconnect(&self.connects[index]);
+            let _ = self.socket.disconnect(&connects[index].address);
             self.connect(index)?;
         }
         if self.guard.look(console) {
@@ -203,7 +213,7 @@ impl Subscriber {
     }
 
     fn take_events(&mut self, console: &Console) {
-        let (connects, binds) = (!self.connects.is_empty(), !self.bound.is_empty());
+        let (connects, binds) = (!self.source.connect.is_empty(), !self.source.bind.is_empty());
         while let Some(event) = self.socket.next_event() {
             match event {
                 Event::Connected(descriptor) => self.connected(descriptor),
@@ -328,22 +338,43 @@ pub fn too_few_descriptors() -> String {
     )
 }
 
-fn prepare(socket: &Socket, endpoint: &str) -> Result<CString, Error> {
-    socket.set(zmq_sys::ZMQ_IPV6, i32::from(endpoint.contains('[')))?;
-    CString::new(endpoint).map_err(|_| Error(libc::EINVAL))
+fn prepare(socket: &Socket, endpoint: &Endpoint) -> Result<(), Error> {
+    socket.set(zmq_sys::ZMQ_IPV6, address_of(endpoint).1.into())
 }
 
-fn explain(verb: &str, endpoint: &str, error: Error) -> String {
+/// An endpoint as it was given, to listen on or to connect to.
+pub fn shown(endpoint: &Endpoint) -> Cow<'_, str> {
+    endpoint.address.to_string_lossy()
+}
+
+/// Reads an endpoint to listen on.
+pub fn to_listen(text: &str) -> Result<Endpoint, String> {
+    Endpoint::parse(text, Side::Listens)
+}
+
+/// Reads an endpoint to connect to.
+pub fn to_connect(text: &str) -> Result<Endpoint, String> {
+    Endpoint::parse(text, Side::Connects)
+}
+
+fn explain(verb: &str, endpoint: &Endpoint, error: Error) -> String {
+    let address = shown(endpoint);
     let hint = match error.0 {
-        libc::EADDRINUSE => "; another program listens there",
-        libc::EEXIST => "; a file is there that is no socket; move it away, or use another path",
-        libc::EINVAL => "; an endpoint is tcp://ADDRESS:PORT or ipc://PATH",
-        libc::ENOTSUP => "; it cannot be encrypted",
-        libc::EPROTONOSUPPORT => "; use tcp://ADDRESS:PORT or ipc://PATH",
-        libc::ENODEV | libc::EADDRNOTAVAIL if verb == "listen on" => {
-            "; listen on an address of this machine, or on * for all of them"
+        libc::EADDRINUSE => "another program listens there".to_owned(),
+        libc::EEXIST => "a file is there that is no socket; move it away, or use another path".to_owned(),
+        libc::ENOENT => "make the directory first".to_owned(),
+        libc::ENOTSUP => "it cannot be encrypted".to_owned(),
+        libc::ENODEV if endpoint.bind => {
+            let host = address.trim_start_matches("tcp://").rsplit_once(':').map_or(&*address, |(host, _)| host);
+            format!(
+                "\"{host}\" is no address and no network interface of this machine; listen on an address, such as \
+                 127.0.0.1, or on * for all of them"
+            )
         }
-        _ => "",
+        libc::EADDRNOTAVAIL if endpoint.bind => {
+            "listen on an address of this machine, or on * for all of them".to_owned()
+        }
+        _ => return format!("cannot {verb} {address}: {error}"),
     };
-    format!("cannot {verb} {endpoint}: {error}{hint}")
+    format!("cannot {verb} {address}: {error}; {hint}")
 }

@@ -2,6 +2,8 @@
 
 use core::sync::atomic::Ordering;
 use std::ffi::CString;
+use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,10 +12,13 @@ use super::thread::open_socket;
 use super::{Failure, State, Transport, locked};
 use crate::clock::coarse_millis;
 use crate::writer::{Clients, Config, Endpoint, LOOK_INTERVAL, Level};
-use crate::zmq::{Context, Error, Event, Watched};
+use crate::zmq::{Context, Error, Event, Stream, Watched, descriptor_limit};
 
 /// How often an address that is in use is tried again.
 const BIND_AGAIN: Duration = Duration::from_millis(500);
+
+/// Descriptors that are left to the host: connections that would take them wait.
+const SPARE: u64 = 48;
 
 /// The side that subscribers connect to.
 pub struct Listener {
@@ -37,6 +42,9 @@ pub struct Listener {
     ready: usize,
     /// The next connection to end is one whose handshake has failed.
     failing: bool,
+    /// There are no descriptors for more connections; and that was told.
+    full: bool,
+    told_full: bool,
 }
 
 impl Listener {
@@ -67,6 +75,8 @@ impl Listener {
             clients: Clients::new(config.curve.is_some()),
             ready: 0,
             failing: false,
+            full: false,
+            told_full: false,
         };
         let socket = listener.open_socket(context)?;
         listener.bind(transport, &socket).map_err(|error| (format!("cannot bind {}", listener.endpoint), error))?;
@@ -130,7 +140,14 @@ impl Listener {
                     self.ready = self.ready.saturating_sub(1);
                 }
             }
-            Event::Connected(_) | Event::Retried | Event::Unbound => {}
+            // libzmq tries to accept again and again, which takes a processor, when there is none left.
+            Event::Connected(descriptor) => {
+                if room().is_some_and(|limit| descriptor as u64 >= limit) {
+                    self.full = true;
+                    Stream::new(descriptor).hang_up();
+                }
+            }
+            Event::Retried | Event::Unbound => {}
         }
         transport.peers.store(self.ready, Ordering::Release);
     }
@@ -155,9 +172,32 @@ impl Listener {
             // Whatever it is now, it may be another thing the next time.
             let _ = self.bind(transport, socket);
         }
+        self.keep_descriptors(transport, state);
         // Without keys clients only make reports.
         let look_at = self.door.as_ref().map(|_| self.look_at);
         [self.bind_at, look_at].into_iter().flatten().min()
+    }
+
+    /// Has subscribers wait while there are no descriptors for more of them.
+    fn keep_descriptors(&mut self, transport: &Transport, state: &State) {
+        let Some(limit) = room() else { return };
+        let was_full = self.full;
+        // The lowest free one has the number of those that are open, where none was closed.
+        self.full = File::open("/dev/null").map_or(true, |file| file.as_raw_fd() as u64 + 1 >= limit);
+        if let Some(socket) = &state.socket
+            && (self.full || was_full)
+        {
+            socket.admit(!self.full);
+        }
+        if self.full && !std::mem::replace(&mut self.told_full, true) {
+            let text = format!(
+                "{}: the limit of {} open files leaves no room for more subscribers; others have to wait; raise it with \
+                 LimitNOFILE in systemd, or ulimit -n",
+                self.endpoint,
+                limit + SPARE
+            );
+            transport.notice(Level::Warning, text);
+        }
     }
 
     /// Looks after who is let in.
@@ -208,4 +248,9 @@ impl Listener {
             Err(_) => self.bind_at = Some(now + BIND_AGAIN),
         }
     }
+}
+
+/// The first descriptor that no connection is to have, if there is a limit.
+fn room() -> Option<u64> {
+    descriptor_limit().map(|limit| limit.saturating_sub(SPARE))
 }

@@ -163,6 +163,17 @@ pub struct Endpoint {
     host: Option<Host>,
 }
 
+/// Who reads an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The plugin: `@` in front says that it is bound.
+    Plugin,
+    /// Who listens there, at a port that the system chooses if it is `*`.
+    Listens,
+    /// Who connects to it.
+    Connects,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Host {
     /// All addresses of the machine.
@@ -173,6 +184,49 @@ enum Host {
 }
 
 impl Endpoint {
+    /// Reads one endpoint.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, and what is right, without its text.
+    pub fn parse(text: &str, side: Side) -> Result<Self, String> {
+        // czmq's prefixes: "@" binds, ">" connects, as does an endpoint without one.
+        let (endpoint, bind) = match (side, text.as_bytes().first()) {
+            (Side::Plugin, Some(b'@')) => (&text[1..], true),
+            (Side::Plugin | Side::Connects, Some(b'>')) => (&text[1..], false),
+            (Side::Listens, Some(b'@')) => (&text[1..], true),
+            (Side::Connects, Some(b'@')) => return Err("@ is for an endpoint to listen on; leave it away".into()),
+            (Side::Listens, Some(b'>')) => return Err("> is for an endpoint to connect to; leave it away".into()),
+            _ => (text, side == Side::Listens),
+        };
+        if endpoint.is_empty() {
+            return Err(match side {
+                Side::Plugin => "there is an empty endpoint between the commas".into(),
+                Side::Listens | Side::Connects => AN_ENDPOINT.into(),
+            });
+        }
+        if side != Side::Plugin && [",tcp://", ",ipc://", ", "].iter().any(|next| endpoint.contains(next)) {
+            return Err("give several endpoints one by one, and not with commas".into());
+        }
+        let Ok(address) = CString::new(endpoint) else { return Err("an endpoint cannot contain a NUL byte".into()) };
+        let host = if let Some(rest) = endpoint.strip_prefix("tcp://") {
+            // libzmq takes a local address to connect from in front of a semicolon.
+            let rest = if bind { rest } else { rest.rsplit(';').next().unwrap_or(rest) };
+            Some(parse_host(rest, bind, side == Side::Listens)?)
+        } else if let Some(path) = endpoint.strip_prefix("ipc://") {
+            match path.len() {
+                0 => return Err("name the socket's path behind ipc://, such as ipc:///var/tmp/zeek-logs".into()),
+                1..=MAX_IPC_PATH => None,
+                len => return Err(format!("the socket's path has {len} bytes; the system allows {MAX_IPC_PATH}")),
+            }
+        } else if let Some((transport, _)) = endpoint.split_once("://") {
+            return Err(format!("the transport {transport} is not supported; use tcp://HOST:PORT or ipc://PATH"));
+        } else {
+            return Err(AN_ENDPOINT.into());
+        };
+        Ok(Self { address, bind, server_key: None, host })
+    }
+
     /// The name and the port of an endpoint to connect to that is not given by its address.
     #[must_use]
     pub fn host_name(&self) -> Option<(&str, u16)> {
@@ -408,6 +462,8 @@ impl<'a> Given<'a> {
     }
 }
 
+const AN_ENDPOINT: &str = "an endpoint is tcp://HOST:PORT or ipc://PATH, such as tcp://127.0.0.1:12345";
+
 const NO_ENDPOINT: &str = "there is no endpoint to send to; name the subscriber's, such as tcp://127.0.0.1:12345";
 
 fn number(option: Option<Given<'_>>, default: i32, min: i32, min_means: &str) -> Result<i32, ConfigError> {
@@ -514,7 +570,7 @@ fn parse_endpoints(option: Given<'_>) -> Result<Vec<Endpoint>, ConfigError> {
     let endpoints: Vec<_> = option
         .value
         .split(',')
-        .map(|endpoint| parse_endpoint(endpoint.trim()).map_err(|reason| option.error(reason)))
+        .map(|endpoint| Endpoint::parse(endpoint.trim(), Side::Plugin).map_err(|reason| option.error(reason)))
         .collect::<Result<_, _>>()?;
     if endpoints.len() > MAX_CONSUMERS {
         return Err(
@@ -527,39 +583,14 @@ fn parse_endpoints(option: Given<'_>) -> Result<Vec<Endpoint>, ConfigError> {
 /// Longest path of a Unix domain socket (`sun_path` less its terminator).
 const MAX_IPC_PATH: usize = 107;
 
-fn parse_endpoint(endpoint: &str) -> Result<Endpoint, String> {
-    // czmq's prefixes: "@" binds, ">" connects, as does an endpoint without one.
-    let (endpoint, bind) = match endpoint.strip_prefix('@') {
-        Some(endpoint) => (endpoint, true),
-        None => (endpoint.strip_prefix('>').unwrap_or(endpoint), false),
-    };
-    if endpoint.is_empty() {
-        return Err("there is an empty endpoint between the commas".into());
-    }
-    let Ok(address) = CString::new(endpoint) else { return Err("an endpoint cannot contain a NUL byte".into()) };
-    let host = if let Some(rest) = endpoint.strip_prefix("tcp://") {
-        // libzmq takes a local address to connect from in front of a semicolon.
-        Some(parse_host(if bind { rest } else { rest.rsplit(';').next().unwrap_or(rest) }, bind)?)
-    } else if let Some(path) = endpoint.strip_prefix("ipc://") {
-        match path.len() {
-            0 => return Err("name the socket's path behind ipc://, such as ipc:///var/tmp/zeek-logs".into()),
-            1..=MAX_IPC_PATH => None,
-            len => return Err(format!("the socket's path has {len} bytes; the system allows {MAX_IPC_PATH}")),
-        }
-    } else if let Some((transport, _)) = endpoint.split_once("://") {
-        return Err(format!("the transport {transport} is not supported; use tcp://HOST:PORT or ipc://PATH"));
-    } else {
-        return Err("an endpoint is tcp://HOST:PORT or ipc://PATH, such as tcp://127.0.0.1:12345".into());
-    };
-    Ok(Endpoint { address, bind, server_key: None, host })
-}
-
-fn parse_host(rest: &str, bind: bool) -> Result<Host, String> {
+/// Reads host and port; `*` is a port if it can be any.
+fn parse_host(rest: &str, bind: bool, any_port: bool) -> Result<Host, String> {
     let Some((host, port)) = rest.rsplit_once(':') else {
         return Err("the port is missing; write tcp://HOST:PORT, such as tcp://127.0.0.1:12345".into());
     };
     let port = match port.parse::<u16>() {
         Ok(port) if port > 0 => port,
+        _ if any_port && port == "*" => 0,
         _ => return Err(format!("the port \"{port}\" is not a number from 1 to 65535")),
     };
     let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
@@ -574,7 +605,7 @@ fn parse_host(rest: &str, bind: bool) -> Result<Host, String> {
     match host {
         "" => Err("the host is missing; write tcp://HOST:PORT, such as tcp://127.0.0.1:12345".into()),
         "*" if bind => Ok(Host::Any),
-        "*" => Err("the plugin connects, so it needs the subscriber's address instead of *".into()),
+        "*" => Err("to connect, it needs the address of the other side instead of *".into()),
         _ if host.parse::<Ipv4Addr>().is_ok() => Ok(Host::V4),
         _ if host.contains(|c: char| c.is_whitespace() || c == '/') => Err(format!("{host:?} is not a host name")),
         _ => Ok(Host::Name(host.to_owned(), port)),
@@ -733,6 +764,44 @@ mod tests {
     }
 
     #[test]
+    fn endpoints_of_either_side() {
+        let parse = |text, side| Endpoint::parse(text, side).map(|endpoint| (endpoint.to_string(), endpoint.bind));
+        for (text, side) in [
+            ("tcp://*:*", Side::Listens),
+            ("@tcp://*:*", Side::Listens),
+            ("tcp://127.0.0.1:5", Side::Listens),
+            ("ipc:///x,y", Side::Listens),
+            ("tcp://a:5", Side::Connects),
+            (">tcp://a:5", Side::Connects),
+            ("tcp://192.0.2.1:0;192.0.2.2:5", Side::Connects),
+        ] {
+            let bind = side == Side::Listens;
+            let shown = format!("{}{}", if bind { "@" } else { "" }, text.trim_start_matches(['@', '>']));
+            assert_eq!(parse(text, side), Ok((shown, bind)));
+        }
+        for (text, side, why) in [
+            ("tcp://127.0.0.1:70000", Side::Listens, "the port \"70000\" is not a number from 1 to 65535"),
+            ("tcp://127.0.0.1:0", Side::Listens, "the port \"0\" is not"),
+            ("tcp://a:*", Side::Connects, "the port \"*\" is not"),
+            ("@tcp://*:*", Side::Plugin, "the port \"*\" is not"),
+            ("tcp://*:5", Side::Connects, "to connect, it needs the address of the other side"),
+            ("@tcp://a:5", Side::Connects, "@ is for an endpoint to listen on"),
+            (">tcp://a:5", Side::Listens, "> is for an endpoint to connect to"),
+            ("tcp://a:5,tcp://b:5", Side::Connects, "one by one"),
+            ("tcp://a:5, ipc:///x", Side::Listens, "one by one"),
+            ("", Side::Listens, "an endpoint is tcp://HOST:PORT"),
+        ] {
+            let error = parse(text, side).unwrap_err();
+            assert!(error.contains(why), "{text}: {error}");
+        }
+        let name = |text| {
+            Endpoint::parse(text, Side::Connects).unwrap().host_name().map(|(name, port)| (name.to_owned(), port))
+        };
+        assert_eq!(name("tcp://a:5"), Some(("a".to_owned(), 5)));
+        assert_eq!(name("tcp://192.0.2.1:5"), None);
+    }
+
+    #[test]
     fn intervals() {
         for (text, millis) in [
             ("0", 0),
@@ -767,7 +836,7 @@ mod tests {
             (filter("endpoint", "tcp://x:65536"), ["tcp://x:65536", "1 to 65535"]),
             (filter("endpoint", "tcp://x:http"), ["tcp://x:http", "1 to 65535"]),
             (filter("endpoint", "tcp://:1"), ["tcp://:1", "host is missing"]),
-            (filter("endpoint", "tcp://*:1"), ["tcp://*:1", "connects"]),
+            (filter("endpoint", "tcp://*:1"), ["tcp://*:1", "to connect"]),
             (filter("endpoint", "tcp://[zz]:1"), ["[zz]", "IPv6"]),
             (filter("endpoint", "tcp://a b:1"), ["a b", "host name"]),
             (filter("endpoint", "udp://a:1"), ["udp", "not supported"]),

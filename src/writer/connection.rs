@@ -479,6 +479,12 @@ impl Connection {
         self.spooling.as_ref().is_some_and(|backed| backed.spool.waiting() > 0) && self.link.wanted()
     }
 
+    /// Returns true if what is not sent goes to a spool.
+    #[must_use]
+    pub fn has_spool(&self) -> bool {
+        self.spooling.is_some()
+    }
+
     /// To be called about once a second.
     pub fn tick(&mut self) {
         if let Some(backed) = &mut self.spooling {

@@ -9,6 +9,7 @@ mod extra;
 mod handshake;
 mod link;
 mod patience;
+mod raw;
 mod report;
 mod spooling;
 mod stats;
@@ -28,7 +29,7 @@ use patience::Patience;
 use stats::Statistics;
 
 pub use config::{
-    Config, ConfigError, Endpoint, Given, KeepAlive, OPTION_NAMES, Pattern, SCRIPT_NAMES, Source, unknown_options,
+    Config, ConfigError, Endpoint, Given, KeepAlive, OPTION_NAMES, Pattern, SCRIPT_NAMES, Side, Source, unknown_options,
 };
 pub use connection::Connection;
 pub use counters::{Counters, Totals};
@@ -64,6 +65,10 @@ const LOOK_FOR_ROOM: Duration = Duration::from_micros(500);
 
 /// A record's JSON can have this many bytes.
 pub const MAX_RECORD: usize = 1 << 30;
+
+/// How long the end waits before it tells what it waits for, and no longer with a spool. Whatever has
+/// asked the host to end may ask again after two seconds, and the host waits for nobody then.
+const PROMPT: Duration = Duration::from_millis(1200);
 
 /// Added to the linger time as a limit for ending the context.
 const TERM_GRACE: Duration = Duration::from_millis(500);
@@ -544,10 +549,17 @@ impl Writer {
         let mut pause = Duration::from_micros(50);
         // What libzmq has released a moment ago it may be about to write: so look twice.
         let mut idle = false;
+        let mut told = false;
         loop {
             let mut busy = false;
+            let late = began.elapsed() >= PROMPT;
             for connection in &mut self.connections {
-                busy |= connection.busy(&self.topic, &mut self.buffers);
+                // What is not sent goes back to the spool, and is safe there.
+                busy |= connection.busy(&self.topic, &mut self.buffers)
+                    && !(late && self.linger.is_some() && connection.has_spool());
+            }
+            if busy && late && !std::mem::replace(&mut told, true) {
+                self.report_wait();
             }
             let left = left();
             if (!busy && idle) || left.is_some_and(|left| left.is_zero()) {
@@ -577,6 +589,21 @@ impl Writer {
         }
         let left = left();
         self.release(context, left);
+    }
+
+    /// Tells what the end is waiting for.
+    fn report_wait(&mut self) {
+        for connection in &self.connections {
+            let Counters { written, sent, queued, .. } = connection.counters(self.written, &self.buffers);
+            if queued > 0 && !connection.has_spool() {
+                let message = format!(
+                    "{}: {queued} of {written} records have not been sent yet, and {sent} have; the end waits for them \
+                     for as long as LogZeroMQ::zmq_linger allows, and they are lost if the host ends before",
+                    connection.name()
+                );
+                (self.reporter)(Level::Warning, &message);
+            }
+        }
     }
 
     /// Ends the context if nobody else uses it.
@@ -613,26 +640,115 @@ fn envelope(path: &[u8], fields: &[Field], config: &Config, reporter: &mut Repor
     Envelope::new(tag, free.map(|(name, value)| (&**name, &**value)), config.style.escape)
 }
 
-/// Reports what became of a writer's records.
+/// Reports what became of a writer's records. `lingered` is how many libzmq had when the time was up.
 fn report_end(name: &str, counters: &Counters, linger: Option<Duration>, lingered: u64, reporter: &mut Reporter) {
-    if lingered > 0 {
+    // Those of a spool are in the spool again, and not lost.
+    let lost = lingered.min(counters.closed);
+    if lost > 0 {
         let linger = linger.unwrap_or_default().as_millis();
+        let (records, are) = if lost == 1 { ("record was", "is") } else { ("records were", "are") };
         let message = format!(
-            "{name}: {} records were not sent within the {linger} milliseconds of LogZeroMQ::zmq_linger, and are lost",
-            counters.closed
+            "{name}: {lost} {records} not sent within the {linger} milliseconds of LogZeroMQ::zmq_linger, and {are} lost"
         );
         reporter(Level::Warning, &message);
     }
-    let Counters { written, sent, no_subscriber, queue_full, encoding, closed, bytes, .. } = *counters;
-    let mut summary = format!(
-        "{name}: {written} records written, {sent} sent ({bytes} bytes), {} dropped (no subscriber: {no_subscriber}, \
-         queue full: {queue_full}, encoding: {encoding}, closed: {closed})",
-        counters.dropped(),
-    );
-    let Counters { recovered, spooled, spool, .. } = *counters;
-    if recovered + spooled + spool > 0 {
-        // Writing to a string does not fail.
-        let _ = write!(summary, "; in the spool: {recovered} before, {spooled} now, {spool} of the dropped ones");
+    reporter(Level::Info, &format!("{name}: {}", totals(counters)));
+}
+
+/// A writer's totals. Of drops and of the spool there is only what is not zero.
+fn totals(counters: &Counters) -> String {
+    let Counters { written, sent, bytes, .. } = *counters;
+    let listed = |all: &[(&str, u64)]| {
+        let some = all.iter().filter(|&&(_, count)| count > 0);
+        some.map(|(what, count)| format!("{what}: {count}")).collect::<Vec<_>>().join(", ")
+    };
+    let records = if written == 1 { "record" } else { "records" };
+    let mut totals = format!("{written} {records} written, {sent} sent ({bytes} bytes)");
+    let dropped = listed(&[
+        ("no subscriber", counters.no_subscriber),
+        ("queue full", counters.queue_full),
+        ("encoding", counters.encoding),
+        ("closed", counters.closed),
+        ("spool", counters.spool),
+    ]);
+    // Writing to a string does not fail.
+    if !dropped.is_empty() {
+        let _ = write!(totals, ", {} dropped ({dropped})", counters.dropped());
     }
-    reporter(Level::Info, &summary);
+    let spool = listed(&[("before", counters.recovered), ("now", counters.spooled)]);
+    if !spool.is_empty() {
+        let _ = write!(totals, "; in the spool {spool}");
+    }
+    totals
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[test]
+    fn totals_leave_out_what_is_zero() {
+        for (counters, expected) in [
+            (Counters::default(), "0 records written, 0 sent (0 bytes)"),
+            (Counters { written: 1, sent: 1, bytes: 40, ..Counters::default() }, "1 record written, 1 sent (40 bytes)"),
+            (
+                Counters { written: 20, sent: 12, bytes: 480, queue_full: 8, ..Counters::default() },
+                "20 records written, 12 sent (480 bytes), 8 dropped (queue full: 8)",
+            ),
+            (
+                Counters {
+                    written: 30,
+                    recovered: 5,
+                    sent: 10,
+                    queued: 0,
+                    spooled: 10,
+                    no_subscriber: 1,
+                    queue_full: 2,
+                    encoding: 3,
+                    closed: 4,
+                    spool: 5,
+                    bytes: 400,
+                },
+                "30 records written, 10 sent (400 bytes), 15 dropped (no subscriber: 1, queue full: 2, encoding: 3, \
+                 closed: 4, spool: 5); in the spool before: 5, now: 10",
+            ),
+            (
+                Counters { written: 2, spooled: 2, ..Counters::default() },
+                "2 records written, 0 sent (0 bytes); in the spool now: 2",
+            ),
+        ] {
+            assert_eq!(totals(&counters), expected);
+        }
+    }
+
+    /// What is reported when a writer closes and libzmq still has so many records.
+    fn at_the_end(counters: &Counters, lingered: u64) -> Vec<(Level, String)> {
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let note = Arc::clone(&said);
+        let mut reporter: Reporter = Box::new(move |level, text| note.lock().unwrap().push((level, text.to_owned())));
+        report_end("x", counters, Some(Duration::from_secs(3)), lingered, &mut reporter);
+        std::mem::take(&mut *said.lock().unwrap())
+    }
+
+    #[test]
+    fn what_the_linger_time_was_too_short_for_is_told_unless_a_spool_has_it() {
+        let lost = |closed| Counters { written: 9, sent: 9 - closed, closed, ..Counters::default() };
+        let said = at_the_end(&lost(1), 1);
+        let expected = "x: 1 record was not sent within the 3000 milliseconds of LogZeroMQ::zmq_linger, and is lost";
+        assert_eq!(said[0], (Level::Warning, expected.to_owned()));
+        assert_eq!(said[1], (Level::Info, "x: 9 records written, 8 sent (0 bytes), 1 dropped (closed: 1)".to_owned()));
+        // Four were lost with a connection before.
+        assert!(
+            at_the_end(&lost(6), 2)[0].1.starts_with("x: 2 records were not sent"),
+            "{:?}",
+            at_the_end(&lost(6), 2)
+        );
+        let kept = Counters { written: 9, sent: 2, spooled: 7, ..Counters::default() };
+        assert_eq!(
+            at_the_end(&kept, 7),
+            [(Level::Info, "x: 9 records written, 2 sent (0 bytes); in the spool now: 7".to_owned())]
+        );
+    }
 }

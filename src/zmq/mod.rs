@@ -22,7 +22,7 @@ pub use curve::{KEY_TEXT, KeyPair, PublicKey, Role, SecretKey, has_curve, wipe};
 pub use message::Message;
 pub use monitor::{Event, Handshake, Watched, hang_up};
 pub use socket::{Kind, PollItem, Socket, poll, wait_readable};
-pub use stream::Stream;
+pub use stream::{Stream, descriptor_limit};
 
 /// An error of libzmq: its error number.
 #[derive(Clone, Copy, PartialEq, Eq)]

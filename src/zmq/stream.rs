@@ -37,6 +37,15 @@ impl Stream {
         if result == 0 && same { u64::try_from(bytes).ok() } else { None }
     }
 
+    /// Ends it. What has arrived can still be received; what arrives from now on is refused, and the peer
+    /// is told.
+    pub fn hang_up(&self) {
+        if self.inode.is_some() && inode(self.descriptor) == self.inode {
+            // SAFETY: no pointers. It is open until libzmq has seen this.
+            unsafe { libc::shutdown(self.descriptor, libc::SHUT_RDWR) };
+        }
+    }
+
     /// Returns true if the system would take more bytes now, or it has ended.
     #[must_use]
     pub fn writable(&self) -> bool {
@@ -44,6 +53,15 @@ impl Stream {
         // SAFETY: one item, valid during the call; to look at another file does no harm.
         unsafe { libc::poll(&raw mut item, 1, 0) != 0 }
     }
+}
+
+/// How many descriptors the process may have (`RLIMIT_NOFILE`); `None` is as many as it likes.
+#[must_use]
+pub fn descriptor_limit() -> Option<u64> {
+    let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: memory for what is written.
+    let result = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    (result == 0 && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
 }
 
 /// What no other open file has at the same time.

@@ -97,7 +97,10 @@ fn wrong_arguments_are_explained() {
             &["replay", "--endpoint", "127.0.0.1:1", conn],
             "--endpoint = \"127.0.0.1:1\": an endpoint is tcp://HOST:PORT",
         ),
-        (&["replay", "--endpoint", "tcp://*:1", conn], "subscriber's address"),
+        (
+            &["replay", "--endpoint", "tcp://*:1", conn],
+            "to connect, it needs the address of the other side instead of *",
+        ),
         (&["replay", "no such file.log"], "no such file.log: No such file"),
         (&["replay", directory], "is a directory"),
         (&["replay", "-", "-"], "standard input cannot be read twice"),
@@ -110,18 +113,30 @@ fn wrong_arguments_are_explained() {
         (&["subscribe", "--output-dir", "x", "--rotate-every", "2w"], "use a time from 1s to 1d"),
         (&["subscribe", "--output-dir", "x", "--rotate-size", "large"], "use a size such as"),
         (&["subscribe", "--output-dir", "x", "--compress", "lzma"], "[possible values: gzip, zstd, none]"),
-        (&["subscribe", "--output-dir", "/dev/null"], "cannot write to /dev/null: "),
+        (&["subscribe", "--output-dir", "/dev/null"], "cannot write to /dev/null: it is no directory; name another"),
+        (
+            &["subscribe", "-o", "/dev/null/x/y"],
+            "cannot write to /dev/null/x/y: /dev/null is no directory; name another",
+        ),
         (&["subscribe", "--output-dir", "/proc/self/nowhere"], "cannot write to /proc/self/nowhere: "),
         (&["subscribe", "--stats", "--stats-every", "often"], "use a time such as"),
         (&["subscribe", "--hwm=-1"], "--hwm"),
-        (
-            &["subscribe", "--bind", "127.0.0.1:1"],
-            "cannot listen on 127.0.0.1:1: Invalid argument; an endpoint is tcp://",
-        ),
-        (&["subscribe", "--bind", "smoke://signals"], "cannot listen on smoke://signals: Protocol not supported"),
+        (&["subscribe", "--bind", "127.0.0.1:1"], "'--bind <ENDPOINT>': an endpoint is tcp://HOST:PORT or ipc://PATH"),
+        (&["subscribe", "--bind", "smoke://signals"], "the transport smoke is not supported; use tcp://HOST:PORT"),
+        (&["subscribe", "-b", "tcp://127.0.0.1:70000"], "the port \"70000\" is not a number from 1 to 65535"),
+        (&["subscribe", "-b", "tcp://a:1,tcp://b:1"], "give several endpoints one by one"),
+        (&["subscribe", "-c", "tcp://*:1"], "to connect, it needs the address of the other side"),
+        (&["subscribe", "-b", "tcp://no.such.name:1"], "cannot listen on tcp://no.such.name:1: "),
+        (&["subscribe", "-b", "tcp://no.such.name:1"], "\"no.such.name\" is no address and no network interface"),
         (&["subscribe", "--bind", "tcp://192.0.2.1:1"], "on an address of this machine"),
-        (&["subscribe", "--bind", "ipc:///nowhere/at/all"], "cannot listen on ipc:///nowhere/at/all: "),
-        (&["subscribe", "--connect", "tcp://127.0.0.1"], "cannot connect to tcp://127.0.0.1: Invalid argument"),
+        (
+            &["subscribe", "--bind", "ipc:///nowhere/at/all"],
+            "cannot listen on ipc:///nowhere/at/all: No such file or directory; make the directory",
+        ),
+        (
+            &["subscribe", "--connect", "tcp://127.0.0.1"],
+            "'--connect <ENDPOINT>': the port is missing; write tcp://HOST:PORT",
+        ),
     ] {
         let ended = run(args).expect(2);
         ended.expect_error(part);
@@ -266,15 +281,107 @@ fn a_malformed_line_costs_that_line() {
 #[test]
 fn logs_of_another_form_are_recognised() {
     let scratch = Scratch::new();
-    let json = scratch.file("json.log", "{\"ts\":1.0}\n{\"ts\":2.0}\n");
     let xz = scratch.file("conn.log.xz", b"\xfd7zXZ....");
     let returns = scratch.file("returns.log", counts("r", [1]).replace('\n', "\r"));
     let good = scratch.file("good.log", counts("a", [1]));
-    let (_, replay) = round_trip(1, &[], &[], &[json.clone(), xz.clone(), returns.clone(), good]);
+    let (_, replay) = round_trip(1, &[], &[], &[xz.clone(), returns.clone(), good]);
     let replay = replay.expect(1);
-    replay.expect_error(&format!("{}:1: this is a JSON log", json.display()));
     replay.expect_error(&format!("{}: cannot be read: it is compressed with xz; use xz -dc", xz.display()));
     replay.expect_error(&format!("{}:1: its lines end with carriage returns alone", returns.display()));
+}
+
+#[test]
+fn json_logs_are_sent_as_they_are() {
+    let scratch = Scratch::new();
+    let odd = r#"{"ts":1.50,"_path":"x", "a":{"b":[1,"}"]},"s":"\u00e9\\xff"}"#;
+    let archived = scratch.file("conn.2026-11-24-03-00-00_001.log.gz", gzip(format!("{odd}\n{{}}\n").as_bytes()));
+    let current = scratch.file("m%C3%BCnchen.log", "{\"a\":1}\r\n\n{\"a\":2,\"b\n{\"a\":3}");
+    let zeek = scratch.file("dns.10:00:00-11:00:00.log", "{\"q\":1}\n");
+    let both = scratch.file("dns.log", format!("{{\"q\":2}}\n{}#separator \\x09\n{{\"q\":3}}\n", counts("dns", [7])));
+    let files = [archived, current.clone(), zeek, both];
+    let options =
+        ["--option", "topic=s1/%path", "--option", "json_timestamps=JSON::TS_MILLIS", "--option", "tag_json=F"];
+    let (subscriber, replay) = round_trip(8, &[], &options, &files);
+    let replay = replay.expect(1);
+    replay.expect_error(&format!("{}:3: it is no complete JSON object", current.display()));
+    replay.expect_error("JSON logs are sent as they are, without json_timestamps, tag_json\n");
+    replay.expect_error("sent 8 records of 3 logs (");
+    replay.expect_error("; 1 malformed line\n");
+    let subscriber = subscriber.expect(0);
+    let of = |path: &str| -> Vec<&str> {
+        subscriber.lines().into_iter().filter_map(|line| line.strip_prefix(path)?.strip_prefix('\t')).collect()
+    };
+    assert_eq!(of("s1/conn"), [odd, "{}"]);
+    assert_eq!(of("s1/münchen"), ["{\"a\":1}", "{\"a\":3}"]);
+    let mut dns = of("s1/dns");
+    dns.sort_unstable();
+    assert_eq!(dns, ["{\"n\":7}", "{\"q\":1}", "{\"q\":2}", "{\"q\":3}"]);
+}
+
+#[test]
+fn what_a_collector_has_written_is_replayed_byte_for_byte() {
+    let scratch = Scratch::new();
+    let (endpoint, directory) = (scratch.endpoint(), scratch.0.join("logs"));
+    let collector = Running::subscribe(&endpoint, &["-o", directory.to_str().unwrap(), "--count", "14"], true);
+    run([
+        OsStr::new("replay"),
+        OsStr::new("-e"),
+        OsStr::new(&endpoint),
+        sample("conn").as_os_str(),
+        sample("dns").as_os_str(),
+    ])
+    .expect(0);
+    collector.end().expect(0);
+    let files = ["conn.log", "dns.log"].map(|name| directory.join(name));
+    let (again, replay) = round_trip(14, &[], &["--option", "batch_records=5"], &files);
+    replay.expect(0);
+    let (first, _) = round_trip(14, &[], &[], &[sample("conn"), sample("dns")]);
+    let sorted = |ended: Ended| {
+        let mut lines: Vec<_> = ended.expect(0).stdout.lines().map(str::to_owned).collect();
+        lines.sort_unstable();
+        lines
+    };
+    assert_eq!(sorted(again), sorted(first));
+}
+
+#[test]
+fn a_slow_subscriber_gets_all_of_a_json_log() {
+    const COUNT: u64 = 30_000;
+    let scratch = Scratch::new();
+    let text = "x".repeat(300);
+    let log: String = (0..COUNT).map(|number| format!("{{\"n\":{number},\"s\":\"{text}\"}}\n")).collect();
+    let file = scratch.file("wide.log", log);
+    let endpoint = scratch.endpoint();
+    let mut subscriber = Running::subscribe(&endpoint, &["--hwm", "100", "--count", &COUNT.to_string()], false);
+    let mut command = command(["replay", "--hwm", "100", "--endpoint", &endpoint]);
+    let replay = Running::start(command.arg(file));
+    thread::sleep(Duration::from_millis(500));
+    subscriber.stdout = Some(collect(subscriber.child.stdout.take().unwrap()));
+    replay.end().expect(0).expect_error("sent 30,000 records of 1 log");
+    let subscriber = subscriber.end().expect(0);
+    let numbers: Vec<u64> =
+        subscriber.lines().iter().map(|line| line[10..line.find(',').unwrap()].parse().unwrap()).collect();
+    assert!(numbers.iter().copied().eq(0..COUNT));
+}
+
+#[test]
+fn ctrl_c_ends_a_loop_without_a_loss() {
+    let scratch = Scratch::new();
+    let endpoint = scratch.endpoint();
+    let mut subscriber = Running::subscribe(&endpoint, &["--hwm", "10"], false);
+    let mut command = command(["replay", "--loop", "--hwm", "10", "--linger", "-1", "--endpoint", &endpoint]);
+    let replay = Running::start(command.arg(wide_log(&scratch, 30_000)));
+    // Until the queue is full, since nobody reads the subscriber's output.
+    thread::sleep(Duration::from_millis(1500));
+    replay.signal("INT");
+    thread::sleep(Duration::from_millis(300));
+    let mut stdout = subscriber.child.stdout.take().unwrap();
+    let rest = thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
+    let ended = replay.end().expect(0);
+    assert!(!ended.stderr.contains("dropped") && !ended.stderr.contains("; interrupted"), "{}", ended.stderr);
+    subscriber.signal("TERM");
+    subscriber.end().expect(0);
+    rest.join().unwrap().unwrap();
 }
 
 #[test]

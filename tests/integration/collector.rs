@@ -668,7 +668,11 @@ fn it_connects_again_to_a_publisher_that_listens() {
         }
     }
     let ended = collector.end().expect(0);
-    assert!(ended.stderr.starts_with(&format!("connected to {endpoint} for all logs\n")), "{}", ended.stderr);
+    assert!(
+        ended.stderr.starts_with(&format!("connecting to {endpoint} for all logs, not encrypted; writing to ")),
+        "{}",
+        ended.stderr
+    );
 }
 
 /// What senders publish of themselves, as the plugin has it.
@@ -767,6 +771,39 @@ fn statistics_as_a_table_beside_files() {
     assert_eq!((cells[4], cells[cells.len() - 2], cells[cells.len() - 1]), ("2", "5", "1,001"), "{shown}");
     assert!(shown.contains("  dropped") && shown.contains("\x1b["), "{shown}");
     assert_eq!(fs::read_to_string(directory.join("conn.log")).unwrap(), "{}\n{}\n");
+}
+
+#[test]
+fn ctrl_c_leaves_the_table_whole() {
+    if !Command::new("script").arg("--version").output().is_ok_and(|output| output.status.success()) {
+        return skip("ctrl_c_leaves_the_table_whole", "there is no script(1), of Debian's bsdutils");
+    }
+    let scratch = Scratch::new();
+    let endpoint = scratch.endpoint();
+    let line = format!("{} subscribe --bind {endpoint} --stats", env!("CARGO_BIN_EXE_bro-zmq"));
+    let mut child = Command::new("script")
+        .args(["-qec", &line, "/dev/null"])
+        .env("TERM", "xterm")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut keyboard = child.stdin.take().unwrap();
+    let mut terminal = BufReader::new(child.stdout.take().unwrap());
+    let mut shown = String::new();
+    while !shown.contains("\nin ") {
+        assert!(terminal.read_line(&mut shown).unwrap() > 0, "{shown}");
+    }
+    keyboard.write_all(b"\x03").unwrap();
+    let running = Running { stderr: collect(child.stderr.take().unwrap()), child, stdout: None };
+    let rest = collect(terminal);
+    running.end().expect(0);
+    let rest = String::from_utf8(rest.join().unwrap()).unwrap();
+    // What the terminal shows of the key is below the table, from where it goes back to the first column.
+    let (_, after) = rest.split_once("^C").unwrap_or_else(|| panic!("{rest:?}"));
+    assert!(after.starts_with("\r\x1b["), "{after:?}");
+    assert!(after.contains("\x1b[Jlog path ") && after.contains("received 0 records"), "{after:?}");
 }
 
 /// A publisher on a plain connection (ZMTP 3.0, without encryption), which knows what has arrived.

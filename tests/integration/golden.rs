@@ -113,6 +113,7 @@ fn compare(name: &str, tsv: &Path, json: &Path) -> (usize, usize) {
                 }
                 header = Some(new);
             }
+            Item::Json(_) => panic!("{name}: a line of JSON"),
             Item::Record(mut cells) => {
                 records += 1;
                 let line = lines.next().unwrap_or_else(|| panic!("{name}: fewer JSON lines than records")).unwrap();

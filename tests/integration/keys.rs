@@ -1,7 +1,7 @@
 //! `bro-zmq` with keys: making them, and what subscribe and replay do with right and wrong ones.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -66,10 +66,14 @@ impl Background {
 fn keygen_makes_files_that_pyzmq_reads() {
     let scratch = Scratch::new();
     let name = scratch.0.join("sensor1");
-    let made = run(["keygen", text(&name)]).expect(0);
+    // Whatever the umask.
+    let line = format!("umask 077 && exec {} keygen {}", env!("CARGO_BIN_EXE_bro-zmq"), text(&name));
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &line]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let made = Running::start(&mut shell).end().expect(0);
     let [public, secret] = ["key", "key_secret"].map(|extension| name.with_extension(extension));
-    for file in [&public, &secret] {
-        assert_eq!(file.metadata().unwrap().mode() & 0o7777, 0o600);
+    for (file, mode) in [(&public, 0o644), (&secret, 0o600)] {
+        assert_eq!(file.metadata().unwrap().mode() & 0o7777, mode);
     }
     let key = made.stdout.trim_end();
     let all = std::fs::read_to_string(&secret).unwrap();
@@ -100,6 +104,15 @@ fn replay_sends_to_a_subscriber_that_lets_it_in_and_to_no_other() {
     let authorized = scratch.authorized("authorized", &[&sensor]);
     let endpoint = free_endpoint();
     let args = ["--curve-secret-key-file", text(&collector.secret), "--curve-authorized-keys-dir", text(&authorized)];
+    let directory = scratch.0.join("logs");
+    let greeting = {
+        let args = [&["subscribe", "-b", &endpoint, "-n", "1", "-o", text(&directory)][..], &args].concat();
+        let collecting = Running::start(&mut command(args));
+        replay(&endpoint, &client(&sensor, &collector)).expect(0);
+        collecting.end().expect(0).stderr
+    };
+    let keys = format!("encrypted, for 1 key in {}; writing to {}\n", authorized.display(), directory.display());
+    assert!(greeting.starts_with(&format!("listening on {endpoint} for all logs, {keys}")), "{greeting}");
     let subscriber = Running::subscribe(&endpoint, &args, true);
 
     replay(&endpoint, &client(&sensor, &collector)).expect(0);

@@ -1,4 +1,8 @@
-//! `bro-zmq doctor`: whether the plugin will load in an installed host, and if not, why.
+//! `bro-zmq doctor`: whether the plugin will load in an installed host, whether its records will
+//! arrive, and if not, why.
+
+mod connection;
+mod spool;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -16,21 +20,36 @@ use crate::{Fatal, INCOMPLETE};
 /// `bro-zmq doctor`
 #[derive(clap::Args)]
 #[command(after_help = "\
-Looks at the host's executable, at the plugin directories that it searches and at the
-environment, and asks the host itself in the end. It changes nothing.
+Without --endpoint, --spool-dir and keys, or with a PATH: looks at the host's executable, at the
+plugin directories that it searches and at the environment, and asks the host itself in the end.
+
+With --endpoint: connects as the plugin would, without sending anything, and says who subscribes to
+what. With --spool-dir: says whether records can wait there, and which do. Run it as the host's
+user, who may see other files.
+
+It changes nothing.
 
 Exit status:
-  0  the plugin will load
-  1  it will not; the lines that start with \"wrong\" say why
-  2  there is no host at PATH
+  0  the plugin will load, and can be used so
+  1  it will not, or cannot; the lines that start with \"wrong\" say why
+  2  wrong arguments, or there is no host at PATH
 
 Examples:
   bro-zmq doctor
   bro-zmq doctor /opt/zeek
+  bro-zmq doctor --endpoint tcp://collector.example.org:12345
+  sudo -u zeek bro-zmq doctor --endpoint tcp://collector.example.org:12345 \\
+      --curve-server-key /etc/zeek/keys/collector.key \\
+      --curve-secret-key-file /etc/zeek/keys/sensor1.key_secret --spool-dir /var/spool/zeek-zmq
   ZEEK_PLUGIN_PATH=$PWD/build bro-zmq doctor /opt/zeek/bin/zeek")]
 pub struct Args {
     /// An installed host: where it was installed, or its executable (default: the zeek or bro on PATH)
     path: Option<PathBuf>,
+    #[command(flatten)]
+    connection: connection::EndpointArgs,
+    /// The directory where records are to wait, as LogZeroMQ::spool_dir
+    #[arg(long, value_name = "DIR", help_heading = "Connections")]
+    spool_dir: Option<PathBuf>,
 }
 
 const PLUGIN: &str = "NCSA::ZeroMQWriter";
@@ -91,28 +110,42 @@ struct Host {
 
 /// Runs `bro-zmq doctor`.
 pub fn run(args: Args) -> Result<ExitCode, Fatal> {
-    let program = find_program(args.path)?;
-    let elf = Elf::open(&program).map_err(|error| Fatal::new(format!("{}: {error}", program.display())))?;
     let mut findings = Findings { wrong: 0 };
+    let other = args.connection.any() || args.spool_dir.is_some();
+    if args.path.is_some() || !other {
+        load(&mut findings, args.path)?;
+    }
+    if other {
+        connection::look(&mut findings, &args.connection);
+        if let Some(dir) = &args.spool_dir {
+            spool::look(&mut findings, dir);
+        }
+    }
+    Ok(if findings.wrong == 0 { ExitCode::SUCCESS } else { INCOMPLETE.into() })
+}
 
-    if let Some(host) = look_at_host(&mut findings, program, elf) {
-        let found = look_for_plugins(&mut findings, &host);
+/// Whether the plugin will load.
+fn load(findings: &mut Findings, path: Option<PathBuf>) -> Result<(), Fatal> {
+    let program = find_program(path)?;
+    let elf = Elf::open(&program).map_err(|error| Fatal::new(format!("{}: {error}", program.display())))?;
+
+    if let Some(host) = look_at_host(findings, program, elf) {
+        let found = look_for_plugins(findings, &host);
         for plugin in &found {
-            look_at_plugin(&mut findings, &host, plugin);
+            look_at_plugin(findings, &host, plugin);
         }
         if found.len() > 1 {
             findings.wrong("the host takes only one of them and refuses the other: keep one");
         }
         if !found.is_empty() && findings.wrong == 0 {
-            ask(&mut findings, &host);
+            ask(findings, &host);
         }
     }
 
     if findings.wrong == 0 {
         Findings::good("the plugin will load");
-        return Ok(ExitCode::SUCCESS);
     }
-    Ok(INCOMPLETE.into())
+    Ok(())
 }
 
 fn find_program(path: Option<PathBuf>) -> Result<PathBuf, Fatal> {
