@@ -12,7 +12,7 @@ umask 022
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 arch=${CARGO_BUILD_TARGET:-$(uname -m)}
 arch=${arch%%-*}
-dist=$root/dist
+dist=${DIST:-$root/dist}
 mkdir -p "$dist"
 
 # The date of everything in a package: that of the commit, which a source package keeps in
@@ -63,7 +63,7 @@ register() {
         { grep -v " $1\$" SHA256SUMS || true; sha256sum "$1"; } | sort -k 2 >SHA256SUMS.new
         mv SHA256SUMS.new SHA256SUMS
     )
-    echo "package: dist/$1"
+    echo "package: $dist/$1"
 }
 
 # licences DIR: the licences of everything that is linked into the plugin and the tool
