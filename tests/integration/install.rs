@@ -70,6 +70,7 @@ fn what_is_installed_can_be_read_whatever_the_umask() {
             "umask {umask} && mkdir -p {build}/NCSA_ZeroMQWriter/lib && cd {build} &&
              echo 'PLUGIN_DIR := {target}' >config.mk && echo >NCSA_ZeroMQWriter/__zeek_plugin__ &&
              install -m 755 config.mk NCSA_ZeroMQWriter/lib/x.so &&
+             mkdir bin && install -m 755 config.mk bin/bro-zmq && ln -s bro-zmq bin/zeek-zmq &&
              cd \"$OLDPWD\" && make install BUILD={build}",
             build = build.display(),
             target = target.display()
@@ -83,6 +84,8 @@ fn what_is_installed_can_be_read_whatever_the_umask() {
             (plugin.join("lib"), 0o755),
             (plugin.join("lib/x.so"), 0o755),
             (plugin.join("__zeek_plugin__"), 0o644),
+            (plugin.join("bin"), 0o755),
+            (plugin.join("bin/zeek-zmq"), 0o755),
         ] {
             assert_eq!(mode(&path), expected, "umask {umask}: {}", path.display());
         }
