@@ -114,30 +114,34 @@ fn finishing(records: &[Record<'_>], size: usize) {
         log.extend_from_slice(record);
         log.push(b'\n');
     }
-    let head = ["how", "MB/s", "the program alone, MB/s", "size"];
+    let head = ["how", "MB/s", "CPU ns/byte", "the program alone, CPU ns/byte", "size"];
     let mut rows = Vec::new();
     for how in ["gzip", "zstd", "none"] {
-        let mut rates = Vec::new();
-        let mut packed = 0;
+        let all = (WAITING * log.len()) as f64;
+        let (mut rates, mut costs) = (Vec::new(), Vec::new());
+        let mut packed = 0.0;
         for _ in 0..3 {
-            let (time, bytes) = finish(&log, how);
-            rates.push((WAITING * log.len()) as f64 / time.as_secs_f64() / 1e6);
-            packed = bytes / WAITING as u64;
+            let (time, cpu, bytes) = finish(&log, how);
+            rates.push(all / time.as_secs_f64() / 1e6);
+            costs.push(cpu * 1e9 / all);
+            packed = bytes as f64 / all;
         }
         let alone = if how == "none" { None } else { compress(&log, how) };
         rows.push(vec![
             how.to_owned(),
             number(quantile(rates, 0.5)),
-            alone.map_or("-".to_owned(), |time| number(log.len() as f64 / time.as_secs_f64() / 1e6)),
-            format!("{:.1} %", 100.0 * packed as f64 / log.len() as f64),
+            number(quantile(costs, 0.5)),
+            alone.map_or("-".to_owned(), |cpu| number(cpu * 1e9 / log.len() as f64)),
+            format!("{:.1} %", 100.0 * packed),
         ]);
     }
     table::print("Finishing files that were rotated", &head, &rows);
     table::save("finishing", &head, &rows);
 }
 
-/// How long a collector takes for files that another one has left, and how many bytes they then have.
-fn finish(log: &[u8], how: &str) -> (Duration, u64) {
+/// How long a collector takes for files that another one has left, how much CPU time, and how many bytes
+/// they then have.
+fn finish(log: &[u8], how: &str) -> (Duration, f64, u64) {
     let directory = table::directory().join("finishing");
     let _ = fs::remove_dir_all(&directory);
     fs::create_dir_all(&directory).unwrap();
@@ -157,22 +161,21 @@ fn finish(log: &[u8], how: &str) -> (Duration, u64) {
     }
     let time = begun.elapsed();
     child.kill().unwrap();
-    child.wait().unwrap();
+    let (_, cpu) = wait(&child);
     let packed = names().filter(|entry| entry.file_name().to_string_lossy().starts_with("log"));
     let bytes = packed.map(|entry| entry.metadata().unwrap().len()).sum();
     fs::remove_dir_all(&directory).unwrap();
-    (time, bytes)
+    (time, cpu, bytes)
 }
 
-/// How long a program takes for one of them, if it is there.
-fn compress(log: &[u8], program: &str) -> Option<Duration> {
+/// How much CPU time a program takes for one of them, if it is there.
+fn compress(log: &[u8], program: &str) -> Option<f64> {
     let file = table::directory().join("finishing.log");
     fs::write(&file, log).unwrap();
-    let begun = Instant::now();
-    let status = Command::new(program).arg("-c").arg(&file).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    let time = begun.elapsed();
+    let child = Command::new(program).arg("-c").arg(&file).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let used = child.map(|child| wait(&child));
     fs::remove_file(&file).unwrap();
-    status.is_ok_and(|status| status.success()).then_some(time)
+    used.ok().filter(|(status, _)| *status == 0).map(|(_, cpu)| cpu)
 }
 
 fn run(start: &dyn Fn(&Path, u64) -> Receiver, records: &[Record<'_>], total: u64) -> Round {
@@ -197,22 +200,27 @@ fn run(start: &dyn Fn(&Path, u64) -> Receiver, records: &[Record<'_>], total: u6
             }
         }
     }
+    let (status, cpu) = wait(&receiver.child);
+    let elapsed = begun.elapsed();
+    let said = receiver.rest.join().unwrap();
+    assert_eq!(status, 0, "{said}");
+    let _ = receiver.child.stdin.take();
+    fs::remove_dir_all(&directory).unwrap();
+    Round { rate: total as f64 / elapsed.as_secs_f64(), cpu: cpu * 1e9 / total as f64 }
+}
+
+/// Waits for a process: its status, and the seconds of CPU time that it has used.
+fn wait(child: &Child) -> (i32, f64) {
     let mut usage = MaybeUninit::<libc::rusage>::uninit();
-    let pid = receiver.child.id() as libc::pid_t;
+    let pid = child.id() as libc::pid_t;
     let mut status = 0;
     // SAFETY: a child that nobody else waits for, and two places to write to.
     let usage = unsafe {
         assert_eq!(libc::wait4(pid, &raw mut status, 0, usage.as_mut_ptr()), pid);
         usage.assume_init()
     };
-    let elapsed = begun.elapsed();
-    let said = receiver.rest.join().unwrap();
-    assert_eq!(status, 0, "{said}");
-    let _ = receiver.child.stdin.take();
-    fs::remove_dir_all(&directory).unwrap();
     let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
-    let cpu = seconds(usage.ru_utime) + seconds(usage.ru_stime);
-    Round { rate: total as f64 / elapsed.as_secs_f64(), cpu: cpu * 1e9 / total as f64 }
+    (status, seconds(usage.ru_utime) + seconds(usage.ru_stime))
 }
 
 fn listen(mut command: Command) -> Receiver {
