@@ -8,19 +8,29 @@ use proptest::prelude::*;
 use super::*;
 
 /// A directory that is removed again.
-struct Dir(PathBuf);
+pub struct Dir(PathBuf);
 
 impl Dir {
-    fn new() -> Self {
+    pub fn new() -> Self {
+        Self::below(&std::env::temp_dir())
+    }
+
+    /// Where that can be had, one that is on no disk.
+    pub fn in_memory() -> Self {
+        let memory = Path::new("/dev/shm");
+        if memory.is_dir() { Self::below(memory) } else { Self::new() }
+    }
+
+    fn below(parent: &Path) -> Self {
         use std::sync::atomic::{AtomicU32, Ordering};
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("bzw-spool-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let dir = std::env::temp_dir().join(name);
+        let dir = parent.join(name);
         fs::create_dir(&dir).unwrap();
         Self(dir)
     }
 
-    fn options(&self) -> Options {
+    pub fn options(&self) -> Options {
         Options { dir: self.0.join("spool"), max_bytes: 1 << 30, when_full: WhenFull::Oldest, sync: Sync::Never }
     }
 
@@ -207,16 +217,16 @@ fn records_put_in_front() {
     let (mut spool, _) = open(&dir.small());
     // In front of nothing.
     let records = [record(100), record(101)];
-    assert_eq!(spool.unshift(records.iter().map(Vec::as_slice)), Ok(2));
+    assert_eq!(spool.unshift(records.iter().map(|record| (record.as_slice(), false))), Ok(2));
     assert_eq!(read(&mut spool), [100, 101]);
     spool.confirm(2);
     push(&mut spool, 0..30);
     read(&mut spool);
     spool.confirm(5);
     // In front of the unconfirmed, twice.
-    assert_eq!(spool.unshift(records.iter().map(Vec::as_slice)), Ok(2));
+    assert_eq!(spool.unshift(records.iter().map(|record| (record.as_slice(), false))), Ok(2));
     assert_eq!(spool.waiting(), 27);
-    assert_eq!(spool.unshift(std::iter::once(&*record(99))), Ok(1));
+    assert_eq!(spool.unshift(std::iter::once((&*record(99), false))), Ok(1));
     spool.close();
     for confirmed in 0..28 {
         let (mut spool, recovered) = open(&dir.small());
@@ -229,7 +239,7 @@ fn records_put_in_front() {
     assert_eq!(spool.waiting(), 0);
     // The oldest of those that do not fit give way.
     let records: Vec<_> = (0..200).map(record).collect();
-    let kept = spool.unshift(records.iter().map(Vec::as_slice)).unwrap();
+    let kept = spool.unshift(records.iter().map(|record| (record.as_slice(), false))).unwrap();
     assert!(kept > 30 && kept < 200);
     assert_eq!(spool.counters().evicted, 200 - kept);
     assert_eq!(read(&mut spool), range(200 - kept, 200));
@@ -419,7 +429,7 @@ fn a_state_file_that_is_damaged_means_records_that_come_again() {
     let first = dir.segments().remove(0);
     let state = first.parent().unwrap().join("state");
     let whole = fs::read(&state).unwrap();
-    for (damage, lost) in [(vec![], false), (vec![0, 512], true), (vec![0], false), (vec![512], false)] {
+    for (damage, lost) in [(vec![], false), (vec![0, 4096], true), (vec![0], false), (vec![4096], false)] {
         let mut bytes = whole.clone();
         for at in &damage {
             bytes[at + 50] ^= 1;
@@ -751,7 +761,7 @@ proptest! {
                 }
                 Step::Unshift(records) => {
                     let records: Vec<_> = records.iter().map(|record| numbered(&mut count, record)).collect();
-                    prop_assert_eq!(spool.unshift(records.iter().map(Vec::as_slice)), Ok(records.len() as u64));
+                    prop_assert_eq!(spool.unshift(records.iter().map(|record| (record.as_slice(), false))), Ok(records.len() as u64));
                     records.into_iter().rev().for_each(|record| model.push_front(record));
                     unconfirmed = 0;
                 }

@@ -178,22 +178,16 @@ impl Spooling {
     pub fn take_back(&mut self) -> u64 {
         let flights = std::mem::take(&mut self.flights);
         let all = std::mem::take(&mut self.in_flight);
-        let from_spool = all - std::mem::take(&mut self.direct);
+        let direct = std::mem::take(&mut self.direct);
         (self.released, self.released_bytes, self.settled) = (0, 0, 0);
         self.put += all;
-        if from_spool < all {
-            // Those from the spool stand between the others, or in front of them.
-            self.spool.confirm(from_spool);
-            let records = flights.iter().flat_map(|entry| batch::records(entry.flight.as_bytes()));
-            match self.spool.unshift(records) {
-                Ok(_) => {}
-                Err(error) => {
-                    self.put -= all;
-                    self.refuse(all, error);
-                }
-            }
-        } else if all > 0 {
-            self.spool.rewind();
+        let records = flights
+            .iter()
+            .flat_map(|entry| batch::records(entry.flight.as_bytes()).map(|record| (record, entry.from_spool)));
+        if let Err(error) = self.spool.unshift(records) {
+            // What was read from the spool is there.
+            self.put -= direct;
+            self.refuse(direct, error);
         }
         self.spool.set_in_flight(0);
         all
