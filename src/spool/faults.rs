@@ -5,8 +5,6 @@
 //! test program: they do as they did, but for the one call that a test has chosen on its thread.
 //! So the program itself knows nothing of this, and no call is left out.
 
-#![allow(unsafe_code)]
-
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::ffi::{c_char, c_int, c_long, c_uint, c_void};
@@ -549,4 +547,97 @@ fn every_system_call_fails_once_and_is_the_last_once() {
     let [calls, points, too_many] = sums;
     println!("{calls} system calls, {points} faults; {too_many} records were counted that were not missing");
     assert!(calls > 2000 && points > 3 * calls);
+}
+
+/// Chooses the call of that number, of those that this thread makes from now on.
+fn arm(at: u64, fault: Fault) {
+    PLAN.set(Plan { armed: true, calls: 0, at, fault, stopped: false, full: false, fired: false });
+}
+
+fn disarm() -> bool {
+    plan(|plan| (plan.armed, plan.stopped) = (false, false)).fired
+}
+
+#[test]
+fn a_failed_fsync_is_an_error() {
+    use std::os::unix::fs::MetadataExt as _;
+    let dir = Dir::new();
+    let options = Options { sync: Sync::Always, ..dir.options() };
+    let open = || Spool::open(&options, "conn", "tcp://127.0.0.1:1").unwrap();
+    let (mut spool, _) = open();
+    spool.push(&record(1)).unwrap();
+    arm(u64::MAX, Fault::Stop);
+    spool.push(&record(2)).unwrap();
+    disarm();
+    let calls = CALLS.take();
+    let sync = calls.iter().position(|&call| call == Call::Sync).unwrap() as u64;
+    let inode = |spool: &Spool| fs::metadata(spool.path(MIDDLE)).unwrap().ino();
+    // The kernel drops the page: the record is written again, into a file that has not failed.
+    let before = inode(&spool);
+    arm(sync, Fault::Dropped);
+    assert_eq!(spool.push(&record(3)), Ok(()));
+    assert!(disarm());
+    assert_ne!(inode(&spool), before);
+    assert_eq!((spool.counters().io_errors, spool.last_error().unwrap().raw_os_error()), (1, Some(libc::EIO)));
+    // Nothing helps: it was not written, and what was written stays.
+    arm(sync, Fault::Stop);
+    assert_eq!(spool.push(&record(4)), Err(PushError::Io(libc::EIO)));
+    assert!(disarm());
+    assert_eq!(spool.waiting(), 3);
+    assert_eq!(spool.push(&record(5)), Err(PushError::Io(libc::EIO)), "not tried before the next tick");
+    spool.tick();
+    assert_eq!(spool.push(&record(6)), Ok(()));
+    drop(spool);
+    let (mut spool, _) = open();
+    let mut read = Vec::new();
+    while let Some(record) = spool.peek() {
+        read.push(number(record));
+        spool.advance();
+    }
+    read.retain(|&number| number != 4);
+    assert_eq!(read, [1, 2, 3, 6]);
+}
+
+/// With a disk that fails for a while, what was written meanwhile is forced to it later, and not
+/// through the file that failed.
+#[test]
+fn what_could_not_be_forced_to_the_disk_is_tried_again() {
+    use std::os::unix::fs::MetadataExt as _;
+    let dir = Dir::new();
+    let options = Options { sync: Sync::Interval, ..dir.options() };
+    let (mut spool, _) = Spool::open(&options, "conn", "tcp://127.0.0.1:1").unwrap();
+    (1..=10).for_each(|number| spool.push(&record(number)).unwrap());
+    let before = fs::metadata(spool.path(MIDDLE)).unwrap().ino();
+    arm(0, Fault::Stop);
+    spool.tick();
+    assert!(disarm());
+    assert_eq!(spool.unsynced.len(), 1);
+    spool.tick();
+    assert_eq!(spool.unsynced.len(), 0);
+    assert_ne!(fs::metadata(spool.path(MIDDLE)).unwrap().ino(), before);
+    (11..=20).for_each(|number| spool.push(&record(number)).unwrap());
+    for expected in 1..=20 {
+        assert_eq!(spool.peek().map(number), Some(expected));
+        spool.advance();
+    }
+}
+
+/// The first segment is not deleted before the state file says that it is not needed.
+#[test]
+fn nothing_is_deleted_while_the_state_cannot_be_written() {
+    let dir = Dir::new();
+    let (mut spool, _) = Spool::open(&dir.options(), "conn", "tcp://127.0.0.1:1").unwrap();
+    spool.segment_limit = 300;
+    (1..=20).for_each(|number| spool.push(&record(number)).unwrap());
+    for _ in 0..10 {
+        spool.peek().unwrap();
+        spool.advance();
+    }
+    let first = spool.path(spool.segments[0].number);
+    arm(0, Fault::Error(libc::EIO));
+    spool.confirm(10);
+    assert!(disarm());
+    assert!(first.exists() && spool.state_stale);
+    spool.tick();
+    assert!(!first.exists() && !spool.state_stale);
 }

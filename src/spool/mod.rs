@@ -483,6 +483,10 @@ impl Spool {
     ///
     /// None of the others was written.
     pub fn unshift<'a>(&mut self, records: impl Iterator<Item = (&'a [u8], bool)>) -> Result<u64, PushError> {
+        if self.lease.is_taken() {
+            self.rewind();
+            return Ok(0);
+        }
         let records: Vec<_> = records.collect();
         let others = records.iter().filter(|(_, read)| !read).count();
         // What was read behind the last of the others stays where it is, unless it is no more.
@@ -651,12 +655,6 @@ impl Spool {
     #[must_use]
     pub fn last_error(&self) -> Option<io::Error> {
         self.last_error.map(io::Error::from_raw_os_error)
-    }
-
-    /// For a spool that is lent.
-    #[must_use]
-    pub fn loan(&self) -> Loan {
-        self.lease.loan()
     }
 
     /// Tells how many records were handed over without the spool and are not known to be
@@ -1475,6 +1473,12 @@ pub fn idle(dir: &Path) -> Vec<Label> {
         (dir_name(&label.path, &Identity::new(&label.path, &label.endpoint)) == *name).then_some(label)
     };
     root::idle(dir).iter().filter_map(label).collect()
+}
+
+/// The loan of a spool that [`Spool::borrow`] has opened and nobody has taken away.
+#[must_use]
+pub fn loan(dir: &Path, path: &str, endpoint: &str) -> Option<Loan> {
+    Loan::of(dir, &dir_name(path, &Identity::new(path, endpoint)))
 }
 
 /// The name of a spool's directory: for people the log path, for the program the hash.
