@@ -603,6 +603,16 @@ fn a_state_file_that_is_damaged_means_records_that_come_again() {
         assert!(if lost { from < 20 } else { from == 20 }, "{damage:?}: {from}");
         assert_eq!(numbers, range(from, 40));
     }
+    // The disk has written something else, or nothing, in the place of a block.
+    for block in [0..4096, 4096..8192] {
+        let mut bytes = whole.clone();
+        let end = block.end.min(bytes.len());
+        bytes[block.start..end].fill(0);
+        fs::write(&state, &bytes).unwrap();
+        let (mut spool, recovered) = open(&dir.small());
+        assert!(!recovered.state_lost);
+        assert_eq!(read(&mut spool), range(20, 40));
+    }
     fs::remove_file(&state).unwrap();
     assert!(open(&dir.small()).1.state_lost);
 }
