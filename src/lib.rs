@@ -13,7 +13,7 @@
 //! - [`zmq`]: context, sockets and messages over libzmq.
 //!
 //! `unsafe` is confined to `abi`, `host`, `zmq`, the output cursor and the scanner of
-//! `json`, `spool::root`, [`clock`], and one call in [`keys`].
+//! `json`, `spool::root`, the tests in `spool::faults`, [`clock`], and one call in [`keys`].
 
 pub mod abi;
 pub mod clock;

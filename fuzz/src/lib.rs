@@ -445,7 +445,7 @@ fn damage(input: &mut Input<'_>, root: &Path) -> bool {
         kind => {
             let (start, end) = match (path.ends_with("state"), kind) {
                 (true, 5) => (0, 80),
-                (true, _) => (512, 592),
+                (true, _) => (4096, 4176),
                 (false, _) => (0, bytes.get(12..16).map_or(0, |len| word(len) as usize).saturating_sub(4)),
             };
             let field = start + 16 + 8 * input.below(9);

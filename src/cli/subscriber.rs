@@ -349,7 +349,8 @@ pub fn too_few_descriptors() -> String {
 }
 
 fn prepare(socket: &Socket, endpoint: &Endpoint) -> Result<(), Error> {
-    socket.set(zmq_sys::ZMQ_IPV6, address_of(endpoint).1.into())
+    let ipv6 = if endpoint.bind { endpoint.is_ipv6() } else { address_of(endpoint).1 };
+    socket.set(zmq_sys::ZMQ_IPV6, ipv6.into())
 }
 
 /// An endpoint as it was given, to listen on or to connect to.

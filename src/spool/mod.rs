@@ -9,24 +9,33 @@
 //!
 //! 1. A record lies in one segment, in one piece, behind its length and checksum. A segment
 //!    is written from its beginning to its end by one run of the program, never changed
-//!    afterwards, but for a torn end that recovery cuts off, and never written to again.
+//!    afterwards, but for a torn end that recovery cuts off, and never written to again. When
+//!    forcing one to the disk fails, a new file with what it should hold takes its place.
 //! 2. When [`Spool::push`] has returned, the kernel has the record: the end of the process
-//!    does not lose it. [`Sync`] says when the disk has it.
+//!    does not lose it. [`Sync`] says when the disk has it. A record that was refused can come
+//!    nevertheless if the disk did not let it be taken back.
 //! 3. Every record has a sequence number: the segment's first, from the header, and its place
 //!    behind it. So what is missing between two segments is counted exactly.
 //! 4. confirmed ≤ read ≤ written, in this order. The state file tells what is confirmed. It is
 //!    written before a segment is deleted, and a segment is deleted only when all of it is
-//!    confirmed or it gives way to newer records.
+//!    confirmed, lies in a segment in front of it as well, or gives way to newer records. As
+//!    long as the state file cannot be written, nothing is deleted; but when there is no room
+//!    for writing it, the first of what is to be deleted makes that.
 //! 5. What is delivered is a record that was pushed, whole and in order. Each is delivered
-//!    once, but for those that were read and not confirmed when the process ended or
-//!    [`Spool::rewind`] was called.
+//!    once, but for those that were read and not confirmed, or confirmed while the state file
+//!    could not be written, when the process ended, and for [`Spool::rewind`].
 //! 6. What is not delivered is counted: as evicted, damaged, or refused by [`Spool::push`].
-//! 7. Only regular files with a segment's name and header are read or deleted.
+//!    When the process is ended between two system calls, or a disk fails then, it can be
+//!    counted twice.
+//! 7. Only regular files with a segment's name and header are read or deleted, but for `state`
+//!    and `new`, which is one of the others being written.
 //! 8. No failure of the disk panics, waits, or takes more memory than the largest record
 //!    and a few read-ahead chunks.
 //!
 //! Knows nothing of ZeroMQ and JSON.
 
+#[cfg(all(test, target_os = "linux", target_env = "gnu"))]
+mod faults;
 mod look;
 mod root;
 mod segment;
@@ -47,6 +56,9 @@ pub use look::{Waiting, holder, waiting};
 use root::Lease;
 use segment::{Cursor, FRAME, Found, Header, Identity};
 use state::{Left, State, StateFile};
+
+pub use root::Loan;
+pub use state::Label;
 
 /// Where spools are, and how large they may be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -237,6 +249,21 @@ fn segment_bytes(limit: u64) -> u64 {
 /// A buffer larger than this is given back.
 const LARGE: usize = 1 << 20;
 
+/// So much is copied at a time.
+const COPY: u64 = 1 << 16;
+
+/// The file that will take another one's place.
+const NEW: &str = "new";
+
+/// A segment that is to be forced to the disk.
+struct Unsynced {
+    number: u64,
+    file: Arc<File>,
+    /// That has failed. The kernel may have dropped what it could not write, and would call the
+    /// next time a success.
+    suspect: bool,
+}
+
 /// A spool: see the module. Dropping it without [`Spool::close`] is what a crash of the
 /// process does: everything is there the next time.
 pub struct Spool {
@@ -274,10 +301,18 @@ pub struct Spool {
     /// Writing has failed with this.
     stalled: Option<i32>,
     /// To be forced to the disk: segments, and whether there are new files.
-    unsynced: Vec<Arc<File>>,
+    unsynced: Vec<Unsynced>,
     new_files: bool,
     /// The state file could not be written.
     state_stale: bool,
+    /// Segments that are deleted as soon as the state file says that they are not needed, with
+    /// their lengths.
+    done: Vec<(u64, u64)>,
+    /// The lowest number that a segment has had.
+    lowest: u64,
+    label: Label,
+    /// What the last system call that failed has failed with.
+    last_error: Option<i32>,
 }
 
 impl fmt::Debug for Spool {
@@ -302,14 +337,31 @@ impl Spool {
     /// The directory cannot be used, another process uses it, or a later version of the
     /// program wrote the spool.
     pub fn open(options: &Options, path: &str, endpoint: &str) -> Result<(Self, Recovered), OpenError> {
-        let identity = Identity::new(path, endpoint);
-        let name = dir_name(path, &identity);
-        let lease = Lease::take(&options.dir, &name)?;
+        let lease = Lease::take(&options.dir, &dir_name(path, &Identity::new(path, endpoint)))?;
+        Self::open_all(options, path, endpoint, lease)
+    }
+
+    /// The same for a spool that nobody in this process has open, for as long as that is so:
+    /// [`Spool::open`] takes it away. It is used within [`Loan::with`] only.
+    ///
+    /// # Errors
+    ///
+    /// As [`Spool::open`]; and somebody has it open.
+    pub fn borrow(options: &Options, path: &str, endpoint: &str) -> Result<(Self, Recovered), OpenError> {
+        let lease = Lease::borrow(&options.dir, &dir_name(path, &Identity::new(path, endpoint)))?;
+        let loan = lease.loan();
+        let taken = OpenError::InUse(lease.dir(), Some(std::process::id()));
+        loan.with(|| Self::open_all(options, path, endpoint, lease)).unwrap_or(Err(taken))
+    }
+
+    fn open_all(options: &Options, path: &str, endpoint: &str, lease: Lease) -> Result<(Self, Recovered), OpenError> {
+        let name = dir_name(path, &Identity::new(path, endpoint));
         let first = lease.name() == name;
-        let (mut spool, mut recovered) = Self::open_leased(options, identity.clone(), lease)?;
+        let open = |lease| Self::open_leased(options, path, endpoint, lease);
+        let (mut spool, mut recovered) = open(lease)?;
         // What was opened beside it in earlier runs, and is not open now, comes behind.
         for lease in if first { spool.lease.beside(&name) } else { Vec::new() } {
-            let Ok((beside, found)) = Self::open_leased(options, identity.clone(), lease) else { continue };
+            let Ok((beside, found)) = open(lease) else { continue };
             recovered.records += spool.take_over(beside);
             recovered.damaged_records += found.damaged_records;
             recovered.damaged_bytes += found.damaged_bytes;
@@ -321,13 +373,21 @@ impl Spool {
         Ok((spool, recovered))
     }
 
-    fn open_leased(options: &Options, identity: Identity, lease: Lease) -> Result<(Self, Recovered), OpenError> {
+    fn open_leased(
+        options: &Options,
+        path: &str,
+        endpoint: &str,
+        lease: Lease,
+    ) -> Result<(Self, Recovered), OpenError> {
+        let identity = Identity::new(path, endpoint);
         let dir = lease.dir();
         let unusable = |error| OpenError::Unusable(dir.clone(), error);
         lease.make_dir().map_err(unusable)?;
         if !fs::symlink_metadata(&dir).map_err(unusable)?.is_dir() {
             return Err(OpenError::NoDirectory(dir));
         }
+        // What a run has left that ended in between. It has not taken the other one's place.
+        let _ = fs::remove_file(dir.join(NEW));
         let state_path = dir.join("state");
         let (state, left) =
             StateFile::open(&state_path, identity.hash()).map_err(|error| OpenError::Unusable(state_path, error))?;
@@ -358,9 +418,28 @@ impl Spool {
             unsynced: Vec::new(),
             new_files: true,
             state_stale: false,
+            done: Vec::new(),
+            lowest: MIDDLE,
+            label: Label { path: path.to_owned(), endpoint: endpoint.to_owned(), topic: Vec::new() },
+            last_error: None,
         };
         let recovered = spool.recover(left)?;
         Ok((spool, recovered))
+    }
+
+    /// Says what its records are sent under, for [`idle`].
+    pub fn set_topic(&mut self, topic: &[u8]) {
+        topic.clone_into(&mut self.label.topic);
+        self.write_label();
+    }
+
+    /// Writes the label, if it is known and not there yet.
+    fn write_label(&mut self) {
+        if !self.label.topic.is_empty()
+            && let Err(error) = self.state.set_label(&self.label)
+        {
+            self.note(&error);
+        }
     }
 
     /// Writes a record at the end.
@@ -389,62 +468,130 @@ impl Spool {
             }
         }
         result.map_err(|error| {
-            let errno = error.raw_os_error().unwrap_or(libc::EIO);
-            self.stalled = Some(errno);
-            PushError::Io(errno)
+            self.stalled = Some(errno(&error));
+            PushError::Io(errno(&error))
         })
     }
 
-    /// Puts records in front of the first unread one, in order, after a [`Spool::rewind`];
-    /// for those that were handed over without the spool and turned out to be unsent.
-    /// Returns how many there was room for; the others, the first ones, are counted as
-    /// evicted.
+    /// Makes the unconfirmed records unread, as [`Spool::rewind`] does, and with them those that
+    /// were handed over without the spool and turned out to be unsent. `records` are both, in
+    /// the order in which they were handed over; those that are true were read here.
+    ///
+    /// Returns how many of the others there was room for; the rest, the first ones, are counted
+    /// as evicted. What is on disk stays there: if there is not room for all in their order, those
+    /// from without come in front.
     ///
     /// # Errors
     ///
-    /// None was written.
-    pub fn unshift<'a>(&mut self, records: impl Iterator<Item = &'a [u8]>) -> Result<u64, PushError> {
-        self.rewind();
+    /// None of the others was written.
+    pub fn unshift<'a>(&mut self, records: impl Iterator<Item = (&'a [u8], bool)>) -> Result<u64, PushError> {
+        if self.lease.is_taken() {
+            self.rewind();
+            return Ok(0);
+        }
         let records: Vec<_> = records.collect();
-        let header = self.identity.header_len();
-        let room = self.options.max_bytes.saturating_sub(self.lease.used()).saturating_sub(header);
-        let mut size = 0;
+        let others = records.iter().filter(|(_, read)| !read).count();
+        // What was read behind the last of the others stays where it is, unless it is no more.
+        let mut reads = 0;
+        let mut last = 0;
+        for (index, &(_, read)) in records.iter().enumerate() {
+            reads += u64::from(read);
+            if !read || reads <= self.gone {
+                last = index + 1;
+            }
+        }
+        let in_front = &records[..last];
+        let covered = (in_front.iter().filter(|(_, read)| *read).count() as u64).min(self.unconfirmed());
+        if last == 0 {
+            self.rewind();
+            return Ok(0);
+        }
+        let all: Vec<_> = in_front.iter().map(|(record, _)| *record).collect();
+        if self.kept(&all, covered) == last && self.put_in_front(&all, covered).is_ok() {
+            return Ok(others as u64);
+        }
+        self.rewind();
+        let from_without: Vec<_> = records.iter().filter(|(_, read)| !read).map(|(record, _)| *record).collect();
+        let kept = self.kept(&from_without, 0);
+        if kept > 0 {
+            self.put_in_front(&from_without[others - kept..], 0).map_err(|error| PushError::Io(errno(&error)))?;
+        }
+        self.counters.evicted += (others - kept) as u64;
+        Ok(kept as u64)
+    }
+
+    /// Where the first `records` unconfirmed ones end.
+    fn behind(&self, records: u64) -> Position {
+        let last = records.checked_sub(1).and_then(|last| self.unconfirmed.get(last as usize));
+        last.copied().filter(|last| last.segment >= self.confirmed.segment).unwrap_or(self.confirmed)
+    }
+
+    /// How many of the records, the last ones, there is room for in a segment in front, when the
+    /// first `covered` unconfirmed ones are among them.
+    fn kept(&self, records: &[&[u8]], covered: u64) -> usize {
+        let resume = self.behind(covered);
+        let freed: u64 = self.segments.iter().take_while(|one| one.number < resume.segment).map(|one| one.len).sum();
+        let left = |limit: u64, used: u64| (limit + freed).saturating_sub(used);
+        let room = left(self.options.max_bytes, self.lease.used()).max(left(self.share(), self.lease.bytes()));
+        let mut size = self.identity.header_len();
         let fits = |record: &&&[u8]| {
             size += FRAME + record.len() as u64;
             size <= room && u32::try_from(record.len()).is_ok()
         };
-        let kept = records.iter().rev().take_while(fits).count();
-        if kept > 0 {
-            let kept = &records[records.len() - kept..];
-            let first = self.confirmed.record.wrapping_sub(kept.len() as u64);
-            let mut number = self.segments.front().map_or(self.next_number, |front| front.number);
-            let (file, bytes) = loop {
-                number = number.wrapping_sub(1);
-                let mut bytes = self.identity.header(number, first, Some(self.confirmed));
-                for record in kept {
-                    let offset = bytes.len() as u64;
-                    segment::frame(&mut bytes, number, offset, record);
+        records.iter().rev().take_while(fits).count()
+    }
+
+    /// Makes a segment of these records in front of the first unconfirmed one. The first `covered`
+    /// unconfirmed ones are among them: what is behind it begins behind those.
+    fn put_in_front(&mut self, records: &[&[u8]], covered: u64) -> io::Result<()> {
+        let resume = self.behind(covered);
+        let header = self.identity.header_len();
+        let first = resume.record.wrapping_sub(records.len() as u64);
+        let (number, len) = loop {
+            let number = self.lowest.wrapping_sub(1);
+            let mut bytes = self.identity.header(number, first, Some(resume));
+            for record in records {
+                let offset = bytes.len() as u64;
+                segment::frame(&mut bytes, number, offset, record);
+            }
+            // Whatever becomes of it, a state file that is written from now on knows of it.
+            self.lowest = number;
+            match self.create(number, &bytes).and_then(|file| self.force(number, &file)) {
+                Ok(()) => break (number, bytes.len() as u64),
+                // Somebody else's file has the name.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => {
+                    self.note(&error);
+                    return Err(error);
                 }
-                match self.create(number, &bytes) {
-                    Ok(file) => break (file, bytes),
-                    // Somebody else's file has the name.
-                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                    Err(error) => {
-                        self.counters.io_errors += 1;
-                        return Err(PushError::Io(error.raw_os_error().unwrap_or(libc::EIO)));
-                    }
-                }
-            };
-            self.written(Arc::new(file));
-            self.lease.add(bytes.len() as u64);
-            let resume = Some(self.confirmed);
-            self.segments.push_front(Segment { number, first, len: bytes.len() as u64, resume });
-            self.confirmed = Position { segment: number, offset: header, record: first };
-            self.read = self.confirmed;
-            self.write_state(false);
+            }
+        };
+        self.lease.add(len);
+        // Those behind the first ones are unread again.
+        self.gone = 0;
+        self.unconfirmed.clear();
+        self.peeked = None;
+        while let Some(front) = self.segments.front().copied().filter(|front| front.number < resume.segment) {
+            self.segments.pop_front();
+            self.done.push((front.number, front.len));
         }
-        self.counters.evicted += (records.len() - kept) as u64;
-        Ok(kept as u64)
+        self.segments.push_front(Segment { number, first, len, resume: Some(resume) });
+        self.confirmed = Position { segment: number, offset: header, record: first };
+        self.read = self.confirmed;
+        self.save(!self.done.is_empty());
+        Ok(())
+    }
+
+    /// Forces a new segment to the disk, or else removes it.
+    fn force(&mut self, number: u64, file: &File) -> io::Result<()> {
+        if self.options.sync == Sync::Never {
+            return Ok(());
+        }
+        let forced = file.sync_data().and_then(|()| self.sync_dirs());
+        if forced.is_err() {
+            let _ = fs::remove_file(self.path(number));
+        }
+        forced
     }
 
     /// The first unread record. Damaged ones are passed and counted.
@@ -474,10 +621,8 @@ impl Spool {
             return;
         }
         self.gone -= self.gone.min(records);
-        let last = self.unconfirmed.drain(..records as usize).next_back();
-        if let Some(last) = last.filter(|last| last.segment >= self.confirmed.segment) {
-            self.confirmed = last;
-        }
+        self.confirmed = self.behind(records);
+        self.unconfirmed.drain(..records as usize);
         self.settle();
     }
 
@@ -508,6 +653,12 @@ impl Spool {
         self.counters
     }
 
+    /// What the last of [`Counters::io_errors`] was.
+    #[must_use]
+    pub fn last_error(&self) -> Option<io::Error> {
+        self.last_error.map(io::Error::from_raw_os_error)
+    }
+
     /// Tells how many records were handed over without the spool and are not known to be
     /// sent, for [`Recovered::lost_in_flight`] of the next run. The state file has a bound
     /// that is rarely raised, so that this is seldom a system call.
@@ -525,35 +676,41 @@ impl Spool {
     pub fn tick(&mut self) {
         self.stalled = None;
         self.check_files();
+        self.write_label();
         if self.options.when_full == WhenFull::Oldest {
             while self.lease.used() > self.options.max_bytes && self.lease.bytes() > self.share() && self.evict() {}
         }
-        if self.options.sync == Sync::Interval {
-            self.sync();
+        if self.options.sync != Sync::Never {
+            // What is not there yet is tried again the next time, and counted.
+            let _ = self.sync(0);
         }
         if self.waiting() == 0 && self.unconfirmed.is_empty() && !self.segments.is_empty() {
             self.finish_active();
             self.settle();
         }
         let in_flight = self.in_flight + self.gone;
-        if self.state_stale || in_flight != self.in_flight_bound {
+        if self.state_stale || !self.done.is_empty() || in_flight != self.in_flight_bound {
             self.in_flight_bound = in_flight;
-            self.write_state(false);
+            self.save(!self.done.is_empty());
         }
     }
 
     /// Closes the spool: what is unread or unconfirmed is there the next time. The files of
     /// an empty one are removed.
     pub fn close(mut self) {
+        if self.lease.is_taken() {
+            return;
+        }
         self.rewind();
         self.finish_active();
         self.settle();
         if self.options.sync != Sync::Never {
-            self.sync();
+            // There is no next time.
+            let _ = self.sync(0);
         }
         self.in_flight_bound = 0;
         self.write(true, self.options.sync != Sync::Never);
-        if self.segments.is_empty() {
+        if self.segments.is_empty() && self.done.is_empty() {
             // What is not empty, or gone already, stays as it is.
             let _ = fs::remove_file(self.dir.join("state"));
             let _ = fs::remove_dir(&self.dir);
@@ -569,11 +726,14 @@ impl Spool {
             }
             taken += 1;
             other.advance();
-            if other.unconfirmed() >= 1024 {
-                other.confirm(1024);
+            if other.unconfirmed() >= 1024 && (self.options.sync == Sync::Never || self.sync(0).is_ok()) {
+                other.confirm(u64::MAX);
             }
         }
-        other.confirm(u64::MAX);
+        // What is gone there is on the disk here.
+        if self.options.sync == Sync::Never || self.sync(0).is_ok() {
+            other.confirm(u64::MAX);
+        }
         other.close();
         taken
     }
@@ -584,7 +744,9 @@ impl Spool {
         let state = match left {
             Left::Whole(state) => state,
             Left::Newer(version) => return Err(OpenError::Newer(self.dir.join("state"), version)),
-            Left::Nothing | Left::Damaged => State { confirmed: self.confirmed, end: self.end, ..State::default() },
+            Left::Nothing | Left::Damaged => {
+                State { confirmed: self.confirmed, end: self.end, in_flight: 0, closed: false, lowest: 0 }
+            }
         };
         let known = matches!(left, Left::Whole(_));
         if known {
@@ -600,13 +762,34 @@ impl Spool {
         }
         numbers.sort_unstable();
         let mut unnumbered = false;
+        // Those below are in a segment in front of them as well.
+        let mut covered = 0;
         for number in numbers {
-            // Those in front are confirmed; the last run did not get to deleting them.
-            let done = known && number < state.confirmed.segment;
+            // Those in front are confirmed; the last run did not get to deleting them. But the first
+            // ones of all can have been made after the state file was written.
+            let new = known && number < state.lowest;
+            let done = known && !new && number < state.confirmed.segment || number < covered;
+            let before = self.segments.len();
             unnumbered |= self.recover_segment(number, done, &mut recovered)?;
+            let Some(&segment) = self.segments.get(before) else { continue };
+            let mut in_place = false;
+            if let Some(resume) = segment.resume
+                && self.count(before, self.start_of(&segment))?.0 == resume.record
+            {
+                covered = covered.max(resume.segment);
+                in_place = resume.segment < state.lowest || resume.record >= state.confirmed.record;
+            }
+            if new && !in_place {
+                // Writing it was not finished, or what is behind it is confirmed.
+                self.segments.pop_back();
+                self.lease.remove(segment.len);
+                self.remove(number);
+            }
         }
+        let first = self.segments.front().map_or(MIDDLE, |front| front.number).min(self.confirmed.segment);
+        self.lowest = first.min(if known && state.lowest > 0 { state.lowest } else { MIDDLE });
         if unnumbered {
-            self.number_records();
+            self.number_records()?;
         }
         let behind = self.segments.back().map_or(0, |last| last.number.wrapping_add(1));
         self.next_number = self.next_number.max(behind).max(self.confirmed.segment);
@@ -616,7 +799,7 @@ impl Spool {
             recovered.damaged_records += self.end.saturating_sub(self.confirmed.record);
             self.end = self.end.max(self.confirmed.record);
             (self.confirmed, self.read) = (self.beyond(), self.beyond());
-            self.write_state(false);
+            self.save(false);
             return Ok(recovered);
         };
         recovered.state_lost = !known;
@@ -630,7 +813,7 @@ impl Spool {
         }
         let last = self.segments.len() - 1;
         let from = if last == 0 { self.confirmed } else { self.start_of(&self.segments[last]) };
-        let (found, whole) = self.count(last, from);
+        let (found, whole) = self.count(last, from)?;
         let torn = self.segments[last].len - whole;
         if torn > 0 {
             recovered.damaged_bytes += torn;
@@ -657,9 +840,14 @@ impl Spool {
             let header = segment::read_header(&file, len, number, &self.identity)?;
             Ok((file, len, header))
         });
-        let Ok((file, len, header)) = opened else {
-            recovered.foreign_files += 1;
-            return Ok(false);
+        let (file, len, header) = match opened {
+            Ok(opened) => opened,
+            // What is there cannot be told now. It is not to be passed over for that.
+            Err(error) if !done && !is_foreign(&error) => return Err(OpenError::Unusable(path, error)),
+            Err(_) => {
+                recovered.foreign_files += 1;
+                return Ok(false);
+            }
         };
         let (first, resume) = match header {
             Header::Newer(version) => return Err(OpenError::Newer(path, version.into())),
@@ -674,9 +862,10 @@ impl Spool {
                     Ok(Some(_)) => {}
                     Ok(None) if ours => {
                         recovered.damaged_bytes += if done { 0 } else { len };
-                        self.delete(number, 0);
+                        self.remove(number);
                         return Ok(false);
                     }
+                    Err(error) if !done => return Err(OpenError::Unusable(path, error)),
                     Ok(None) | Err(_) => {
                         recovered.foreign_files += 1;
                         return Ok(false);
@@ -686,7 +875,7 @@ impl Spool {
             }
         };
         if done {
-            self.delete(number, 0);
+            self.remove(number);
             return Ok(false);
         }
         self.lease.add(len);
@@ -696,44 +885,45 @@ impl Spool {
 
     /// Gives segments with damaged headers the sequence numbers that their neighbours and
     /// their records tell.
-    fn number_records(&mut self) {
+    fn number_records(&mut self) -> Result<(), OpenError> {
         let start = self.identity.header_len();
         let records = |spool: &mut Self, index: usize| {
             let from = Position { segment: spool.segments[index].number, offset: start, record: 0 };
-            spool.count(index, from).0
+            spool.count(index, from).map(|(records, _)| records)
         };
         for index in (1..self.segments.len()).rev() {
             let next = self.segments[index].first;
             if self.segments[index - 1].first == UNKNOWN && next != UNKNOWN {
-                self.segments[index - 1].first = next.wrapping_sub(records(self, index - 1));
+                self.segments[index - 1].first = next.wrapping_sub(records(self, index - 1)?);
             }
         }
         for index in 0..self.segments.len() {
             if self.segments[index].first == UNKNOWN {
                 self.segments[index].first = match index.checked_sub(1) {
-                    Some(before) => self.segments[before].first.wrapping_add(records(self, before)),
+                    Some(before) => self.segments[before].first.wrapping_add(records(self, before)?),
                     None => self.confirmed.record,
                 };
             }
         }
+        Ok(())
     }
 
     /// Counts the records of a segment from a position in it: the sequence number behind the
     /// last one, and where it ends.
-    fn count(&mut self, index: usize, from: Position) -> (u64, u64) {
+    fn count(&mut self, index: usize, from: Position) -> Result<(u64, u64), OpenError> {
         let segment = self.segments[index];
         let Position { mut offset, mut record, .. } = from;
         while offset < segment.len {
             match self.look(&segment, offset) {
                 Ok(Found::Record { end }) => offset = end,
-                Ok(Found::Damage { next }) if next == segment.len => return (record, offset),
+                Ok(Found::Damage { next }) if next == segment.len => return Ok((record, offset)),
                 // As many as `find` will count.
                 Ok(Found::Damage { next }) => offset = next,
-                Err(_) => return (record, segment.len),
+                Err(error) => return Err(OpenError::Unusable(self.path(segment.number), error)),
             }
             record = record.wrapping_add(1);
         }
-        (record, offset)
+        Ok((record, offset))
     }
 
     /// Cuts a segment's torn end off.
@@ -743,8 +933,8 @@ impl Spool {
         self.segments[index].len = len;
         let file = OpenOptions::new().write(true).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC).open(path);
         // If that fails, the next run finds the same again.
-        if file.and_then(|file| file.set_len(len)).is_err() {
-            self.counters.io_errors += 1;
+        if let Err(error) = file.and_then(|file| file.set_len(len)) {
+            self.note(&error);
         }
         self.cursor = None;
     }
@@ -762,7 +952,13 @@ impl Spool {
                 self.skip_to(self.after(index));
                 continue;
             }
-            match self.look(&segment, self.read.offset) {
+            // What fails once may be read the next moment.
+            let found = self.look(&segment, self.read.offset).or_else(|error| {
+                self.note(&error);
+                self.cursor = None;
+                self.look(&segment, self.read.offset)
+            });
+            match found {
                 Ok(Found::Record { end }) => {
                     return Some(Position {
                         segment: segment.number,
@@ -776,8 +972,13 @@ impl Spool {
                     let record = self.read.record.wrapping_add((next < segment.len).into());
                     self.skip_to(Position { offset: next, record, ..self.read });
                 }
-                Err(_) => {
-                    self.counters.io_errors += 1;
+                // Of descriptors or memory there can be enough the next time.
+                Err(error) if is_shortage(&error) => {
+                    self.note(&error);
+                    return None;
+                }
+                Err(error) => {
+                    self.note(&error);
                     self.counters.damaged_bytes += segment.len - self.read.offset;
                     self.read.offset = segment.len;
                 }
@@ -829,7 +1030,6 @@ impl Spool {
         if self.unconfirmed.is_empty() {
             self.confirmed = self.read;
         }
-        let mut done = Vec::new();
         while let Some(&front) = self.segments.front() {
             let active = self.active.as_ref().is_some_and(|active| active.number == front.number);
             if front.number == self.confirmed.segment && self.confirmed.offset >= front.len && !active {
@@ -842,17 +1042,18 @@ impl Spool {
                 break;
             }
             self.segments.pop_front();
-            done.push(front);
+            self.done.push((front.number, front.len));
         }
-        self.write_state(!done.is_empty());
-        for segment in done {
-            self.delete(segment.number, segment.len);
-        }
+        self.save(!self.done.is_empty());
     }
 
     /// Gives up the oldest segment; not the one being written while there is another. Returns
-    /// whether there was one.
+    /// whether there is room for that.
     fn evict(&mut self) -> bool {
+        // If that cannot be noted down, nothing would be gained by it.
+        if (self.state_stale || !self.done.is_empty()) && !(self.save(true) && self.done.is_empty()) {
+            return false;
+        }
         if self.segments.len() == 1 {
             self.finish_active();
         }
@@ -868,9 +1069,8 @@ impl Spool {
         self.in_flight_bound = self.in_flight_bound.max(self.in_flight + self.gone);
         self.confirmed = after;
         self.segments.pop_front();
-        self.write_state(true);
-        self.delete(front.number, front.len);
-        true
+        self.done.push((front.number, front.len));
+        self.save(true) && self.done.is_empty()
     }
 
     /// Makes room for a record of so many bytes.
@@ -899,7 +1099,9 @@ impl Spool {
     /// Writes a record behind the last one.
     fn append(&mut self, record: &[u8]) -> io::Result<()> {
         let result = self.try_append(record);
-        self.counters.io_errors += u64::from(result.is_err());
+        if let Err(error) = &result {
+            self.note(error);
+        }
         result
     }
 
@@ -924,14 +1126,27 @@ impl Spool {
             cursor.offer(self.read.offset, last.len, &self.frame);
         }
         let size = self.frame.len() as u64;
+        let (number, before) = (last.number, last.len);
         last.len += size;
         self.end = self.end.wrapping_add(1);
         self.lease.add(size);
+        let written = self.written(number, &file);
+        if written.is_err() {
+            // It is not on the disk, and so it is not here. Nothing more is written behind it.
+            self.end = self.end.wrapping_sub(1);
+            self.lease.remove(size);
+            if let Some(last) = self.segments.back_mut() {
+                last.len = before;
+            }
+            if let Some(active) = self.active.take() {
+                let _ = active.file.set_len(before);
+            }
+            self.cursor = None;
+        }
         if self.frame.capacity() > LARGE {
             self.frame = Vec::new();
         }
-        self.written(file);
-        Ok(())
+        written
     }
 
     /// Makes the next segment.
@@ -963,7 +1178,10 @@ impl Spool {
 
     /// Makes a segment's file with these bytes.
     fn create(&mut self, number: u64, bytes: &[u8]) -> io::Result<File> {
-        let path = self.path(number);
+        self.create_at(&self.path(number), bytes)
+    }
+
+    fn create_at(&mut self, path: &Path, bytes: &[u8]) -> io::Result<File> {
         let open = || {
             OpenOptions::new()
                 .read(true)
@@ -971,7 +1189,7 @@ impl Spool {
                 .create_new(true)
                 .mode(0o600)
                 .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
-                .open(&path)
+                .open(path)
         };
         let mut file = match open() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -982,34 +1200,68 @@ impl Spool {
             opened => opened?,
         };
         if let Err(error) = file.write_all(bytes) {
-            let _ = fs::remove_file(&path);
+            let _ = fs::remove_file(path);
             return Err(error);
         }
         self.new_files = true;
         Ok(file)
     }
 
+    /// Puts a new file with the same bytes in the place of a segment's; the last `known` ones are
+    /// those at the end of `frame`. Returns what is to be written to from now on.
+    fn renew(&mut self, number: u64, file: &Arc<File>, known: u64) -> io::Result<Arc<File>> {
+        let Some(len) = self.segments.iter().find(|segment| segment.number == number).map(|segment| segment.len) else {
+            return Ok(Arc::clone(file));
+        };
+        let new = self.dir.join(NEW);
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut copy = self.create_at(&new, &[])?;
+        let mut chunk = vec![0; COPY as usize];
+        let mut offset = 0;
+        while offset < len - known {
+            let bytes = &mut chunk[..COPY.min(len - known - offset) as usize];
+            file.read_exact_at(bytes, offset)?;
+            copy.write_all(bytes)?;
+            offset += bytes.len() as u64;
+        }
+        copy.write_all(&self.frame[self.frame.len() - known as usize..])?;
+        if self.options.sync != Sync::Never {
+            copy.sync_data()?;
+        }
+        fs::rename(new, self.path(number))?;
+        self.new_files = true;
+        let copy = Arc::new(copy);
+        if let Some(active) = self.active.as_mut().filter(|active| active.number == number) {
+            active.file = Arc::clone(&copy);
+        }
+        self.cursor = None;
+        Ok(copy)
+    }
+
     /// Looks whether the files being written are still what they should be.
     fn check_files(&mut self) {
-        if self.state.is_deleted() && self.make_dir().is_err() {
-            self.counters.io_errors += 1;
+        if self.state.is_deleted()
+            && let Err(error) = self.make_dir()
+        {
+            self.note(&error);
         }
         let (Some(active), Some(last)) = (&self.active, self.segments.back()) else { return };
         let (number, file, len) = (active.number, Arc::clone(&active.file), last.len);
         match file.metadata() {
             Ok(found) if found.len() == len && found.nlink() > 0 => {}
             Ok(found) if found.len() == len => {
-                // It was deleted. Its records are still there, as long as it is open.
-                let mut bytes = vec![0; len as usize];
-                let copied = file.read_exact_at(&mut bytes, 0).and_then(|()| self.create(number, &bytes));
-                match copied {
-                    Ok(file) => {
-                        let file = Arc::new(file);
-                        self.active = Some(Active { number, file: Arc::clone(&file) });
-                        self.cursor = None;
-                        self.written(file);
-                    }
-                    Err(_) => self.counters.io_errors += 1,
+                // It was deleted. Its records are still there, as long as it is open; unless
+                // somebody else's file has the name.
+                let renewed = match fs::symlink_metadata(self.path(number)) {
+                    Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+                    Err(_) => self.renew(number, &file, 0),
+                };
+                match renewed {
+                    Ok(file) => self.add_unsynced(number, &file),
+                    Err(error) => self.note(&error),
                 }
             }
             // Somebody has changed it. What can be read of it is; nothing more is written to it.
@@ -1021,34 +1273,85 @@ impl Spool {
     fn make_dir(&mut self) -> io::Result<()> {
         self.lease.make_dir()?;
         (self.state, _) = StateFile::open(&self.dir.join("state"), self.identity.hash())?;
+        self.write_label();
         self.state_stale = true;
         Ok(())
     }
 
-    /// Sees to it that what was written to a segment gets to the disk in time.
-    fn written(&mut self, file: Arc<File>) {
-        if self.options.sync != Sync::Never && self.unsynced.last().is_none_or(|last| !Arc::ptr_eq(last, &file)) {
-            self.unsynced.push(file);
-        }
-        if self.options.sync == Sync::Always {
-            self.sync();
+    fn add_unsynced(&mut self, number: u64, file: &Arc<File>) {
+        if self.options.sync != Sync::Never && self.unsynced.last().is_none_or(|last| !Arc::ptr_eq(&last.file, file)) {
+            self.unsynced.retain(|one| one.number != number);
+            self.unsynced.push(Unsynced { number, file: Arc::clone(file), suspect: false });
         }
     }
 
-    /// Forces what was written to the disk.
-    fn sync(&mut self) {
-        if self.unsynced.is_empty() {
-            return;
+    /// Sees to it that the record in `frame`, at the end of a segment, gets to the disk in time.
+    ///
+    /// # Errors
+    ///
+    /// It had to be there now, and is not.
+    fn written(&mut self, number: u64, file: &Arc<File>) -> io::Result<()> {
+        self.add_unsynced(number, file);
+        if self.options.sync != Sync::Always {
+            return Ok(());
         }
-        for file in self.unsynced.drain(..) {
-            self.counters.io_errors += u64::from(file.sync_data().is_err());
+        let forced = self.sync(self.frame.len() as u64);
+        if forced.is_err() {
+            // Before that all was on the disk.
+            self.unsynced.clear();
         }
-        if core::mem::take(&mut self.new_files) {
-            for dir in [Some(&*self.dir), self.dir.parent()].into_iter().flatten() {
-                let synced = File::open(dir).and_then(|dir| dir.sync_all());
-                self.counters.io_errors += u64::from(synced.is_err());
+        forced
+    }
+
+    /// Forces what was written to the disk. The last `known` bytes of the last segment are those
+    /// at the end of `frame`.
+    ///
+    /// # Errors
+    ///
+    /// Something is not there. It stays in `unsynced`.
+    fn sync(&mut self, known: u64) -> io::Result<()> {
+        let mut result = Ok(());
+        for index in 0..self.unsynced.len() {
+            let Unsynced { number, ref file, suspect } = self.unsynced[index];
+            let file = Arc::clone(file);
+            if !suspect {
+                let Err(error) = file.sync_data() else { continue };
+                self.note(&error);
+            }
+            let known = if self.segments.back().is_some_and(|last| last.number == number) { known } else { 0 };
+            let renewed = self.renew(number, &file, known);
+            match renewed {
+                Ok(file) => self.unsynced[index] = Unsynced { number, file, suspect: false },
+                Err(error) => {
+                    self.note(&error);
+                    self.unsynced[index].suspect = true;
+                    // Nothing is written behind what may not be there.
+                    if self.active.as_ref().is_some_and(|active| active.number == number) {
+                        self.finish_active();
+                    }
+                    result = Err(error);
+                }
             }
         }
+        result?;
+        if let Err(error) = self.sync_dirs() {
+            self.note(&error);
+            self.unsynced.iter_mut().for_each(|one| one.suspect = true);
+            return Err(error);
+        }
+        self.unsynced.clear();
+        Ok(())
+    }
+
+    /// Forces the names of new files to the disk.
+    fn sync_dirs(&mut self) -> io::Result<()> {
+        if self.new_files {
+            for dir in [Some(&*self.dir), self.dir.parent()].into_iter().flatten() {
+                root::sync_dir(dir)?;
+            }
+            self.new_files = false;
+        }
+        Ok(())
     }
 
     /// Nothing more is written to the last segment.
@@ -1056,35 +1359,65 @@ impl Spool {
         self.active = None;
     }
 
-    fn delete(&mut self, number: u64, len: u64) {
+    /// Deletes the first of the segments that are done. If it cannot be deleted, it stays among them.
+    fn delete_first(&mut self) -> bool {
+        let (number, len) = self.done[0];
         if self.cursor.as_ref().is_some_and(|cursor| cursor.number() == number) {
             self.cursor = None;
         }
-        self.lease.remove(len);
-        match fs::remove_file(self.path(number)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => self.counters.io_errors += 1,
-            // There may be room again.
-            _ => self.stalled = None,
+        if !self.remove(number) {
+            return false;
         }
+        self.done.remove(0);
+        self.unsynced.retain(|one| one.number != number);
+        self.lease.remove(len);
+        // There may be room again.
+        self.stalled = None;
+        true
+    }
+
+    /// Removes a segment's file. Whether it is gone.
+    fn remove(&mut self, number: u64) -> bool {
+        match fs::remove_file(self.path(number)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                self.note(&error);
+                false
+            }
+            _ => true,
+        }
+    }
+
+    /// Takes note of a system call that has failed.
+    fn note(&mut self, error: &io::Error) {
+        self.counters.io_errors += 1;
+        self.last_error = Some(errno(error));
     }
 
     #[cold]
     fn raise_in_flight(&mut self) {
         self.in_flight_bound = (self.in_flight + self.gone).next_power_of_two().max(64);
-        self.write_state(false);
+        self.save(false);
     }
 
-    /// Writes the state of an open spool; to the disk if it is `important` and the policy
-    /// cares.
-    fn write_state(&mut self, important: bool) {
-        self.write(false, important && self.options.sync != Sync::Never);
+    /// Writes the state of an open spool, to the disk if it is `important` and the policy cares, and
+    /// then deletes what is done. Returns whether it was written.
+    fn save(&mut self, important: bool) -> bool {
+        self.write(false, important && self.options.sync != Sync::Never)
     }
 
-    fn write(&mut self, closed: bool, sync: bool) {
-        let state = State { confirmed: self.confirmed, end: self.end, in_flight: self.in_flight_bound, closed };
-        let written = self.state.write(&state, self.identity.hash());
-        self.state_stale = written.and_then(|()| if sync { self.state.sync() } else { Ok(()) }).is_err();
-        self.counters.io_errors += u64::from(self.state_stale);
+    fn write(&mut self, closed: bool, sync: bool) -> bool {
+        let Self { confirmed, end, in_flight_bound: in_flight, lowest, .. } = *self;
+        let state = State { confirmed, end, in_flight, closed, lowest };
+        let mut written = self.state.write(&state, sync);
+        if written.as_ref().is_err_and(is_full) && !self.done.is_empty() && self.delete_first() {
+            written = self.state.write(&state, sync);
+        }
+        self.state_stale = written.is_err();
+        match written {
+            Ok(()) => while !self.done.is_empty() && self.delete_first() {},
+            Err(error) => self.note(&error),
+        }
+        !self.state_stale
     }
 
     fn path(&self, number: u64) -> PathBuf {
@@ -1103,6 +1436,23 @@ fn open_segment(path: &Path) -> io::Result<(File, u64)> {
     if found.is_file() { Ok((file, found.len())) } else { Err(io::ErrorKind::InvalidInput.into()) }
 }
 
+/// The system's number of an error.
+fn errno(error: &io::Error) -> i32 {
+    error.raw_os_error().unwrap_or(libc::EIO)
+}
+
+/// Whether the process or the system has run out of something for now.
+fn is_shortage(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EAGAIN))
+}
+
+/// Whether a file that cannot be opened is none of this program's: a link, a socket, another user's.
+fn is_foreign(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidInput, NotFound, PermissionDenied};
+    matches!(error.kind(), InvalidInput | NotFound | PermissionDenied)
+        || matches!(error.raw_os_error(), Some(libc::ELOOP | libc::ENXIO))
+}
+
 /// Whether there is no room on the disk, or no more for this user or process.
 fn is_full(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT | libc::EFBIG))
@@ -1114,6 +1464,23 @@ fn segment_number(name: &OsStr) -> Option<u64> {
     let digits = name.to_str()?.strip_suffix(".seg")?;
     let plain = digits.len() == 16 && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     u64::from_str_radix(digits, 16).ok().filter(|_| plain)
+}
+
+/// Whose spools with records are below a directory that this process uses, and are open nowhere.
+/// Those of versions that did not note it down are not among them.
+#[must_use]
+pub fn idle(dir: &Path) -> Vec<Label> {
+    let label = |name: &String| {
+        let label = state::label_of(&dir.join(name).join("state")).ok()??;
+        (dir_name(&label.path, &Identity::new(&label.path, &label.endpoint)) == *name).then_some(label)
+    };
+    root::idle(dir).iter().filter_map(label).collect()
+}
+
+/// The loan of a spool that [`Spool::borrow`] has opened and nobody has taken away.
+#[must_use]
+pub fn loan(dir: &Path, path: &str, endpoint: &str) -> Option<Loan> {
+    Loan::of(dir, &dir_name(path, &Identity::new(path, endpoint)))
 }
 
 /// The name of a spool's directory: for people the log path, for the program the hash.

@@ -8,7 +8,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::OpenError;
@@ -31,8 +31,22 @@ pub struct Root {
 struct Names {
     /// Keeps the root locked as long as it is open.
     lock: Option<File>,
-    open: Vec<String>,
+    open: Vec<Arc<Share>>,
     idle: HashMap<String, u64>,
+}
+
+/// An open spool, as its root knows it.
+#[derive(Debug)]
+struct Share {
+    name: String,
+    /// Bytes of its segments.
+    bytes: AtomicU64,
+    /// It is open only because nobody else has it open: see [`Loan`].
+    lent: bool,
+    /// Locked while a lent one is used.
+    in_use: Mutex<()>,
+    /// It was lent, and has been taken away.
+    taken: AtomicBool,
 }
 
 /// All of the process's.
@@ -49,65 +63,129 @@ fn numbered(name: &str, count: u32) -> String {
 #[derive(Debug)]
 pub struct Lease {
     root: Arc<Root>,
-    name: String,
-    /// Bytes of this spool's segments.
-    bytes: u64,
+    share: Arc<Share>,
+}
+
+/// A spool that is lent: whoever opens it in earnest takes it away at once, between two uses.
+#[derive(Debug)]
+pub struct Loan(Arc<Share>);
+
+impl Loan {
+    /// The loan of that name below a directory.
+    pub fn of(dir: &Path, name: &str) -> Option<Self> {
+        let root = root_at(dir)?;
+        let names = lock(&root.names);
+        names.open.iter().find(|share| share.lent && share.name == name).map(|share| Self(Arc::clone(share)))
+    }
+
+    /// Does something with the spool. `None` if it was taken away: then nothing of it is used again.
+    pub fn with<T>(&self, work: impl FnOnce() -> T) -> Option<T> {
+        let _in_use = lock(&self.0.in_use);
+        (!self.0.taken.load(Ordering::Relaxed)).then(work)
+    }
+}
+
+/// The names of spools with records below a directory that this process has locked and not open.
+pub fn idle(dir: &Path) -> Vec<String> {
+    root_at(dir).map_or_else(Vec::new, |root| lock(&root.names).idle.keys().cloned().collect())
+}
+
+/// The directory, if this process has locked it.
+fn root_at(dir: &Path) -> Option<Arc<Root>> {
+    let found = fs::metadata(dir).ok()?;
+    lock(&ROOTS).iter().find(|root| root.id == (found.dev(), found.ino())).cloned()
 }
 
 impl Lease {
     /// Makes the directory if need be, locks it for this process, and takes the spool
     /// `name` below it, which has no more than a subdirectory's name. When this process has
-    /// it open already, another one beside it.
+    /// it open already, another one beside it; or takes it away if it is lent.
     pub fn take(dir: &Path, name: &str) -> Result<Self, OpenError> {
-        let mut roots = lock(&ROOTS);
-        let id = open_dir(dir)?;
-        let root = match roots.iter().find(|root| root.id == id) {
-            Some(root) => Arc::clone(root),
-            None => {
-                let root = Arc::new(Root::lock(dir, id)?);
-                roots.push(Arc::clone(&root));
-                root
+        loop {
+            let mut roots = lock(&ROOTS);
+            let root = Root::at(&mut roots, dir)?;
+            let mut names = lock(&root.names);
+            let Some(lent) = names.open.iter().find(|share| share.lent && share.name == name).cloned() else {
+                let is_open = |name: &String| names.open.iter().any(|share| share.name == *name);
+                let name = (1..).map(|count| numbered(name, count)).find(|name| !is_open(name)).unwrap_or_default();
+                return Ok(Self::new(&root, &mut names, name, false));
+            };
+            drop((names, roots));
+            // Waits for the end of its use, which needs the locks above.
+            let in_use = lock(&lent.in_use);
+            lent.taken.store(true, Ordering::Relaxed);
+            drop(in_use);
+            let _roots = lock(&ROOTS);
+            names = lock(&root.names);
+            if names.remove(&lent) {
+                root.used.fetch_sub(lent.bytes.load(Ordering::Relaxed), Ordering::Relaxed);
+                root.spools.fetch_sub(1, Ordering::Relaxed);
             }
-        };
-        let open = lock(&root.names).open.clone();
-        let name = (1..).map(|count| numbered(name, count)).find(|name| !open.contains(name)).unwrap_or_default();
-        Ok(Self::new(root, name))
+        }
+    }
+
+    /// The same for a spool that nobody has open, as a loan.
+    pub fn borrow(dir: &Path, name: &str) -> Result<Self, OpenError> {
+        let mut roots = lock(&ROOTS);
+        let root = Root::at(&mut roots, dir)?;
+        let mut names = lock(&root.names);
+        if names.open.iter().any(|share| share.name == name) {
+            return Err(OpenError::InUse(dir.join(name), Some(std::process::id())));
+        }
+        Ok(Self::new(&root, &mut names, name.to_owned(), true))
     }
 
     /// The spools beside `name`, as [`Lease::take`] makes them, that exist and are not open.
     pub fn beside(&self, name: &str) -> Vec<Self> {
         // Nobody opens one meanwhile.
         let _roots = lock(&ROOTS);
-        let open = lock(&self.root.names).open.clone();
+        let mut names = lock(&self.root.names);
         let others = (2..=MAX_BESIDE).map(|count| numbered(name, count));
-        let free = others.filter(|other| !open.contains(other) && self.root.dir.join(other).is_dir());
-        free.map(|name| Self::new(Arc::clone(&self.root), name)).collect()
+        let free: Vec<_> = others
+            .filter(|other| !names.open.iter().any(|share| share.name == *other) && self.root.dir.join(other).is_dir())
+            .collect();
+        free.into_iter().map(|name| Self::new(&self.root, &mut names, name, false)).collect()
     }
 
-    fn new(root: Arc<Root>, name: String) -> Self {
-        let mut names = lock(&root.names);
+    fn new(root: &Arc<Root>, names: &mut Names, name: String, lent: bool) -> Self {
         // From here on the spool counts what it has.
         let idle = names.idle.remove(&name).unwrap_or(0);
         root.used.fetch_sub(idle, Ordering::Relaxed);
-        names.open.push(name.clone());
-        drop(names);
         root.spools.fetch_add(1, Ordering::Relaxed);
-        Self { root, name, bytes: 0 }
+        let share = Arc::new(Share {
+            name,
+            bytes: AtomicU64::new(0),
+            lent,
+            in_use: Mutex::new(()),
+            taken: AtomicBool::new(false),
+        });
+        names.open.push(Arc::clone(&share));
+        Self { root: Arc::clone(root), share }
+    }
+
+    /// The loan, if it is lent.
+    pub fn loan(&self) -> Loan {
+        Loan(Arc::clone(&self.share))
+    }
+
+    /// Whether it was lent and taken away: nothing of it may be used again.
+    pub fn is_taken(&self) -> bool {
+        self.share.taken.load(Ordering::Relaxed)
     }
 
     /// The name of the spool's directory.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.share.name
     }
 
     /// The spool's directory.
     pub fn dir(&self) -> PathBuf {
-        self.root.dir.join(&self.name)
+        self.root.dir.join(&self.share.name)
     }
 
     /// Bytes of this spool's segments.
     pub fn bytes(&self) -> u64 {
-        self.bytes
+        self.share.bytes.load(Ordering::Relaxed)
     }
 
     /// Bytes of all segments below the root.
@@ -122,14 +200,14 @@ impl Lease {
 
     /// Counts bytes written.
     pub fn add(&mut self, bytes: u64) {
-        self.bytes += bytes;
+        self.share.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.root.used.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Counts bytes deleted.
     pub fn remove(&mut self, bytes: u64) {
-        let bytes = bytes.min(self.bytes);
-        self.bytes -= bytes;
+        let bytes = bytes.min(self.bytes());
+        self.share.bytes.fetch_sub(bytes, Ordering::Relaxed);
         self.root.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 
@@ -142,13 +220,25 @@ impl Lease {
     }
 }
 
+impl Names {
+    /// Forgets an open spool. Whether it was one.
+    fn remove(&mut self, share: &Arc<Share>) -> bool {
+        let before = self.open.len();
+        self.open.retain(|open| !Arc::ptr_eq(open, share));
+        self.open.len() < before
+    }
+}
+
 impl Drop for Lease {
     fn drop(&mut self) {
         let mut roots = lock(&ROOTS);
         let mut names = lock(&self.root.names);
-        names.open.retain(|open| *open != self.name);
-        if self.bytes > 0 {
-            names.idle.insert(self.name.clone(), self.bytes);
+        if !names.remove(&self.share) {
+            // It was taken away: another one counts what is there.
+            return;
+        }
+        if self.bytes() > 0 {
+            names.idle.insert(self.share.name.clone(), self.bytes());
         }
         self.root.spools.fetch_sub(1, Ordering::Relaxed);
         if names.open.is_empty() {
@@ -164,6 +254,17 @@ impl Drop for Lease {
 }
 
 impl Root {
+    /// The directory, locked for this process.
+    fn at(roots: &mut Vec<Arc<Self>>, dir: &Path) -> Result<Arc<Self>, OpenError> {
+        let id = open_dir(dir)?;
+        if let Some(root) = roots.iter().find(|root| root.id == id) {
+            return Ok(Arc::clone(root));
+        }
+        let root = Arc::new(Self::lock(dir, id)?);
+        roots.push(Arc::clone(&root));
+        Ok(root)
+    }
+
     fn lock(dir: &Path, id: (u64, u64)) -> Result<Self, OpenError> {
         let mut file = OpenOptions::new()
             .read(true)
@@ -258,6 +359,9 @@ fn open_dir(dir: &Path) -> Result<(u64, u64), OpenError> {
                 io::ErrorKind::NotFound => OpenError::NoParent(dir.to_owned()),
                 _ => OpenError::Unusable(dir.to_owned(), error),
             })?;
+            // That it is there is to outlast a power failure. A disk that cannot do this says so
+            // when records are forced to it.
+            let _ = sync_dir(dir.parent().unwrap_or(dir));
         }
         Err(error) => return Err(OpenError::Unusable(dir.to_owned(), error)),
         Ok(_) => {}
@@ -267,6 +371,11 @@ fn open_dir(dir: &Path) -> Result<(u64, u64), OpenError> {
         Ok(_) => Err(OpenError::NoDirectory(dir.to_owned())),
         Err(error) => Err(OpenError::Unusable(dir.to_owned(), error)),
     }
+}
+
+/// Forces the names in a directory to the disk.
+pub fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
 }
 
 /// Bytes that a file system has for this user; as many as there can be if it does not tell.

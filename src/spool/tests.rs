@@ -8,19 +8,29 @@ use proptest::prelude::*;
 use super::*;
 
 /// A directory that is removed again.
-struct Dir(PathBuf);
+pub struct Dir(PathBuf);
 
 impl Dir {
-    fn new() -> Self {
+    pub fn new() -> Self {
+        Self::below(&std::env::temp_dir())
+    }
+
+    /// Where that can be had, one that is on no disk.
+    pub fn in_memory() -> Self {
+        let memory = Path::new("/dev/shm");
+        if memory.is_dir() { Self::below(memory) } else { Self::new() }
+    }
+
+    fn below(parent: &Path) -> Self {
         use std::sync::atomic::{AtomicU32, Ordering};
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("bzw-spool-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let dir = std::env::temp_dir().join(name);
+        let dir = parent.join(name);
         fs::create_dir(&dir).unwrap();
         Self(dir)
     }
 
-    fn options(&self) -> Options {
+    pub fn options(&self) -> Options {
         Options { dir: self.0.join("spool"), max_bytes: 1 << 30, when_full: WhenFull::Oldest, sync: Sync::Never }
     }
 
@@ -207,16 +217,16 @@ fn records_put_in_front() {
     let (mut spool, _) = open(&dir.small());
     // In front of nothing.
     let records = [record(100), record(101)];
-    assert_eq!(spool.unshift(records.iter().map(Vec::as_slice)), Ok(2));
+    assert_eq!(spool.unshift(records.iter().map(|record| (record.as_slice(), false))), Ok(2));
     assert_eq!(read(&mut spool), [100, 101]);
     spool.confirm(2);
     push(&mut spool, 0..30);
     read(&mut spool);
     spool.confirm(5);
     // In front of the unconfirmed, twice.
-    assert_eq!(spool.unshift(records.iter().map(Vec::as_slice)), Ok(2));
+    assert_eq!(spool.unshift(records.iter().map(|record| (record.as_slice(), false))), Ok(2));
     assert_eq!(spool.waiting(), 27);
-    assert_eq!(spool.unshift(std::iter::once(&*record(99))), Ok(1));
+    assert_eq!(spool.unshift(std::iter::once((&*record(99), false))), Ok(1));
     spool.close();
     for confirmed in 0..28 {
         let (mut spool, recovered) = open(&dir.small());
@@ -229,10 +239,171 @@ fn records_put_in_front() {
     assert_eq!(spool.waiting(), 0);
     // The oldest of those that do not fit give way.
     let records: Vec<_> = (0..200).map(record).collect();
-    let kept = spool.unshift(records.iter().map(Vec::as_slice)).unwrap();
+    let kept = spool.unshift(records.iter().map(|record| (record.as_slice(), false))).unwrap();
     assert!(kept > 30 && kept < 200);
     assert_eq!(spool.counters().evicted, 200 - kept);
     assert_eq!(read(&mut spool), range(200 - kept, 200));
+}
+
+/// What was handed over comes again in that order, whether it was read here or not.
+#[test]
+fn records_put_back_among_those_that_were_read() {
+    let dir = Dir::new();
+    let (mut spool, _) = open(&dir.small());
+    push(&mut spool, 0..40);
+    for _ in 0..20 {
+        spool.peek().unwrap();
+        spool.advance();
+    }
+    spool.confirm(2);
+    let handed_over: Vec<_> = (2..10).map(|n| (record(n), true)).chain([(record(100), false)]).collect();
+    let rest = (10..20).map(|n| (record(n), true));
+    let handed_over: Vec<_> = handed_over.into_iter().chain(rest).collect();
+    let all: Vec<_> = (2..10).chain([100]).chain(10..40).collect();
+    let before = spool.lease.bytes();
+    assert_eq!(spool.unshift(handed_over.iter().map(|(record, read)| (record.as_slice(), *read))), Ok(1));
+    assert!(spool.lease.bytes() < before + 700, "what is behind the last one is not written again");
+    assert_eq!(spool.waiting(), 39);
+    drop(spool);
+    let (mut spool, recovered) = open(&dir.small());
+    assert_eq!((recovered.records, recovered.damaged_records), (39, 0));
+    assert_eq!(read(&mut spool), all);
+    assert_eq!(spool.counters(), Counters::default());
+}
+
+/// The root is full with another spool's records.
+#[test]
+fn records_put_back_have_the_room_that_new_ones_have() {
+    let dir = Dir::new();
+    let (mut conn, _) = open(&dir.small());
+    push(&mut conn, 0..200);
+    let mut kept = [0; 2];
+    for (number, put_back) in [false, true].into_iter().enumerate() {
+        let (mut dns, _) = Spool::open(&dir.small(), "dns", "tcp://127.0.0.1:1").unwrap();
+        let records: Vec<_> = (0..20).map(record).collect();
+        kept[number] = if put_back {
+            dns.unshift(records.iter().map(|record| (record.as_slice(), false))).unwrap()
+        } else {
+            records.iter().filter(|record| dns.push(record).is_ok()).count() as u64
+        };
+        assert_eq!(dns.waiting(), kept[number]);
+        assert_eq!(dns.counters().evicted, 0);
+        read(&mut dns);
+        dns.confirm(20);
+        dns.close();
+    }
+    assert_eq!(kept, [20, 20]);
+}
+
+/// The process ends between the two system calls of [`Spool::unshift`].
+#[test]
+fn a_segment_in_front_that_the_state_file_does_not_know() {
+    let dir = Dir::new();
+    for torn in [false, true] {
+        let (mut spool, _) = open(&dir.small());
+        push(&mut spool, 0..30);
+        let state = spool.dir.join("state");
+        for _ in 0..5 {
+            spool.peek().unwrap();
+            spool.advance();
+        }
+        spool.set_in_flight(2);
+        let before = fs::read(&state).unwrap();
+        let records: Vec<_> = (0..5).map(|n| (record(n), true)).collect();
+        let others = [(record(100), false), (record(101), false)];
+        let records = others[..1].iter().chain(&records).chain(&others[1..]);
+        assert_eq!(spool.unshift(records.map(|(record, read)| (record.as_slice(), *read))), Ok(2));
+        drop(spool);
+        fs::write(&state, before).unwrap();
+        let all = if torn {
+            cut(&dir.segments()[0], 3);
+            range(0, 30)
+        } else {
+            [vec![100], range(0, 5), vec![101], range(5, 30)].concat()
+        };
+        let (mut spool, recovered) = open(&dir.small());
+        assert_eq!((recovered.records, recovered.damaged_records), (all.len() as u64, 0));
+        assert!(recovered.lost_in_flight >= 2);
+        assert_eq!(read(&mut spool), all);
+        spool.confirm(40);
+        spool.close();
+    }
+}
+
+/// The state file of version 1, whose slots were at 0 and 512.
+#[test]
+fn a_state_file_of_an_earlier_version() {
+    for generation in [6_u64, 7] {
+        let dir = Dir::new();
+        let (mut spool, _) = open(&dir.small());
+        push(&mut spool, 0..40);
+        read(&mut spool);
+        spool.confirm(13);
+        let state = spool.dir.join("state");
+        let Position { segment, offset, record } = spool.confirmed;
+        let words = [1, spool.identity.hash(), generation, segment, offset, record, spool.end, 7, 0];
+        drop(spool);
+        let mut slot = b"bzwstate".to_vec();
+        words.iter().for_each(|word| slot.extend_from_slice(&word.to_le_bytes()));
+        slot.extend_from_slice(&u64::from(crc32c::crc32c(&slot)).to_le_bytes());
+        let mut file = vec![0; 600];
+        let at = if generation % 2 == 0 { 0 } else { 512 };
+        file[at..at + slot.len()].copy_from_slice(&slot);
+        fs::write(&state, file).unwrap();
+        let (mut spool, recovered) = open(&dir.small());
+        assert_eq!((recovered.records, recovered.state_lost, recovered.lost_in_flight), (27, false, 7));
+        // The first write takes none of what it has.
+        assert_eq!(fs::read(&state).unwrap()[at..at + slot.len()], slot);
+        assert_eq!(read(&mut spool), range(13, 40));
+        spool.confirm(7);
+        drop(spool);
+        let (mut spool, recovered) = open(&dir.small());
+        assert_eq!((recovered.records, recovered.state_lost), (20, false));
+        assert_eq!(read(&mut spool), range(20, 40));
+    }
+}
+
+#[test]
+fn a_borrowed_spool_is_taken_away() {
+    let dir = Dir::new();
+    let (keeper, _) = Spool::open(&dir.options(), "dns", "tcp://127.0.0.1:1").unwrap();
+    let (mut spool, _) = open(&dir.options());
+    spool.set_topic(b"s1/conn");
+    push(&mut spool, 0..10);
+    assert_eq!(idle(&dir.options().dir), [], "it is open");
+    assert!(Spool::borrow(&dir.options(), "conn", "tcp://127.0.0.1:1").is_err());
+    spool.close();
+    let label = Label { path: "conn".into(), endpoint: "tcp://127.0.0.1:1".into(), topic: b"s1/conn".into() };
+    assert_eq!(idle(&dir.options().dir), [label]);
+    let (mut borrowed, recovered) = Spool::borrow(&dir.options(), "conn", "tcp://127.0.0.1:1").unwrap();
+    assert_eq!(recovered.records, 10);
+    assert_eq!(idle(&dir.options().dir), []);
+    let loan = loan(&dir.options().dir, "conn", "tcp://127.0.0.1:1").unwrap();
+    assert_eq!(loan.with(|| read(&mut borrowed)), Some(range(0, 10)));
+    loan.with(|| borrowed.confirm(4)).unwrap();
+    // While it is used, whoever wants it waits.
+    let options = dir.options();
+    let taker = loan
+        .with(|| {
+            let taker = std::thread::spawn(move || open(&options));
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            assert!(!taker.is_finished());
+            borrowed.confirm(1);
+            taker
+        })
+        .unwrap();
+    let (mut spool, recovered) = taker.join().unwrap();
+    assert_eq!(recovered.records, 5);
+    assert_eq!(loan.with(|| ()), None);
+    assert_eq!(spool.lease.used(), spool.lease.bytes());
+    borrowed.close();
+    assert_eq!(read(&mut spool), range(5, 10));
+    push(&mut spool, 10..12);
+    assert_eq!(read(&mut spool), [10, 11]);
+    spool.confirm(7);
+    spool.close();
+    keeper.close();
+    assert_eq!(fs::read_dir(dir.options().dir).unwrap().count(), 1, "only the lock is left");
 }
 
 /// Overwrites bytes of a file; a negative offset counts from its end.
@@ -419,7 +590,7 @@ fn a_state_file_that_is_damaged_means_records_that_come_again() {
     let first = dir.segments().remove(0);
     let state = first.parent().unwrap().join("state");
     let whole = fs::read(&state).unwrap();
-    for (damage, lost) in [(vec![], false), (vec![0, 512], true), (vec![0], false), (vec![512], false)] {
+    for (damage, lost) in [(vec![], false), (vec![0, 4096], true), (vec![0], false), (vec![4096], false)] {
         let mut bytes = whole.clone();
         for at in &damage {
             bytes[at + 50] ^= 1;
@@ -431,6 +602,16 @@ fn a_state_file_that_is_damaged_means_records_that_come_again() {
         let from = numbers[0];
         assert!(if lost { from < 20 } else { from == 20 }, "{damage:?}: {from}");
         assert_eq!(numbers, range(from, 40));
+    }
+    // The disk has written something else, or nothing, in the place of a block.
+    for block in [0..4096, 4096..8192] {
+        let mut bytes = whole.clone();
+        let end = block.end.min(bytes.len());
+        bytes[block.start..end].fill(0);
+        fs::write(&state, &bytes).unwrap();
+        let (mut spool, recovered) = open(&dir.small());
+        assert!(!recovered.state_lost);
+        assert_eq!(read(&mut spool), range(20, 40));
     }
     fs::remove_file(&state).unwrap();
     assert!(open(&dir.small()).1.state_lost);
@@ -751,7 +932,7 @@ proptest! {
                 }
                 Step::Unshift(records) => {
                     let records: Vec<_> = records.iter().map(|record| numbered(&mut count, record)).collect();
-                    prop_assert_eq!(spool.unshift(records.iter().map(Vec::as_slice)), Ok(records.len() as u64));
+                    prop_assert_eq!(spool.unshift(records.iter().map(|record| (record.as_slice(), false))), Ok(records.len() as u64));
                     records.into_iter().rev().for_each(|record| model.push_front(record));
                     unconfirmed = 0;
                 }

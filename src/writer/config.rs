@@ -111,6 +111,8 @@ pub struct Config {
     pub spool: Option<spool::Options>,
     /// `spool_always`: every record goes through the spool. Never without one.
     pub spool_always: bool,
+    /// The spool is one that no writer has open, and is given back when one opens it. No option.
+    pub borrows_spool: bool,
     /// `extra_fields`: what every record gets.
     pub extra_fields: ExtraFields,
     /// `tag_json`: whether a record is put into an object, under its log path.
@@ -407,6 +409,7 @@ impl Config {
             topic,
             spool,
             spool_always,
+            borrows_spool: false,
             extra_fields,
             tag_json,
         })
@@ -522,10 +525,7 @@ fn parse_spool<'a>(find: impl Fn(&str) -> Option<Given<'a>>) -> Result<(Option<s
     let every_record = switch(always)?;
     let dir = find("spool_dir").filter(|option| !option.value.is_empty());
     match (dir, always) {
-        (Some(dir), _) if !dir.value.starts_with('/') => {
-            Err(dir.error("use an absolute path, such as /var/spool/zeek-zmq"))
-        }
-        (Some(dir), _) if dir.value.contains('\0') => Err(dir.error("a path cannot contain a NUL byte")),
+        // Whether it can be used shows when it is: no log is off because of its spool.
         (Some(dir), _) => {
             Ok((Some(spool::Options { dir: dir.value.into(), max_bytes, when_full, sync }), every_record))
         }
@@ -865,8 +865,6 @@ mod tests {
             (global("batch_latency", "0"), ["LogZeroMQ::batch_latency = \"0\"", "from 1 msec"]),
             (filter("json_timestamps", "TS_EPOCH"), ["$config[\"json_timestamps\"]", "JSON::TS_EPOCH"]),
             (filter("json_include_unset_fields", "yes"), ["json_include_unset_fields", "T or F"]),
-            (global("spool_dir", "spool"), ["LogZeroMQ::spool_dir = \"spool\"", "absolute path"]),
-            (filter("spool_dir", "/a\0"), ["spool_dir", "NUL"]),
             (global("spool_max_bytes", "1048575"), ["LogZeroMQ::spool_max_bytes = \"1048575\"", "1048576 (1 MiB)"]),
             (filter("spool_max_bytes", "1G"), ["$config[\"spool_max_bytes\"] = \"1G\"", "whole number of bytes"]),
             (global("spool_when_full", "old"), ["LogZeroMQ::spool_when_full = \"old\"", "oldest or newest"]),

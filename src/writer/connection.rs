@@ -600,7 +600,7 @@ impl Connection {
     /// of which those that libzmq still had then are lost.
     pub fn close(mut self, written: u64, buffers: &Buffers, left: Option<Duration>) -> (String, Counters) {
         if let Some(mut backed) = self.spooling.take() {
-            self.link.take_back(backed.spool.take_back());
+            self.link.take_back(backed.spool.end());
             let counters = Counters {
                 written,
                 recovered: backed.spool.recovered(),

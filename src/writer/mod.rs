@@ -8,6 +8,7 @@ mod curve;
 mod extra;
 mod handshake;
 mod link;
+mod orphans;
 mod patience;
 mod raw;
 mod report;
@@ -25,6 +26,7 @@ use crate::host::{AnyShape, Field, Layout, Record, Shape};
 use crate::json::{EncodeError, Envelope, FieldPlan, Out, encode};
 use crate::zmq::{Buffers, CHUNK_SIZE, Context, Error, Termination};
 use batch::Batch;
+use orphans::Orphans;
 use patience::Patience;
 use stats::Statistics;
 
@@ -116,6 +118,8 @@ pub struct Writer {
     buffers: Buffers,
     batch: Batch,
     connections: Vec<Connection>,
+    /// Spools that no writer has open.
+    orphans: Option<Orphans>,
     linger: Option<Duration>,
     flush_interval: Duration,
     patience: Patience,
@@ -160,6 +164,7 @@ impl Writer {
             buffers: Buffers::new(config.endpoints.len()),
             batch: Batch::new(&config),
             connections: Vec::with_capacity(groups.len()),
+            orphans: Orphans::new(&config, &groups),
             linger: config.linger,
             flush_interval: config.flush_interval,
             patience: Patience::default(),
@@ -483,6 +488,9 @@ impl Writer {
         for connection in &mut self.connections {
             connection.tick();
         }
+        if let Some(orphans) = &mut self.orphans {
+            orphans.tend(&mut self.reporter);
+        }
         self.account();
         if let Some(statistics) = &mut self.statistics
             && statistics.due()
@@ -575,6 +583,9 @@ impl Writer {
             let counters: Vec<_> =
                 self.connections.iter().map(|connection| connection.counters(self.written, &self.buffers)).collect();
             self.publish_statistics(&counters);
+        }
+        if let Some(orphans) = self.orphans.take() {
+            orphans.close(&mut self.reporter);
         }
         let Ok(context) = Context::shared() else { return };
         for (connection, told) in self.connections.drain(..).zip(&self.told) {

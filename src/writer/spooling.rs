@@ -4,6 +4,9 @@
 //! the spool's records are sent before newer ones. What libzmq has been given is kept until the
 //! peer's system has acknowledged it: when the connection is lost, or at the end, what has not
 //! been acknowledged goes back to the front of the spool, in order.
+//!
+//! A spool that cannot be opened, as one that the host's last run still has locked, is tried again
+//! once a second. Until then records wait in memory in its place, up to the high water mark.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,12 +15,14 @@ use super::batch;
 use super::config::Config;
 use super::link::Link;
 use super::report::{Burst, Level, News, Reporter};
-use crate::spool::{PushError, Recovered, Spool};
+use super::topic::bytes_of;
+use crate::spool::{self, Recovered, Spool};
 use crate::zmq::Flight;
 
 /// The spool of a connection.
 pub struct Spooling {
-    spool: Spool,
+    store: Store,
+    origin: Origin,
     /// Every record goes through it.
     pub always: bool,
     recovered: Recovered,
@@ -37,7 +42,43 @@ pub struct Spooling {
     /// Records that it did not take.
     refused: u64,
     problem: String,
-    bursts: [Burst; 2],
+    bursts: [Burst; 3],
+    /// What there is to report besides.
+    news: Vec<(Level, String)>,
+}
+
+/// Where the records are.
+enum Store {
+    Disk(Spool),
+    Memory(Held),
+}
+
+/// Records that wait for their spool.
+struct Held {
+    records: VecDeque<Vec<u8>>,
+    /// How many can be; 0 is no limit.
+    limit: usize,
+    /// Why there is no spool.
+    why: String,
+}
+
+/// Which spool it is.
+struct Origin {
+    options: spool::Options,
+    path: String,
+    endpoint: String,
+    /// What its records are sent under; `None` if it is only borrowed.
+    topic: Option<Vec<u8>>,
+}
+
+impl Origin {
+    fn open(&self) -> Result<(Spool, Recovered), spool::OpenError> {
+        let Self { options, path, endpoint, topic } = self;
+        let Some(topic) = topic else { return Spool::borrow(options, path, endpoint) };
+        let (mut spool, recovered) = Spool::open(options, path, endpoint)?;
+        spool.set_topic(topic);
+        Ok((spool, recovered))
+    }
 }
 
 struct Entry {
@@ -51,39 +92,91 @@ struct Entry {
 pub type Place = (usize, u64);
 
 impl Spooling {
-    /// Opens the spool of a log's records for an endpoint, if there is to be one. Without it the
-    /// log goes on: what is wrong is reported.
+    /// Opens the spool of a log's records for an endpoint, if there is to be one. What is wrong is
+    /// reported, and tried again.
     pub fn open(config: &Config, path: &str, endpoint: &str, reporter: &mut Reporter) -> Option<Self> {
-        let (spool, recovered) = match Spool::open(config.spool.as_ref()?, path, endpoint) {
-            Ok(opened) => opened,
-            Err(error) => {
-                let message = format!("{endpoint}: LogZeroMQ::spool_dir: {error}. This log goes on without a spool.");
-                reporter(Level::Warning, &message);
-                return None;
-            }
+        let options = config.spool.clone()?;
+        let topic = (!config.borrows_spool).then(|| config.topic.of(&bytes_of(path)));
+        let held = Held {
+            records: VecDeque::new(),
+            limit: usize::try_from(config.high_water_mark).unwrap_or(0),
+            why: String::new(),
         };
-        report_recovered(endpoint, &recovered, reporter);
-        Some(Self {
-            put: recovered.records,
-            spool,
+        let mut spooling = Self {
+            store: Store::Memory(held),
+            origin: Origin { options, path: path.to_owned(), endpoint: endpoint.to_owned(), topic },
             always: config.spool_always,
-            recovered,
+            recovered: Recovered::default(),
             flights: VecDeque::new(),
             in_flight: 0,
             released: 0,
             acknowledged: 0,
             direct: 0,
+            put: 0,
             taken: 0,
             refused: 0,
             problem: String::new(),
             bursts: Default::default(),
-        })
+            news: Vec::new(),
+        };
+        spooling.try_open();
+        if let Store::Memory(held) = &spooling.store {
+            let limit = match held.limit {
+                0 => "all its records wait in memory".to_owned(),
+                limit => format!("{limit} of its records at most (LogZeroMQ::zmq_hwm) wait in memory"),
+            };
+            let message = format!(
+                "{endpoint}: LogZeroMQ::spool_dir: {}. This log goes on; until the spool can be used, which is tried \
+                 once a second, {limit}.",
+                held.why
+            );
+            spooling.news.push((Level::Warning, message));
+        }
+        spooling.tell(reporter);
+        Some(spooling)
+    }
+
+    /// Opens the spool, if it is not open, and moves there what has waited for it.
+    fn try_open(&mut self) {
+        let Store::Memory(held) = &mut self.store else { return };
+        let (mut spool, recovered) = match self.origin.open() {
+            Ok(opened) => opened,
+            Err(error) => {
+                held.why = error.to_string();
+                return;
+            }
+        };
+        let name = &self.origin.endpoint;
+        report_recovered(name, &recovered, &mut self.news);
+        if !held.why.is_empty() {
+            let text = format!("{name}: the spool can be used now; {} records waited for it", held.records.len());
+            self.news.push((Level::Info, text));
+        }
+        self.recovered = recovered;
+        self.put += recovered.records;
+        for record in std::mem::take(&mut held.records) {
+            if let Err(error) = spool.push(&record) {
+                self.put -= 1;
+                self.refused += 1;
+                self.problem = error.to_string();
+            }
+        }
+        self.store = Store::Disk(spool);
+    }
+
+    fn tell(&mut self, reporter: &mut Reporter) {
+        for (level, text) in self.news.drain(..) {
+            reporter(level, &text);
+        }
     }
 
     /// Records that wait in the spool.
     #[must_use]
     pub fn waiting(&self) -> u64 {
-        self.spool.waiting()
+        match &self.store {
+            Store::Disk(spool) => spool.waiting(),
+            Store::Memory(held) => held.records.len() as u64,
+        }
     }
 
     /// Records found when it was opened.
@@ -98,43 +191,61 @@ impl Spooling {
         self.in_flight
     }
 
-    /// Records that were given to libzmq and acknowledged.
-    #[must_use]
-    pub fn acknowledged(&self) -> u64 {
-        self.acknowledged
-    }
-
     /// Records that are lost: the spool did not take them, or gave them up, or they are damaged.
     #[must_use]
     pub fn lost(&self) -> u64 {
-        self.refused + self.put.saturating_sub(self.taken + self.spool.waiting())
+        self.refused + self.put.saturating_sub(self.taken + self.waiting())
     }
 
     /// Puts a record at the end.
     pub fn push(&mut self, record: &[u8]) {
-        match self.spool.push(record) {
-            Ok(()) => self.put += 1,
-            Err(error) => self.refuse(1, error),
+        match &mut self.store {
+            Store::Disk(spool) => match spool.push(record) {
+                Ok(()) => self.put += 1,
+                Err(error) => self.refuse(1, error.to_string()),
+            },
+            Store::Memory(held) if held.limit == 0 || held.records.len() < held.limit => {
+                held.records.push_back(record.to_vec());
+                self.put += 1;
+            }
+            Store::Memory(held) => {
+                let why = held.why.clone();
+                self.refuse(1, why);
+            }
         }
     }
 
     #[cold]
-    fn refuse(&mut self, records: u64, error: PushError) {
+    fn refuse(&mut self, records: u64, why: String) {
         self.refused += records;
-        self.problem = error.to_string();
+        self.problem = why;
     }
 
     /// The record to be sent next.
     pub fn next(&mut self) -> Option<&[u8]> {
-        if self.spool.waiting() == 0 { None } else { self.spool.peek() }
+        match &mut self.store {
+            Store::Disk(spool) if spool.waiting() == 0 => None,
+            Store::Disk(spool) => spool.peek(),
+            Store::Memory(held) => held.records.front().map(Vec::as_slice),
+        }
     }
 
     /// [`Spooling::next`] has been given to libzmq.
     pub fn sent_next(&mut self, flight: Arc<Flight>, place: Place) {
-        self.spool.advance();
+        let from_spool = match &mut self.store {
+            Store::Disk(spool) => {
+                spool.advance();
+                true
+            }
+            Store::Memory(held) => {
+                held.records.pop_front();
+                self.direct += 1;
+                false
+            }
+        };
         self.taken += 1;
         self.in_flight += 1;
-        self.flights.push_back(Entry { flight, from_spool: true, place });
+        self.flights.push_back(Entry { flight, from_spool, place });
     }
 
     /// Records that were not in the spool have been given to libzmq.
@@ -168,10 +279,18 @@ impl Spooling {
             }
             self.flights.pop_front();
         }
-        if from_spool > 0 {
-            self.spool.confirm(from_spool);
+        if let Store::Disk(spool) = &mut self.store {
+            if from_spool > 0 {
+                spool.confirm(from_spool);
+            }
+            spool.set_in_flight(self.direct);
         }
-        self.spool.set_in_flight(self.direct);
+    }
+
+    /// Records that were given to libzmq and acknowledged.
+    #[must_use]
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged
     }
 
     /// The lane that has the oldest record of those that have not been acknowledged.
@@ -184,41 +303,69 @@ impl Spooling {
     pub fn take_back(&mut self) -> u64 {
         let flights = std::mem::take(&mut self.flights);
         let all = std::mem::take(&mut self.in_flight);
-        let from_spool = all - std::mem::take(&mut self.direct);
+        let direct = std::mem::take(&mut self.direct);
         self.released = 0;
         self.put += all;
-        if from_spool < all {
-            // Those from the spool stand between the others, or in front of them.
-            self.spool.confirm(from_spool);
-            let records = flights.iter().flat_map(|entry| batch::records(entry.flight.as_bytes()));
-            match self.spool.unshift(records) {
-                Ok(_) => {}
-                Err(error) => {
-                    self.put -= all;
-                    self.refuse(all, error);
+        let records = flights
+            .iter()
+            .flat_map(|entry| batch::records(entry.flight.as_bytes()).map(|record| (record, entry.from_spool)));
+        match &mut self.store {
+            Store::Disk(spool) => {
+                let put_back = spool.unshift(records);
+                spool.set_in_flight(0);
+                if let Err(error) = put_back {
+                    // What was read from the spool is there.
+                    self.put -= direct;
+                    self.refuse(direct, error.to_string());
                 }
             }
-        } else if all > 0 {
-            self.spool.rewind();
+            Store::Memory(held) => {
+                let mut records: VecDeque<_> = records.map(|(record, _)| record.to_vec()).collect();
+                records.append(&mut held.records);
+                held.records = records;
+            }
         }
-        self.spool.set_in_flight(0);
         all
     }
 
     /// To be called about once a second.
     pub fn tick(&mut self) {
-        self.spool.tick();
+        match &mut self.store {
+            Store::Disk(spool) => spool.tick(),
+            Store::Memory(_) => self.try_open(),
+        }
+    }
+
+    /// What [`Spooling::take_back`] does, at the end: what waits for a spool that cannot be opened
+    /// even now is lost.
+    pub fn end(&mut self) -> u64 {
+        let all = self.take_back();
+        self.try_open();
+        if let Store::Memory(held) = &mut self.store {
+            let lost = std::mem::take(&mut held.records).len() as u64;
+            let why = held.why.clone();
+            self.put -= lost;
+            self.refuse(lost, why);
+        }
+        all
     }
 
     /// Closes the spool. What is in it stays.
     pub fn close(self) {
-        self.spool.close();
+        if let Store::Disk(spool) = self.store {
+            spool.close();
+        }
     }
 
     /// Reports what has happened since the last time.
     pub fn report(&mut self, name: &str, now: u64, reporter: &mut Reporter) {
-        let waiting = self.spool.waiting();
-        let [spooled, lost] = &mut self.bursts;
+        self.tell(reporter);
+        let (waiting, total) = (self.waiting(), self.lost());
+        let (counters, error) = match &self.store {
+            Store::Disk(spool) => (spool.counters(), spool.last_error()),
+            Store::Memory(_) => (spool::Counters::default(), None),
+        };
+        let [spooled, lost, errors] = &mut self.bursts;
         if self.always {
             spooled.skip_to(self.put);
         }
@@ -237,7 +384,22 @@ impl Spooling {
             }
             None => {}
         }
-        let counters = self.spool.counters();
+        let error = error.map_or_else(String::new, |error| error.to_string());
+        match errors.observe(counters.io_errors, now) {
+            Some(News::Began(count)) => {
+                let message = format!("{name}: the spool's disk fails ({count} times so far): {error}");
+                reporter(Level::Warning, &message);
+            }
+            Some(News::Lasts(count)) => {
+                let message = format!("{name}: the spool's disk still fails ({count} times so far): {error}");
+                reporter(Level::Warning, &message);
+            }
+            Some(News::Ended(count)) => {
+                let message = format!("{name}: the spool's disk no longer fails; it did {count} times");
+                reporter(Level::Info, &message);
+            }
+            None => {}
+        }
         let why = if !self.problem.is_empty() {
             format!("the spool did not take them: {}", self.problem)
         } else if counters.evicted > 0 {
@@ -245,7 +407,6 @@ impl Spooling {
         } else {
             format!("{} records in the spool are damaged", counters.damaged_records)
         };
-        let total = self.refused + self.put.saturating_sub(self.taken + waiting);
         match lost.observe(total, now) {
             Some(News::Began(count)) => {
                 reporter(Level::Warning, &format!("{name}: dropping records ({count} so far): {why}"));
@@ -262,28 +423,28 @@ impl Spooling {
     }
 }
 
-/// Reports what an earlier run has left.
-fn report_recovered(name: &str, recovered: &Recovered, reporter: &mut Reporter) {
+/// What there is to say of what an earlier run has left.
+fn report_recovered(name: &str, recovered: &Recovered, news: &mut Vec<(Level, String)>) {
     if recovered.records > 0 {
         let Recovered { records, bytes, .. } = recovered;
         let message = format!("{name}: {records} records ({bytes} bytes) of an earlier run are in the spool");
-        reporter(Level::Info, &message);
+        news.push((Level::Info, message));
     }
     if recovered.lost_in_flight > 0 {
         let message = format!(
             "{name}: the last run did not end properly; up to {} records that were on their way are lost",
             recovered.lost_in_flight
         );
-        reporter(Level::Warning, &message);
+        news.push((Level::Warning, message));
     }
     if recovered.damaged_records + recovered.damaged_bytes > 0 {
         let Recovered { damaged_records, damaged_bytes, .. } = recovered;
         let message =
             format!("{name}: {damaged_records} records in the spool are damaged and lost ({damaged_bytes} bytes)");
-        reporter(Level::Warning, &message);
+        news.push((Level::Warning, message));
     }
     if recovered.state_lost {
         let message = format!("{name}: the spool's state was lost; records that were sent before may come again");
-        reporter(Level::Warning, &message);
+        news.push((Level::Warning, message));
     }
 }

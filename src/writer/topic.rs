@@ -91,6 +91,29 @@ pub fn readable(path: &[u8]) -> Cow<'_, str> {
     Cow::Owned(readable)
 }
 
+/// The log path that [`readable`] has made this of.
+#[must_use]
+pub fn bytes_of(readable: &str) -> Vec<u8> {
+    let mut path = Vec::with_capacity(readable.len());
+    let mut rest = readable;
+    while let Some((before, after)) = rest.split_once("\\x") {
+        path.extend_from_slice(before.as_bytes());
+        let digits = after.get(..2).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                path.push(byte);
+                rest = &after[2..];
+            }
+            None => {
+                path.extend_from_slice(b"\\x");
+                rest = after;
+            }
+        }
+    }
+    path.extend_from_slice(rest.as_bytes());
+    path
+}
+
 /// This machine's host name.
 ///
 /// # Errors
@@ -106,6 +129,22 @@ pub fn host_name() -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_readable_says_which_bytes_it_was() {
+        for path in [
+            &b"conn"[..],
+            b"",
+            b"a\xff",
+            b"\\x41",
+            b"\\x",
+            b"\\x4\xff",
+            b"\\x\xff\\xzz\\x5c",
+            "\u{e4}\\\\x00".as_bytes(),
+        ] {
+            assert_eq!(bytes_of(&readable(path)), path);
+        }
+    }
 
     fn parse(template: &str) -> Result<Topic, String> {
         Topic::parse(template, || Ok("s1%path".to_owned()))

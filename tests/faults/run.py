@@ -580,7 +580,7 @@ def name_not_found(case):
 
 @fault(SPOOL)
 def two_senders_one_spool(case):
-    """a second sender is given the same spool directory, and goes on without"""
+    """a second sender is given the same spool directory, and goes on; it tries again once a second"""
     case.subscribe()
     sender = case.send(5_000, 20_000, stay=30)
     await_that(lambda: (case.directory / "spool/lock").exists(), "the spool")

@@ -189,6 +189,175 @@ fn the_wait_goes_on_at_the_end_within_the_linger_time() {
 }
 
 #[test]
+fn a_relative_spool_dir_does_not_stop_the_log() {
+    let subscriber = Subscriber::bind(&[b""]);
+    let mut writer = Writer::open(zeek_80(), "conn", &subscriber.endpoint, &[("spool_dir", "spool")], &["n"]);
+    let reports = writer.take_reports();
+    let told = |(level, text): &(i32, String)| *level == 1 && text.contains("\"spool\" is not an absolute path");
+    assert!(reports.iter().any(told), "{reports:?}");
+    writer.await_subscription();
+    write(&mut writer, 0..10);
+    assert_eq!(numbers(&subscriber.take(10)), all(0..10));
+}
+
+/// As an old process has it that is still ending.
+#[test]
+fn a_spool_that_is_locked_is_tried_again() {
+    let scratch = Scratch::new("locked");
+    let (endpoint, spool) = (free_endpoint(), scratch.spool());
+    std::fs::create_dir_all(&spool).unwrap();
+    let lock = std::fs::File::create(format!("{spool}/lock")).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let options = [("spool_dir", spool.as_str()), ("zmq_hwm", "10")];
+    let mut writer = Writer::open(zeek_80(), "conn", &endpoint, &options, &["n"]);
+    write(&mut writer, 0..30);
+    writer.heartbeat();
+    let stats = writer.stats();
+    assert_eq!((stats.records_spooled, stats.dropped_spool), (10, 20), "in memory, and counted beyond that");
+    let reports = writer.take_reports();
+    let in_use = |(level, text): &&(i32, String)| *level == 1 && text.contains("LogZeroMQ::spool_dir");
+    assert_eq!(reports.iter().filter(in_use).count(), 1, "{reports:?}");
+    assert!(reports.iter().any(|(_, text)| text.contains("in use by another process")), "{reports:?}");
+    drop(lock);
+    until(&mut writer, "opened", |_| std::fs::read_dir(&spool).unwrap().count() > 1);
+    write(&mut writer, 30..60);
+    let stats = writer.stats();
+    assert_eq!((stats.records_spooled, stats.dropped_spool), (40, 20));
+    writer.heartbeat();
+    let reports = writer.take_reports();
+    assert!(reports.iter().any(|(_, text)| text.contains("the spool can be used now; 10 records")), "{reports:?}");
+    let subscriber = Subscriber::bind_to(&endpoint, &[b""]);
+    until(&mut writer, "all sent", |stats| stats.records_sent == 40);
+    assert_eq!(numbers(&subscriber.take(40)), [all(0..10), all(30..60)].concat());
+}
+
+#[test]
+fn what_waits_for_a_locked_spool_is_sent_and_counted_without_it() {
+    let scratch = Scratch::new("locked-for-good");
+    let (endpoint, spool) = (free_endpoint(), scratch.spool());
+    std::fs::create_dir_all(&spool).unwrap();
+    let lock = std::fs::File::create(format!("{spool}/lock")).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let options = [("spool_dir", spool.as_str()), ("zmq_hwm", "10"), ("zmq_linger", "100")];
+    let mut writer = Writer::open(zeek_80(), "conn", &endpoint, &options, &["n"]);
+    write(&mut writer, 0..10);
+    let subscriber = Subscriber::bind_to(&endpoint, &[b""]);
+    until(&mut writer, "all sent", |stats| stats.records_sent == 10);
+    assert_eq!(numbers(&subscriber.take(10)), all(0..10));
+    drop(subscriber);
+    until(&mut writer, "gone", |stats| stats.subscribed == 0);
+    write(&mut writer, 10..15);
+    let reports = writer.close();
+    let ended = |(_, text): &(i32, String)| text.contains("15 records written, 10 sent") && text.contains("5 dropped");
+    assert!(reports.iter().any(ended), "{reports:?}");
+}
+
+#[test]
+fn the_spools_disk_is_reported_when_it_fails() {
+    let scratch = Scratch::new("failing");
+    let spool = scratch.spool();
+    let mut writer = Writer::open(zeek_80(), "conn", &free_endpoint(), &[("spool_dir", &spool)], &["n"]);
+    std::fs::remove_dir_all(&spool).unwrap();
+    std::fs::write(&spool, b"").unwrap();
+    write(&mut writer, 0..10);
+    writer.heartbeat();
+    let stats = writer.stats();
+    assert_eq!((stats.records_spooled, stats.dropped_spool), (0, 10));
+    let reports = writer.take_reports();
+    let told = |(level, text): &(i32, String)| *level == 1 && text.contains("the spool's disk fails");
+    assert!(reports.iter().any(told), "{reports:?}");
+}
+
+/// Leaves so many records of a log in its spool.
+fn leave(path: &str, endpoint: &str, options: &[(&str, &str)], records: u64) {
+    let mut writer = Writer::open(zeek_80(), path, endpoint, options, &["n"]);
+    write(&mut writer, 0..records);
+    assert_eq!(writer.stats().records_spooled, records);
+    writer.close();
+}
+
+#[test]
+fn a_spool_of_a_log_without_a_writer_is_drained() {
+    let scratch = Scratch::new("orphan");
+    let (endpoint, spool) = (free_endpoint(), scratch.spool());
+    let options = [("spool_dir", spool.as_str()), ("topic", "%sensor/%path"), ("sensor", "s1")];
+    leave("orphan-notice", &endpoint, &options, 300);
+    leave("orphan-weird", &endpoint, &options, 200);
+    // One that is for another endpoint.
+    leave("orphan-notice", &free_endpoint(), &options, 100);
+    let subscriber = Subscriber::bind_to(&endpoint, &[b""]);
+    let mut conn = Writer::open(zeek_80(), "orphan-conn", &endpoint, &options, &["n"]);
+    let deadline = Instant::now() + PATIENCE;
+    let mut got = Vec::new();
+    while got.len() < 500 {
+        assert!(Instant::now() < deadline, "{} arrived", got.len());
+        conn.heartbeat();
+        got.extend(subscriber.arrived());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let (notice, weird): (Vec<_>, Vec<_>) = got.into_iter().partition(|frames| frames[0] == b"s1/orphan-notice");
+    assert_eq!(numbers(&notice), all(0..300));
+    assert_eq!(numbers(&weird), all(0..200));
+    assert!(weird.iter().all(|frames| frames[0] == b"s1/orphan-weird"));
+    let directories = || {
+        let names = std::fs::read_dir(&spool).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<_> = names.filter(|name| name != "lock").collect();
+        names.sort();
+        names
+    };
+    let deadline = Instant::now() + PATIENCE;
+    while directories().len() > 2 {
+        assert!(Instant::now() < deadline, "{:?}", directories());
+        conn.heartbeat();
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let left = directories();
+    assert!(left[0].starts_with("orphan-conn@") && left[1].starts_with("orphan-notice@"), "{left:?}");
+    // The process's totals have them.
+    let mut stats = Stats { struct_size: size_of::<Stats>() as u32, ..Stats::default() };
+    // SAFETY: a terminated string, and a struct of the size it names.
+    assert_eq!(unsafe { abi::bzw_log_stats(c"orphan-weird".as_ptr(), &raw mut stats) }, abi::OK);
+    assert_eq!((stats.records_recovered, stats.records_sent), (200, 200));
+    let reports = conn.take_reports();
+    let told =
+        |(_, text): &(i32, String)| text.contains("200 records of the log \"orphan-weird\", which had no writer");
+    assert!(reports.iter().any(told), "{reports:?}");
+}
+
+#[test]
+fn a_log_gets_its_spool_from_whoever_looks_after_it() {
+    let scratch = Scratch::new("handed-over");
+    let (endpoint, spool) = (free_endpoint(), scratch.spool());
+    let options = [("spool_dir", spool.as_str())];
+    leave("lent-notice", &endpoint, &options, 300);
+    // Nobody wants it: it stays with the other writer.
+    let conn_only = Subscriber::bind_to(&endpoint, &[b"lent-conn"]);
+    let mut conn = Writer::open(zeek_80(), "lent-conn", &endpoint, &options, &["n"]);
+    for _ in 0..20 {
+        conn.heartbeat();
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let reports = conn.take_reports();
+    assert!(reports.iter().any(|(_, text)| text.contains("log \"lent-notice\", which has no writer")), "{reports:?}");
+    drop(conn_only);
+    let mut notice = Writer::open(zeek_80(), "lent-notice", &endpoint, &options, &["n"]);
+    let stats = notice.stats();
+    assert_eq!((stats.records_recovered, stats.records_spooled), (300, 300));
+    write(&mut notice, 300..310);
+    for _ in 0..3 {
+        conn.heartbeat();
+    }
+    let subscriber = Subscriber::bind_to(&endpoint, &[b""]);
+    until(&mut notice, "all sent", |stats| stats.records_sent == 310);
+    conn.heartbeat();
+    assert_eq!(numbers(&subscriber.take(310)), all(0..310));
+    assert!(subscriber.is_quiet());
+    conn.close();
+    notice.close();
+    assert_eq!(std::fs::read_dir(&spool).unwrap().count(), 1, "only the lock is left");
+}
+
+#[test]
 fn a_log_that_the_subscriber_does_not_want_is_not_waited_for() {
     let subscriber = Subscriber::bind(&[b"dns"]);
     let options = [("wait_for_subscriber", "60"), ("zmq_linger", "20000")];

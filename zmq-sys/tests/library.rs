@@ -343,3 +343,17 @@ fn shutdown_ends_blocking_calls() {
     assert_eq!(unsafe { zmq_recv(subscriber.0, data, 1, 0) }, -1);
     assert_eq!(unsafe { zmq_errno() }, ETERM);
 }
+
+#[test]
+fn limits_are_there_or_refused() {
+    use zmq_sys::limits::*;
+    let context = Context::new();
+    let socket = context.socket(ZMQ_XPUB);
+    let set = |option, value: &[u8]| unsafe { zmq_setsockopt(socket.0, option, value.as_ptr().cast(), value.len()) };
+    for option in [ZMQ_RCVHWM_BYTES, ZMQ_XPUB_MAX_TOPICS, ZMQ_XPUB_MAX_BYTES, ZMQ_MAX_CONNECTIONS] {
+        assert_eq!(set(option, &5_i32.to_ne_bytes()) == 0, ENFORCED, "{option}");
+        assert_eq!(set(option, &(-1_i32).to_ne_bytes()), -1);
+        assert_eq!(set(option, &[0; 8]), -1);
+    }
+    assert_eq!(set(ZMQ_MAX_LARGE_BYTES, &5_i64.to_ne_bytes()) == 0, ENFORCED);
+}

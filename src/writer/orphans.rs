@@ -1,0 +1,226 @@
+//! Spools of logs that have no writer: what is in them is sent all the same.
+//!
+//! A log's spool is opened by its writer, which a host makes when the log's first record comes:
+//! perhaps in days, or never. So of all writers of a process with the same endpoint and spool
+//! directory one looks after the others' spools there. It borrows each that nobody has open and
+//! that has records, sends them to the endpoint under the topic that they were written for, and
+//! gives it back when it is empty. A writer that opens a borrowed spool gets it at once; what was on
+//! its way then is sent again.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::config::{Config, Endpoint};
+use super::connection::Connection;
+use super::counters::{Counters, Totals};
+use super::report::{Level, Reporter};
+use crate::spool::{self, Label, Loan};
+use crate::zmq::{Buffers, Context};
+
+/// How often it is looked for spools that nobody has open.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// Spools that are borrowed at a time by a writer; when there are more, those that nothing is sent
+/// from give way.
+const MAX_BORROWED: usize = 16;
+
+/// How long sending from them may take at a time.
+const SLICE: Duration = Duration::from_millis(100);
+
+/// What is looked after by some writer: a directory, and an endpoint.
+static CARED_FOR: Mutex<BTreeSet<(PathBuf, String)>> = Mutex::new(BTreeSet::new());
+
+fn cared_for() -> MutexGuard<'static, BTreeSet<(PathBuf, String)>> {
+    CARED_FOR.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The spools that a writer looks after, besides its own. Belongs to the writer's thread.
+pub struct Orphans {
+    dir: PathBuf,
+    config: Config,
+    groups: Vec<Group>,
+    borrowed: Vec<Borrowed>,
+    looked: Option<Instant>,
+    /// The log path that was borrowed last.
+    last: String,
+}
+
+/// Endpoints as a connection has them.
+struct Group {
+    endpoints: Vec<Endpoint>,
+    name: String,
+    /// This writer is the one that looks after the spools for them.
+    mine: bool,
+}
+
+/// A borrowed spool, and the way to its endpoint.
+struct Borrowed {
+    label: Label,
+    loan: Loan,
+    connection: Connection,
+    buffers: Buffers,
+    totals: Arc<Totals>,
+    told: Counters,
+    /// What had been sent when it was last looked for others.
+    sent: u64,
+}
+
+impl Orphans {
+    /// Those for a writer with these groups of endpoints; `None` if it has no spools.
+    pub fn new(config: &Config, groups: &[&[Endpoint]]) -> Option<Self> {
+        let dir = config.spool.as_ref()?.dir.clone();
+        let groups = groups.iter().map(|endpoints| {
+            let name = endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+            Group { endpoints: endpoints.to_vec(), name, mine: false }
+        });
+        let config = Config { borrows_spool: true, ..config.clone() };
+        Some(Self { dir, config, groups: groups.collect(), borrowed: Vec::new(), looked: None, last: String::new() })
+    }
+
+    /// Sends what it can, for a tenth of a second at most. To be called about once a second.
+    pub fn tend(&mut self, reporter: &mut Reporter) {
+        if self.looked.is_none_or(|looked| looked.elapsed() >= LOOK) {
+            self.looked = Some(Instant::now());
+            self.look(reporter);
+        }
+        let end = Instant::now() + SLICE;
+        // Each has its turn at being the first one.
+        if !self.borrowed.is_empty() {
+            self.borrowed.rotate_left(1);
+        }
+        let mut index = 0;
+        while let Some(borrowed) = self.borrowed.get_mut(index) {
+            if borrowed.send(end) {
+                index += 1;
+            } else {
+                self.borrowed.remove(index).give_back(reporter);
+            }
+        }
+    }
+
+    /// Borrows what nobody has open.
+    fn look(&mut self, reporter: &mut Reporter) {
+        for group in self.groups.iter_mut().filter(|group| !group.mine) {
+            group.mine = cared_for().insert((self.dir.clone(), group.name.clone()));
+        }
+        let mut found = Vec::new();
+        for label in spool::idle(&self.dir) {
+            if let Some(group) = self.groups.iter().position(|group| group.mine && group.name == label.endpoint) {
+                found.push((label, group));
+            }
+        }
+        // In the order of their log paths, beginning behind the last one.
+        found.sort_by_cached_key(|(label, _)| (label.path <= self.last, label.path.clone()));
+        if self.borrowed.len() + found.len() > MAX_BORROWED {
+            for index in (0..self.borrowed.len()).rev() {
+                let borrowed = &mut self.borrowed[index];
+                if borrowed.told.sent == std::mem::replace(&mut borrowed.sent, borrowed.told.sent) {
+                    self.borrowed.remove(index).give_back(reporter);
+                }
+            }
+        }
+        for (label, group) in found {
+            if self.borrowed.len() >= MAX_BORROWED {
+                break;
+            }
+            self.last.clone_from(&label.path);
+            let endpoints = &self.groups[group].endpoints;
+            self.borrowed.extend(Borrowed::open(label, &self.dir, endpoints, &self.config, reporter));
+        }
+    }
+
+    /// Gives all of them back, and leaves them to other writers.
+    pub fn close(mut self, reporter: &mut Reporter) {
+        for borrowed in self.borrowed.drain(..) {
+            borrowed.give_back(reporter);
+        }
+    }
+}
+
+impl Drop for Orphans {
+    fn drop(&mut self) {
+        let mut cared_for = cared_for();
+        for group in self.groups.iter().filter(|group| group.mine) {
+            cared_for.remove(&(self.dir.clone(), group.name.clone()));
+        }
+    }
+}
+
+impl Borrowed {
+    fn open(
+        label: Label,
+        dir: &Path,
+        endpoints: &[Endpoint],
+        config: &Config,
+        reporter: &mut Reporter,
+    ) -> Option<Self> {
+        let context = Context::shared().ok()?;
+        let news = Rc::new(RefCell::new(Vec::new()));
+        let heard = Rc::clone(&news);
+        let mut listener: Reporter = Box::new(move |level, text| heard.borrow_mut().push((level, text.to_owned())));
+        let connection = Connection::open(&context, endpoints, config, 0, &label.path, &mut listener).ok()?;
+        drop(context);
+        let buffers = Buffers::new(endpoints.len());
+        let Some(loan) = spool::loan(dir, &label.path, &label.endpoint) else {
+            // Somebody has opened it meanwhile.
+            connection.close(0, &buffers, Some(Duration::ZERO));
+            return None;
+        };
+        for (level, text) in news.take() {
+            reporter(level, &format!("of the log \"{}\", which has no writer now: {text}", label.path));
+        }
+        let totals = Totals::of(&label.path);
+        Some(Self { label, loan, connection, buffers, totals, told: Counters::default(), sent: 0 })
+    }
+
+    /// Sends what libzmq takes. Returns false when there is no more to be done: it is empty, or its
+    /// own writer has it.
+    fn send(&mut self, end: Instant) -> bool {
+        let Self { label, loan, connection, buffers, totals, told, .. } = self;
+        let topic = &*label.topic;
+        let sent = loan.with(|| {
+            loop {
+                connection.poll(topic, buffers);
+                let any = connection.drain(topic, buffers, usize::MAX);
+                if !any || !connection.drains() || Instant::now() >= end {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            buffers.collect();
+            connection.tick();
+            let now = connection.counters(0, buffers);
+            totals.update(told, &now);
+            *told = now;
+            now.spooled + now.queued > 0
+        });
+        sent == Some(true)
+    }
+
+    /// Closes what is still this writer's, and reports what became of it.
+    fn give_back(self, reporter: &mut Reporter) {
+        let Self { label, loan, connection, buffers, totals, told, .. } = self;
+        let mut connection = Some(connection);
+        let mut close = || connection.take().map(|connection| connection.close(0, &buffers, Some(Duration::ZERO)));
+        let closed = loan.with(&mut close).flatten();
+        // Of a spool that was taken away, nothing is touched by this.
+        let now = closed.or_else(close).map_or(told, |(_, now)| now);
+        // What is left is recovered again by whoever opens it next.
+        let now = Counters { recovered: now.recovered.saturating_sub(now.spooled), spooled: 0, ..now };
+        totals.update(&told, &now);
+        let Label { path, endpoint, .. } = &label;
+        if now.sent > 0 {
+            let text =
+                format!("{endpoint}: {} records of the log \"{path}\", which had no writer, were sent", now.sent);
+            reporter(Level::Info, &text);
+        }
+        if now.spool > 0 {
+            let text = format!("{endpoint}: {} records of the log \"{path}\", in its spool, are lost", now.spool);
+            reporter(Level::Warning, &text);
+        }
+    }
+}
