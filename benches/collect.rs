@@ -138,6 +138,7 @@ fn finishing(records: &[Record<'_>], size: usize) {
 }
 
 /// How long a collector takes for files that another one has left, and how much CPU time.
+#[expect(clippy::zombie_processes, reason = "wait4(2) waits for it")]
 fn finish(log: &[u8], how: &str) -> (Duration, f64) {
     let directory = table::directory().join("finishing");
     let _ = fs::remove_dir_all(&directory);
