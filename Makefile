@@ -13,13 +13,13 @@ $(call one_directory,BUILD)$(call one_directory,PORTABLE)
 
 -include $(BUILD)/config.mk
 
-CARGO ?= cargo
+export CARGO ?= cargo
 CARGOFLAGS ?= --locked
 BZW_HOST_KIND ?= none
 
 target_dir := $(or $(CARGO_TARGET_DIR),target)
 built := $(target_dir)/$(addsuffix /,$(CARGO_BUILD_TARGET))release
-arch := $(shell uname -s | tr '[:upper:]' '[:lower:]')-$(shell uname -m)
+arch := $(shell uname -s | tr '[:upper:]' '[:lower:]')-$(or $(firstword $(subst -, ,$(CARGO_BUILD_TARGET))),$(shell uname -m))
 plugin := $(BUILD)/NCSA_ZeroMQWriter
 scripts := $(patsubst scripts/%.zeek,%,$(wildcard scripts/*.zeek scripts/NCSA/ZeroMQWriter/*.zeek))
 
@@ -46,7 +46,7 @@ define assemble
 	done
 endef
 
-.PHONY: all configured library tool plugin portable static install package package-source package-deb test \
+.PHONY: all configured library tool plugin portable static install package package-host package-source package-deb test \
 	test-libzmq test-packages test-docs test-faults test-soak test-host fuzz demo bench bench-host clean distclean help
 
 all: configured
@@ -62,36 +62,37 @@ configured:
 	@test -f '$(BUILD)/config.mk' || ./configure --build-dir='$(BUILD)'
 
 library:
-	$(CARGO) build $(CARGOFLAGS) --release --lib --target-dir '$(target_dir)'
+	packaging/cargo build $(CARGOFLAGS) --release --lib --target-dir '$(target_dir)'
 
 tool:
-	$(CARGO) build $(CARGOFLAGS) --release --bin bro-zmq --target-dir '$(target_dir)'
+	packaging/cargo build $(CARGOFLAGS) --release --bin bro-zmq --target-dir '$(target_dir)'
 	@mkdir -p '$(BUILD)/bin'
 	@install -m 755 '$(built)/bro-zmq' '$(BUILD)/bin/bro-zmq'
-	@'$(BUILD)/bin/bro-zmq' man --output-dir '$(BUILD)/share/man/man1'
+	@ln -sf bro-zmq '$(BUILD)/bin/zeek-zmq'
+	@$(EMULATOR) '$(BUILD)/bin/bro-zmq' man --output-dir '$(BUILD)/share/man/man1'
 	@mkdir -p '$(BUILD)/share/bash-completion/completions' '$(BUILD)/share/zsh/site-functions' \
 		'$(BUILD)/share/fish/vendor_completions.d'
-	@'$(BUILD)/bin/bro-zmq' completions bash >'$(BUILD)/share/bash-completion/completions/bro-zmq'
-	@'$(BUILD)/bin/bro-zmq' completions zsh >'$(BUILD)/share/zsh/site-functions/_bro-zmq'
-	@'$(BUILD)/bin/bro-zmq' completions fish >'$(BUILD)/share/fish/vendor_completions.d/bro-zmq.fish'
+	@$(EMULATOR) '$(BUILD)/bin/bro-zmq' completions bash >'$(BUILD)/share/bash-completion/completions/bro-zmq'
+	@$(EMULATOR) '$(BUILD)/bin/bro-zmq' completions zsh >'$(BUILD)/share/zsh/site-functions/_bro-zmq'
+	@$(EMULATOR) '$(BUILD)/bin/bro-zmq' completions fish >'$(BUILD)/share/fish/vendor_completions.d/bro-zmq.fish'
 
 # Only as a shared object: together with other kinds there is no link-time optimization.
 plugin:
-	$(for_host) $(CARGO) rustc $(CARGOFLAGS) --release --lib --no-default-features --features host \
+	$(for_host) packaging/cargo rustc $(CARGOFLAGS) --release --lib --no-default-features --features host \
 		--crate-type cdylib --target-dir '$(target_dir)'
 	$(call assemble,$(plugin))
 	@echo "The plugin for $(BZW_HOST_KIND) $(BZW_HOST_VERSION) is in $(plugin)"
 
 # For every host; see docs/portable.md.
 portable:
-	BZW_PORTABLE=1 $(CARGO) rustc $(CARGOFLAGS) --release --lib --no-default-features --crate-type cdylib \
+	BZW_PORTABLE=1 packaging/cargo rustc $(CARGOFLAGS) --release --lib --no-default-features --crate-type cdylib \
 		--target-dir '$(target_dir)'
 	$(call assemble,$(PORTABLE))
 	@echo "The plugin for every host is in $(PORTABLE)"
 
 # What a Zeek that contains the plugin links: for CMakeLists.txt.
 static:
-	$(for_host) BZW_OBJECTS='$(BUILD)/static' $(CARGO) rustc $(CARGOFLAGS) --release --lib \
+	$(for_host) BZW_OBJECTS='$(BUILD)/static' packaging/cargo rustc $(CARGOFLAGS) --release --lib \
 		--no-default-features --features host --crate-type staticlib --target-dir '$(target_dir)'
 	install -m 644 '$(target_dir)/release/libbro_zeromq_writer.a' '$(BUILD)/static'
 
@@ -104,6 +105,7 @@ install:
 	umask 022 && mkdir -p '$(DESTDIR)$(PLUGIN_DIR)' && \
 		rm -rf '$(DESTDIR)$(PLUGIN_DIR)/NCSA_ZeroMQWriter' && \
 		cp -R '$(plugin)' '$(DESTDIR)$(PLUGIN_DIR)/NCSA_ZeroMQWriter' && \
+		{ ! test -d '$(BUILD)/bin' || cp -R '$(BUILD)/bin' '$(DESTDIR)$(PLUGIN_DIR)/NCSA_ZeroMQWriter'; } && \
 		chmod -R u+rwX,go+rX,go-w '$(DESTDIR)$(PLUGIN_DIR)/NCSA_ZeroMQWriter'
 
 test:
@@ -113,6 +115,10 @@ test-host:
 	@tests/host/run '$(BUILD)'
 
 package:
+	packaging/plugin
+
+# For the one host that ./configure found.
+package-host:
 	packaging/plugin '$(BUILD)'
 
 package-source:
@@ -120,7 +126,7 @@ package-source:
 
 # PLUGIN_DIR=DIR is that of the host which the plugin's package is for.
 package-deb:
-	packaging/deb '$(BUILD)' '$(PLUGIN_DIR)'
+	packaging/deb '$(PLUGIN_DIR)'
 
 # libzmq's own tests, against the patched one.
 test-libzmq:
@@ -146,7 +152,7 @@ test-faults:
 test-soak: DURATION ?= 600
 test-soak:
 	ci/setup
-	$(CARGO) build $(CARGOFLAGS) --release --example faults-sender --target-dir '$(target_dir)'
+	packaging/cargo build $(CARGOFLAGS) --release --example faults-sender --target-dir '$(target_dir)'
 	FAULTS_SENDER='$(target_dir)/release/examples/faults-sender' \
 		target/venv/bin/python tests/faults/run.py --soak '$(DURATION)'
 
@@ -155,8 +161,9 @@ fuzz: MINUTES ?= 1
 fuzz:
 	fuzz/run '$(MINUTES)' $(TARGETS)
 
+# As the tests have it: nothing is compiled for this alone.
 demo:
-	$(CARGO) run $(CARGOFLAGS) --release --bin bro-zmq --target-dir '$(target_dir)' -- demo
+	$(CARGO) run $(CARGOFLAGS) --bin bro-zmq --target-dir '$(target_dir)' -- demo
 
 # Needs the plugin that make has built, and ZEEK_CONFIG or BRO_CONFIG.
 bench-host:
@@ -164,7 +171,7 @@ bench-host:
 	@benches/host/bench '$(plugin)'
 
 bench:
-	$(CARGO) bench $(CARGOFLAGS) --target-dir '$(target_dir)'
+	packaging/cargo bench $(CARGOFLAGS) --target-dir '$(target_dir)'
 	benches/plot.py '$(target_dir)/bench' '$(target_dir)/bench'
 
 clean:
@@ -179,7 +186,8 @@ help:
 	@echo '                 host, and the tool bro-zmq'
 	@echo 'make portable    build the plugin for every host into build-portable; no host is needed'
 	@echo 'make install     copy the plugin into the host, or into the --install-root of ./configure'
-	@echo 'make package     pack the plugin for a sensor: dist/NCSA_ZeroMQWriter-*.tar.gz'
+	@echo 'make package     pack the plugin for every host, and the tool: dist/NCSA_ZeroMQWriter-*.tar.gz'
+	@echo 'make package-host  pack the plugin for the host that ./configure found, and for no other'
 	@echo 'make package-source  pack the source with all dependencies, to build without a network'
 	@echo 'make package-deb pack the plugin and the collector for Debian'
 	@echo 'make test        run all tests, with no host needed'

@@ -3,7 +3,10 @@
 //! the same records over tcp on this machine, as fast as they are taken: it waits when the
 //! queue is full, and nothing is dropped.
 //!
-//! `cargo bench --bench collect -- [--quick] [LOG | mixed]...`
+//! And how fast files that were rotated are finished, from what a run has left to the last finished
+//! name, next to gzip(1) and zstd(1) alone.
+//!
+//! `cargo bench --bench collect -- [--quick] [LOG | mixed | finishing]...`
 
 mod common;
 
@@ -88,8 +91,88 @@ fn main() {
             number(median(&bare, |round| round.cpu)),
         ]);
     }
-    table::print("Collecting into files, next to receiving alone", &head, &rows);
-    table::save("collect", &head, &rows);
+    if !rows.is_empty() {
+        table::print("Collecting into files, next to receiving alone", &head, &rows);
+        table::save("collect", &head, &rows);
+    }
+    if arguments.wants("finishing") {
+        let (_, records) = cases.last().unwrap();
+        finishing(records, if arguments.quick { 8 << 20 } else { 64 << 20 });
+    }
+}
+
+/// Files that wait to be finished.
+const WAITING: usize = 4;
+
+/// Measures how fast files of mixed records and of so many bytes are finished.
+fn finishing(records: &[Record<'_>], size: usize) {
+    let mut log = Vec::with_capacity(size + (1 << 16));
+    for (_, record) in records.iter().cycle() {
+        if log.len() >= size {
+            break;
+        }
+        log.extend_from_slice(record);
+        log.push(b'\n');
+    }
+    let head = ["how", "MB/s", "the program alone, MB/s", "size"];
+    let mut rows = Vec::new();
+    for how in ["gzip", "zstd", "none"] {
+        let mut rates = Vec::new();
+        let mut packed = 0;
+        for _ in 0..3 {
+            let (time, bytes) = finish(&log, how);
+            rates.push((WAITING * log.len()) as f64 / time.as_secs_f64() / 1e6);
+            packed = bytes / WAITING as u64;
+        }
+        let alone = if how == "none" { None } else { compress(&log, how) };
+        rows.push(vec![
+            how.to_owned(),
+            number(quantile(rates, 0.5)),
+            alone.map_or("-".to_owned(), |time| number(log.len() as f64 / time.as_secs_f64() / 1e6)),
+            format!("{:.1} %", 100.0 * packed as f64 / log.len() as f64),
+        ]);
+    }
+    table::print("Finishing files that were rotated", &head, &rows);
+    table::save("finishing", &head, &rows);
+}
+
+/// How long a collector takes for files that another one has left, and how many bytes they then have.
+fn finish(log: &[u8], how: &str) -> (Duration, u64) {
+    let directory = table::directory().join("finishing");
+    let _ = fs::remove_dir_all(&directory);
+    fs::create_dir_all(&directory).unwrap();
+    for number in 0..WAITING {
+        fs::write(directory.join(format!(".log{number}.2026-01-02-03-04-05.log")), log).unwrap();
+    }
+    let begun = Instant::now();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bro-zmq"));
+    command.args(["subscribe", "--bind", "tcp://127.0.0.1:*", "--compress", how, "--output-dir"]).arg(&directory);
+    // What is left is told first, and then where it listens.
+    let mut child = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let names = || fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap());
+    let hidden = || names().filter(|entry| entry.file_name().to_string_lossy().starts_with(".log")).count();
+    while hidden() > 0 {
+        assert!(child.try_wait().unwrap().is_none());
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let time = begun.elapsed();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let packed = names().filter(|entry| entry.file_name().to_string_lossy().starts_with("log"));
+    let bytes = packed.map(|entry| entry.metadata().unwrap().len()).sum();
+    fs::remove_dir_all(&directory).unwrap();
+    (time, bytes)
+}
+
+/// How long a program takes for one of them, if it is there.
+fn compress(log: &[u8], program: &str) -> Option<Duration> {
+    let file = table::directory().join("finishing.log");
+    fs::write(&file, log).unwrap();
+    let begun = Instant::now();
+    let status = Command::new(program).arg("-c").arg(&file).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let time = begun.elapsed();
+    fs::remove_file(&file).unwrap();
+    status.is_ok_and(|status| status.success()).then_some(time)
 }
 
 fn run(start: &dyn Fn(&Path, u64) -> Receiver, records: &[Record<'_>], total: u64) -> Round {

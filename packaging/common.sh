@@ -10,8 +10,9 @@ export LC_ALL=C TZ=UTC
 umask 022
 
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
-arch=$(uname -m)
-dist=$root/dist
+arch=${CARGO_BUILD_TARGET:-$(uname -m)}
+arch=${arch%%-*}
+dist=${DIST:-$root/dist}
 mkdir -p "$dist"
 
 # The date of everything in a package: that of the commit, which a source package keeps in
@@ -28,23 +29,9 @@ if [[ -z ${SOURCE_DATE_EPOCH:-} ]]; then
 fi
 export SOURCE_DATE_EPOCH
 
-# build TARGET...: make, so that what is built does not depend on where: neither this
-# directory's name nor cargo's gets into it. Crates are where they are in a source package.
+# build TARGET...: make. What a user's environment adds would make it another package.
 build() {
-    local registry flag rust='' map=''
-    for registry in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do
-        map+=" $registry=./vendor"
-    done
-    for flag in $map "$root=."; do
-        rust+=" --remap-path-prefix=$flag"
-    done
-    map=${rust//--remap-path-prefix/-ffile-prefix-map}
-    # Its own target directory: with other flags cargo builds everything again. What a
-    # user's environment adds would make it another package.
-    env -u CARGO_ENCODED_RUSTFLAGS -u CPPFLAGS -u LDFLAGS \
-        RUSTFLAGS="$rust" CFLAGS="$map" CXXFLAGS="$map" \
-        CARGO_PROFILE_RELEASE_DEBUG=false CARGO_PROFILE_RELEASE_STRIP=symbols \
-        CARGO_TARGET_DIR="$root/target/package" \
+    env -u CARGO_ENCODED_RUSTFLAGS -u RUSTFLAGS -u CPPFLAGS -u CFLAGS -u CXXFLAGS -u LDFLAGS -u BZW_ZMQ_PREFIX \
         make --no-print-directory "$@"
 }
 
@@ -76,7 +63,7 @@ register() {
         { grep -v " $1\$" SHA256SUMS || true; sha256sum "$1"; } | sort -k 2 >SHA256SUMS.new
         mv SHA256SUMS.new SHA256SUMS
     )
-    echo "package: dist/$1"
+    echo "package: $dist/$1"
 }
 
 # licences DIR: the licences of everything that is linked into the plugin and the tool

@@ -9,6 +9,7 @@
 //! - [`json`]: turns a record into the JSON that the host's own log would have.
 //! - [`keys`]: files of CURVE keys, and directories of those that are let in.
 //! - [`spool`]: records that cannot be sent now, on disk.
+//! - [`transport`]: one endpoint of the process: its socket, its peers, what is on the way to them.
 //! - [`zmq`]: context, sockets and messages over libzmq.
 //!
 //! `unsafe` is confined to `abi`, `host`, `zmq`, the output cursor and the scanner of
@@ -20,6 +21,7 @@ pub mod host;
 pub mod json;
 pub mod keys;
 pub mod spool;
+pub mod transport;
 pub mod writer;
 pub mod zeeklog;
 pub mod zmq;

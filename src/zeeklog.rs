@@ -1,4 +1,5 @@
-//! Reading Zeek's tab-separated logs back into the values they were written from.
+//! Reading Zeek's tab-separated logs back into the values they were written from. Of its JSON logs
+//! each line is a record as it is.
 //!
 //! A log says in its header lines how it is written (`#separator`, `#set_separator`,
 //! `#unset_field`, `#empty_field`), which log it is (`#path`) and which columns it has
@@ -27,7 +28,8 @@
 //! - Times and intervals have six decimals, doubles at most six: finer digits are gone.
 //!
 //! What other programs do to a log, and what no value looks like, is not read as one: a byte order
-//! mark in front, carriage returns at the ends of lines, and blank lines.
+//! mark in front, carriage returns at the ends of lines, blank lines, and columns with neither a name
+//! nor a type nor a value, which `zeek-cut -C` writes for those that a log does not have.
 
 use core::fmt;
 use std::io::{self, BufRead};
@@ -67,6 +69,9 @@ pub enum Item {
     Header(Arc<Header>),
     /// A record: a cell for each column of the last header.
     Record(Vec<Cell>),
+    /// A line of a JSON log, without its end, which begins with a brace: there was no header line
+    /// above it.
+    Json(Vec<u8>),
 }
 
 /// What is wrong with a line.
@@ -112,6 +117,8 @@ pub struct Reader<R> {
     path: Option<Vec<u8>>,
     names: Option<Vec<String>>,
     header: Option<Arc<Header>>,
+    /// For each column in the file, whether it is one of the header's.
+    named: Vec<bool>,
     /// The block's `#separator` is wrong, so its other header lines say nothing.
     broken: bool,
     /// The block has ended with `#close`.
@@ -164,6 +171,7 @@ impl<R: BufRead> Reader<R> {
             path: None,
             names: None,
             header: None,
+            named: Vec::new(),
             broken: false,
             closed: false,
             ended: false,
@@ -289,7 +297,10 @@ impl<R: BufRead> Reader<R> {
                 if names.len() != types.len() {
                     return Err(format!("#fields names {} columns, but #types has {}", names.len(), types.len()));
                 }
-                let columns = names.into_iter().zip(types).map(|(name, text)| {
+                self.named =
+                    names.iter().zip(&types).map(|(name, text)| !name.is_empty() || !text.is_empty()).collect();
+                let columns = names.into_iter().zip(types).zip(&self.named).filter(|(_, named)| **named);
+                let columns = columns.map(|((name, text), _)| {
                     let (kind, element) = parse_type(text)
                         .ok_or_else(|| format!("column {name} has the type \"{}\", which no log has", shorten(text)))?;
                     Ok(Column { name, kind, element })
@@ -308,28 +319,36 @@ impl<R: BufRead> Reader<R> {
 
     fn record(&self, header: &Header) -> Result<Vec<Cell>, String> {
         let mut cells = Vec::with_capacity(header.columns.len());
-        let mut parts = split(&self.line, &self.format.separator);
+        let mut columns = header.columns.iter();
+        let mut found = 0;
         let mut problem = None;
-        for (column, part) in header.columns.iter().zip(parts.by_ref()) {
+        let mut parts = split(&self.line, &self.format.separator);
+        for named in &self.named {
+            let Some(part) = parts.next() else { break };
+            found += 1;
+            if !named {
+                if !part.is_empty() {
+                    problem = Some(format!("column {found}: \"{}\" belongs to no column", shorten(part)));
+                    break;
+                }
+                continue;
+            }
+            let Some(column) = columns.next() else { break };
             match self.format.cell(part, column.kind, column.element) {
                 Ok(cell) => cells.push(cell),
                 Err(what) => {
-                    let number = cells.len() + 1;
                     let verb = if column.element.is_some() { "has an element that is" } else { "is" };
                     let value = shorten(part);
-                    problem = Some(format!("column {number} ({}): \"{value}\" {verb} not {what}", column.name));
+                    problem = Some(format!("column {found} ({}): \"{value}\" {verb} not {what}", column.name));
                     break;
                 }
             }
         }
         // A column too many or too few is the better explanation for a value of a wrong type.
-        let found = match problem {
-            None => cells.len() + parts.count(),
-            Some(_) => split(&self.line, &self.format.separator).count(),
-        };
-        if found != header.columns.len() {
-            let plural = if found == 1 { "" } else { "s" };
-            return Err(format!("{found} column{plural} instead of {}", header.columns.len()));
+        let all = found + parts.count();
+        if all != self.named.len() {
+            let plural = if all == 1 { "" } else { "s" };
+            return Err(format!("{all} column{plural} instead of {}", self.named.len()));
         }
         if let Some(problem) = problem {
             return Err(problem);
@@ -374,11 +393,10 @@ impl<R: BufRead> Iterator for Reader<R> {
                 if self.line.is_empty() {
                     continue;
                 }
-                let message = if self.line.first() == Some(&b'{') {
-                    "this is a JSON log; only logs in Zeek's tab-separated form can be read"
-                } else {
-                    "a record without the header lines (#fields, #types) above it"
-                };
+                if self.line.first() == Some(&b'{') && self.names.is_none() && self.path.is_none() && !self.broken {
+                    return Some(Ok(Item::Json(std::mem::take(&mut self.line))));
+                }
+                let message = "a record without the header lines (#fields, #types) above it";
                 return Some(Err(self.error(ErrorKind::NoHeader, message)));
             };
             if self.line.is_empty() && !self.blank_is_record(header) {
@@ -593,7 +611,7 @@ mod tests {
         read(&log)
             .into_iter()
             .filter_map(|item| match item {
-                Ok(Item::Header(_)) => None,
+                Ok(Item::Header(_) | Item::Json(_)) => None,
                 Ok(Item::Record(cells)) => Some(Ok(cells[0].clone())),
                 Err(error) => Some(Err(error.message)),
             })
@@ -722,6 +740,39 @@ mod tests {
             Cell::Subnet(Address::V6(bytes), 32)
         });
         assert_eq!(cell("counter", b"7"), Cell::Count(7));
+    }
+
+    #[test]
+    fn columns_that_a_log_does_not_have() {
+        let log = "#separator \\x09\n#path\tx\n#fields\t\ta\t\tb\t\n#types\t\tcount\t\tcount\t\n\t1\t\t2\t\n\t3\tx\t4\t\n\t5\t\t6\n\t7\t\tb\t\n";
+        let items = read(log.as_bytes());
+        let Ok(Item::Header(header)) = &items[0] else { panic!("{items:?}") };
+        assert_eq!(header.columns.iter().map(|column| &*column.name).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(items[1], Ok(Item::Record(vec![Cell::Count(1), Cell::Count(2)])));
+        for (item, why) in items[2..].iter().zip([
+            "column 3: \"x\" belongs to no column",
+            "4 columns instead of 5",
+            "column 4 (b): \"b\" is not a natural number",
+        ]) {
+            assert!(item.as_ref().is_err_and(|error| error.message.starts_with(why)), "{item:?}");
+        }
+        // A name without a type is no such column.
+        let log = log.replace("#types\t\tcount\t\t", "#types\t\tcount\tcount\t").replace("\ta\t\tb", "\ta\tc\tb");
+        let log = log.replace("#types\t\tcount\tcount", "#types\t\tcount\t");
+        assert!(matches!(&read(log.as_bytes())[0], Err(error) if error.kind == ErrorKind::Header), "{log}");
+    }
+
+    #[test]
+    fn lines_of_a_json_log() {
+        let log = "\u{feff}{\"a\":1}\r\n\n{\"b\":2}\n[3]\n#separator \\x09\n{\"c\":4}\n";
+        let items: Vec<_> = Reader::new(log.as_bytes()).collect();
+        assert_eq!(items[..2], [Ok(Item::Json(b"{\"a\":1}".to_vec())), Ok(Item::Json(b"{\"b\":2}".to_vec()))]);
+        let headless = |item: &Result<Item, Error>| item.as_ref().is_err_and(|error| error.kind == ErrorKind::NoHeader);
+        assert!(headless(&items[2]), "{items:?}");
+        // Below a header, also half of one, it is a value.
+        let half = "#separator \\x09\n#path\tx\n{\"c\":4}\n";
+        assert!(headless(&Reader::new(half.as_bytes()).next().unwrap()));
+        assert_eq!(column("string", b"{\"c\":4}\n"), [Ok(text(Type::String, b"{\"c\":4}"))]);
     }
 
     #[test]
@@ -894,8 +945,6 @@ mod tests {
         let items = read(b"1\tx\n\n2\ty\n");
         assert_eq!(items.len(), 2);
         assert!(items.iter().all(|item| matches!(item, Err(error) if error.kind == ErrorKind::NoHeader)));
-        let items = read(b"{\"ts\":1.0}\n");
-        assert!(matches!(&items[..], [Err(error)] if error.message.contains("JSON log")));
         assert!(read(b"").is_empty());
     }
 

@@ -1,5 +1,5 @@
 //! Publishing a record costs no heap allocation, neither of ours nor of libzmq's: counted from the
-//! C ABI to the socket, with a subscriber that reads.
+//! C ABI to the socket, with a subscriber that reads. `malloc` is counted, for the whole process.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell as Counter;

@@ -1,9 +1,15 @@
-//! That writers which come and go leave nothing behind.
+//! That writers which come and go leave nothing behind: descriptors and threads are counted, so that
+//! nothing else may run in this process.
 
 use bro_zeromq_writer::host::synth::Cell;
 
+use std::sync::Mutex;
+
 mod common;
 use common::{Subscriber, Writer, zeek_80};
+
+/// The tests take turns.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// How often; `BZW_CYCLES` asks for more.
 fn cycles() -> usize {
@@ -36,6 +42,7 @@ fn settled() -> (usize, usize, usize) {
 
 #[test]
 fn writers_come_and_go() {
+    let _alone = ALONE.lock().unwrap();
     let dir = std::env::temp_dir().join(format!("bzw-lifetime-{}", std::process::id()));
     std::fs::create_dir_all(&dir).unwrap();
     let path = |name: &str| dir.join(name).to_str().unwrap().to_owned();
@@ -65,4 +72,28 @@ fn writers_come_and_go() {
     assert!(after.2 < before.2 + 4096, "{before:?} {after:?}");
     drop(subscriber);
     let _ = std::fs::remove_dir_all(&dir);
+}
+
+#[test]
+fn a_log_costs_no_descriptor_and_no_connection() {
+    let _alone = ALONE.lock().unwrap();
+    let subscriber = Subscriber::bind(&[b""]);
+    let bound = format!("@{}", common::free_endpoint());
+    for endpoint in [&subscriber.endpoint, &bound] {
+        let open = |index: usize| Writer::open(zeek_80(), &format!("log-{index}"), endpoint, &[], &["n"]);
+        let mut writers = vec![open(0)];
+        let (one, threads, _) = settled();
+        writers.extend((1..200).map(open));
+        let (all, all_threads, _) = settled();
+        assert_eq!((all, all_threads), (one, threads), "{endpoint}");
+        if *endpoint == subscriber.endpoint {
+            for (index, writer) in writers.iter_mut().enumerate() {
+                writer.write(&[Cell::Count(index as u64)]);
+            }
+            let mut logs: Vec<_> = subscriber.take(200).into_iter().map(|frames| frames[0].clone()).collect();
+            logs.sort();
+            logs.dedup();
+            assert_eq!(logs.len(), 200);
+        }
+    }
 }

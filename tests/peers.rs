@@ -14,7 +14,11 @@ use std::{env, fs, io, thread};
 use bro_zeromq_writer::host::synth::Cell;
 
 mod common;
+#[allow(dead_code, reason = "other tests use more of it")]
+#[path = "integration/peer.rs"]
 mod peer;
+#[allow(dead_code, reason = "other tests use more of it")]
+#[path = "integration/python.rs"]
 mod python;
 mod zmtp;
 use common::{PATIENCE, Writer, free_endpoint, zeek_80};
@@ -71,7 +75,10 @@ impl Victim {
         for output in outputs {
             let lines = Arc::clone(&lines);
             thread::spawn(move || {
-                BufReader::new(output).lines().map_while(Result::ok).for_each(|line| lines.lock().unwrap().push(line));
+                for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
+                    let start = String::from_utf8_lossy(&line[..line.len().min(200)]).into_owned();
+                    lines.lock().unwrap().push(start);
+                }
             });
         }
         let victim = Self { child, lines, before: 0 };
@@ -538,6 +545,9 @@ fn fuzz(address: &str, kind: &str, victim: &mut Victim, limit: u64, check: impl 
                 });
             }
         });
+        // What ends it takes a moment.
+        thread::sleep(Duration::from_millis(200));
+        assert!(victim.child.try_wait().unwrap().is_none(), "{:#?}", victim.lines.lock().unwrap());
         check(victim);
         let gained = victim.gained();
         assert!(gained <= limit, "round {round}: {gained} kB");
@@ -563,7 +573,7 @@ fn random_peers_of_the_collector() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bro-zmq"));
     let mut victim = Victim::start(command.args(["subscribe", "--bind", &endpoint]), "listening on");
     let address = endpoint.strip_prefix("tcp://").unwrap();
-    fuzz(address, "PUB", &mut victim, COLLECTOR, |victim| {
+    fuzz(address, "PUB", &mut victim, 2 * COLLECTOR, |victim| {
         let mut good = Zmtp::connect(address).unwrap();
         good.introduce("PUB", None, false).unwrap();
         good.send(MORE, b"conn").unwrap();

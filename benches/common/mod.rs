@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use bro_zeromq_writer::host::synth::{Cell, Columns, Synth, Type};
 use bro_zeromq_writer::host::{AnyShape, FAMILIES, Field, Fixed, Layout, Record};
 use bro_zeromq_writer::json::{FieldPlan, Out, Style, encode};
-use bro_zeromq_writer::zeeklog::{Column, ErrorKind, Item, Reader};
+use bro_zeromq_writer::zeeklog::{Column, Item, Reader};
 
 /// The layout that all benchmarks use: Zeek 8.0's, which the RapidJSON peer reads too.
 #[must_use]
@@ -69,7 +69,7 @@ pub fn logs() -> Vec<Log> {
                     logs[current.unwrap()].records.push(cells);
                 }
                 // One of the logs that a host wrote as JSON.
-                Err(error) if error.kind == ErrorKind::NoHeader => break,
+                Ok(Item::Json(_)) => break,
                 Err(error) => panic!("{}: {error}", file.display()),
             }
         }

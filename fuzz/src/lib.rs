@@ -1,5 +1,5 @@
 //! What is fuzzed. Each function takes any bytes and must return: it panics when something is
-//! wrong. `fuzz_targets/` gives them to libFuzzer, and `tests/fuzz.rs` of the main crate, which
+//! wrong. `fuzz_targets/` gives them to libFuzzer, and `tests/integration/fuzz.rs` of the main crate, which
 //! includes this file, a short run of its own on every change.
 
 use std::cell::RefCell;
@@ -508,6 +508,7 @@ pub fn replay(data: &[u8]) {
                     encode_and_check(layout, Style::default(), &columns, &cells, 100);
                 }
             }
+            Ok(Item::Json(object)) => assert!(object.starts_with(b"{") && !object.contains(&b'\n')),
             Err(error) => assert!(!error.to_string().contains('\n'), "{error}"),
         }
     }

@@ -86,7 +86,8 @@ impl Console {
     fn clear_table(&self, stdout: &mut impl Write) -> io::Result<()> {
         match self.table.take() {
             0 => Ok(()),
-            lines => write!(stdout, "\x1b[{lines}A\x1b[J").and_then(|()| stdout.flush()),
+            // From the first column on: a terminal shows ^C where the cursor is.
+            lines => write!(stdout, "\r\x1b[{lines}A\x1b[J").and_then(|()| stdout.flush()),
         }
     }
 

@@ -10,7 +10,7 @@ use crate::console::{Console, bytes, counted, duration};
 use crate::input::Source;
 use crate::replay::{self, Outcome, Settings};
 use crate::stop::Stop;
-use crate::subscriber::{Received, Source as Endpoints, Subscriber};
+use crate::subscriber::{Received, Source as Endpoints, Subscriber, to_listen};
 use crate::{Fatal, INCOMPLETE, json, terminal};
 
 /// `bro-zmq demo`
@@ -45,7 +45,9 @@ const SILENCE: Duration = Duration::from_secs(5);
 /// Runs `bro-zmq demo`.
 pub fn run(_: Args) -> Result<ExitCode, Fatal> {
     let stop = Stop::on_signals().map_err(|error| Fatal::new(format!("cannot handle signals: {error}")))?;
-    let mut subscriber = Subscriber::open(&Endpoints::listening("tcp://127.0.0.1:*")).map_err(Fatal::new)?;
+    let mut subscriber =
+        Subscriber::open(&Endpoints::listening(vec![to_listen("tcp://127.0.0.1:*").map_err(Fatal::new)?]))
+            .map_err(Fatal::new)?;
     let endpoint = subscriber.bound().first().cloned().unwrap_or_default();
     let settings = Settings {
         sources: SAMPLES.iter().map(|&(name, log)| Source::Memory(name, log)).collect(),

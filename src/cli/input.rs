@@ -8,6 +8,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use memchr::memmem;
+
+use crate::collector::log_path;
 use crate::compressed::{Method, Uncompressed};
 use crate::stop::Stop;
 use crate::terminal;
@@ -40,15 +43,26 @@ impl Source {
         }
     }
 
-    /// The log path that the name suggests, for a log that does not say: `conn` for
-    /// `conn.log`, `conn.10:00:00-11:00:00.log.gz` and the like.
+    /// The log path that the name suggests, for a log that does not say: `conn` for `conn.log`,
+    /// for `conn.2026-11-24-03-00-00.log.gz` of a collector, whose `%2F` and the like are undone, and
+    /// for the names that Zeek and its tools give to rotated files.
     pub fn path_by_name(&self) -> Vec<u8> {
         let name = match self {
             Self::File(path) => path.file_name().unwrap_or_default().as_bytes(),
             Self::Stdin => b"stdin",
             Self::Memory(name, _) => name.as_bytes(),
         };
-        name.split(|&byte| byte == b'.').find(|part| !part.is_empty()).unwrap_or(b"log").to_vec()
+        let start = name.iter().position(|&byte| byte != b'.').unwrap_or(name.len());
+        let name = &name[start..];
+        let log = memmem::rfind_iter(name, b".log").find(|at| matches!(name.get(at + 4), None | Some(b'.')));
+        let stem = match log {
+            Some(at) => &name[..at],
+            None => name.split(|&byte| byte == b'.').next().unwrap_or_default(),
+        };
+        match without_time(stem) {
+            [] => b"log".to_vec(),
+            stem => log_path(stem).unwrap_or_else(|| stem.to_vec()),
+        }
     }
 
     /// Its size as it is stored, if it has one.
@@ -86,6 +100,33 @@ impl Source {
             }
         }
     }
+}
+
+/// How names of rotated files end: a collector's, Zeek's, ZeekControl's, zeek-archiver's, and those
+/// that people give by hand; `d` is a digit.
+const TIMES: [&[u8]; 6] = [
+    b".dddd-dd-dd-dd-dd-dd",
+    b"-dddd-dd-dd-dd-dd-dd",
+    b"-dd-dd-dd_dd.dd.dd",
+    b".dd:dd:dd-dd:dd:dd",
+    b"__dddd-dd-dd-dd-dd-dd__dddd-dd-dd-dd-dd-dd__",
+    b".dddd-dd-dd",
+];
+
+/// A name without the time at its end, and without the number that a collector gives to a second
+/// file of the same time.
+fn without_time(stem: &[u8]) -> &[u8] {
+    let timed = |stem: &[u8], pattern: &[u8]| {
+        let start = stem.len().checked_sub(pattern.len())?;
+        let fits = |(byte, pattern): (&u8, &u8)| if *pattern == b'd' { byte.is_ascii_digit() } else { byte == pattern };
+        stem[start..].iter().zip(pattern).all(fits).then_some(start)
+    };
+    let digits = stem.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let unnumbered = stem[..stem.len() - digits].strip_suffix(b"_").filter(|_| digits >= 3).unwrap_or(stem);
+    if let Some(start) = timed(unnumbered, TIMES[0]) {
+        return &stem[..start];
+    }
+    TIMES.iter().find_map(|pattern| timed(stem, pattern)).map_or(stem, |start| &stem[..start])
 }
 
 /// Counts what is read, and gives up waiting when it is time to end.
@@ -148,6 +189,20 @@ mod tests {
             ("dns", "dns"),
             (".hidden.log", "hidden"),
             ("..", "log"),
+            (".log", "log"),
+            ("conn.json", "conn"),
+            ("conn.log.labeled", "conn"),
+            ("dhcp.2025-01-02.log", "dhcp"),
+            ("conn.2026-11-24-03-00-00.log.zst", "conn"),
+            ("conn.2026-11-24-03-00-00_001.log.gz", "conn"),
+            ("conn%2E2026-11-24-03-00-00.2026-11-24-03-00-00.log", "conn.2026-11-24-03-00-00"),
+            ("conn@sensor.example.org.log", "conn@sensor.example.org"),
+            ("m%C3%BCnchen.log", "münchen"),
+            ("100%.log", "100%"),
+            ("dns_2-2026-11-24-03-00-00.log", "dns_2"),
+            ("files-26-11-24_03.00.00.log.gz", "files"),
+            ("ssl__2020-07-16-09-43-10__2020-07-16-10-43-10__.log", "ssl"),
+            ("a_2026.log", "a_2026"),
         ] {
             assert_eq!(Source::File(name.into()).path_by_name(), path.as_bytes());
         }

@@ -14,8 +14,9 @@ use crate::Fatal;
 #[command(after_help = "\
 NAME.key is the public key: give it to the other side, or put it into the directory of keys that
 are authorized there. NAME.key_secret is the secret key, and stays where it is used. Both are files
-in the format of ZeroMQ's certificates, which czmq and pyzmq (zmq.auth.load_certificate) read, too,
-and only their owner may read them (mode 0600). Files that are there already are not overwritten.
+in the format of ZeroMQ's certificates, which czmq and pyzmq (zmq.auth.load_certificate) read, too.
+Everybody may read the public key (mode 0644), and only its owner the secret one (0600). Files that
+are there already are not overwritten.
 
 The public key goes to standard output, as LogZeroMQ::curve_server_key takes it.
 

@@ -70,7 +70,7 @@ enum Command {
     Demo(demo::Args),
     /// Make a pair of keys for encrypted connections
     Keygen(keygen::Args),
-    /// Say whether the plugin will load in a host, and if not, why
+    /// Say whether the plugin will load in a host and its records arrive, and if not, why
     Doctor(doctor::Args),
     /// Print a script with which a shell completes bro-zmq's arguments
     Completions(manual::CompletionsArgs),

@@ -9,6 +9,7 @@ use std::iter;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bro_zeromq_writer::transport::address_of;
 use bro_zeromq_writer::writer::{Config, Servers, Topic};
 use bro_zeromq_writer::zmq::limits;
 use bro_zeromq_writer::zmq::{Context, Error, Event, Kind, Role, Socket, Watched};
@@ -36,8 +37,31 @@ struct Endpoint {
     socket: Watched,
     topics: BTreeSet<Vec<u8>>,
     servers: Servers,
+    /// How far it has come.
+    reached: Reached,
     /// Why nobody is there, if it is known.
     why: Option<String>,
+}
+
+/// How far a connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reached {
+    /// There is none.
+    Nobody,
+    /// It stands, and nothing was said on it yet.
+    Connected,
+    /// The handshake has succeeded.
+    Ready,
+}
+
+/// What was seen at an endpoint.
+pub struct Seen<'a> {
+    /// How far the connection has come.
+    pub reached: Reached,
+    /// Why no further, if it is known.
+    pub why: Option<&'a str>,
+    /// What is subscribed to there.
+    pub topics: &'a BTreeSet<Vec<u8>>,
 }
 
 /// Nobody is at an endpoint.
@@ -56,13 +80,12 @@ impl Probe {
             if endpoint.bind {
                 return Err(format!("cannot use {endpoint}: replay connects, and does not bind"));
             }
+            let (address, ipv6) = address_of(endpoint);
             let open = || -> Result<Watched, Error> {
                 let socket = Socket::new(&context, Kind::XPub)?;
                 socket.set(zmq_sys::ZMQ_LINGER, 0)?;
+                socket.set(zmq_sys::ZMQ_IPV6, ipv6.into())?;
                 limits::of_publisher(&socket)?;
-                if endpoint.needs_ipv6() {
-                    socket.set(zmq_sys::ZMQ_IPV6, 1)?;
-                }
                 Watched::new(&context, socket)
             };
             let failed = |error| format!("cannot connect to {endpoint}: {error}");
@@ -72,11 +95,12 @@ impl Probe {
             };
             let probed = Endpoint {
                 name: endpoint.to_string(),
-                address: endpoint.address.clone(),
+                address,
                 role: config.client(endpoint),
                 socket: open().map_err(failed)?,
                 topics: BTreeSet::new(),
                 servers,
+                reached: Reached::Nobody,
                 why: None,
             };
             probed.connect().map_err(failed)?;
@@ -118,6 +142,15 @@ impl Probe {
         missing.map(|endpoint| Missing { name: endpoint.name.clone(), why: endpoint.why.clone() }).collect()
     }
 
+    /// What was seen at each endpoint, in order.
+    pub fn seen(&self) -> impl Iterator<Item = Seen<'_>> {
+        self.endpoints.iter().map(|Endpoint { reached, why, topics, .. }| Seen {
+            reached: *reached,
+            why: why.as_deref(),
+            topics,
+        })
+    }
+
     /// Takes note of subscriptions that have come or gone.
     pub fn poll(&mut self) {
         for endpoint in &mut self.endpoints {
@@ -156,12 +189,14 @@ impl Endpoint {
             match event {
                 Event::Ready => {
                     self.servers.ready();
-                    self.why = None;
+                    (self.reached, self.why) = (Reached::Ready, None);
                 }
                 Event::Failed(how) => {
                     self.why = self.servers.failed(how).map(|why| in_arguments(&why)).or(self.why.take());
                 }
-                Event::Connected(_) | Event::Disconnected(_) | Event::Excess | Event::Unbound => {}
+                Event::Connected(_) => self.reached = Reached::Connected,
+                Event::Disconnected(_) => self.reached = Reached::Nobody,
+                Event::Retried | Event::Excess | Event::Unbound => {}
             }
         }
         for _ in self.socket.given_up(iter::once(self.address.as_c_str())) {

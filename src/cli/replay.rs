@@ -8,16 +8,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bro_zeromq_writer::host::synth;
 use bro_zeromq_writer::host::{FAMILIES, Layout};
 use bro_zeromq_writer::writer::{Config, Given, OPTION_NAMES, Source as OptionSource};
 use bro_zeromq_writer::zeeklog::{ErrorKind, Header, Item, Reader};
 
 use crate::console::{Console, Progress, bytes, counted, duration, per_second, thousands};
 use crate::input::Source;
+use crate::json;
 use crate::print::shown;
 use crate::probe::{Missing, Probe};
-use crate::publisher::Publisher;
+use crate::publisher::{Publisher, Record, Setup};
 use crate::security::{KeyArgs, in_arguments};
 use crate::stop::Stop;
 use crate::subscribe::raise_descriptor_limit;
@@ -38,9 +38,13 @@ const STALL: Duration = Duration::from_secs(5);
 /// `bro-zmq replay`
 #[derive(clap::Args)]
 #[command(after_help = "\
-Logs are read in the tab-separated form that Zeek and Bro write by default, compressed with
-gzip or zstd or not. Of one that is damaged or cut off, what comes before that is sent. Each record becomes the values a host would hand to the plugin, and takes the
-plugin's own way from there: the same JSON, the same two frames.
+Logs are read in the tab-separated form that Zeek and Bro write by default, or as JSON, a record on
+each line, as Zeek and bro-zmq subscribe --output-dir write it; compressed with gzip or zstd or not.
+Of one that is damaged or cut off, what comes before that is sent.
+
+Tab-separated records become the values a host would hand to the plugin, and take the plugin's own
+way from there: the same JSON, the same two frames. JSON is sent as it is, under the log path that
+the file's name says: conn for conn.log and conn.2026-11-24-03-00-00.log.gz.
 
 A malformed line costs that line; it is reported as FILE:LINE. When the subscriber does not
 keep up, reading waits for it; no record is lost, and memory does not grow.
@@ -53,9 +57,11 @@ Examples:
   bro-zmq replay --curve-server-key collector.key --curve-secret-key-file sensor.key_secret conn.log
                                                encrypted
   bro-zmq replay --option json_timestamps=JSON::TS_ISO8601 conn.log
+  bro-zmq replay --option topic=sensor1/%path /var/log/zeek-zmq/sensor1/*.log.gz
+                                               what a collector has written, under the topics it had
 
 Exit status:
-  0  every record was sent
+  0  every record was sent; with --loop, until Ctrl-C
   1  lines were malformed, records were not sent, or it was interrupted; the last line says how many
   2  wrong arguments, a file that cannot be opened, or an endpoint that cannot be used
 A second Ctrl-C ends at once, with status 130 and without sending what is queued.")]
@@ -105,7 +111,7 @@ fn parse_rate(text: &str) -> Result<f64, String> {
     }
 }
 
-fn parse_seconds(text: &str) -> Result<Duration, String> {
+pub fn parse_seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse::<f64>().ok();
     seconds
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
@@ -272,8 +278,7 @@ pub fn replay(settings: &Settings, console: &Rc<Console>, stop: &Stop) -> Result
         let text = error.to_string();
         let text = text.replace("LogZeroMQ::endpoint", "--endpoint").replace("LogZeroMQ::zmq_hwm", "--hwm");
         let text = in_arguments(&text.replace("LogZeroMQ::zmq_linger", "--linger"));
-        let text = text.replace("LogZeroMQ::", "--option ");
-        Fatal::new(text.replace("the plugin connects", "replay connects"))
+        Fatal::new(text.replace("LogZeroMQ::", "--option "))
     })?;
     let mut probe = Probe::open(&config).map_err(Fatal::new)?;
     if !settings.wait.is_zero() {
@@ -293,8 +298,10 @@ pub fn replay(settings: &Settings, console: &Rc<Console>, stop: &Stop) -> Result
         console,
         stop,
         options: options.collect::<Result<_, Fatal>>()?,
+        config: &config,
         layout,
         retries: config.endpoints.len() == 1,
+        json_told: false,
         probe,
         logs: Vec::new(),
         outcome: Outcome { endpoints, ..Outcome::default() },
@@ -364,10 +371,13 @@ struct Replay<'a> {
     console: &'a Rc<Console>,
     stop: &'a Stop,
     options: Vec<(CString, CString)>,
+    config: &'a Config,
     layout: &'static Layout,
     /// A record that finds the queue full is written again.
     retries: bool,
     probe: Probe,
+    /// That options do not change JSON.
+    json_told: bool,
     logs: Vec<Log>,
     outcome: Outcome,
     /// Bytes read, of how many.
@@ -386,7 +396,8 @@ struct Replay<'a> {
 /// A log path.
 struct Log {
     path: Vec<u8>,
-    header: Arc<Header>,
+    /// `None` if its records are JSON.
+    header: Option<Arc<Header>>,
     /// `None` once it is closed.
     publisher: Option<Publisher>,
     /// Full queues that were waited for.
@@ -428,21 +439,37 @@ impl Replay<'_> {
                 return Ok(());
             }
         };
-        let mut current = None;
+        // The log of the last header line, and of JSON above the first.
+        let (mut current, mut of_json) = (None, None);
         let mut header_reported = false;
-        for item in Reader::new(input) {
+        let mut reader = Reader::new(input);
+        while let Some(item) = reader.next() {
             if self.stop.requested() {
                 break;
             }
             match item {
                 Ok(Item::Header(header)) => {
                     header_reported = false;
-                    current = Some(self.open(source, header)?);
+                    of_json = None;
+                    current = Some(self.open(source, Some(header))?);
                 }
                 Ok(Item::Record(cells)) => {
                     if let Some(log) = current {
-                        self.publish(log, &cells)?;
+                        self.publish(log, &Record::Values(cells))?;
                     }
+                }
+                Ok(Item::Json(object)) if json::members(&object).is_some() => {
+                    let log = match of_json {
+                        Some(log) => log,
+                        None => self.open(source, None)?,
+                    };
+                    of_json = Some(log);
+                    self.publish(log, &Record::Json(object))?;
+                }
+                Ok(Item::Json(_)) if !self.first_pass => {}
+                Ok(Item::Json(_)) => {
+                    self.outcome.malformed += 1;
+                    self.console.problem(format!("{name}:{}: it is no complete JSON object", reader.line_number()));
                 }
                 // Told on the first pass; the others meet them again.
                 Err(_) if !self.first_pass => {}
@@ -472,8 +499,11 @@ impl Replay<'_> {
     }
 
     /// The index of the log that a header begins, opened if it is new or has other columns.
-    fn open(&mut self, source: &Source, header: Arc<Header>) -> Result<usize, Fatal> {
-        let path = header.path.clone().unwrap_or_else(|| source.path_by_name());
+    fn open(&mut self, source: &Source, header: Option<Arc<Header>>) -> Result<usize, Fatal> {
+        if header.is_none() && !std::mem::replace(&mut self.json_told, true) {
+            self.tell_of_json();
+        }
+        let path = header.as_ref().and_then(|header| header.path.clone()).unwrap_or_else(|| source.path_by_name());
         let index = match self.logs.iter().position(|log| log.path == path) {
             Some(index) if self.logs[index].header == header => return Ok(index),
             Some(index) => {
@@ -488,9 +518,11 @@ impl Replay<'_> {
             }
         };
         let log = &mut self.logs[index];
-        let mut publisher =
-            Publisher::open(&log.path, &log.header, self.layout, &self.options, self.console, self.retries)
-                .map_err(|error| Fatal::new(format!("{}: cannot be published: {error}", shown(&log.path))))?;
+        let Self { layout, options, config, retries, console, .. } = self;
+        let (layout, config, retries) = (*layout, *config, *retries);
+        let setup = Setup { path: &log.path, layout, options, config, retries, console };
+        let mut publisher = Publisher::open(&setup, log.header.as_deref())
+            .map_err(|error| Fatal::new(format!("{}: cannot be published: {error}", shown(&log.path))))?;
         // Whoever is known to want the log gets all of it.
         self.probe.poll();
         let deadline = Instant::now() + self.settings.wait;
@@ -505,20 +537,32 @@ impl Replay<'_> {
         Ok(index)
     }
 
-    fn publish(&mut self, index: usize, cells: &[synth::Cell]) -> Result<(), Fatal> {
+    /// Says which options do not change what is sent.
+    fn tell_of_json(&self) {
+        const WRITING: [&str; 5] =
+            ["json_timestamps", "json_include_unset_fields", "json_string_escape_policy", "extra_fields", "tag_json"];
+        let given: Vec<_> =
+            self.settings.options.iter().map(|(name, _)| &**name).filter(|name| WRITING.contains(name)).collect();
+        if !given.is_empty() {
+            self.console.problem(format!("JSON logs are sent as they are, without {}", given.join(", ")));
+        }
+    }
+
+    fn publish(&mut self, index: usize, record: &Record) -> Result<(), Fatal> {
         self.outcome.records += 1;
         self.pace()?;
         loop {
             let Log { publisher: Some(publisher), retried, path, .. } = &mut self.logs[index] else { return Ok(()) };
-            publisher.write(cells).map_err(|error| Fatal::new(format!("{}: {error}", shown(path))))?;
+            publisher.write(record).map_err(|error| Fatal::new(format!("{}: {error}", shown(path))))?;
             if !self.retries || publisher.stats(0).dropped_queue_full == *retried {
                 self.stalled = None;
                 break;
             }
+            // What is written again is not lost, and after Ctrl-C it is not sent.
+            *retried += 1;
             if self.stop.requested() {
                 break;
             }
-            *retried += 1;
             let (since, told) = self.stalled.get_or_insert((Instant::now(), false));
             if !*told && since.elapsed() >= STALL {
                 *told = true;

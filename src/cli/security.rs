@@ -6,11 +6,12 @@ use std::time::Instant;
 
 use bro_zeromq_writer::clock::coarse_millis;
 use bro_zeromq_writer::keys::{Authorized, News};
-use bro_zeromq_writer::writer::{CLOSED_IN_A_ROW, Clients, Curve, Given, LOOK_INTERVAL, Servers, Source};
+use bro_zeromq_writer::writer::{CLOSED_IN_A_ROW, Clients, Curve, Endpoint, Given, LOOK_INTERVAL, Servers, Source};
 use bro_zeromq_writer::zmq::zap::Handler;
 use bro_zeromq_writer::zmq::{Context, Handshake, PublicKey, Role};
 
 use crate::console::Console;
+use crate::subscriber::shown;
 
 /// The keys of this side and of the one that it connects to.
 #[derive(clap::Args)]
@@ -47,7 +48,8 @@ impl KeyArgs {
     }
 }
 
-fn absolute(path: &Path) -> String {
+/// A path from `/` on, as the plugin takes it.
+pub fn absolute(path: &Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).to_string_lossy().into_owned()
 }
 
@@ -71,12 +73,7 @@ pub struct Keys {
 
 impl Keys {
     /// Reads the files. `None` without any.
-    pub fn read(
-        args: &KeyArgs,
-        authorized: Option<&Path>,
-        bind: &[String],
-        connect: &[String],
-    ) -> Result<Option<Self>, String> {
+    pub fn read(args: &KeyArgs, authorized: Option<&Path>, endpoints: &[Endpoint]) -> Result<Option<Self>, String> {
         let mut options = args.options();
         options.extend(authorized.map(|dir| ("curve_authorized_keys_dir".to_owned(), absolute(dir))));
         let find = |name: &str| {
@@ -86,10 +83,8 @@ impl Keys {
                 value,
             })
         };
-        let endpoints: Vec<_> = [(bind, true), (connect, false)]
-            .into_iter()
-            .flat_map(|(endpoints, bind)| endpoints.iter().map(move |endpoint| (endpoint.clone(), bind)))
-            .collect();
+        let endpoints: Vec<_> =
+            endpoints.iter().map(|endpoint| (shown(endpoint).into_owned(), endpoint.bind)).collect();
         let parsed = Curve::parse(find, &endpoints).map_err(|error| in_arguments(&error.to_string()))?;
         Ok(parsed.map(|(curve, servers)| Self { curve, servers: servers.into_iter().flatten().collect() }))
     }
@@ -130,6 +125,11 @@ impl Guard {
         let servers =
             keys.map_or_else(Servers::default, |keys| Servers::new(keys.curve.keys.public(), keys.servers.clone()));
         Ok(Self { door, servers, clients: Clients::new(keys.is_some()), closed: 0, looked: Instant::now() })
+    }
+
+    /// How many keys are let in, and the directory that they are in, where it listens with keys.
+    pub fn authorized(&self) -> Option<(usize, &Path)> {
+        self.door.as_ref().map(|(_, authorized, _)| (authorized.count(), authorized.dir()))
     }
 
     /// What the socket is before it listens.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use bro_zeromq_writer::writer::Endpoint;
 use bro_zeromq_writer::zmq::Error;
 use bro_zeromq_writer::zmq::limits::{MAX_TOPIC, MAX_TOPICS};
 use memchr::memchr_iter;
@@ -19,7 +20,7 @@ use crate::print::{Format, Printer, shown};
 use crate::security::{KeyArgs, Keys};
 use crate::stats::{SENDER_STATS, Stats};
 use crate::stop::{Hangup, Stop};
-use crate::subscriber::{Received, Source, Subscriber};
+use crate::subscriber::{Received, Source, Subscriber, shown as address, to_connect, to_listen};
 use crate::{Fatal, INCOMPLETE, service, terminal};
 
 /// How long to wait for a message before it is looked what else there is to do.
@@ -94,12 +95,12 @@ Exit status:
 A second Ctrl-C ends at once, with status 130 and without writing what waits in memory.")]
 pub struct Args {
     /// Listen on this endpoint; can be given several times [default: tcp://127.0.0.1:12345]
-    #[arg(short, long, value_name = "ENDPOINT")]
-    bind: Vec<String>,
+    #[arg(short, long, value_name = "ENDPOINT", value_parser = to_listen)]
+    bind: Vec<Endpoint>,
     /// Connect to a publisher that listens: a Zeek with @ENDPOINT, or a proxy; can be given several
     /// times
-    #[arg(short, long, value_name = "ENDPOINT")]
-    connect: Vec<String>,
+    #[arg(short, long, value_name = "ENDPOINT", value_parser = to_connect)]
+    connect: Vec<Endpoint>,
     /// Show each record with a member on each line
     #[arg(short, long, conflicts_with_all = ["json", "output_dir", "stats"])]
     pretty: bool,
@@ -256,10 +257,10 @@ pub fn run(args: Args) -> Result<ExitCode, Fatal> {
         keys: None,
     };
     if source.bind.is_empty() && source.connect.is_empty() {
-        source.bind.push(crate::DEFAULT_ENDPOINT.to_owned());
+        source.bind.push(to_listen(crate::DEFAULT_ENDPOINT).map_err(Fatal::new)?);
     }
     let authorized = args.curve_authorized_keys_dir.as_deref();
-    source.keys = Keys::read(&args.keys, authorized, &source.bind, &source.connect).map_err(Fatal::new)?;
+    source.keys = Keys::read(&args.keys, authorized, &[&*source.bind, &source.connect].concat()).map_err(Fatal::new)?;
     if args.stats && !topics.is_empty() {
         source.topics.push(SENDER_STATS.into());
     }
@@ -267,6 +268,7 @@ pub fn run(args: Args) -> Result<ExitCode, Fatal> {
     let mut tally = Tally::default();
     let stats = args.stats.then(Stats::new);
     // Before anything can arrive that it should take.
+    let directory = args.output_dir.clone();
     let output = match args.output_dir {
         Some(directory) => {
             let settings = Settings {
@@ -290,7 +292,16 @@ pub fn run(args: Args) -> Result<ExitCode, Fatal> {
         })),
     };
     let subscriber = Subscriber::open(&source).map_err(Fatal::new)?;
-    console.info(greeting(subscriber.bound(), &source.connect, &topics));
+    let mut greeting = greeting(subscriber.bound(), &source.connect, &topics);
+    match subscriber.encryption() {
+        Some(how) => greeting += &format!(", {how}"),
+        None if directory.is_some() => greeting += ", not encrypted",
+        None => {}
+    }
+    if let Some(directory) = directory {
+        greeting += &format!("; writing to {}", directory.display());
+    }
+    console.info(greeting);
     service::ready();
     let every = args.stats_every.unwrap_or(match io::stdout().is_terminal() {
         true => STATS_ON_TERMINAL,
@@ -322,13 +333,13 @@ fn check_topics(topics: &[Vec<u8>]) -> Result<(), String> {
     }
 }
 
-fn greeting(bound: &[String], connect: &[String], topics: &[Vec<u8>]) -> String {
+fn greeting(bound: &[String], connect: &[Endpoint], topics: &[Vec<u8>]) -> String {
     let mut parts = Vec::new();
     if !bound.is_empty() {
         parts.push(format!("listening on {}", bound.join(", ")));
     }
     if !connect.is_empty() {
-        parts.push(format!("connected to {}", connect.join(", ")));
+        parts.push(format!("connecting to {}", connect.iter().map(address).collect::<Vec<_>>().join(", ")));
     }
     let what = match topics {
         [] => "all logs".to_owned(),

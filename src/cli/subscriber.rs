@@ -1,11 +1,14 @@
 //! The receiving end: a socket that listens and connects, and the messages that arrive at it.
 
-use std::ffi::{CString, c_int};
+use std::borrow::Cow;
+use std::ffi::c_int;
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bro_zeromq_writer::transport::address_of;
+use bro_zeromq_writer::writer::{Endpoint, Side};
 use bro_zeromq_writer::zmq::limits;
 use bro_zeromq_writer::zmq::{Context, Error, Event, Kind, Message, Socket, Watched, hang_up};
 
@@ -31,9 +34,9 @@ const REPEAT: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub struct Source {
     /// Endpoints to listen on.
-    pub bind: Vec<String>,
+    pub bind: Vec<Endpoint>,
     /// Endpoints to connect to.
-    pub connect: Vec<String>,
+    pub connect: Vec<Endpoint>,
     /// Beginnings of log paths; none: all log paths.
     pub topics: Vec<Vec<u8>>,
     /// Messages that wait to be received, for each connection; 0: no limit.
@@ -45,10 +48,10 @@ pub struct Source {
 }
 
 impl Source {
-    /// Everything that arrives at one endpoint.
-    pub fn listening(endpoint: &str) -> Self {
+    /// Everything that arrives at some endpoints.
+    pub fn listening(bind: Vec<Endpoint>) -> Self {
         Self {
-            bind: vec![endpoint.to_owned()],
+            bind,
             connect: Vec::new(),
             topics: Vec::new(),
             hwm: crate::subscribe::HIGH_WATER_MARK,
@@ -60,10 +63,9 @@ impl Source {
     /// Sets the socket's options, before it listens or connects.
     fn configure(&self, socket: &Socket) -> Result<(), Error> {
         socket.set(zmq_sys::ZMQ_LINGER, 0)?;
-        socket.set(zmq_sys::ZMQ_RCVHWM, self.hwm)?;
         // What is queued for sending are the subscriptions. A limit would lose those beyond it.
         socket.set(zmq_sys::ZMQ_SNDHWM, 0)?;
-        limits::of_subscriber(socket)?;
+        limits::of_subscriber(socket, self.hwm)?;
         let (first, most) = self.reconnect;
         socket.set(zmq_sys::ZMQ_RECONNECT_IVL, first)?;
         socket.set(zmq_sys::ZMQ_RECONNECT_IVL_MAX, most)?;
@@ -102,7 +104,6 @@ pub struct Subscriber {
     ending: Option<Vec<c_int>>,
     /// What it listens on, with the ports that were chosen.
     bound: Vec<String>,
-    connects: Vec<CString>,
     guard: Guard,
     first: Message,
     second: Message,
@@ -123,12 +124,8 @@ impl Subscriber {
     pub fn open(source: &Source) -> Result<Self, String> {
         let context = Arc::new(Context::new().map_err(no_socket)?);
         let guard = Guard::new(&context, source.keys.as_ref(), !source.bind.is_empty())?;
-        let connects = source.connect.iter().map(|endpoint| {
-            CString::new(endpoint.as_str()).map_err(|_| explain("connect to", endpoint, Error(libc::EINVAL)))
-        });
         let mut subscriber = Self {
             socket: socket(&context, source)?,
-            connects: connects.collect::<Result<_, _>>()?,
             source: source.clone(),
             connections: Vec::new(),
             most: 0,
@@ -138,7 +135,7 @@ impl Subscriber {
             told: None,
             exceeded: None,
             ending: None,
-            bound: source.bind.clone(),
+            bound: Vec::new(),
             guard,
             first: Message::new(),
             second: Message::new(),
@@ -146,8 +143,9 @@ impl Subscriber {
         };
         // What listens takes one each.
         (subscriber.most, subscriber.limit) = room(source.bind.len() + SPARE)?;
+        limits::of_connections(&subscriber.socket, subscriber.most).map_err(no_socket)?;
         subscriber.listen()?;
-        for index in 0..subscriber.connects.len() {
+        for index in 0..source.connect.len() {
             subscriber.connect(index)?;
         }
         Ok(subscriber)
@@ -158,12 +156,22 @@ impl Subscriber {
         &self.bound
     }
 
+    /// How it is encrypted, in words; `None` if it is not.
+    pub fn encryption(&self) -> Option<String> {
+        self.source.keys.as_ref()?;
+        Some(match self.guard.authorized() {
+            None => "encrypted".to_owned(),
+            Some((keys, dir)) => format!("encrypted, for {} in {}", counted(keys as u64, "key"), dir.display()),
+        })
+    }
+
     fn listen(&mut self) -> Result<(), String> {
-        for endpoint in &mut self.bound {
+        for endpoint in &self.source.bind {
             let secured = self.socket.secure(self.guard.server());
-            let bound =
-                secured.and_then(|()| prepare(&self.socket, endpoint)).and_then(|address| self.socket.bind(&address));
-            *endpoint = bound.map_err(|error| explain("listen on", endpoint, error))?;
+            let bound = secured
+                .and_then(|()| prepare(&self.socket, endpoint))
+                .and_then(|()| self.socket.bind(&endpoint.address));
+            self.bound.push(bound.map_err(|error| explain("listen on", endpoint, error))?);
         }
         Ok(())
     }
@@ -172,8 +180,9 @@ impl Subscriber {
         let endpoint = &self.source.connect[index];
         let role = self.source.keys.as_ref().map(|keys| keys.client(index));
         let secured = self.socket.secure(role.as_ref());
-        let connected =
-            secured.and_then(|()| prepare(&self.socket, endpoint)).and_then(|address| self.socket.connect(&address));
+        let connected = secured
+            .and_then(|()| prepare(&self.socket, endpoint))
+            .and_then(|()| self.socket.connect(&endpoint.address));
         connected.map_err(|error| explain("connect to", endpoint, error))
     }
 
@@ -184,9 +193,10 @@ impl Subscriber {
         if self.ending.is_some() {
             return Ok(());
         }
-        for index in self.socket.given_up(self.connects.iter().map(CString::as_c_str)) {
+        let connects = &self.source.connect;
+        for index in self.socket.given_up(connects.iter().map(|endpoint| endpoint.address.as_c_str())) {
             // Of what it has given up libzmq may know no more.
-            let _ = self.socket.disconnect(&self.connects[index]);
+            let _ = self.socket.disconnect(&connects[index].address);
             self.connect(index)?;
         }
         if self.guard.look(console) {
@@ -200,7 +210,7 @@ impl Subscriber {
     }
 
     fn take_events(&mut self, console: &Console) {
-        let (connects, binds) = (!self.connects.is_empty(), !self.bound.is_empty());
+        let (connects, binds) = (!self.source.connect.is_empty(), !self.source.bind.is_empty());
         while let Some(event) = self.socket.next_event() {
             match event {
                 Event::Connected(descriptor) => self.connected(descriptor),
@@ -211,7 +221,7 @@ impl Subscriber {
                 Event::Ready => self.guard.ready(console),
                 Event::Failed(how) => self.guard.failed(how, connects, binds, console),
                 Event::Excess => self.excess(console),
-                Event::Unbound => {}
+                Event::Retried | Event::Unbound => {}
             }
         }
     }
@@ -338,22 +348,43 @@ pub fn too_few_descriptors() -> String {
     )
 }
 
-fn prepare(socket: &Socket, endpoint: &str) -> Result<CString, Error> {
-    socket.set(zmq_sys::ZMQ_IPV6, i32::from(endpoint.contains('[')))?;
-    CString::new(endpoint).map_err(|_| Error(libc::EINVAL))
+fn prepare(socket: &Socket, endpoint: &Endpoint) -> Result<(), Error> {
+    socket.set(zmq_sys::ZMQ_IPV6, address_of(endpoint).1.into())
 }
 
-fn explain(verb: &str, endpoint: &str, error: Error) -> String {
+/// An endpoint as it was given, to listen on or to connect to.
+pub fn shown(endpoint: &Endpoint) -> Cow<'_, str> {
+    endpoint.address.to_string_lossy()
+}
+
+/// Reads an endpoint to listen on.
+pub fn to_listen(text: &str) -> Result<Endpoint, String> {
+    Endpoint::parse(text, Side::Listens)
+}
+
+/// Reads an endpoint to connect to.
+pub fn to_connect(text: &str) -> Result<Endpoint, String> {
+    Endpoint::parse(text, Side::Connects)
+}
+
+fn explain(verb: &str, endpoint: &Endpoint, error: Error) -> String {
+    let address = shown(endpoint);
     let hint = match error.0 {
-        libc::EADDRINUSE => "; another program listens there",
-        libc::EEXIST => "; a file is there that is no socket; move it away, or use another path",
-        libc::EINVAL => "; an endpoint is tcp://ADDRESS:PORT or ipc://PATH",
-        libc::ENOTSUP => "; it cannot be encrypted",
-        libc::EPROTONOSUPPORT => "; use tcp://ADDRESS:PORT or ipc://PATH",
-        libc::ENODEV | libc::EADDRNOTAVAIL if verb == "listen on" => {
-            "; listen on an address of this machine, or on * for all of them"
+        libc::EADDRINUSE => "another program listens there".to_owned(),
+        libc::EEXIST => "a file is there that is no socket; move it away, or use another path".to_owned(),
+        libc::ENOENT => "make the directory first".to_owned(),
+        libc::ENOTSUP => "it cannot be encrypted".to_owned(),
+        libc::ENODEV if endpoint.bind => {
+            let host = address.trim_start_matches("tcp://").rsplit_once(':').map_or(&*address, |(host, _)| host);
+            format!(
+                "\"{host}\" is no address and no network interface of this machine; listen on an address, such as \
+                 127.0.0.1, or on * for all of them"
+            )
         }
-        _ => "",
+        libc::EADDRNOTAVAIL if endpoint.bind => {
+            "listen on an address of this machine, or on * for all of them".to_owned()
+        }
+        _ => return format!("cannot {verb} {address}: {error}"),
     };
-    format!("cannot {verb} {endpoint}: {error}{hint}")
+    format!("cannot {verb} {address}: {error}; {hint}")
 }

@@ -92,6 +92,16 @@ impl Authorized {
         Ok(Self { dir: dir.to_owned(), state: Mutex::new(state) })
     }
 
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// How many keys there are, as far as is known without looking again.
+    pub fn count(&self) -> usize {
+        self.state().keys.len()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -12,9 +12,9 @@
 mod authorized;
 
 use std::fmt::Write as _;
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::zmq::{KeyPair, PublicKey, SecretKey, has_curve, wipe};
@@ -97,6 +97,11 @@ fn unquoted(value: &[u8]) -> &[u8] {
 /// What is wrong, with the file's name and what to do; never a key.
 pub fn read_secret(path: &Path) -> Result<KeyPair, String> {
     let (content, metadata) = read(path)?;
+    // First: a public key may be read by everybody.
+    let certificate = certificate(path, &content)?;
+    let secret = certificate.secret.ok_or_else(|| {
+        format!("{} has no secret-key; name the file that keygen calls NAME.key_secret", path.display())
+    })?;
     let mode = metadata.mode() & 0o7777;
     let ours = metadata.uid() == effective_user();
     // A service manager hands over files of root's, readable by the service's group or by an
@@ -108,10 +113,6 @@ pub fn read_secret(path: &Path) -> Result<KeyPair, String> {
             "{name} can be read or written by others (mode {mode:04o}): chmod {fix} {name}, and, if others had access, make new keys"
         ));
     }
-    let certificate = certificate(path, &content)?;
-    let secret = certificate.secret.ok_or_else(|| {
-        format!("{} has no secret-key; name the file that keygen calls NAME.key_secret", path.display())
-    })?;
     let pair = KeyPair::new(secret).ok_or_else(|| NO_CURVE.to_owned())?;
     if certificate.public.is_some_and(|public| public != pair.public()) {
         return Err(format!("the public-key in {} is not the one of its secret-key; make new keys", path.display()));
@@ -229,7 +230,7 @@ pub fn write_pair(name: &Path, pair: &KeyPair, comment: &str) -> Result<[PathBuf
     if public.symlink_metadata().is_ok() {
         return Err(exists(&public));
     }
-    let mut file = create(&secret)?;
+    let mut file = create(&secret, 0o600)?;
     let result = pair.secret().with_text(|key| {
         write!(file, "# {comment}\n# ZeroMQ CURVE secret certificate: it stays here.\n\n")?;
         write!(file, "metadata\ncurve\n    public-key = \"{}\"\n    secret-key = \"", pair.public())?;
@@ -238,13 +239,18 @@ pub fn write_pair(name: &Path, pair: &KeyPair, comment: &str) -> Result<[PathBuf
     });
     let failed = |path: &Path, error: io::Error| format!("cannot write {}: {error}", path.display());
     result.and_then(|()| file.sync_all()).map_err(|error| failed(&secret, error))?;
-    let mut file = create(&public)?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(|error| failed(&public, error))?;
+    let mut file = create(&public, 0o644)?;
+    // For everybody, whatever the umask takes away from new files.
+    let readable = file.set_permissions(Permissions::from_mode(0o644));
+    readable
+        .and_then(|()| file.write_all(text.as_bytes()))
+        .and_then(|()| file.sync_all())
+        .map_err(|error| failed(&public, error))?;
     Ok([public, secret])
 }
 
-fn create(path: &Path) -> Result<File, String> {
-    let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+fn create(path: &Path, mode: u32) -> Result<File, String> {
+    let created = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
     created.map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => exists(path),
         _ => format!("cannot write {}: {error}", path.display()),
@@ -258,7 +264,6 @@ fn exists(path: &Path) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
 
     pub struct Dir(pub PathBuf);
 
@@ -283,13 +288,13 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_pair_is_written_for_its_owner_alone_and_read_again() {
+    fn a_pair_is_written_and_read_again() {
         let dir = Dir::new("pair");
         let pair = KeyPair::generate().unwrap();
         let [public, secret] = write_pair(&dir.0.join("sensor.one"), &pair, "made by a test\nwith two lines").unwrap();
         assert_eq!(public, dir.0.join("sensor.one.key"));
-        for file in [&public, &secret] {
-            assert_eq!(file.metadata().unwrap().mode() & 0o7777, 0o600);
+        for (file, mode) in [(&public, 0o644), (&secret, 0o600)] {
+            assert_eq!(file.metadata().unwrap().mode() & 0o7777, mode);
         }
         assert_eq!(read_public(&public).unwrap(), pair.public());
         assert_eq!(read_public(&secret).unwrap(), pair.public());

@@ -27,6 +27,7 @@
 //!
 //! Knows nothing of ZeroMQ and JSON.
 
+mod look;
 mod root;
 mod segment;
 mod state;
@@ -42,6 +43,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use look::{Waiting, holder, waiting};
 use root::Lease;
 use segment::{Cursor, FRAME, Found, Header, Identity};
 use state::{Left, State, StateFile};

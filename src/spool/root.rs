@@ -180,10 +180,7 @@ impl Root {
             if error.raw_os_error() != Some(libc::EWOULDBLOCK) {
                 return Err(OpenError::Unusable(dir.to_owned(), error));
             }
-            let mut holder = String::new();
-            // Who holds it is for the message only.
-            let _ = file.take(20).read_to_string(&mut holder);
-            return Err(OpenError::InUse(dir.to_owned(), holder.trim().parse().ok()));
+            return Err(OpenError::InUse(dir.to_owned(), process(&mut file)));
         }
         // A full disk is no reason to fail here.
         let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
@@ -197,6 +194,34 @@ impl Root {
             names: Mutex::new(Names { lock: Some(file), open: Vec::new(), idle }),
         })
     }
+}
+
+/// Who holds the lock of a directory: the process, if that is known. `None` if nobody does, or it
+/// has none yet.
+pub fn holder(dir: &Path) -> io::Result<Option<Option<u32>>> {
+    let lock = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC).open(dir.join("lock"));
+    let mut file = match lock {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
+    // Shared: several may ask at a time. It is given back when the file is closed, below.
+    // SAFETY: an open file descriptor; nothing else is passed.
+    if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_SH | libc::LOCK_NB) } == 0 {
+        return Ok(None);
+    }
+    let error = io::Error::last_os_error();
+    if error.raw_os_error() != Some(libc::EWOULDBLOCK) {
+        return Err(error);
+    }
+    Ok(Some(process(&mut file)))
+}
+
+/// The process that a lock's file names.
+fn process(file: &mut File) -> Option<u32> {
+    let mut holder = String::new();
+    // Who holds it is for messages only.
+    let _ = file.take(20).read_to_string(&mut holder);
+    holder.trim().parse().ok()
 }
 
 /// Bytes of the segments in each directory below.

@@ -105,10 +105,7 @@ pub enum Header {
 pub fn read_header(file: &File, len: u64, number: u64, identity: &Identity) -> io::Result<Header> {
     let mut bytes = vec![0; len.min(MAX_HEADER) as usize];
     file.read_exact_at(&mut bytes, 0)?;
-    let claimed = word32(&bytes, 12) as usize;
-    let sealed =
-        (FIXED + 4..=bytes.len()).contains(&claimed) && crc32c(&bytes[..claimed - 4]) == word32(&bytes, claimed - 4);
-    if bytes.starts_with(&MAGIC) && sealed {
+    if let Some(claimed) = sealed(&bytes) {
         let version = word32(&bytes, 8);
         if version != VERSION {
             return Ok(Header::Newer(version));
@@ -124,6 +121,36 @@ pub fn read_header(file: &File, len: u64, number: u64, identity: &Identity) -> i
     bytes.truncate(identity.header_len() as usize);
     let ours = bytes.starts_with(&MAGIC) || MAGIC.starts_with(&bytes) || bytes.iter().all(|&byte| byte == 0);
     Ok(Header::Damaged { ours })
+}
+
+/// The length of the header that a file's first bytes are, if it is whole, of whatever version.
+fn sealed(bytes: &[u8]) -> Option<usize> {
+    let claimed = word32(bytes, 12) as usize;
+    let whole =
+        (FIXED + 4..=bytes.len()).contains(&claimed) && crc32c(&bytes[..claimed - 4]) == word32(bytes, claimed - 4);
+    (bytes.starts_with(&MAGIC) && whole).then_some(claimed)
+}
+
+/// Whose a file is that is named as a segment.
+pub enum Claim {
+    /// Of this version: its identity's hash and text.
+    Ours { hash: u64, whose: String },
+    /// A later version of the program wrote it.
+    Newer,
+    /// Its header does not tell.
+    Unknown,
+}
+
+/// Reads from a file's header whose it is.
+pub fn claim(file: &File) -> io::Result<Claim> {
+    let mut bytes = vec![0; file.metadata()?.len().min(MAX_HEADER) as usize];
+    file.read_exact_at(&mut bytes, 0)?;
+    let Some(claimed) = sealed(&bytes) else { return Ok(Claim::Unknown) };
+    if word32(&bytes, 8) != VERSION {
+        return Ok(Claim::Newer);
+    }
+    let whose = String::from_utf8_lossy(&bytes[FIXED..claimed - 4]).into_owned();
+    Ok(Claim::Ours { hash: word(&bytes, 16), whose })
 }
 
 fn word32(bytes: &[u8], at: usize) -> u32 {

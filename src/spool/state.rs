@@ -73,32 +73,8 @@ impl StateFile {
             .mode(0o600)
             .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
             .open(path)?;
-        let mut best = (0, if file.metadata()?.len() == 0 { Left::Nothing } else { Left::Damaged });
-        for offset in SLOT_OFFSETS {
-            let mut slot = [0; SLOT];
-            match file.read_exact_at(&mut slot, offset) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => continue,
-                Err(error) => return Err(error),
-            }
-            let field = |index: usize| word(&slot, 8 * index);
-            let sealed = u64::from(crc32c(&slot[..SLOT - 8])) == field(10);
-            if !sealed || !slot.starts_with(&MAGIC) || field(2) != identity || field(3) <= best.0 {
-                continue;
-            }
-            let left = if field(1) == VERSION {
-                Left::Whole(State {
-                    confirmed: Position { segment: field(4), offset: field(5), record: field(6) },
-                    end: field(7),
-                    in_flight: field(8),
-                    closed: field(9) == 1,
-                })
-            } else {
-                Left::Newer(field(1))
-            };
-            best = (field(3), left);
-        }
-        Ok((Self { file, generation: best.0 }, best.1))
+        let (generation, left) = newest(&file, identity)?;
+        Ok((Self { file, generation }, left))
     }
 
     /// Replaces what it tells.
@@ -137,4 +113,34 @@ impl StateFile {
     pub fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
     }
+}
+
+/// The generation of the slot that holds, and what it tells.
+pub fn newest(file: &File, identity: u64) -> io::Result<(u64, Left)> {
+    let mut best = (0, if file.metadata()?.len() == 0 { Left::Nothing } else { Left::Damaged });
+    for offset in SLOT_OFFSETS {
+        let mut slot = [0; SLOT];
+        match file.read_exact_at(&mut slot, offset) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => continue,
+            Err(error) => return Err(error),
+        }
+        let field = |index: usize| word(&slot, 8 * index);
+        let sealed = u64::from(crc32c(&slot[..SLOT - 8])) == field(10);
+        if !sealed || !slot.starts_with(&MAGIC) || field(2) != identity || field(3) <= best.0 {
+            continue;
+        }
+        let left = if field(1) == VERSION {
+            Left::Whole(State {
+                confirmed: Position { segment: field(4), offset: field(5), record: field(6) },
+                end: field(7),
+                in_flight: field(8),
+                closed: field(9) == 1,
+            })
+        } else {
+            Left::Newer(field(1))
+        };
+        best = (field(3), left);
+    }
+    Ok(best)
 }

@@ -3,7 +3,7 @@
 use core::fmt::{self, Write as _};
 use core::time::Duration;
 use std::ffi::{CStr, CString};
-use std::net::{Ipv4Addr, Ipv6Addr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -89,7 +89,7 @@ pub struct Config {
     /// `wait_for_subscriber`: how long records are held for the first subscription.
     pub wait_for_subscriber: Duration,
     /// How the connections are kept.
-    pub transport: Transport,
+    pub keep_alive: KeepAlive,
     /// `curve_…`: the keys. With them no endpoint is without encryption.
     pub curve: Option<Curve>,
     /// `stats_interval`: how often the writer publishes its statistics; `None` is never.
@@ -129,7 +129,7 @@ pub enum Pattern {
 
 /// How a connection is kept; all durations in milliseconds, as libzmq takes them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Transport {
+pub struct KeepAlive {
     /// `reconnect_interval`: pause before connecting again.
     pub reconnect: i32,
     /// `reconnect_interval_max`: what that grows to, twice as long each time.
@@ -143,7 +143,7 @@ pub struct Transport {
     pub heartbeat_timeout: i32,
 }
 
-impl Default for Transport {
+impl Default for KeepAlive {
     fn default() -> Self {
         Self { reconnect: 100, reconnect_max: 1000, keepalive: 60_000, heartbeat: 0, heartbeat_timeout: 0 }
     }
@@ -163,6 +163,17 @@ pub struct Endpoint {
     host: Option<Host>,
 }
 
+/// Who reads an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The plugin: `@` in front says that it is bound.
+    Plugin,
+    /// Who listens there, at a port that the system chooses if it is `*`.
+    Listens,
+    /// Who connects to it.
+    Connects,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Host {
     /// All addresses of the machine.
@@ -173,18 +184,73 @@ enum Host {
 }
 
 impl Endpoint {
-    /// Whether the socket must be told to use IPv6. With that, libzmq prefers IPv6 and tries
-    /// only one address; so a name that has both keeps IPv4, as with the original plugin.
-    /// Looks the name up, which can take as long as the name server does.
-    #[must_use]
-    pub fn needs_ipv6(&self) -> bool {
-        match &self.host {
-            None | Some(Host::Any | Host::V4) => false,
-            Some(Host::V6) => true,
-            Some(Host::Name(name, port)) => (name.as_str(), *port)
-                .to_socket_addrs()
-                .is_ok_and(|mut found| found.len() > 0 && found.all(|address| address.is_ipv6())),
+    /// Reads one endpoint.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, and what is right, without its text.
+    pub fn parse(text: &str, side: Side) -> Result<Self, String> {
+        // czmq's prefixes: "@" binds, ">" connects, as does an endpoint without one.
+        let (endpoint, bind) = match (side, text.as_bytes().first()) {
+            (Side::Plugin, Some(b'@')) => (&text[1..], true),
+            (Side::Plugin | Side::Connects, Some(b'>')) => (&text[1..], false),
+            (Side::Listens, Some(b'@')) => (&text[1..], true),
+            (Side::Connects, Some(b'@')) => return Err("@ is for an endpoint to listen on; leave it away".into()),
+            (Side::Listens, Some(b'>')) => return Err("> is for an endpoint to connect to; leave it away".into()),
+            _ => (text, side == Side::Listens),
+        };
+        if endpoint.is_empty() {
+            return Err(match side {
+                Side::Plugin => "there is an empty endpoint between the commas".into(),
+                Side::Listens | Side::Connects => AN_ENDPOINT.into(),
+            });
         }
+        if side != Side::Plugin && [",tcp://", ",ipc://", ", "].iter().any(|next| endpoint.contains(next)) {
+            return Err("give several endpoints one by one, and not with commas".into());
+        }
+        let Ok(address) = CString::new(endpoint) else { return Err("an endpoint cannot contain a NUL byte".into()) };
+        let host = if let Some(rest) = endpoint.strip_prefix("tcp://") {
+            // libzmq takes a local address to connect from in front of a semicolon.
+            let rest = if bind { rest } else { rest.rsplit(';').next().unwrap_or(rest) };
+            Some(parse_host(rest, bind, side == Side::Listens)?)
+        } else if let Some(path) = endpoint.strip_prefix("ipc://") {
+            match path.len() {
+                0 => return Err("name the socket's path behind ipc://, such as ipc:///var/tmp/zeek-logs".into()),
+                1..=MAX_IPC_PATH => None,
+                len => return Err(format!("the socket's path has {len} bytes; the system allows {MAX_IPC_PATH}")),
+            }
+        } else if let Some((transport, _)) = endpoint.split_once("://") {
+            return Err(format!("the transport {transport} is not supported; use tcp://HOST:PORT or ipc://PATH"));
+        } else {
+            return Err(AN_ENDPOINT.into());
+        };
+        Ok(Self { address, bind, server_key: None, host })
+    }
+
+    /// The name and the port of an endpoint to connect to that is not given by its address.
+    #[must_use]
+    pub fn host_name(&self) -> Option<(&str, u16)> {
+        match &self.host {
+            Some(Host::Name(name, port)) if !self.bind => Some((name, *port)),
+            _ => None,
+        }
+    }
+
+    /// Returns true if the socket must be told to use IPv6.
+    #[must_use]
+    pub fn is_ipv6(&self) -> bool {
+        self.host == Some(Host::V6)
+    }
+
+    /// The same, with an address in the place of its name.
+    #[must_use]
+    pub fn at(&self, ip: IpAddr) -> CString {
+        let text = self.address.to_string_lossy();
+        // In front of a semicolon is the address to connect from.
+        let from = text.rfind(';').map_or("tcp://".len(), |semicolon| semicolon + 1);
+        let port = text.rsplit(':').next().unwrap_or_default();
+        let host = if ip.is_ipv6() { format!("[{ip}]") } else { ip.to_string() };
+        CString::new(format!("{}{host}:{port}", &text[..from])).unwrap_or_else(|_| self.address.clone())
     }
 }
 
@@ -248,8 +314,8 @@ impl Config {
                 _ => return Err(option.error("use publish or push")),
             },
         };
-        let usual = Transport::default();
-        let transport = Transport {
+        let usual = KeepAlive::default();
+        let keep_alive = KeepAlive {
             reconnect: interval(find("reconnect_interval"), usual.reconnect, 1)?,
             reconnect_max: interval(find("reconnect_interval_max"), usual.reconnect_max, 0)?,
             keepalive: interval(find("tcp_keepalive"), usual.keepalive, 0)?,
@@ -330,7 +396,7 @@ impl Config {
             connect_pause: millis(pause),
             pattern,
             wait_for_subscriber: millis(wait),
-            transport,
+            keep_alive,
             curve,
             stats_interval: (stats_interval > 0).then(|| millis(stats_interval)),
             stats_topic: stats_topic.to_owned(),
@@ -395,6 +461,8 @@ impl<'a> Given<'a> {
         Ok(path)
     }
 }
+
+const AN_ENDPOINT: &str = "an endpoint is tcp://HOST:PORT or ipc://PATH, such as tcp://127.0.0.1:12345";
 
 const NO_ENDPOINT: &str = "there is no endpoint to send to; name the subscriber's, such as tcp://127.0.0.1:12345";
 
@@ -502,7 +570,7 @@ fn parse_endpoints(option: Given<'_>) -> Result<Vec<Endpoint>, ConfigError> {
     let endpoints: Vec<_> = option
         .value
         .split(',')
-        .map(|endpoint| parse_endpoint(endpoint.trim()).map_err(|reason| option.error(reason)))
+        .map(|endpoint| Endpoint::parse(endpoint.trim(), Side::Plugin).map_err(|reason| option.error(reason)))
         .collect::<Result<_, _>>()?;
     if endpoints.len() > MAX_CONSUMERS {
         return Err(
@@ -515,39 +583,14 @@ fn parse_endpoints(option: Given<'_>) -> Result<Vec<Endpoint>, ConfigError> {
 /// Longest path of a Unix domain socket (`sun_path` less its terminator).
 const MAX_IPC_PATH: usize = 107;
 
-fn parse_endpoint(endpoint: &str) -> Result<Endpoint, String> {
-    // czmq's prefixes: "@" binds, ">" connects, as does an endpoint without one.
-    let (endpoint, bind) = match endpoint.strip_prefix('@') {
-        Some(endpoint) => (endpoint, true),
-        None => (endpoint.strip_prefix('>').unwrap_or(endpoint), false),
-    };
-    if endpoint.is_empty() {
-        return Err("there is an empty endpoint between the commas".into());
-    }
-    let Ok(address) = CString::new(endpoint) else { return Err("an endpoint cannot contain a NUL byte".into()) };
-    let host = if let Some(rest) = endpoint.strip_prefix("tcp://") {
-        // libzmq takes a local address to connect from in front of a semicolon.
-        Some(parse_host(if bind { rest } else { rest.rsplit(';').next().unwrap_or(rest) }, bind)?)
-    } else if let Some(path) = endpoint.strip_prefix("ipc://") {
-        match path.len() {
-            0 => return Err("name the socket's path behind ipc://, such as ipc:///var/tmp/zeek-logs".into()),
-            1..=MAX_IPC_PATH => None,
-            len => return Err(format!("the socket's path has {len} bytes; the system allows {MAX_IPC_PATH}")),
-        }
-    } else if let Some((transport, _)) = endpoint.split_once("://") {
-        return Err(format!("the transport {transport} is not supported; use tcp://HOST:PORT or ipc://PATH"));
-    } else {
-        return Err("an endpoint is tcp://HOST:PORT or ipc://PATH, such as tcp://127.0.0.1:12345".into());
-    };
-    Ok(Endpoint { address, bind, server_key: None, host })
-}
-
-fn parse_host(rest: &str, bind: bool) -> Result<Host, String> {
+/// Reads host and port; `*` is a port if it can be any.
+fn parse_host(rest: &str, bind: bool, any_port: bool) -> Result<Host, String> {
     let Some((host, port)) = rest.rsplit_once(':') else {
         return Err("the port is missing; write tcp://HOST:PORT, such as tcp://127.0.0.1:12345".into());
     };
     let port = match port.parse::<u16>() {
         Ok(port) if port > 0 => port,
+        _ if any_port && port == "*" => 0,
         _ => return Err(format!("the port \"{port}\" is not a number from 1 to 65535")),
     };
     let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
@@ -562,7 +605,7 @@ fn parse_host(rest: &str, bind: bool) -> Result<Host, String> {
     match host {
         "" => Err("the host is missing; write tcp://HOST:PORT, such as tcp://127.0.0.1:12345".into()),
         "*" if bind => Ok(Host::Any),
-        "*" => Err("the plugin connects, so it needs the subscriber's address instead of *".into()),
+        "*" => Err("to connect, it needs the address of the other side instead of *".into()),
         _ if host.parse::<Ipv4Addr>().is_ok() => Ok(Host::V4),
         _ if host.contains(|c: char| c.is_whitespace() || c == '/') => Err(format!("{host:?} is not a host name")),
         _ => Ok(Host::Name(host.to_owned(), port)),
@@ -706,8 +749,8 @@ mod tests {
             Config::parse(&[global("endpoint", "tcp://a:1, >tcp://[::1]:2 ,ipc:///x,tcp://fe80::1%eth0:3")]).unwrap();
         let all: Vec<_> = config.endpoints.iter().map(ToString::to_string).collect();
         assert_eq!(all, ["tcp://a:1", "tcp://[::1]:2", "ipc:///x", "tcp://fe80::1%eth0:3"]);
-        assert!(config.endpoints[1].needs_ipv6() && config.endpoints[3].needs_ipv6());
-        assert!(!config.endpoints[2].needs_ipv6());
+        assert!(config.endpoints[1].is_ipv6() && config.endpoints[3].is_ipv6());
+        assert!(!config.endpoints[2].is_ipv6());
     }
 
     #[test]
@@ -716,8 +759,46 @@ mod tests {
         assert!(config.endpoints.iter().all(|endpoint| endpoint.bind));
         assert_eq!(config.endpoints[0].address.to_str(), Ok("tcp://*:5"));
         assert_eq!(config.endpoints[0].to_string(), "@tcp://*:5");
-        assert!(config.endpoints[2].needs_ipv6());
+        assert!(config.endpoints[2].is_ipv6());
         assert!(!Config::parse(&[ENDPOINT]).unwrap().endpoints[0].bind);
+    }
+
+    #[test]
+    fn endpoints_of_either_side() {
+        let parse = |text, side| Endpoint::parse(text, side).map(|endpoint| (endpoint.to_string(), endpoint.bind));
+        for (text, side) in [
+            ("tcp://*:*", Side::Listens),
+            ("@tcp://*:*", Side::Listens),
+            ("tcp://127.0.0.1:5", Side::Listens),
+            ("ipc:///x,y", Side::Listens),
+            ("tcp://a:5", Side::Connects),
+            (">tcp://a:5", Side::Connects),
+            ("tcp://192.0.2.1:0;192.0.2.2:5", Side::Connects),
+        ] {
+            let bind = side == Side::Listens;
+            let shown = format!("{}{}", if bind { "@" } else { "" }, text.trim_start_matches(['@', '>']));
+            assert_eq!(parse(text, side), Ok((shown, bind)));
+        }
+        for (text, side, why) in [
+            ("tcp://127.0.0.1:70000", Side::Listens, "the port \"70000\" is not a number from 1 to 65535"),
+            ("tcp://127.0.0.1:0", Side::Listens, "the port \"0\" is not"),
+            ("tcp://a:*", Side::Connects, "the port \"*\" is not"),
+            ("@tcp://*:*", Side::Plugin, "the port \"*\" is not"),
+            ("tcp://*:5", Side::Connects, "to connect, it needs the address of the other side"),
+            ("@tcp://a:5", Side::Connects, "@ is for an endpoint to listen on"),
+            (">tcp://a:5", Side::Listens, "> is for an endpoint to connect to"),
+            ("tcp://a:5,tcp://b:5", Side::Connects, "one by one"),
+            ("tcp://a:5, ipc:///x", Side::Listens, "one by one"),
+            ("", Side::Listens, "an endpoint is tcp://HOST:PORT"),
+        ] {
+            let error = parse(text, side).unwrap_err();
+            assert!(error.contains(why), "{text}: {error}");
+        }
+        let name = |text| {
+            Endpoint::parse(text, Side::Connects).unwrap().host_name().map(|(name, port)| (name.to_owned(), port))
+        };
+        assert_eq!(name("tcp://a:5"), Some(("a".to_owned(), 5)));
+        assert_eq!(name("tcp://192.0.2.1:5"), None);
     }
 
     #[test]
@@ -737,7 +818,7 @@ mod tests {
             assert_eq!(config.wait_for_subscriber, Duration::from_millis(millis), "{text}");
         }
         let config = Config::parse(&[ENDPOINT]).unwrap();
-        assert_eq!(config.transport, Transport::default());
+        assert_eq!(config.keep_alive, KeepAlive::default());
         assert_eq!((config.wait_for_subscriber, config.stats_interval), (Duration::ZERO, None));
         assert_eq!(config.flush_interval, Duration::from_millis(4));
         let config = Config::parse(&[ENDPOINT, global("flush_interval", "0.000000000")]).unwrap();
@@ -755,7 +836,7 @@ mod tests {
             (filter("endpoint", "tcp://x:65536"), ["tcp://x:65536", "1 to 65535"]),
             (filter("endpoint", "tcp://x:http"), ["tcp://x:http", "1 to 65535"]),
             (filter("endpoint", "tcp://:1"), ["tcp://:1", "host is missing"]),
-            (filter("endpoint", "tcp://*:1"), ["tcp://*:1", "connects"]),
+            (filter("endpoint", "tcp://*:1"), ["tcp://*:1", "to connect"]),
             (filter("endpoint", "tcp://[zz]:1"), ["[zz]", "IPv6"]),
             (filter("endpoint", "tcp://a b:1"), ["a b", "host name"]),
             (filter("endpoint", "udp://a:1"), ["udp", "not supported"]),

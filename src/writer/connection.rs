@@ -11,12 +11,11 @@ use std::time::{Duration, Instant};
 use super::batch;
 use super::config::{Config, Endpoint};
 use super::counters::Counters;
-use super::handshake::Servers;
-use super::link::{BATCH, Events, Failure, Link, Refusal};
+use super::link::Link;
 use super::patience::Progress;
 use super::report::{Burst, Level, News, Reporter};
 use super::spooling::Spooling;
-use super::subscriptions::Subscriptions;
+use crate::transport::{Failure, Refusal, Subscriptions};
 use crate::zmq::{Buffers, Context, Message};
 
 /// A connection to one endpoint, or to several that share the records.
@@ -25,57 +24,37 @@ pub struct Connection {
     name: String,
     /// The log is that of the reporter, which our reports become records of.
     of_reporter: bool,
-    /// Which of the buffers' consumers it is.
-    consumer: usize,
     high_water_mark: i32,
-    /// Records in a message at most.
-    batch_records: u64,
     link: Link,
     /// The next record is to be encoded for [`Connection::send`].
     wants: bool,
     /// Records held for the first subscriber; never with a spool.
     hold: Option<Hold>,
     spooling: Option<Box<Backed>>,
-    /// What found the queue full, while the writer waits for room.
+    /// What found no room, while the writer waits for it.
     blocked: Option<Blocked>,
     progress: Progress,
     /// Since when there are subscribers and none of them wants this log.
     unwanted_since: Option<(Instant, u64)>,
-    /// Records in the messages made for it.
-    made: u64,
-    /// Records given to libzmq.
-    handed: u64,
-    /// `sent`, `queued` and `spooled` are not kept here.
+    /// `sent`, `queued`, `spooled` and `bytes` are not kept here.
     counters: Counters,
     bursts: Bursts,
-    /// What would be lost with the connection, as of the last look: bytes, or of a bound socket
-    /// records.
-    at_stake: u64,
-    /// Records that libzmq had queued as of the last look, and when a connection ended: should
-    /// it give the connection up, these are lost.
-    queued: [u64; 2],
-    /// What has happened to the connections and is not reported yet.
-    events: Events,
-    /// Connections that were lost.
-    lost: u64,
-    lost_connections: Burst,
-    /// What keeps the peers from being some.
-    servers: Servers,
 }
 
-/// The spool, and what it takes to make the socket anew.
+/// The spool, and what is on its way.
 struct Backed {
     spool: Spooling,
-    endpoints: Vec<Endpoint>,
-    config: Config,
-    /// libzmq's queue was full: no use in trying again before the next look.
+    /// There was no room: no use in trying again before the next look.
     full: bool,
+    /// Since when the oldest record on its way has been so, and how many were acknowledged then.
+    oldest: (Instant, u64),
 }
 
-/// A message that the queue has no room for yet.
+/// The record at the start of the buffers' free space, or a batch.
 struct Blocked {
-    body: Message,
     records: u64,
+    /// What it was made into, and for which lane, if only a lane's peers have no room.
+    message: Option<(usize, Message)>,
 }
 
 /// Once there have been subscribers for so long and none of them wanted a log, its records do
@@ -86,8 +65,14 @@ const UNWANTED: Duration = Duration::from_secs(1);
 /// than any run.
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
-/// Records from the spool that libzmq gets at a time when its queue has no limit.
+/// Records from the spool that are on their way at a time, beside those in the queues.
 const MAX_FLIGHTS: u64 = 10_000;
+
+/// How long one of several peers may stand still. After that what it has got goes to the others.
+const STUCK: Duration = Duration::from_secs(5);
+
+/// The same when so many records are on their way that the others can get no more.
+const IN_THE_WAY: Duration = Duration::from_secs(1);
 
 /// Records taken from the spool for each new one.
 const DRAIN: usize = 32;
@@ -96,7 +81,7 @@ const DRAIN: usize = 32;
 struct Hold {
     until: Instant,
     /// With the number of records in each.
-    messages: VecDeque<(Message, u64)>,
+    messages: VecDeque<(Vec<u8>, u64)>,
     records: u64,
     /// Of messages; 0: no limit.
     limit: usize,
@@ -119,7 +104,7 @@ struct Bursts {
 }
 
 impl Connection {
-    /// Makes a socket and starts connecting it.
+    /// Joins the endpoints' transports. `consumer` is the first of the buffers' consumers for them.
     ///
     /// # Errors
     ///
@@ -132,12 +117,10 @@ impl Connection {
         path: &str,
         reporter: &mut Reporter,
     ) -> Result<Self, Failure> {
-        let link = Link::open(context, endpoints, config)?;
+        let link = Link::open(context, endpoints, config, consumer)?;
         let name = endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-        let spooling = Spooling::open(config, path, &name, reporter).map(|spool| {
-            let (endpoints, config) = (endpoints.to_vec(), config.clone());
-            Box::new(Backed { spool, endpoints, config, full: false })
-        });
+        let spooling = Spooling::open(config, path, &name, reporter)
+            .map(|spool| Box::new(Backed { spool, full: false, oldest: (Instant::now(), 0) }));
         let wait = if link.is_strict() { FOREVER } else { config.wait_for_subscriber };
         let hold =
             (!wait.is_zero() && !link.wanted() && spooling.is_none()).then(|| Hold::new(config.high_water_mark, wait));
@@ -146,28 +129,15 @@ impl Connection {
             // A second filter's path gets a number: "reporter-2".
             of_reporter: path.split('-').next() == Some("reporter"),
             wants: link.wanted() || hold.is_some() || spooling.is_some(),
-            consumer,
             high_water_mark: config.high_water_mark,
-            batch_records: config.batch_records,
             link,
             hold,
             spooling,
             blocked: None,
             progress: Progress::default(),
             unwanted_since: None,
-            made: 0,
-            handed: 0,
             counters: Counters::default(),
             bursts: Bursts::default(),
-            at_stake: 0,
-            queued: [0; 2],
-            events: Events::default(),
-            lost: 0,
-            lost_connections: Burst::default(),
-            servers: config.curve.as_ref().map_or_else(Servers::default, |curve| {
-                let peers = endpoints.iter().filter_map(|endpoint| endpoint.server_key);
-                Servers::new(curve.keys.public(), peers.collect())
-            }),
         })
     }
 
@@ -208,7 +178,7 @@ impl Connection {
     }
 
     /// Takes a record, or so many in a batch, which are the first `len` bytes of the buffers'
-    /// free space. Returns true if the queue has no room, see [`Connection::retry`].
+    /// free space. Returns true if there is no room, see [`Connection::retry`].
     ///
     /// # Safety
     ///
@@ -220,28 +190,52 @@ impl Connection {
             unsafe { self.send_or_spool(topic, buffers, len, records) };
             return false;
         }
+        if self.hold.is_some() {
+            // SAFETY: this function's contract.
+            self.hold(unsafe { buffers.written(len) }, records);
+            return false;
+        }
+        // SAFETY: this function's contract.
+        unsafe { self.try_send(topic, buffers, len, records) }
+    }
+
+    /// # Safety
+    ///
+    /// As [`Buffers::message`].
+    #[inline]
+    unsafe fn try_send(&mut self, topic: &[u8], buffers: &mut Buffers, len: usize, records: u64) -> bool {
+        let Some((lane, consumer)) = self.link.lane(records, buffers) else {
+            self.blocked = Some(Blocked { records, message: None });
+            return true;
+        };
         let mut body = Message::new();
         // SAFETY: this function's contract.
         let made = unsafe {
             match records {
-                1 => buffers.message(&mut body, len, self.consumer),
-                _ => buffers.flight(&mut body, len, self.consumer, records).map(drop),
+                1 => buffers.message(&mut body, len, consumer),
+                _ => buffers.flight(&mut body, len, consumer, records).map(drop),
             }
         };
         if made.is_err() {
             self.counters.closed += records;
             return false;
         }
-        self.made += records;
-        if self.hold.is_some() {
-            self.hold(topic, &mut body, records);
-            return false;
+        self.link.made(lane, records);
+        self.hand_over(lane, topic, body, records)
+    }
+
+    /// Gives a message to libzmq. Returns true if its peers have no room for it.
+    #[inline]
+    fn hand_over(&mut self, lane: usize, topic: &[u8], mut body: Message, records: u64) -> bool {
+        match self.link.send(lane, topic, &mut body, records) {
+            Ok(_) => return false,
+            Err(Refusal::Full) => {
+                self.blocked = Some(Blocked { records, message: Some((lane, body)) });
+                return true;
+            }
+            Err(Refusal::Renewed | Refusal::Failed) => self.counters.closed += records,
         }
-        let full = self.hand_over(topic, &mut body, len, records);
-        if full {
-            self.blocked = Some(Blocked { body, records });
-        }
-        full
+        false
     }
 
     /// Begins to wait for room. Since it last did so much time has passed.
@@ -255,19 +249,32 @@ impl Connection {
         self.progress.wait(time, held_up);
     }
 
-    /// Tries again to send what found the queue full. Returns true if that is to be tried once
-    /// more; else it is sent, or counted, and there is nothing to wait for.
-    pub fn retry(&mut self, topic: &[u8], buffers: &Buffers) -> bool {
-        let Some(Blocked { mut body, records }) = self.blocked.take() else { return false };
+    /// Tries again to send what found no room. Returns true if that is to be tried once more; else it
+    /// is sent, or counted, and there is nothing to wait for.
+    ///
+    /// # Safety
+    ///
+    /// As [`Buffers::message`], with what was given to [`Connection::send`].
+    pub unsafe fn retry(&mut self, topic: &[u8], buffers: &mut Buffers, len: usize) -> bool {
+        let Some(Blocked { records, message }) = self.blocked.take() else { return false };
+        if self.hold.is_some() {
+            drop(message);
+            // SAFETY: this function's contract.
+            self.hold(unsafe { buffers.written(len) }, records);
+            return false;
+        }
         if !self.link.wanted() {
             self.counters.no_subscriber += records;
             return false;
         }
-        let len = body.as_bytes().len();
-        if !self.hand_over(topic, &mut body, len, records) {
+        let full = match message {
+            Some((lane, body)) => self.hand_over(lane, topic, body, records),
+            // SAFETY: this function's contract.
+            None => unsafe { self.try_send(topic, buffers, len, records) },
+        };
+        if !full {
             return false;
         }
-        self.blocked = Some(Blocked { body, records });
         self.progress.note(self.left(buffers));
         if !self.progress.moves() {
             self.give_up();
@@ -276,9 +283,9 @@ impl Connection {
         true
     }
 
-    /// Records that have left the queue. Those that found it full were never in it.
+    /// Records that have left the queue. Those that found no room were never in it.
     fn left(&self, buffers: &Buffers) -> u64 {
-        self.handed - self.in_flight(buffers)
+        self.link.handed() - self.in_flight(buffers)
     }
 
     /// Returns true if it has nothing to do while others are waited for, and would have.
@@ -287,19 +294,13 @@ impl Connection {
         self.blocked.is_none() && self.link.wanted() && self.in_flight(buffers) == 0
     }
 
-    /// What becomes readable when its queue may have room.
-    #[must_use]
-    pub fn room_descriptor(&self) -> Option<i32> {
-        self.blocked.as_ref().and_then(|_| self.link.descriptor())
-    }
-
-    /// Returns true if something has found the queue full and waits for room.
+    /// Returns true if something has found no room and waits for it.
     #[must_use]
     pub fn is_blocked(&self) -> bool {
         self.blocked.is_some()
     }
 
-    /// Drops what found the queue full.
+    /// Drops what found no room.
     pub fn give_up(&mut self) {
         if let Some(blocked) = self.blocked.take() {
             self.counters.queue_full += blocked.records;
@@ -312,18 +313,18 @@ impl Connection {
     unsafe fn send_or_spool(&mut self, topic: &[u8], buffers: &mut Buffers, len: usize, records: u64) {
         let Some(backed) = &mut self.spooling else { return };
         if !backed.spool.always && backed.spool.waiting() == 0 && self.link.wanted() {
-            let mut body = Message::new();
-            // SAFETY: this function's contract.
-            if let Ok(flight) = unsafe { buffers.flight(&mut body, len, self.consumer, records) } {
-                self.made += records;
-                if self.link.send(topic, &mut body).is_ok() {
-                    self.handed += records;
-                    self.counters.bytes += (topic.len() + len) as u64;
-                    backed.spool.sent(flight);
-                    return;
+            if let Some((lane, consumer)) = self.link.lane(records, buffers) {
+                let mut body = Message::new();
+                // SAFETY: this function's contract.
+                if let Ok(flight) = unsafe { buffers.flight(&mut body, len, consumer, records) } {
+                    self.link.made(lane, records);
+                    if let Ok(position) = self.link.send(lane, topic, &mut body, records) {
+                        backed.spool.sent(flight, (lane, position));
+                        return;
+                    }
                 }
-                backed.full = true;
             }
+            backed.full = true;
         }
         // SAFETY: this function's contract.
         for record in batch::records(unsafe { buffers.written(len) }) {
@@ -331,7 +332,7 @@ impl Connection {
         }
     }
 
-    /// Sends what is in the spool, some records or all that libzmq takes. Returns whether it took
+    /// Sends what is in the spool, some records or all that there is room for. Returns true if it sent
     /// any. Not to be called while a record is at the start of the buffers' free space.
     pub fn drain(&mut self, topic: &[u8], buffers: &mut Buffers, limit: usize) -> bool {
         let Some(backed) = &mut self.spooling else { return false };
@@ -339,10 +340,14 @@ impl Connection {
             return false;
         }
         for count in 0..limit {
-            if self.high_water_mark == 0 && backed.spool.in_flight() >= MAX_FLIGHTS {
+            let room = match backed.spool.in_flight() < self.link.limit().saturating_add(MAX_FLIGHTS) {
+                true => self.link.lane(1, buffers),
+                false => None,
+            };
+            let Some((lane, consumer)) = room else {
                 backed.full = true;
                 return count > 0;
-            }
+            };
             let Some(record) = backed.spool.next() else { return count > 0 };
             let len = record.len();
             if !buffers.put(record) {
@@ -350,17 +355,15 @@ impl Connection {
             }
             let mut body = Message::new();
             // SAFETY: just written, and passed below.
-            let made = unsafe { buffers.flight(&mut body, len, self.consumer, 1) };
+            let made = unsafe { buffers.flight(&mut body, len, consumer, 1) };
             let Ok(flight) = made else { return count > 0 };
             buffers.advance(len);
-            self.made += 1;
-            if self.link.send(topic, &mut body).is_err() {
+            self.link.made(lane, 1);
+            let Ok(position) = self.link.send(lane, topic, &mut body, 1) else {
                 backed.full = true;
                 return count > 0;
-            }
-            self.handed += 1;
-            self.counters.bytes += (topic.len() + len) as u64;
-            backed.spool.sent_next(flight);
+            };
+            backed.spool.sent_next(flight, (lane, position));
         }
         true
     }
@@ -375,89 +378,82 @@ impl Connection {
         }
     }
 
-    /// Publishes a message that is none of the log's records, if there is room for it.
+    /// Publishes a message that is none of the log's records.
     pub fn publish(&mut self, topic: &[u8], bytes: &[u8]) {
         if let Ok(mut body) = Message::copy_of(bytes) {
-            // It is about records, and not one: nothing is lost.
-            let _ = self.link.send(topic, &mut body);
+            self.link.publish(topic, &mut body);
         }
-    }
-
-    /// Gives a message to libzmq. Returns true if its queue is full: nothing is counted then.
-    #[inline]
-    fn hand_over(&mut self, topic: &[u8], body: &mut Message, len: usize, records: u64) -> bool {
-        match self.link.send(topic, body) {
-            Ok(()) => {
-                self.handed += records;
-                self.counters.bytes += (topic.len() + len) as u64;
-            }
-            Err(Refusal::Full) => return true,
-            Err(Refusal::Failed) => self.counters.closed += records,
-        }
-        false
     }
 
     #[cold]
-    fn hold(&mut self, topic: &[u8], body: &mut Message, records: u64) {
-        self.end_hold(topic);
-        match &mut self.hold {
-            Some(hold) if hold.limit == 0 || hold.messages.len() < hold.limit => {
-                hold.messages.push_back((std::mem::take(body), records));
-                hold.records += records;
-            }
-            Some(_) => self.counters.queue_full += records,
-            None if self.link.wanted() => {
-                let len = body.as_bytes().len();
-                if self.hand_over(topic, body, len, records) {
-                    self.counters.queue_full += records;
-                }
-            }
-            None => self.counters.no_subscriber += records,
-        }
-    }
-
-    /// Sends what is held once somebody has subscribed; gives it up when its time is over.
-    fn end_hold(&mut self, topic: &[u8]) {
-        let unwanted = self.hold.is_some() && self.unwanted();
+    fn hold(&mut self, bytes: &[u8], records: u64) {
         let Some(hold) = &mut self.hold else { return };
-        if self.link.wanted() {
-            for (mut body, records) in std::mem::take(&mut hold.messages) {
-                let len = body.as_bytes().len();
-                if self.hand_over(topic, &mut body, len, records) {
-                    self.counters.queue_full += records;
-                }
-            }
-        } else if unwanted || Instant::now() >= hold.until {
-            self.counters.no_subscriber += hold.records;
-        } else {
+        if hold.limit > 0 && hold.messages.len() >= hold.limit {
+            self.counters.queue_full += records;
             return;
         }
-        self.hold = None;
+        hold.messages.push_back((bytes.to_vec(), records));
+        hold.records += records;
     }
 
-    /// Looks at what has happened: subscriptions, connections, what was sent. Returns whether
+    /// Returns true if records are held for the first subscriber.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.hold.is_some()
+    }
+
+    /// Sends what is held once somebody has subscribed; gives it up when its time is over. Not to be
+    /// called while a record is at the start of the buffers' free space.
+    pub fn end_hold(&mut self, topic: &[u8], buffers: &mut Buffers) {
+        let unwanted = self.hold.is_some() && self.unwanted();
+        let Some(mut hold) = self.hold.take() else { return };
+        if !self.link.wanted() {
+            if unwanted || Instant::now() >= hold.until {
+                self.counters.no_subscriber += hold.records;
+            } else {
+                self.hold = Some(hold);
+            }
+            return;
+        }
+        while let Some((bytes, records)) = hold.messages.pop_front() {
+            hold.records -= records;
+            if !buffers.put(&bytes) {
+                self.counters.closed += records;
+                continue;
+            }
+            // SAFETY: just written, and passed below.
+            let full = unsafe { self.try_send(topic, buffers, bytes.len(), records) };
+            buffers.advance(bytes.len());
+            if full {
+                // It was not taken: the next look tries again.
+                self.blocked = None;
+                hold.messages.push_front((bytes, records));
+                hold.records += records;
+                self.hold = Some(hold);
+                return;
+            }
+        }
+    }
+
+    /// Looks at what has happened: subscriptions, connections, what was sent. Returns true if
     /// subscriptions have come or gone.
     pub fn poll(&mut self, topic: &[u8], buffers: &Buffers) -> bool {
-        let was_wanted = self.link.wanted();
-        let any = self.link.poll(topic);
-        self.end_hold(topic);
-        // Before the events: a connection that ends in between has told of it by then.
-        let unacknowledged = self.link.unacknowledged();
-        let mut events = self.link.events();
-        // The peers of a bound socket are many; what counts is when the last one leaves.
-        events.disconnected += u32::from(self.link.is_shared() && was_wanted && !self.link.wanted());
-        self.events.add(events);
-        if self.spooling.is_some() {
-            self.look_at_flights(events.disconnected > 0, unacknowledged);
-        } else {
-            self.look_at_losses(events, unacknowledged, buffers);
+        let news = self.link.poll(topic, buffers);
+        self.counters.closed += news.lost;
+        if let Some(backed) = &mut self.spooling {
+            backed.full = false;
+            if news.disconnected {
+                self.link.take_back(backed.spool.take_back());
+            }
+            backed.spool.reap(&mut self.link);
+            backed.move_on(&mut self.link);
         }
         if self.link.is_strict() && !self.link.wanted() && self.hold.is_none() && self.spooling.is_none() {
             self.hold = Some(Hold::new(self.high_water_mark, FOREVER));
         }
         let waits = self.hold.is_some() || (self.spooling.is_some() && !self.unwanted());
         self.wants = self.link.wanted() || waits;
-        any
+        news.subscriptions
     }
 
     /// Whether there are subscribers, and none of them wants this log.
@@ -477,70 +473,16 @@ impl Connection {
         }
     }
 
-    /// Without a spool: what a lost connection costs. The systems' buffers are lost with it, and
-    /// of a bound socket libzmq's queue; how much that was, one has to know from before.
-    fn look_at_losses(&mut self, events: Events, unacknowledged: Option<u64>, buffers: &Buffers) {
-        let mut lost = 0;
-        if events.disconnected > 0 {
-            let size = self.counters.bytes.checked_div(self.handed).unwrap_or(0).max(1);
-            lost = match self.at_stake {
-                0 => 0,
-                records if self.link.is_shared() => records,
-                // A message of which a part is missing is missing.
-                bytes => bytes.div_ceil(size) + self.batch_records - 1,
-            };
-            if self.link.is_strict() {
-                lost += self.queued[0];
-            } else {
-                self.queued[1] = self.queued[0];
-            }
-        }
-        if events.revived {
-            lost += std::mem::take(&mut self.queued[1]);
-        }
-        if lost > 0 {
-            let lost = lost.min(self.handed - self.in_flight(buffers));
-            self.handed -= lost;
-            self.made -= lost;
-            self.counters.closed += lost;
-        }
-        self.queued[0] = self.in_flight(buffers);
-        if self.link.is_shared() {
-            self.at_stake = self.in_flight(buffers);
-        } else if let Some(unacknowledged) = unacknowledged {
-            self.at_stake = unacknowledged;
-        }
-    }
-
-    /// With a spool: what has been sent, and what a lost connection has not.
-    fn look_at_flights(&mut self, disconnected: bool, unacknowledged: Option<u64>) {
-        let Some(backed) = &mut self.spooling else { return };
-        backed.full = false;
-        // A peer that is refused, or refuses, comes and goes without having got anything; libzmq
-        // itself tries again then, and less and less often.
-        let lost = disconnected && (backed.spool.in_flight() > 0 || self.link.subscriptions().any());
-        if lost && self.link.is_shared() {
-            self.handed -= backed.spool.take_back();
-        } else if lost || !self.link.works() {
-            // What the old socket still has would come too late, behind what is lost. The new one
-            // starts without it.
-            self.handed -= backed.spool.take_back();
-            if let Ok(context) = Context::shared() {
-                // What cannot be made now is tried again the next time.
-                if let Ok(link) = Link::open(&context, &backed.endpoints, &backed.config) {
-                    std::mem::replace(&mut self.link, link).close(Some(Duration::ZERO));
-                }
-            }
-        }
-        if let Some(unacknowledged) = unacknowledged {
-            backed.spool.reap(unacknowledged);
-        }
-    }
-
     /// Whether the spool has records that somebody is there for.
     #[must_use]
     pub fn drains(&self) -> bool {
-        self.spooling.as_ref().is_some_and(|backed| backed.spool.waiting() > 0) && self.link.connected()
+        self.spooling.as_ref().is_some_and(|backed| backed.spool.waiting() > 0) && self.link.wanted()
+    }
+
+    /// Returns true if what is not sent goes to a spool.
+    #[must_use]
+    pub fn has_spool(&self) -> bool {
+        self.spooling.is_some()
     }
 
     /// To be called about once a second.
@@ -548,6 +490,13 @@ impl Connection {
         if let Some(backed) = &mut self.spooling {
             backed.spool.tick();
         }
+    }
+
+    /// When the first writer of the endpoint began to connect, and when the subscriptions have changed
+    /// last.
+    #[must_use]
+    pub fn since(&self) -> (Instant, Instant) {
+        self.link.since()
     }
 
     /// Waits for something to [`Connection::poll`], at most so long.
@@ -566,9 +515,8 @@ impl Connection {
         if let Some(backed) = &self.spooling {
             return backed.spool.in_flight();
         }
-        let blocked = self.blocked.as_ref().map_or(0, |blocked| blocked.records);
-        // A message that was refused was released at once.
-        (self.made - self.held() - blocked).saturating_sub(buffers.released(self.consumer)).min(self.handed)
+        let made = self.blocked.as_ref().filter(|blocked| blocked.message.is_some());
+        (self.link.in_flight(buffers) - made.map_or(0, |blocked| blocked.records)).min(self.link.handed())
     }
 
     /// What became of the records, of which `written` were handed to the writer.
@@ -579,10 +527,11 @@ impl Connection {
         Counters {
             written,
             recovered: spool.map_or(0, Spooling::recovered),
-            sent: self.handed - in_flight,
+            sent: self.link.handed() - in_flight,
             queued: in_flight + self.held(),
             spooled: spool.map_or(0, Spooling::waiting),
             spool: spool.map_or(0, Spooling::lost),
+            bytes: self.link.bytes(),
             ..self.counters
         }
     }
@@ -590,9 +539,10 @@ impl Connection {
     /// Whether a record may still be sent if one waits, at the end.
     pub fn busy(&mut self, topic: &[u8], buffers: &mut Buffers) -> bool {
         self.poll(topic, buffers);
+        self.end_hold(topic, buffers);
         self.drain(topic, buffers, usize::MAX);
         if let Some(backed) = &self.spooling {
-            return backed.spool.in_flight() > 0 || (backed.spool.waiting() > 0 && self.link.connected());
+            return backed.spool.in_flight() > 0 || (backed.spool.waiting() > 0 && self.link.wanted());
         }
         self.held() > 0 || self.in_flight(buffers) > 0 || !self.link.flushed()
     }
@@ -600,12 +550,15 @@ impl Connection {
     /// Reports what has happened since the last time. `problem` is the last record's that could
     /// not be encoded.
     pub fn report(&mut self, topic: &str, problem: &str, now: u64, reporter: &mut Reporter) {
-        self.report_link(now, reporter);
+        for (level, text) in self.link.notices() {
+            reporter(level, &text);
+        }
         if let Some(backed) = &mut self.spooling {
             backed.spool.report(&self.name, now, reporter);
         }
-        let Self { name, counters, bursts, high_water_mark: hwm, handed, of_reporter, .. } = self;
-        if self.link.subscriptions().other > 0 {
+        let Self { name, counters, bursts, high_water_mark: hwm, link, of_reporter, .. } = self;
+        let handed = link.handed();
+        if link.subscriptions().other > 0 {
             // A subscriber is there and does not want this log: that is its choice.
             bursts.no_subscriber.skip_to(counters.no_subscriber);
         }
@@ -613,7 +566,10 @@ impl Connection {
             (
                 &mut bursts.no_subscriber,
                 counters.no_subscriber,
-                format!("nobody subscribes to \"{topic}\"; start the subscriber, or correct the endpoint"),
+                match link.trouble() {
+                    Some(trouble) => format!("{trouble}; start the subscriber, or correct the endpoint"),
+                    None => format!("nobody subscribes to \"{topic}\"; start the subscriber, or correct the endpoint"),
+                },
             ),
             (
                 &mut bursts.queue_full,
@@ -623,7 +579,7 @@ impl Connection {
             (&mut bursts.encoding, counters.encoding, format!("they cannot be encoded: {problem}")),
             (&mut bursts.closed, counters.closed, "their connection was lost, or the socket failed".to_owned()),
         ] {
-            match burst.observe_drops(dropped, *handed, now) {
+            match burst.observe_drops(dropped, handed, now) {
                 None => {}
                 // Of the reporter's log, the report would be the next record that is dropped.
                 Some(News::Lasts(_)) if *of_reporter => {}
@@ -640,47 +596,18 @@ impl Connection {
         }
     }
 
-    /// The same for the connections.
-    fn report_link(&mut self, now: u64, reporter: &mut Reporter) {
-        let name = &self.name;
-        for (level, text) in self.link.notices(name) {
-            reporter(level, &text);
-        }
-        let events = std::mem::take(&mut self.events);
-        self.lost += u64::from(events.disconnected);
-        // Records that were lost with it are reported as such.
-        match self.lost_connections.observe(self.lost, now) {
-            Some(News::Began(_)) => {
-                let again = if self.spooling.is_some() { ", and what had not arrived is sent again" } else { "" };
-                let message = format!(
-                    "{name}: the connection was lost; it is made again as soon as the subscriber is there{again}"
-                );
-                reporter(Level::Info, &message);
-            }
-            Some(News::Lasts(count)) => {
-                reporter(Level::Info, &format!("{name}: the connection was lost again ({count} times so far)"));
-            }
-            Some(News::Ended(_)) | None => {}
-        }
-        if events.ready && self.servers.ready() {
-            reporter(Level::Info, &format!("{name}: the subscriber is there now, and its handshake has succeeded"));
-        }
-        if let Some(why) = events.failed.and_then(|how| self.servers.failed(how)) {
-            reporter(Level::Warning, &format!("{name}: {why}"));
-        }
-    }
-
     /// Closes the connection, `linger` after the end began. Returns what became of the records,
     /// of which those that libzmq still had then are lost.
     pub fn close(mut self, written: u64, buffers: &Buffers, left: Option<Duration>) -> (String, Counters) {
         if let Some(mut backed) = self.spooling.take() {
-            self.handed -= backed.spool.take_back();
+            self.link.take_back(backed.spool.take_back());
             let counters = Counters {
                 written,
                 recovered: backed.spool.recovered(),
-                sent: self.handed,
+                sent: self.link.handed(),
                 spooled: backed.spool.waiting(),
                 spool: backed.spool.lost(),
+                bytes: self.link.bytes(),
                 ..self.counters
             };
             self.link.close(Some(Duration::ZERO));
@@ -689,20 +616,31 @@ impl Connection {
         }
         // Nobody came for these.
         self.counters.no_subscriber += self.held();
-        let mut lost = self.in_flight(buffers);
-        self.made -= self.held();
         self.hold = None;
-        if !self.link.flushed() {
-            // libzmq's I/O thread has taken some records from the queue and waits for the system
-            // to take them; not more than these.
-            let size = self.counters.bytes.checked_div(self.handed).unwrap_or(0).max(1);
-            lost = (lost + BATCH as u64 / size + self.batch_records).min(self.handed);
-        }
-        self.handed -= lost;
+        // What libzmq's I/O thread has taken from the queue and waits for the system to take is lost, too.
+        let lost = (self.in_flight(buffers) + self.link.unflushed()).min(self.link.handed());
+        self.link.take_back(lost);
         self.counters.closed += lost;
-        let counters = Counters { written, sent: self.handed, ..self.counters };
+        let counters = Counters { written, sent: self.link.handed(), bytes: self.link.bytes(), ..self.counters };
         // With nothing left to send, this is only for the I/O thread to get there.
         self.link.close(if lost > 0 { Some(Duration::ZERO) } else { left });
         (self.name, counters)
+    }
+}
+
+impl Backed {
+    /// One of several peers has got something and has taken nothing for long: the others get it.
+    fn move_on(&mut self, link: &mut Link) {
+        let acknowledged = self.spool.acknowledged();
+        let now = Instant::now();
+        let Some(lane) = self.spool.oldest().filter(|_| link.lanes() > 1 && acknowledged == self.oldest.1) else {
+            self.oldest = (now, acknowledged);
+            return;
+        };
+        let full = self.spool.in_flight() >= link.limit().saturating_add(MAX_FLIGHTS);
+        if now - self.oldest.0 >= if full { IN_THE_WAY } else { STUCK } {
+            self.oldest.0 = now;
+            link.renew(lane);
+        }
     }
 }

@@ -1,183 +1,133 @@
-//! The way to an endpoint: a socket, what is known of its peers, and sending two frames.
+//! The way from a writer to its endpoints: one, or several that share the records.
+//!
+//! Each endpoint is a *lane*: a share in its transport, and what this writer has there. So it is known
+//! for each how much of it waits, and one that is slow or down holds up nobody.
 
-use std::ffi::CString;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::bound::Bound;
 use super::config::{Config, Endpoint, Pattern};
-use super::handshake::CLOSED_IN_A_ROW;
 use super::report::Level;
-use super::subscriptions::Subscriptions;
-use crate::zmq::limits;
-use crate::zmq::{Context, Error, Event, Handshake, Kind, Message, Role, Socket, Watched, unsent_bytes, writable};
-
-/// What libzmq could not do, and why.
-pub type Failure = (String, Error);
-
-/// Bytes that libzmq has taken from its queue at most and the system has not
-/// (`out_batch_size` of libzmq).
-pub const BATCH: usize = 8192;
-
-/// Why a record was not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// The high water mark is reached.
-    Full,
-    /// The socket has failed.
-    Failed,
-}
-
-/// What happened to the connections since it was last asked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Events {
-    /// Peers that have gone.
-    pub disconnected: u32,
-    /// Why there is no peer, if that is known.
-    pub failed: Option<Handshake>,
-    /// A peer has introduced itself, after all that failed.
-    pub ready: bool,
-    /// A connection that libzmq had given up is tried again; what was queued for it is lost.
-    pub revived: bool,
-}
-
-impl Events {
-    /// Adds later ones.
-    pub fn add(&mut self, later: Self) {
-        self.disconnected += later.disconnected;
-        self.failed = later.failed.or(self.failed.filter(|_| !later.ready));
-        self.ready = later.ready || (self.ready && later.failed.is_none());
-        self.revived |= later.revived;
-    }
-}
+use crate::transport::{BATCH, Events, Failure, Refusal, Subscriptions, Trail, User};
+use crate::zmq::{Buffers, Context, Message};
 
 /// Where records go.
 pub struct Link {
-    way: Way,
-    subscriptions: Subscriptions,
+    lanes: Vec<Lane>,
     /// Everything is wanted: the peers do not subscribe.
     push: bool,
-    /// The next record sent is to see what libzmq's I/O thread has told the socket.
-    look: bool,
+    /// Records are kept until they have arrived, and are given only to peers that are there.
+    resends: bool,
+    /// `zmq_hwm`, in records; 0 is no limit.
+    limit: u64,
+    /// Records in a message at most.
+    batch_records: u64,
+    /// The lane whose turn it is.
+    next: usize,
+    subscriptions: Subscriptions,
 }
 
-enum Way {
-    /// A socket of the writer's own, connected.
-    Own(Own),
-    /// One that is bound, shared by the writers of the process.
-    Shared(Bound),
-    /// It has failed.
-    None,
+struct Lane {
+    user: User,
+    /// Which of the buffers' consumers it is.
+    consumer: usize,
+    /// Records in the messages made for it.
+    made: u64,
+    /// Records that its transport has taken, less those that were lost.
+    handed: u64,
+    /// The same with those that were lost, or taken back.
+    given: u64,
+    /// Both frames of these, in bytes.
+    bytes: u64,
+    /// Records that there is room for, at least.
+    room: u64,
+    trail: Trail,
+    /// Records that would be lost with the connection, as of the last look.
+    at_stake: u64,
+    /// Records that waited as of the last look.
+    queued: u64,
+    /// How far libzmq had released the stream as of the last look: by now the system has that.
+    settled: u64,
+    /// Until when it is the last choice.
+    avoided: Option<Instant>,
 }
 
-struct Own {
-    socket: Watched,
-    /// What it connects to, and as what.
-    endpoints: Vec<(CString, Option<Role>)>,
-    /// Of the peers that are there.
-    descriptors: Vec<i32>,
-    /// Handshakes in a row that ended without a word.
-    closed: u32,
-    /// Peers whose handshake has succeeded.
-    ready: usize,
-    /// The next connection to end is one whose handshake has failed.
-    failing: bool,
-    /// When to connect again, after this side has ended the connection; and whether that was told.
-    ended: Option<(Instant, bool)>,
-    /// That has happened since the events were last asked for.
-    hung_up: bool,
+/// Which lanes are chosen first.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    /// A peer is there.
+    There,
+    /// It stood still a while ago.
+    Avoided,
+    /// None is there.
+    Away,
 }
 
-/// Sets the options that all sockets have.
-pub fn prepare(socket: &Socket, config: &Config) -> Result<(), Failure> {
-    let set = |name: &str, option, value| {
-        socket.set(option, value).map_err(|error| (format!("cannot set {name} to {value}"), error))
-    };
-    // An option that an old libzmq lacks is one that this writer can do without.
-    let try_set = |option, value| {
-        let _ = socket.set(option, value);
-    };
-    set("the linger time", zmq_sys::ZMQ_LINGER, config.linger_millis())?;
-    set("the high water mark", zmq_sys::ZMQ_SNDHWM, config.high_water_mark)?;
-    // Peers send subscriptions only. More costs the peer its connection, and not the host its memory.
-    limits::of_publisher(socket).map_err(|error| ("cannot set limits".to_owned(), error))?;
-    if config.pattern == Pattern::Publish {
-        // A full queue is an error that can be counted, not a record that vanishes.
-        set("ZMQ_XPUB_NODROP", zmq_sys::ZMQ_XPUB_NODROP, 1)?;
-    }
-    let transport = &config.transport;
-    set("reconnect_interval", zmq_sys::ZMQ_RECONNECT_IVL, transport.reconnect)?;
-    set("reconnect_interval_max", zmq_sys::ZMQ_RECONNECT_IVL_MAX, transport.reconnect_max)?;
-    // A firewall that drops what it does not like would hold up the next try for minutes.
-    try_set(zmq_sys::ZMQ_CONNECT_TIMEOUT, CONNECT_TIMEOUT_MILLIS);
-    if transport.keepalive > 0 {
-        let idle = (transport.keepalive / 1000).max(1);
-        set("tcp_keepalive", zmq_sys::ZMQ_TCP_KEEPALIVE, 1)?;
-        set("tcp_keepalive", zmq_sys::ZMQ_TCP_KEEPALIVE_IDLE, idle)?;
-        set("tcp_keepalive", zmq_sys::ZMQ_TCP_KEEPALIVE_INTVL, (idle / KEEPALIVE_PROBES).max(1))?;
-        set("tcp_keepalive", zmq_sys::ZMQ_TCP_KEEPALIVE_CNT, KEEPALIVE_PROBES)?;
-    }
-    if transport.heartbeat > 0 {
-        let timeout = if transport.heartbeat_timeout > 0 { transport.heartbeat_timeout } else { transport.heartbeat };
-        set("heartbeat_interval", zmq_sys::ZMQ_HEARTBEAT_IVL, transport.heartbeat)?;
-        set("heartbeat_timeout", zmq_sys::ZMQ_HEARTBEAT_TIMEOUT, timeout)?;
-    }
-    Ok(())
-}
+/// How long a lane whose peer stood still is the last choice.
+const AVOIDED: Duration = Duration::from_secs(60);
 
-/// How long a connection stays away then.
-const PENALTY: Duration = Duration::from_secs(10);
-
-/// Different topics that a socket's peers can subscribe to where libzmq does not limit what each may.
-/// More are an attack on the host's memory, and end all connections.
-pub const MAX_SUBSCRIPTIONS: usize = if limits::ENFORCED { usize::MAX } else { 100_000 };
-
-/// Messages of peers that are read before other things have their turn.
-pub const READ_AT_ONCE: usize = 10_000;
-
-/// Limit for one try to connect.
-const CONNECT_TIMEOUT_MILLIS: i32 = 5000;
-
-/// Unanswered ones after which the system gives a connection up. Together they take as long as
-/// the idle time before them.
-const KEEPALIVE_PROBES: i32 = 4;
-
-/// The socket type that a pattern needs.
-pub fn kind(pattern: Pattern) -> Kind {
-    match pattern {
-        Pattern::Publish => Kind::XPub,
-        Pattern::Push => Kind::Push,
-    }
+/// What happened to a link's connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct News {
+    /// Subscriptions have come or gone.
+    pub subscriptions: bool,
+    /// A connection was lost, or made anew.
+    pub disconnected: bool,
+    /// Records that are lost with it.
+    pub lost: u64,
 }
 
 impl Link {
-    /// Makes a socket and starts connecting or binding it.
+    /// Joins the transports of these endpoints, whose consumers are those from `consumer` on.
     ///
     /// # Errors
     ///
     /// What libzmq could not do.
-    pub fn open(context: &Arc<Context>, endpoints: &[Endpoint], config: &Config) -> Result<Self, Failure> {
-        let way = match endpoints {
-            [endpoint] if endpoint.bind => Way::Shared(Bound::join(context, endpoint, config)?),
-            _ => Way::Own(Own::open(context, endpoints, config)?),
+    pub fn open(
+        context: &Arc<Context>,
+        endpoints: &[Endpoint],
+        config: &Config,
+        consumer: usize,
+    ) -> Result<Self, Failure> {
+        let mut link = Self {
+            lanes: Vec::with_capacity(endpoints.len()),
+            push: config.pattern == Pattern::Push,
+            resends: config.spool.is_some(),
+            limit: u64::try_from(config.high_water_mark).unwrap_or(0).saturating_mul(config.batch_records),
+            batch_records: config.batch_records,
+            next: 0,
+            subscriptions: Subscriptions::default(),
         };
-        Ok(Self { way, subscriptions: Subscriptions::default(), push: config.pattern == Pattern::Push, look: true })
+        for (index, endpoint) in endpoints.iter().enumerate() {
+            match User::join(context, endpoint, config) {
+                Ok(user) => link.lanes.push(Lane::new(user, consumer + index)),
+                Err(failure) => {
+                    link.close(Some(Duration::ZERO));
+                    return Err(failure);
+                }
+            }
+        }
+        Ok(link)
     }
 
-    /// Whether the log's records are wanted, as of the last [`Link::poll`].
+    /// Returns true if the log's records are wanted, as of the last [`Link::poll`].
     #[must_use]
     pub fn wanted(&self) -> bool {
-        match &self.way {
-            Way::Own(own) if self.is_strict() => own.ready > 0,
-            _ => self.push || self.subscriptions.matching > 0,
+        match self.push {
+            true => !self.is_strict() && !self.resends || self.has_peer(),
+            false => self.subscriptions.matching > 0,
         }
     }
 
-    /// Whether libzmq queues records only for peers that are there and have the right key. What it
-    /// has queued for one is lost with the connection.
+    fn has_peer(&self) -> bool {
+        self.lanes.iter().any(|lane| lane.user.peers() > 0)
+    }
+
+    /// Returns true if libzmq queues records only for peers that are there. What it has queued for
+    /// one is lost with the connection.
     #[must_use]
     pub fn is_strict(&self) -> bool {
-        matches!(&self.way, Way::Own(own) if self.push && own.secured())
+        self.lanes.iter().any(|lane| lane.user.is_strict())
     }
 
     /// The subscriptions, as of the last [`Link::poll`].
@@ -186,285 +136,299 @@ impl Link {
         self.subscriptions
     }
 
-    /// Reads the subscriptions that have arrived; returns whether there were any.
-    pub fn poll(&mut self, topic: &[u8]) -> bool {
-        let mut any = false;
-        self.look = true;
-        match &mut self.way {
-            // A push socket's peers send nothing. A failing socket fails the next send, which
-            // counts it.
-            Way::Own(own) if !self.push => {
-                let mut read = 0;
-                while read < READ_AT_ONCE
-                    && let Ok(Some(message)) = own.socket.try_recv()
-                {
-                    any |= self.subscriptions.update(message.as_bytes(), topic);
-                    read += 1;
-                }
-                if self.subscriptions.count() > MAX_SUBSCRIPTIONS as u64 {
-                    own.end();
-                }
+    /// Looks at what has happened: subscriptions, connections, what was sent.
+    pub fn poll(&mut self, topic: &[u8], buffers: &Buffers) -> News {
+        let mut news = News::default();
+        let was_wanted = self.wanted();
+        for lane in &mut self.lanes {
+            lane.user.poll();
+            if let (false, Some(subscriptions)) = (self.push, lane.user.subscriptions(topic)) {
+                news.subscriptions |= subscriptions != self.subscriptions;
+                self.subscriptions = subscriptions;
             }
-            Way::Shared(bound) => {
-                if let Some(subscriptions) = bound.subscriptions(topic) {
-                    any = subscriptions != self.subscriptions;
-                    self.subscriptions = subscriptions;
+        }
+        // The peers of a bound socket are many; what counts is when the last one leaves.
+        let left = was_wanted && !self.wanted();
+        for lane in &mut self.lanes {
+            // Before the events: a connection that ends in between has told of it by then.
+            let unacknowledged = lane.user.unacknowledged();
+            let mut events = lane.user.events();
+            events.renewed |= left && lane.user.is_bound();
+            news.disconnected |= events.disconnected || events.renewed;
+            if !self.resends {
+                news.lost += lane.lose(events, buffers);
+                lane.look(unacknowledged, self.batch_records, buffers);
+            }
+        }
+        news
+    }
+
+    /// How far the peer's system has acknowledged the stream of a lane, given how far libzmq has
+    /// released it. To be asked once at a look.
+    pub fn acknowledged(&mut self, lane: usize) -> Option<u64> {
+        let lane = &mut self.lanes[lane];
+        let unacknowledged = lane.user.unacknowledged()?;
+        let settled = std::mem::replace(&mut lane.settled, lane.user.released());
+        settled.checked_sub(unacknowledged)
+    }
+
+    /// Tells that libzmq has released the stream of a lane up to here.
+    pub fn released(&self, lane: usize, position: u64) {
+        self.lanes[lane].user.tell_released(position);
+    }
+
+    /// Has the connection of a lane made anew, whose peer stands still. For a while it gets nothing,
+    /// unless there is no other one.
+    pub fn renew(&mut self, lane: usize) {
+        let lane = &mut self.lanes[lane];
+        lane.avoided = Some(Instant::now() + AVOIDED);
+        lane.user.renew();
+    }
+
+    /// `zmq_hwm` of all lanes together, in records; 0 is no limit.
+    #[must_use]
+    pub fn limit(&self) -> u64 {
+        self.limit.saturating_mul(self.lanes.len() as u64)
+    }
+
+    /// How many lanes there are.
+    #[must_use]
+    pub fn lanes(&self) -> usize {
+        self.lanes.len()
+    }
+
+    /// A lane that has room for so many records, and its consumer.
+    #[inline]
+    pub fn lane(&mut self, records: u64, buffers: &Buffers) -> Option<(usize, usize)> {
+        if let [lane] = &mut self.lanes[..] {
+            return lane.has_room(records, self.limit, buffers).then_some((0, lane.consumer));
+        }
+        self.one_of_several(records, buffers)
+    }
+
+    /// In turns, and to a peer that is there rather than to a queue for one that is not.
+    fn one_of_several(&mut self, records: u64, buffers: &Buffers) -> Option<(usize, usize)> {
+        let count = self.lanes.len();
+        for class in [Class::There, Class::Avoided, Class::Away] {
+            if class == Class::Away && (self.resends || self.is_strict()) {
+                return None;
+            }
+            let mut full = false;
+            for step in 0..count {
+                let index = (self.next + step) % count;
+                let lane = &mut self.lanes[index];
+                if lane.class() != class {
+                    continue;
                 }
-            }
-            Way::Own(_) | Way::None => {}
-        }
-        any
-    }
-
-    /// What happened to the connections since the last time.
-    pub fn events(&mut self) -> Events {
-        match &mut self.way {
-            Way::Own(own) => {
-                let mut events = own.events();
-                match own.revive() {
-                    Ok(revived) => events.revived = revived,
-                    Err(_) => self.way = Way::None,
+                if lane.has_room(records, self.limit, buffers) {
+                    self.next = index + 1;
+                    return Some((index, lane.consumer));
                 }
-                events
+                full = true;
             }
-            Way::Shared(bound) => Events { disconnected: bound.resets(), ..Events::default() },
-            Way::None => Events::default(),
-        }
-    }
-
-    /// What there is to report; of a socket that writers share, one of them gets it.
-    pub fn notices(&mut self, name: &str) -> Vec<(Level, String)> {
-        match &mut self.way {
-            Way::Shared(bound) => bound.notices(),
-            Way::Own(Own { ended: Some((_, told @ false)), .. }) => {
-                *told = true;
-                vec![(
-                    Level::Warning,
-                    format!(
-                        "{name}: the subscriber has sent more than a subscriber may: more than 10,000 topics, or too \
-                         much at once; its connection was ended for a while"
-                    ),
-                )]
+            if full && self.resends {
+                // They wait for this one rather than go to one that stood still.
+                return None;
             }
-            Way::Own(_) | Way::None => Vec::new(),
+        }
+        None
+    }
+
+    /// A message of so many records was made for a lane.
+    #[inline]
+    pub fn made(&mut self, lane: usize, records: u64) {
+        let lane = &mut self.lanes[lane];
+        lane.made += records;
+        lane.room = lane.room.saturating_sub(records);
+    }
+
+    /// Gives such a message to it. Returns how far its stream is then.
+    ///
+    /// # Errors
+    ///
+    /// It was not taken.
+    #[inline]
+    pub fn send(&mut self, lane: usize, topic: &[u8], body: &mut Message, records: u64) -> Result<u64, Refusal> {
+        let lane = &mut self.lanes[lane];
+        let bytes = (topic.len() + body.as_bytes().len()) as u64;
+        let position = lane.user.send(topic, body)?;
+        lane.handed += records;
+        lane.given += records;
+        lane.bytes += bytes;
+        Ok(position)
+    }
+
+    /// Publishes a message that is none of the log's records.
+    pub fn publish(&mut self, topic: &[u8], body: &mut Message) {
+        for lane in &self.lanes {
+            // It is about records, and not one: nothing is lost.
+            if lane.user.send(topic, body).is_ok() {
+                break;
+            }
         }
     }
 
-    /// Whether the socket has not failed.
+    /// Records that were handed over, and are not known to be lost.
     #[must_use]
-    pub fn works(&self) -> bool {
-        !matches!(self.way, Way::None)
+    pub fn handed(&self) -> u64 {
+        self.lanes.iter().map(|lane| lane.handed).sum()
     }
 
-    /// Whether it is a bound socket that writers share.
+    /// Both frames of all that were handed over, in bytes.
     #[must_use]
-    pub fn is_shared(&self) -> bool {
-        matches!(self.way, Way::Shared(_))
+    pub fn bytes(&self) -> u64 {
+        self.lanes.iter().map(|lane| lane.bytes).sum()
     }
 
-    /// Whether somebody is there to send to.
-    #[must_use]
-    pub fn connected(&self) -> bool {
-        match &self.way {
-            Way::Own(own) => self.wanted() && !own.descriptors.is_empty(),
-            Way::Shared(_) => self.wanted(),
-            Way::None => false,
+    /// Takes records that were handed over for ones that were not: they are handed over again, or
+    /// were lost.
+    pub fn take_back(&mut self, mut records: u64) {
+        for lane in &mut self.lanes {
+            let part = records.min(lane.handed);
+            lane.handed -= part;
+            records -= part;
         }
     }
 
-    /// How many bytes at most have left libzmq's queue that the peer's system has not
-    /// acknowledged; of a bound endpoint, that the system here has not taken. `None` while a
-    /// connection ends: nobody knows then.
+    /// Records that libzmq has in its queues.
     #[must_use]
-    pub fn unacknowledged(&self) -> Option<u64> {
-        match &self.way {
-            Way::Own(own) => own.descriptors.iter().try_fold(0, |sum, &descriptor| {
-                let batch = if writable(descriptor) { 0 } else { BATCH as u64 };
-                unsent_bytes(descriptor).map(|unsent| sum + unsent + batch)
-            }),
-            Way::Shared(_) | Way::None => Some(0),
-        }
+    pub fn in_flight(&self, buffers: &Buffers) -> u64 {
+        self.lanes.iter().map(|lane| lane.in_flight(buffers)).sum()
     }
 
-    /// Whether the system has taken everything that left libzmq's queue.
+    /// Returns true if the system has taken everything that left libzmq's queues.
     #[must_use]
     pub fn flushed(&self) -> bool {
-        match &self.way {
-            Way::Own(own) => own.descriptors.iter().all(|&descriptor| writable(descriptor)),
-            Way::Shared(bound) => bound.flushed(),
-            Way::None => true,
-        }
+        self.lanes.iter().all(|lane| lane.user.flushed())
+    }
+
+    /// Records that have left libzmq's queues and may not be with the system yet.
+    #[must_use]
+    pub fn unflushed(&self) -> u64 {
+        let lanes = self.lanes.iter().filter(|lane| !lane.user.flushed());
+        lanes.map(|lane| BATCH as u64 / lane.size() + self.batch_records).sum()
+    }
+
+    /// What there is to report of the endpoints; whoever asks first gets it.
+    pub fn notices(&self) -> Vec<(Level, String)> {
+        self.lanes.iter().flat_map(|lane| lane.user.notices()).collect()
+    }
+
+    /// Why there is no peer, if that is known.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.lanes.iter().find_map(|lane| lane.user.trouble())
+    }
+
+    /// When the first writer of these endpoints began to connect, and when the subscriptions have changed
+    /// last.
+    #[must_use]
+    pub fn since(&self) -> (Instant, Instant) {
+        let since = |(begun, changed): (Instant, Instant), lane: &Lane| {
+            let (lane_begun, lane_changed) = lane.user.since();
+            (begun.max(lane_begun), changed.max(lane_changed))
+        };
+        let first = self.lanes[0].user.since();
+        self.lanes.iter().fold(first, since)
     }
 
     /// Waits for something to [`Link::poll`], at most so long.
     pub fn wait(&self, limit: Duration) {
-        match &self.way {
-            // The error would come again from the next send.
-            Way::Own(own) => drop(own.socket.wait_readable(limit.as_millis() as i64)),
-            Way::Shared(_) | Way::None => std::thread::sleep(limit.min(Duration::from_millis(2))),
+        match &self.lanes[..] {
+            [lane] => lane.user.wait(limit),
+            _ => std::thread::sleep(limit.min(Duration::from_millis(2))),
         }
     }
 
-    /// What becomes readable when libzmq's I/O thread has told the socket something, such as that
-    /// its queue has room again. `None` if the socket has failed.
-    #[must_use]
-    pub fn descriptor(&self) -> Option<i32> {
-        match &self.way {
-            Way::Own(own) => own.socket.descriptor().ok(),
-            Way::Shared(bound) => bound.socket().descriptor().ok(),
-            Way::None => None,
-        }
-    }
-
-    /// Sends a record: the topic, then the body, which is empty afterwards. What libzmq's I/O
-    /// thread tells the socket is seen once for each [`Link::poll`].
-    ///
-    /// # Errors
-    ///
-    /// It was not taken, neither frame.
-    #[inline]
-    pub fn send(&mut self, topic: &[u8], body: &mut Message) -> Result<(), Refusal> {
-        let socket = match &self.way {
-            Way::Own(own) => &own.socket,
-            Way::Shared(bound) => bound.socket(),
-            Way::None => return Err(Refusal::Failed),
-        };
-        let sent = socket.try_send_two(topic, body, std::mem::take(&mut self.look)).or_else(|error| {
-            if error != Error(libc::EAGAIN) {
-                return Err(error);
-            }
-            // The queue may only look full.
-            socket.catch_up();
-            socket.try_send_two(topic, body, false)
-        });
-        sent.map_err(|error| if error == Error(libc::EAGAIN) { Refusal::Full } else { Refusal::Failed })
-    }
-
-    /// Closes the socket. libzmq goes on sending what it has for so long; `None` is for ever.
+    /// Leaves the transports. libzmq goes on sending what they have for so long; `None` is for ever.
     pub fn close(self, linger: Option<Duration>) {
-        let millis = linger.map_or(-1, |linger| i32::try_from(linger.as_millis()).unwrap_or(i32::MAX));
-        match self.way {
-            Way::Own(own) => {
-                // Refused only for values below -1.
-                let _ = own.socket.set(zmq_sys::ZMQ_LINGER, millis);
-            }
-            Way::Shared(bound) => bound.leave(millis),
-            Way::None => {}
+        for lane in self.lanes {
+            lane.user.leave(linger);
         }
     }
 }
 
-impl Own {
-    fn open(context: &Arc<Context>, endpoints: &[Endpoint], config: &Config) -> Result<Self, Failure> {
-        let no_socket = |error| ("cannot make a socket".to_owned(), error);
-        let socket = Socket::new(context, kind(config.pattern)).map_err(no_socket)?;
-        prepare(&socket, config)?;
-        let socket = Watched::new(context, socket).map_err(no_socket)?;
-        if config.curve.is_some() && config.pattern == Pattern::Push {
-            // Nothing is queued for a peer that has not shown that it has the right key.
-            socket.set(zmq_sys::ZMQ_IMMEDIATE, 1).map_err(no_socket)?;
+impl Lane {
+    fn new(user: User, consumer: usize) -> Self {
+        Self {
+            user,
+            consumer,
+            made: 0,
+            handed: 0,
+            given: 0,
+            bytes: 0,
+            room: 0,
+            trail: Trail::default(),
+            at_stake: 0,
+            queued: 0,
+            settled: 0,
+            avoided: None,
         }
-        let mut own = Self {
-            socket,
-            endpoints: Vec::new(),
-            descriptors: Vec::new(),
-            closed: 0,
-            ready: 0,
-            failing: false,
-            ended: None,
-            hung_up: false,
+    }
+
+    fn class(&self) -> Class {
+        match self.user.peers() {
+            0 => Class::Away,
+            _ if self.avoided.is_some_and(|until| until > Instant::now()) => Class::Avoided,
+            _ => Class::There,
+        }
+    }
+
+    #[inline]
+    fn has_room(&mut self, records: u64, limit: u64, buffers: &Buffers) -> bool {
+        self.room >= records || self.look_for_room(records, limit, buffers)
+    }
+
+    #[cold]
+    fn look_for_room(&mut self, records: u64, limit: u64, buffers: &Buffers) -> bool {
+        let limit = match limit {
+            0 => u64::MAX,
+            // Each peer of a bound push socket has a queue.
+            limit if self.user.is_bound() && self.user.is_strict() => limit * self.user.peers().max(1) as u64,
+            limit => limit,
         };
-        for endpoint in endpoints {
-            if endpoint.needs_ipv6() {
-                own.socket.set(zmq_sys::ZMQ_IPV6, 1).map_err(|error| ("cannot use IPv6".to_owned(), error))?;
-            }
-            own.endpoints.push((endpoint.address.clone(), config.client(endpoint)));
-            own.connect(own.endpoints.len() - 1).map_err(|error| (format!("cannot connect to {endpoint}"), error))?;
-        }
-        Ok(own)
+        let in_flight = self.in_flight(buffers);
+        // A batch may be larger than the limit.
+        self.room = if in_flight == 0 { limit.max(records) } else { limit.saturating_sub(in_flight) };
+        self.room >= records
     }
 
-    fn connect(&self, index: usize) -> Result<(), Error> {
-        let (address, role) = &self.endpoints[index];
-        self.socket.secure(role.as_ref())?;
-        self.socket.connect(address)
+    /// Records that libzmq has in its queue. A message that was refused was released at once.
+    fn in_flight(&self, buffers: &Buffers) -> u64 {
+        self.made - buffers.released(self.consumer)
     }
 
-    fn events(&mut self) -> Events {
-        let mut events = Events { disconnected: std::mem::take(&mut self.hung_up).into(), ..Events::default() };
-        while let Some(event) = self.socket.next_event() {
-            match event {
-                Event::Connected(descriptor) => self.descriptors.push(descriptor),
-                Event::Disconnected(descriptor) => {
-                    self.descriptors.retain(|&other| other != descriptor);
-                    events.disconnected += 1;
-                    if !std::mem::take(&mut self.failing) {
-                        self.ready = self.ready.saturating_sub(1);
-                    }
-                }
-                Event::Failed(Handshake::Closed) => {
-                    self.failing = true;
-                    self.closed += 1;
-                    if self.closed >= CLOSED_IN_A_ROW {
-                        events.failed = Some(Handshake::Closed);
-                        events.ready = false;
-                    }
-                }
-                Event::Failed(how) => {
-                    self.failing = true;
-                    events.failed = Some(how);
-                    events.ready = false;
-                }
-                Event::Ready => {
-                    self.closed = 0;
-                    self.ready += 1;
-                    events.failed = None;
-                    events.ready = true;
-                }
-                Event::Excess => self.end(),
-                Event::Unbound => {}
-            }
-        }
-        events
+    /// Bytes of a record.
+    fn size(&self) -> u64 {
+        self.bytes.checked_div(self.given).unwrap_or(0).max(1)
     }
 
-    /// Ends the connections for a while.
-    fn end(&mut self) {
-        if self.ended.is_none() {
-            for (address, _) in &self.endpoints {
-                // Fails only for what is not connected.
-                let _ = self.socket.disconnect(address);
-            }
-            // Of this end no event tells.
-            self.descriptors.clear();
-            self.ready = 0;
-            self.hung_up = true;
-            self.ended = Some((Instant::now() + PENALTY, false));
+    /// What a connection that has ended has cost: the systems' buffers are lost with it, and of a
+    /// bound socket or one made anew libzmq's queue. How much that was, one has to know from before.
+    fn lose(&mut self, events: Events, buffers: &Buffers) -> u64 {
+        let mut lost = 0;
+        if events.disconnected || events.renewed {
+            lost += self.at_stake;
         }
+        if events.renewed {
+            lost += self.queued;
+        }
+        let lost = lost.min(self.handed.saturating_sub(self.in_flight(buffers)));
+        self.handed -= lost;
+        lost
     }
 
-    fn secured(&self) -> bool {
-        self.endpoints.iter().any(|(_, role)| role.is_some())
-    }
-
-    /// Connects again to what libzmq has given up, or this side has. Whether there was something.
-    fn revive(&mut self) -> Result<bool, Error> {
-        if let Some((until, _)) = self.ended {
-            // What libzmq has given up is just this.
-            self.socket.given_up(self.endpoints.iter().map(|(address, _)| address.as_c_str()));
-            if Instant::now() < until {
-                return Ok(false);
-            }
-            self.ended = None;
-            (0..self.endpoints.len()).try_for_each(|index| self.connect(index))?;
-            return Ok(true);
+    /// Notes what would be lost.
+    fn look(&mut self, unacknowledged: Option<u64>, batch_records: u64, buffers: &Buffers) {
+        self.queued = self.in_flight(buffers);
+        let position = self.user.position();
+        self.trail.note(position, self.given);
+        let waiting = self.user.tell_waiting(self.queued * self.size());
+        if let Some(unacknowledged) = unacknowledged {
+            let released = position.saturating_sub(waiting);
+            let lost = self.trail.between(released.saturating_sub(unacknowledged), released);
+            // A message of which a part is missing is missing.
+            self.at_stake = if lost > 0 { lost + batch_records - 1 } else { 0 };
         }
-        let given_up = self.socket.given_up(self.endpoints.iter().map(|(address, _)| address.as_c_str()));
-        for &index in &given_up {
-            // Of what it has given up libzmq may know no more.
-            let _ = self.socket.disconnect(&self.endpoints[index].0);
-            self.connect(index)?;
-        }
-        Ok(!given_up.is_empty())
     }
 }

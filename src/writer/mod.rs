@@ -1,20 +1,18 @@
 //! One log path: options in, records in, frames out, everything counted.
 
 mod batch;
-mod bound;
 mod config;
 mod connection;
 mod counters;
 mod curve;
-mod door;
 mod extra;
 mod handshake;
 mod link;
 mod patience;
+mod raw;
 mod report;
 mod spooling;
 mod stats;
-mod subscriptions;
 mod topic;
 
 use core::fmt::{self, Write as _};
@@ -25,18 +23,20 @@ use std::time::Instant;
 use crate::clock::coarse_millis;
 use crate::host::{AnyShape, Field, Layout, Record, Shape};
 use crate::json::{EncodeError, Envelope, FieldPlan, Out, encode};
-use crate::zmq::{Buffers, CHUNK_SIZE, Context, Error, Termination, wait_readable};
+use crate::zmq::{Buffers, CHUNK_SIZE, Context, Error, Termination};
 use batch::Batch;
 use patience::Patience;
 use stats::Statistics;
 
-pub use config::{Config, ConfigError, Endpoint, Given, OPTION_NAMES, Pattern, SCRIPT_NAMES, Source, unknown_options};
+pub use config::{
+    Config, ConfigError, Endpoint, Given, KeepAlive, OPTION_NAMES, Pattern, SCRIPT_NAMES, Side, Source, unknown_options,
+};
 pub use connection::Connection;
 pub use counters::{Counters, Totals};
 pub use curve::Curve;
 pub use extra::ExtraFields;
 pub use handshake::{CLOSED_IN_A_ROW, Clients, LOOK_INTERVAL, Servers};
-pub use report::{Level, Reporter};
+pub use report::{Burst, Level, News, Reporter};
 pub use topic::{Topic, readable};
 
 /// How often the subscriptions are looked at while records come. A subscription takes
@@ -59,11 +59,16 @@ const GREETING_LIMIT: Duration = Duration::from_secs(2);
 /// the host's queue.
 const DRAIN_SLICE: Duration = Duration::from_millis(300);
 
-/// How often a writer that waits for room looks what has changed, at least.
-const LOOK_FOR_ROOM: Duration = Duration::from_millis(5);
+/// How often a writer that waits for room looks whether there is some. libzmq does not tell, and sends
+/// a queue of the usual length in about this time.
+const LOOK_FOR_ROOM: Duration = Duration::from_micros(500);
 
 /// A record's JSON can have this many bytes.
 pub const MAX_RECORD: usize = 1 << 30;
+
+/// How long the end waits before it tells what it waits for, and no longer with a spool. Whatever has
+/// asked the host to end may ask again after two seconds, and the host waits for nobody then.
+const PROMPT: Duration = Duration::from_millis(1200);
 
 /// Added to the linger time as a limit for ending the context.
 const TERM_GRACE: Duration = Duration::from_millis(500);
@@ -152,7 +157,7 @@ impl Writer {
             plan: FieldPlan::new(fields, layout, config.style),
             envelope,
             shape,
-            buffers: Buffers::new(groups.len()),
+            buffers: Buffers::new(config.endpoints.len()),
             batch: Batch::new(&config),
             connections: Vec::with_capacity(groups.len()),
             linger: config.linger,
@@ -168,9 +173,11 @@ impl Writer {
             unknown: 0,
             problem: "",
         };
-        let opened = Instant::now();
-        for (consumer, endpoints) in groups.into_iter().enumerate() {
-            match Connection::open(&context, endpoints, &config, consumer, path, &mut writer.reporter) {
+        let mut consumer = 0;
+        for endpoints in groups {
+            let first = consumer;
+            consumer += endpoints.len();
+            match Connection::open(&context, endpoints, &config, first, path, &mut writer.reporter) {
                 Ok(connection) => writer.connections.push(connection),
                 Err((what, why)) => {
                     for connection in writer.connections.drain(..) {
@@ -183,24 +190,21 @@ impl Writer {
         }
         drop(context);
         std::thread::sleep(config.connect_pause);
-        writer.await_subscribers(opened);
+        writer.await_subscribers();
         Ok(writer)
     }
 
     /// Waits until every endpoint has a subscription to this log or has told other ones only, or for
-    /// [`GREETING`].
-    fn await_subscribers(&mut self, opened: Instant) {
-        let topic = &self.topic;
+    /// [`GREETING`] since the first writer has begun to connect to it.
+    fn await_subscribers(&mut self) {
         for connection in &mut self.connections {
-            let mut heard = Instant::now();
             loop {
-                let now = Instant::now();
-                if connection.poll(topic, &self.buffers) {
-                    heard = now;
-                }
-                let any = connection.subscriptions().any();
-                let left = if any { GREETING_LIMIT } else { GREETING }.saturating_sub(opened.elapsed());
-                let left = if any { left.min(SETTLED.saturating_sub(now - heard)) } else { left };
+                connection.poll(&self.topic, &self.buffers);
+                let (begun, heard) = connection.since();
+                let left = match connection.subscriptions().any() {
+                    true => GREETING_LIMIT.saturating_sub(begun.elapsed()).min(SETTLED.saturating_sub(heard.elapsed())),
+                    false => GREETING.saturating_sub(begun.elapsed()),
+                };
                 if connection.subscribed() || left.is_zero() {
                     break;
                 }
@@ -208,6 +212,7 @@ impl Writer {
             }
         }
         self.polled = coarse_millis();
+        self.end_holds();
     }
 
     /// How many columns a record has.
@@ -271,18 +276,23 @@ impl Writer {
                 connection.skip(records);
             }
         }
-        self.buffers.advance(len);
         if full {
-            self.wait_for_room();
+            // SAFETY: as above.
+            unsafe { self.wait_for_room(len) };
         }
+        self.buffers.advance(len);
         for connection in &mut self.connections {
             connection.go_on(&self.topic, &mut self.buffers);
         }
     }
 
     /// Waits for queues that are full, as long as that is worth it; see [`patience`].
+    ///
+    /// # Safety
+    ///
+    /// The first `len` bytes of the buffers' free space are what has found no room.
     #[cold]
-    fn wait_for_room(&mut self) {
+    unsafe fn wait_for_room(&mut self, len: usize) {
         let Self { connections, buffers, patience, topic, .. } = self;
         let topic = &**topic;
         let mut last = Instant::now();
@@ -290,12 +300,17 @@ impl Writer {
         for connection in connections.iter_mut() {
             connection.begin_wait(last - self.waited, buffers);
         }
-        // The first try is again without waiting: a queue that is not worth it is given up at once.
-        while connections.iter_mut().map(|connection| connection.retry(topic, buffers)).filter(|&full| full).count() > 0
-            && patience.lasts()
-        {
-            let descriptors: Vec<_> = connections.iter().filter_map(Connection::room_descriptor).collect();
-            wait_readable(&descriptors, LOOK_FOR_ROOM);
+        loop {
+            // The first try is again without waiting: a queue that is not worth it is given up at once.
+            let mut full = false;
+            for connection in connections.iter_mut() {
+                // SAFETY: this function's contract; nothing is written to the free space here.
+                full |= unsafe { connection.retry(topic, buffers, len) };
+            }
+            if !full || !patience.lasts() {
+                break;
+            }
+            std::thread::sleep(LOOK_FOR_ROOM);
             let now = Instant::now();
             let time = now - std::mem::replace(&mut last, now);
             patience.spend(time);
@@ -406,7 +421,20 @@ impl Writer {
             connection.report(&readable(&self.topic), self.problem, now, &mut self.reporter);
             connection.poll(&self.topic, &self.buffers);
         }
+        self.end_holds();
         self.drain_spools();
+    }
+
+    /// Sends what is held for subscribers that are there now.
+    fn end_holds(&mut self) {
+        if !self.connections.iter().any(Connection::holds) {
+            return;
+        }
+        // Where the batch is, what is held is to be.
+        self.flush();
+        for connection in &mut self.connections {
+            connection.end_hold(&self.topic, &mut self.buffers);
+        }
     }
 
     /// Sends what is in the spools, as long as it can be sent now. Whether there was anything.
@@ -521,10 +549,17 @@ impl Writer {
         let mut pause = Duration::from_micros(50);
         // What libzmq has released a moment ago it may be about to write: so look twice.
         let mut idle = false;
+        let mut told = false;
         loop {
             let mut busy = false;
+            let late = began.elapsed() >= PROMPT;
             for connection in &mut self.connections {
-                busy |= connection.busy(&self.topic, &mut self.buffers);
+                // What is not sent goes back to the spool, and is safe there.
+                busy |= connection.busy(&self.topic, &mut self.buffers)
+                    && !(late && self.linger.is_some() && connection.has_spool());
+            }
+            if busy && late && !std::mem::replace(&mut told, true) {
+                self.report_wait();
             }
             let left = left();
             if (!busy && idle) || left.is_some_and(|left| left.is_zero()) {
@@ -554,6 +589,21 @@ impl Writer {
         }
         let left = left();
         self.release(context, left);
+    }
+
+    /// Tells what the end is waiting for.
+    fn report_wait(&mut self) {
+        for connection in &self.connections {
+            let Counters { written, sent, queued, .. } = connection.counters(self.written, &self.buffers);
+            if queued > 0 && !connection.has_spool() {
+                let message = format!(
+                    "{}: {queued} of {written} records have not been sent yet, and {sent} have; the end waits for them \
+                     for as long as LogZeroMQ::zmq_linger allows, and they are lost if the host ends before",
+                    connection.name()
+                );
+                (self.reporter)(Level::Warning, &message);
+            }
+        }
     }
 
     /// Ends the context if nobody else uses it.
@@ -590,26 +640,115 @@ fn envelope(path: &[u8], fields: &[Field], config: &Config, reporter: &mut Repor
     Envelope::new(tag, free.map(|(name, value)| (&**name, &**value)), config.style.escape)
 }
 
-/// Reports what became of a writer's records.
+/// Reports what became of a writer's records. `lingered` is how many libzmq had when the time was up.
 fn report_end(name: &str, counters: &Counters, linger: Option<Duration>, lingered: u64, reporter: &mut Reporter) {
-    if lingered > 0 {
+    // Those of a spool are in the spool again, and not lost.
+    let lost = lingered.min(counters.closed);
+    if lost > 0 {
         let linger = linger.unwrap_or_default().as_millis();
+        let (records, are) = if lost == 1 { ("record was", "is") } else { ("records were", "are") };
         let message = format!(
-            "{name}: {} records were not sent within the {linger} milliseconds of LogZeroMQ::zmq_linger, and are lost",
-            counters.closed
+            "{name}: {lost} {records} not sent within the {linger} milliseconds of LogZeroMQ::zmq_linger, and {are} lost"
         );
         reporter(Level::Warning, &message);
     }
-    let Counters { written, sent, no_subscriber, queue_full, encoding, closed, bytes, .. } = *counters;
-    let mut summary = format!(
-        "{name}: {written} records written, {sent} sent ({bytes} bytes), {} dropped (no subscriber: {no_subscriber}, \
-         queue full: {queue_full}, encoding: {encoding}, closed: {closed})",
-        counters.dropped(),
-    );
-    let Counters { recovered, spooled, spool, .. } = *counters;
-    if recovered + spooled + spool > 0 {
-        // Writing to a string does not fail.
-        let _ = write!(summary, "; in the spool: {recovered} before, {spooled} now, {spool} of the dropped ones");
+    reporter(Level::Info, &format!("{name}: {}", totals(counters)));
+}
+
+/// A writer's totals. Of drops and of the spool there is only what is not zero.
+fn totals(counters: &Counters) -> String {
+    let Counters { written, sent, bytes, .. } = *counters;
+    let listed = |all: &[(&str, u64)]| {
+        let some = all.iter().filter(|&&(_, count)| count > 0);
+        some.map(|(what, count)| format!("{what}: {count}")).collect::<Vec<_>>().join(", ")
+    };
+    let records = if written == 1 { "record" } else { "records" };
+    let mut totals = format!("{written} {records} written, {sent} sent ({bytes} bytes)");
+    let dropped = listed(&[
+        ("no subscriber", counters.no_subscriber),
+        ("queue full", counters.queue_full),
+        ("encoding", counters.encoding),
+        ("closed", counters.closed),
+        ("spool", counters.spool),
+    ]);
+    // Writing to a string does not fail.
+    if !dropped.is_empty() {
+        let _ = write!(totals, ", {} dropped ({dropped})", counters.dropped());
     }
-    reporter(Level::Info, &summary);
+    let spool = listed(&[("before", counters.recovered), ("now", counters.spooled)]);
+    if !spool.is_empty() {
+        let _ = write!(totals, "; in the spool {spool}");
+    }
+    totals
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[test]
+    fn totals_leave_out_what_is_zero() {
+        for (counters, expected) in [
+            (Counters::default(), "0 records written, 0 sent (0 bytes)"),
+            (Counters { written: 1, sent: 1, bytes: 40, ..Counters::default() }, "1 record written, 1 sent (40 bytes)"),
+            (
+                Counters { written: 20, sent: 12, bytes: 480, queue_full: 8, ..Counters::default() },
+                "20 records written, 12 sent (480 bytes), 8 dropped (queue full: 8)",
+            ),
+            (
+                Counters {
+                    written: 30,
+                    recovered: 5,
+                    sent: 10,
+                    queued: 0,
+                    spooled: 10,
+                    no_subscriber: 1,
+                    queue_full: 2,
+                    encoding: 3,
+                    closed: 4,
+                    spool: 5,
+                    bytes: 400,
+                },
+                "30 records written, 10 sent (400 bytes), 15 dropped (no subscriber: 1, queue full: 2, encoding: 3, \
+                 closed: 4, spool: 5); in the spool before: 5, now: 10",
+            ),
+            (
+                Counters { written: 2, spooled: 2, ..Counters::default() },
+                "2 records written, 0 sent (0 bytes); in the spool now: 2",
+            ),
+        ] {
+            assert_eq!(totals(&counters), expected);
+        }
+    }
+
+    /// What is reported when a writer closes and libzmq still has so many records.
+    fn at_the_end(counters: &Counters, lingered: u64) -> Vec<(Level, String)> {
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let note = Arc::clone(&said);
+        let mut reporter: Reporter = Box::new(move |level, text| note.lock().unwrap().push((level, text.to_owned())));
+        report_end("x", counters, Some(Duration::from_secs(3)), lingered, &mut reporter);
+        std::mem::take(&mut *said.lock().unwrap())
+    }
+
+    #[test]
+    fn what_the_linger_time_was_too_short_for_is_told_unless_a_spool_has_it() {
+        let lost = |closed| Counters { written: 9, sent: 9 - closed, closed, ..Counters::default() };
+        let said = at_the_end(&lost(1), 1);
+        let expected = "x: 1 record was not sent within the 3000 milliseconds of LogZeroMQ::zmq_linger, and is lost";
+        assert_eq!(said[0], (Level::Warning, expected.to_owned()));
+        assert_eq!(said[1], (Level::Info, "x: 9 records written, 8 sent (0 bytes), 1 dropped (closed: 1)".to_owned()));
+        // Four were lost with a connection before.
+        assert!(
+            at_the_end(&lost(6), 2)[0].1.starts_with("x: 2 records were not sent"),
+            "{:?}",
+            at_the_end(&lost(6), 2)
+        );
+        let kept = Counters { written: 9, sent: 2, spooled: 7, ..Counters::default() };
+        assert_eq!(
+            at_the_end(&kept, 7),
+            [(Level::Info, "x: 9 records written, 2 sent (0 bytes); in the spool now: 7".to_owned())]
+        );
+    }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::batch;
 use super::config::Config;
+use super::link::Link;
 use super::report::{Burst, Level, News, Reporter};
 use crate::spool::{PushError, Recovered, Spool};
 use crate::zmq::Flight;
@@ -23,12 +24,10 @@ pub struct Spooling {
     flights: VecDeque<Entry>,
     /// Records in `flights`.
     in_flight: u64,
-    /// Of `flights`, from the front: released by libzmq, and their bytes.
+    /// Of `flights`, from the front: released by libzmq.
     released: usize,
-    released_bytes: u64,
-    /// Of those, the ones that had been released when this was last looked at: by now the
-    /// system has them.
-    settled: usize,
+    /// Records that have been acknowledged.
+    acknowledged: u64,
     /// Records in `flights` that are not from the spool.
     direct: u64,
     /// Records put into the spool, found there, or put back.
@@ -44,7 +43,12 @@ pub struct Spooling {
 struct Entry {
     flight: Arc<Flight>,
     from_spool: bool,
+    /// Where it was handed over, and how far the stream was there then.
+    place: Place,
 }
+
+/// A lane of the link, and a position in its stream.
+pub type Place = (usize, u64);
 
 impl Spooling {
     /// Opens the spool of a log's records for an endpoint, if there is to be one. Without it the
@@ -67,8 +71,7 @@ impl Spooling {
             flights: VecDeque::new(),
             in_flight: 0,
             released: 0,
-            released_bytes: 0,
-            settled: 0,
+            acknowledged: 0,
             direct: 0,
             taken: 0,
             refused: 0,
@@ -93,6 +96,12 @@ impl Spooling {
     #[must_use]
     pub fn in_flight(&self) -> u64 {
         self.in_flight
+    }
+
+    /// Records that were given to libzmq and acknowledged.
+    #[must_use]
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged
     }
 
     /// Records that are lost: the spool did not take them, or gave them up, or they are damaged.
@@ -121,47 +130,37 @@ impl Spooling {
     }
 
     /// [`Spooling::next`] has been given to libzmq.
-    pub fn sent_next(&mut self, flight: Arc<Flight>) {
+    pub fn sent_next(&mut self, flight: Arc<Flight>, place: Place) {
         self.spool.advance();
         self.taken += 1;
         self.in_flight += 1;
-        self.flights.push_back(Entry { flight, from_spool: true });
+        self.flights.push_back(Entry { flight, from_spool: true, place });
     }
 
     /// Records that were not in the spool have been given to libzmq.
-    pub fn sent(&mut self, flight: Arc<Flight>) {
+    pub fn sent(&mut self, flight: Arc<Flight>, place: Place) {
         self.direct += flight.records();
         self.in_flight += flight.records();
-        self.flights.push_back(Entry { flight, from_spool: false });
+        self.flights.push_back(Entry { flight, from_spool: false, place });
     }
 
-    /// Takes note of what the peer's system has acknowledged: all but the last `unacknowledged`
-    /// bytes that have left libzmq's queue.
-    pub fn reap(&mut self, unacknowledged: u64) {
-        // In this order: what is released later may not be with the system yet.
+    /// Takes note of what the peers' systems have acknowledged.
+    pub fn reap(&mut self, link: &mut Link) {
         while let Some(entry) = self.flights.get(self.released).filter(|entry| entry.flight.released()) {
-            self.released_bytes += size(entry);
+            let (lane, position) = entry.place;
+            link.released(lane, position);
             self.released += 1;
         }
-        if self.settled > 0 {
-            self.confirm(unacknowledged);
-        }
-        self.settled = self.released;
-        self.spool.set_in_flight(self.direct);
-    }
-
-    /// All but the last `unacknowledged` bytes have arrived.
-    fn confirm(&mut self, unacknowledged: u64) {
+        let acknowledged: Vec<_> = (0..link.lanes()).map(|lane| link.acknowledged(lane)).collect();
         let mut from_spool = 0;
-        while self.settled > 0
+        while self.released > 0
             && let Some(entry) = self.flights.front()
-            && self.released_bytes - size(entry) >= unacknowledged
+            && acknowledged[entry.place.0] >= Some(entry.place.1)
         {
-            self.released_bytes -= size(entry);
             self.released -= 1;
-            self.settled -= 1;
             let records = entry.flight.records();
             self.in_flight -= records;
+            self.acknowledged += records;
             if entry.from_spool {
                 from_spool += records;
             } else {
@@ -172,6 +171,13 @@ impl Spooling {
         if from_spool > 0 {
             self.spool.confirm(from_spool);
         }
+        self.spool.set_in_flight(self.direct);
+    }
+
+    /// The lane that has the oldest record of those that have not been acknowledged.
+    #[must_use]
+    pub fn oldest(&self) -> Option<usize> {
+        self.flights.front().map(|entry| entry.place.0)
     }
 
     /// Puts back what has not been acknowledged, in front. Returns how many records that was.
@@ -179,7 +185,7 @@ impl Spooling {
         let flights = std::mem::take(&mut self.flights);
         let all = std::mem::take(&mut self.in_flight);
         let from_spool = all - std::mem::take(&mut self.direct);
-        (self.released, self.released_bytes, self.settled) = (0, 0, 0);
+        self.released = 0;
         self.put += all;
         if from_spool < all {
             // Those from the spool stand between the others, or in front of them.
@@ -254,11 +260,6 @@ impl Spooling {
             None => {}
         }
     }
-}
-
-/// Bytes of a record on the way, at least: enough for it to be confirmed too late, not too early.
-fn size(entry: &Entry) -> u64 {
-    entry.flight.as_bytes().len() as u64
 }
 
 /// Reports what an earlier run has left.

@@ -42,7 +42,7 @@ const MAX_TO_SUBSCRIBER: i64 = 1 << 30;
 const LARGE_AT_SUBSCRIBERS: i64 = MAX_TO_SUBSCRIBER + (1 << 20);
 
 /// Bytes of messages that wait, for each publisher.
-const WAITING_AT_SUBSCRIBER: c_int = 16 << 20;
+const WAITING_AT_SUBSCRIBER: c_int = 8 << 20;
 
 /// Sets the limits of a socket that publishes (XPUB or PUSH), before it binds or connects.
 ///
@@ -56,21 +56,35 @@ pub fn of_publisher(socket: &Socket) -> Result<(), Error> {
         socket.set(ZMQ_RCVHWM_BYTES, WAITING_AT_PUBLISHER)?;
         socket.set(ZMQ_XPUB_MAX_TOPICS, MAX_TOPICS as c_int)?;
         socket.set(ZMQ_XPUB_MAX_BYTES, SUBSCRIPTIONS)?;
-        socket.set(ZMQ_MAX_CONNECTIONS, MAX_PEERS as c_int)?;
     }
-    Ok(())
+    of_connections(socket, MAX_PEERS)
 }
 
-/// Sets the limits of a socket that subscribes, before it binds or connects.
+/// Sets the limits of a socket that subscribes, before it binds or connects. `hwm` is how many messages may
+/// wait for each publisher; 0: as many as there are, of any size.
 ///
 /// # Errors
 ///
 /// As [`of_publisher`].
-pub fn of_subscriber(socket: &Socket) -> Result<(), Error> {
+pub fn of_subscriber(socket: &Socket, hwm: c_int) -> Result<(), Error> {
+    socket.set(zmq_sys::ZMQ_RCVHWM, hwm)?;
     socket.set_bytes(zmq_sys::ZMQ_MAXMSGSIZE, &MAX_TO_SUBSCRIBER.to_ne_bytes())?;
     if ENFORCED {
-        socket.set(ZMQ_RCVHWM_BYTES, WAITING_AT_SUBSCRIBER)?;
+        socket.set(ZMQ_RCVHWM_BYTES, if hwm == 0 { 0 } else { WAITING_AT_SUBSCRIBER })?;
         socket.set_bytes(ZMQ_MAX_LARGE_BYTES, &LARGE_AT_SUBSCRIBERS.to_ne_bytes())?;
     }
     socket.set(zmq_sys::ZMQ_HANDSHAKE_IVL, HANDSHAKE)
+}
+
+/// Limits the connections of an endpoint, before it is bound. Those count that have ended and that have
+/// not been read to their ends.
+///
+/// # Errors
+///
+/// As [`of_publisher`].
+pub fn of_connections(socket: &Socket, most: usize) -> Result<(), Error> {
+    if ENFORCED {
+        socket.set(ZMQ_MAX_CONNECTIONS, c_int::try_from(most).unwrap_or(c_int::MAX))?;
+    }
+    Ok(())
 }

@@ -10,6 +10,7 @@ pub mod limits;
 mod message;
 mod monitor;
 mod socket;
+mod stream;
 pub mod zap;
 
 use core::ffi::c_int;
@@ -20,8 +21,9 @@ pub use buffer::{Buffers, CHUNK_SIZE, Flight, MAX_CONSUMERS};
 pub use context::{Context, Termination};
 pub use curve::{KEY_TEXT, KeyPair, PublicKey, Role, SecretKey, has_curve, wipe};
 pub use message::Message;
-pub use monitor::{Event, Handshake, Watched, hang_up, unsent_bytes, writable};
+pub use monitor::{Event, Handshake, Watched, hang_up};
 pub use socket::{Kind, PollItem, Socket, poll, wait_readable};
+pub use stream::{Stream, descriptor_limit};
 
 /// An error of libzmq: its error number.
 #[derive(Clone, Copy, PartialEq, Eq)]

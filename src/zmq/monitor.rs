@@ -24,6 +24,8 @@ pub enum Event {
     Ready,
     /// The peer, or this side, has ended the handshake.
     Failed(Handshake),
+    /// A try to connect has failed, or a connection was lost: the next try follows.
+    Retried,
     /// The peer has sent more than it may (see [`super::limits`]); its connection ends.
     Excess,
     /// A bound socket no longer listens: the address is free.
@@ -121,6 +123,14 @@ impl Watched {
         super::poll(&mut items, millis).map(drop)
     }
 
+    /// What becomes readable when libzmq's I/O thread has told the socket something, and when there
+    /// is an event. Neither stays so when another thread has looked.
+    #[must_use]
+    pub fn descriptors(&self) -> [c_int; 2] {
+        // Fails only for a context that has ended.
+        [&self.socket, &self.monitor].map(|socket| socket.descriptor().unwrap_or(-1))
+    }
+
     /// Has clients of tcp wait before they connect, or lets them. To libzmq it is as if none came;
     /// it has no way to stop accepting that would not end the connections that it has accepted.
     pub fn admit(&self, clients: bool) {
@@ -160,7 +170,7 @@ impl Watched {
             }
             zmq_sys::ZMQ_EVENT_CONNECT_RETRIED => {
                 self.goes_on(address);
-                None
+                Some(Event::Retried)
             }
             zmq_sys::ZMQ_EVENT_ACCEPTED => Some(Event::Connected(value)),
             zmq_sys::ZMQ_EVENT_DISCONNECTED => {
@@ -257,17 +267,6 @@ impl Drop for Watched {
     }
 }
 
-/// How many bytes of a connection the peer has not acknowledged (`SIOCOUTQ`, tcp(7)); over a
-/// Unix domain socket, has not read. `None` for a descriptor that is not a socket (any more).
-#[must_use]
-pub fn unsent_bytes(descriptor: c_int) -> Option<u64> {
-    let mut bytes: c_int = 0;
-    // SAFETY: writes a number; the descriptor is libzmq's, and looking at one that was closed
-    // or belongs to something else by now does no harm.
-    let result = unsafe { libc::ioctl(descriptor, libc::TIOCOUTQ, &raw mut bytes) };
-    if result == 0 { u64::try_from(bytes).ok() } else { None }
-}
-
 /// Ends a connection. What has arrived of it can still be received; what arrives from now on is
 /// refused, and the peer is told. Does nothing to a descriptor that is no connection (any more).
 pub fn hang_up(descriptor: c_int) {
@@ -292,14 +291,6 @@ fn filter(listener: c_int, pass: bool) {
             size_of::<libc::sock_fprog>() as libc::socklen_t,
         );
     }
-}
-
-/// Whether the system would take more bytes for a connection now, or it has ended.
-#[must_use]
-pub fn writable(descriptor: c_int) -> bool {
-    let mut item = libc::pollfd { fd: descriptor, events: libc::POLLOUT, revents: 0 };
-    // SAFETY: one item, valid during the call; the descriptor as above.
-    unsafe { libc::poll(&raw mut item, 1, 0) != 0 }
 }
 
 #[cfg(test)]

@@ -29,13 +29,17 @@ pub enum Kind {
     Rep,
 }
 
-/// A socket. It belongs to the thread that made it.
+/// A socket. Only one thread may use it at a time.
 #[derive(Debug)]
 pub struct Socket {
     socket: NonNull<c_void>,
     /// Keeps the context alive; released by [`Socket::close`]'s caller or on drop.
     context: Arc<Context>,
 }
+
+// SAFETY: libzmq allows a socket to go from one thread to another, with a full fence in between
+// (zmq_socket(3)); a value that is sent has one. It is not `Sync`.
+unsafe impl Send for Socket {}
 
 impl Socket {
     /// Makes a socket.
@@ -281,6 +285,12 @@ impl Socket {
         let writable = if writable { zmq_sys::ZMQ_POLLOUT } else { 0 };
         let events = readable | writable;
         PollItem(zmq_sys::zmq_pollitem_t { socket: self.socket.as_ptr(), fd: 0, events, revents: 0 }, PhantomData)
+    }
+
+    /// A share in its context.
+    #[must_use]
+    pub fn context(&self) -> Arc<Context> {
+        Arc::clone(&self.context)
     }
 
     /// Closes the socket and returns its share in the context. What it has to send stays

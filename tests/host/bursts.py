@@ -95,7 +95,7 @@ event {init}() &priority=-2000000
     }}
 """
 
-TOTALS = re.compile(r"(\d+) records written, (\d+) sent \(\d+ bytes\), (\d+) dropped")
+TOTALS = re.compile(r"(\d+) records? written, (\d+) sent \(\d+ bytes\)(?:, (\d+) dropped)?")
 RECORD = re.compile(rb'\{"ts":([0-9.]+),"n":(\d+),')
 
 
@@ -160,7 +160,7 @@ def run(program, scratch, logs, size, bursts, every):
     problems = list(subscriber.wrong)
     if code != 0:
         problems.append(f"exit status {code}: {said[-1000:]}")
-    found = [tuple(map(int, numbers)) for numbers in TOTALS.findall(said)]
+    found = [tuple(int(number or 0) for number in numbers) for numbers in TOTALS.findall(said)]
     if found != [(expected, expected, 0)] * logs:
         problems.append(f"the totals are not {expected} written and sent, none dropped: {said[-1000:]}")
     short = {path.decode(): count for path, count in subscriber.next.items() if count != expected}

@@ -21,8 +21,8 @@ import run as faults  # noqa: E402 (found by the line above)
 
 RECORDS = 60_000
 TOTALS = re.compile(
-    r"(\d+) records written, (\d+) sent \(\d+ bytes\), (\d+) dropped \(.*?\)"
-    r"(?:; in the spool: (\d+) before, (\d+) now)?")
+    r"(\d+) records? written, (\d+) sent \(\d+ bytes\)(?:, (\d+) dropped \(.*?\))?"
+    r"(?:; in the spool(?: before: (\d+))?,?(?: now: (\d+))?)?")
 
 
 class Host(faults.Case):

@@ -41,6 +41,7 @@ use crate::paths::Paths;
 use crate::subscriber::too_few_descriptors;
 
 pub use self::finish::Compression;
+pub use self::name::log_path;
 
 /// Files that are open at a time, and those being finished.
 const OPEN_FILES: usize = 256;
@@ -209,7 +210,14 @@ fn disk() -> Result<(Arc<System>, usize), String> {
 /// Makes the directory if it is not there, and makes sure that nobody else writes to it.
 fn lock(directory: &Path) -> Result<std::fs::File, String> {
     let failed = |error: io::Error| format!("cannot write to {}: {error}", directory.display());
-    std::fs::DirBuilder::new().recursive(true).mode(disk::DIRECTORY_MODE).create(directory).map_err(failed)?;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(disk::DIRECTORY_MODE).create(directory);
+    made.map_err(|error| match directory.ancestors().find(|part| part.exists() && !part.is_dir()) {
+        Some(file) => {
+            let what = if file == directory { "it is".to_owned() } else { format!("{} is", file.display()) };
+            format!("cannot write to {}: {what} no directory; name another", directory.display())
+        }
+        None => failed(error),
+    })?;
     let mut options = std::fs::File::options();
     options.read(true).write(true).create(true).truncate(false).mode(disk::FILE_MODE).custom_flags(libc::O_NOFOLLOW);
     let lock = options.open(directory.join(LOCK)).map_err(failed)?;

@@ -153,10 +153,13 @@ pub fn classify(relative: &Path) -> Kind {
     let Some(stem) = leaf.strip_suffix(".log") else { return Kind::Other };
     let escaped = if directory.is_empty() { stem.to_owned() } else { format!("{directory}/{stem}") };
     // A name that no log path has is somebody else's.
-    match unescape(&escaped) {
-        Some(log_path) if escape(&log_path).as_deref() == Some(&*escaped) => Kind::Current(log_path),
-        _ => Kind::Other,
-    }
+    log_path(escaped.as_bytes()).map_or(Kind::Other, Kind::Current)
+}
+
+/// The log path that a part of a name, without `.log`, was made from. `None` if it is no such name.
+pub fn log_path(stem: &[u8]) -> Option<Vec<u8>> {
+    let stem = str::from_utf8(stem).ok()?;
+    unescape(stem).filter(|log_path| escape(log_path).as_deref() == Some(stem))
 }
 
 fn escape(log_path: &[u8]) -> Option<String> {

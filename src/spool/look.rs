@@ -1,0 +1,89 @@
+//! What lies in a spool directory, without touching it.
+
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use super::segment::{Claim, claim};
+use super::segment_number;
+use super::state::{Left, newest};
+
+/// The records of one log path and endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// Their directory.
+    pub dir: PathBuf,
+    /// Log path and endpoint, as far as a segment tells.
+    pub whose: Option<String>,
+    /// Records that wait, if the last run has ended properly and none has begun since.
+    pub records: Option<u64>,
+    /// Bytes of the segments.
+    pub bytes: u64,
+    /// A later version of the program wrote it.
+    pub newer: bool,
+}
+
+/// What waits in each spool of a root directory that has anything.
+///
+/// # Errors
+///
+/// The directory cannot be read.
+pub fn waiting(root: &Path) -> io::Result<Vec<Waiting>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(root)? {
+        let entry = entry?;
+        // Links are not followed, as when it is opened.
+        if !entry.file_type()?.is_dir() {
+            continue;
+        }
+        let spool = look(&entry.path())?;
+        if spool.bytes > 0 {
+            found.push(spool);
+        }
+    }
+    found.sort_by(|a, b| a.dir.cmp(&b.dir));
+    Ok(found)
+}
+
+/// Who holds a root directory's lock: the process, if that is known. `None` if nobody does, or it
+/// has none yet.
+///
+/// # Errors
+///
+/// The file cannot be read.
+pub fn holder(root: &Path) -> io::Result<Option<Option<u32>>> {
+    super::root::holder(root)
+}
+
+fn look(dir: &Path) -> io::Result<Waiting> {
+    let mut spool = Waiting { dir: dir.to_owned(), whose: None, records: None, bytes: 0, newer: false };
+    let mut identity = None;
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if segment_number(&entry.file_name()).is_none() || !entry.file_type()?.is_file() {
+            continue;
+        }
+        spool.bytes += entry.metadata()?.len();
+        match claim(&open(&entry.path())?)? {
+            Claim::Ours { hash, whose } => {
+                identity = Some(hash);
+                spool.whose = Some(whose);
+            }
+            Claim::Newer => spool.newer = true,
+            Claim::Unknown => {}
+        }
+    }
+    let (Some(identity), Ok(state)) = (identity, open(&dir.join(OsStr::new("state")))) else { return Ok(spool) };
+    match newest(&state, identity)?.1 {
+        Left::Whole(state) if state.closed => spool.records = Some(state.end.saturating_sub(state.confirmed.record)),
+        Left::Newer(_) => spool.newer = true,
+        Left::Whole(_) | Left::Nothing | Left::Damaged => {}
+    }
+    Ok(spool)
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC).open(path)
+}

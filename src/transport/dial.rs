@@ -1,0 +1,258 @@
+//! Connecting to a subscriber, and staying connected.
+
+use core::sync::atomic::Ordering;
+use std::ffi::CString;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::names::{self, Name};
+use super::thread::open_socket;
+use super::{Failure, State, Transport, locked};
+use crate::clock::coarse_millis;
+use crate::writer::{Burst, CLOSED_IN_A_ROW, Config, Endpoint, Level, News, Pattern, Servers};
+use crate::zmq::{Context, Error, Event, Handshake, Role, Socket, Watched, version};
+
+/// How long a connection stays away that this side has ended.
+const PENALTY: Duration = Duration::from_secs(10);
+
+/// The side that connects.
+pub struct Dialer {
+    endpoint: Endpoint,
+    role: Option<Role>,
+    /// Nothing is queued for a peer that is not there.
+    strict: bool,
+    /// What the socket is connected to, or is to be; `None` until the name's address is known.
+    address: Option<CString>,
+    /// Of an endpoint that is no address.
+    name: Option<Name>,
+    /// The address that the name has now, if that is another one than the socket is connected to.
+    found: Option<IpAddr>,
+    /// Peers whose handshake has succeeded: one or none, or two for a moment.
+    ready: usize,
+    /// The next connection to end is one whose handshake has failed.
+    failing: bool,
+    /// Handshakes in a row that ended without a word.
+    closed: u32,
+    /// The peer has sent more than it may.
+    excess: bool,
+    /// The connection is to be made anew.
+    renew: bool,
+    /// When to connect again after this side has ended the connection.
+    penalty: Option<Instant>,
+    /// What keeps the peer from being one.
+    servers: Servers,
+    /// Connections that were lost.
+    lost: u64,
+    lost_connections: Burst,
+}
+
+impl Dialer {
+    /// Makes a socket and starts connecting it.
+    pub fn open(context: &Arc<Context>, endpoint: Endpoint, config: &Config) -> Result<(Watched, Self), Failure> {
+        let socket = open_socket(context, config)?;
+        let name = endpoint.host_name().map(|(host, port)| Name::new(host, port, Instant::now()));
+        let role = config.client(&endpoint);
+        let strict = role.is_some() && config.pattern == Pattern::Push;
+        if strict {
+            // Nothing is queued for a peer that has not shown that it has the right key.
+            socket.set(zmq_sys::ZMQ_IMMEDIATE, 1).map_err(|error| ("cannot make a socket".to_owned(), error))?;
+        }
+        let servers = config.curve.as_ref().map_or_else(Servers::default, |curve| {
+            Servers::new(curve.keys.public(), endpoint.server_key.into_iter().collect())
+        });
+        let dialer = Self {
+            role,
+            strict,
+            address: name.is_none().then(|| endpoint.address.clone()),
+            endpoint,
+            name,
+            found: None,
+            ready: 0,
+            failing: false,
+            closed: 0,
+            excess: false,
+            renew: false,
+            penalty: None,
+            servers,
+            lost: 0,
+            lost_connections: Burst::default(),
+        };
+        let ipv6 = dialer.endpoint.is_ipv6();
+        dialer.connect(&socket, ipv6).map_err(|error| (format!("cannot connect to {}", dialer.endpoint), error))?;
+        Ok((socket, dialer))
+    }
+
+    fn connect(&self, socket: &Socket, ipv6: bool) -> Result<(), Error> {
+        let Some(address) = &self.address else { return Ok(()) };
+        socket.set(zmq_sys::ZMQ_IPV6, ipv6.into())?;
+        socket.secure(self.role.as_ref())?;
+        socket.connect(address)
+    }
+
+    /// Looks the name up if that is due. Takes its time.
+    pub fn look_name_up(&mut self, transport: &Transport) {
+        let Some(name) = &mut self.name else { return };
+        let now = Instant::now();
+        if name.due().is_none_or(|due| due > now) {
+            return;
+        }
+        let (host, port) = name.parts();
+        let found = names::look_up(host, port);
+        let why = found.as_ref().err().map(ToString::to_string);
+        self.found = name.found(found.unwrap_or_default(), Instant::now()).or(self.found);
+        if let Some(why) = why {
+            *locked(&transport.trouble) = Some(format!("the name of {} is not found: {why}", self.endpoint));
+        }
+    }
+
+    /// Something has happened to a connection.
+    pub fn note(&mut self, event: Event, transport: &Transport, now: Instant) {
+        let endpoint = &self.endpoint;
+        match event {
+            Event::Connected(_) => {
+                *locked(&transport.trouble) = Some(format!("{endpoint} is connected, and has not said what it wants"));
+            }
+            Event::Disconnected(_) => {
+                let failed = std::mem::take(&mut self.failing);
+                let was_ready = !failed && (self.ready > 0 || version() < (4, 3, 0));
+                if was_ready {
+                    self.ready = self.ready.saturating_sub(1);
+                    self.lost += 1;
+                    self.renew |= transport.key.resends;
+                    transport.disconnected.fetch_add(1, Ordering::Release);
+                }
+                if let Some(name) = &mut self.name {
+                    name.failed(now);
+                }
+                if !failed {
+                    *locked(&transport.trouble) = Some(format!("the connection to {endpoint} was lost"));
+                }
+                if was_ready && !transport.key.resends && self.strict {
+                    // libzmq has given up what was queued.
+                    transport.generation.fetch_add(1, Ordering::Release);
+                }
+            }
+            Event::Retried => {
+                let mut trouble = locked(&transport.trouble);
+                if trouble.is_none() || self.closed == 0 {
+                    *trouble =
+                        Some(format!("{endpoint} cannot be reached: nothing listens there, or a firewall is between"));
+                }
+                if let Some(name) = &mut self.name {
+                    name.failed(now);
+                }
+            }
+            Event::Failed(how) => {
+                self.failing = true;
+                if how == Handshake::Closed {
+                    self.closed += 1;
+                    if self.closed < CLOSED_IN_A_ROW {
+                        return;
+                    }
+                }
+                *locked(&transport.trouble) = Some(format!("the handshake with {endpoint} fails"));
+                if let Some(why) = self.servers.failed(how) {
+                    transport.notice(Level::Warning, format!("{endpoint}: {why}"));
+                }
+            }
+            Event::Ready => {
+                self.closed = 0;
+                self.ready += 1;
+                if let Some(name) = &mut self.name {
+                    name.connected();
+                }
+                *locked(&transport.trouble) = None;
+                if self.servers.ready() {
+                    let text = format!("{endpoint}: the subscriber is there now, and its handshake has succeeded");
+                    transport.notice(Level::Info, text);
+                }
+            }
+            Event::Excess => self.excess = true,
+            Event::Unbound => {}
+        }
+        transport.peers.store(self.ready, Ordering::Release);
+    }
+
+    /// Does what is due, and returns when the next thing is.
+    pub fn keep(&mut self, transport: &Transport, state: &mut State, in_bounds: bool, now: Instant) -> Option<Instant> {
+        self.report(transport);
+        if self.penalty.is_some_and(|until| until <= now) {
+            self.penalty = None;
+            self.renew(transport, state, true);
+        }
+        if self.penalty.is_some() {
+            // What libzmq has given up is just this.
+            let _ = state.socket.as_mut().map(|socket| socket.given_up(std::iter::empty()));
+            return self.penalty;
+        }
+        if std::mem::take(&mut self.excess) || !in_bounds {
+            self.disconnect(transport, state);
+            let text = format!(
+                "{}: the subscriber has sent more than a subscriber may: more than 10,000 topics, or too much at once; \
+                 its connection was ended for a while",
+                self.endpoint
+            );
+            transport.notice(Level::Warning, text);
+            self.penalty = Some(now + PENALTY);
+            return self.penalty;
+        }
+        if let Some(ip) = self.found.take() {
+            self.disconnect(transport, state);
+            self.address = Some(self.endpoint.at(ip));
+            self.renew(transport, state, ip.is_ipv6());
+        }
+        let given_up = state.socket.as_mut().is_some_and(|socket| {
+            let address = self.address.iter().map(CString::as_c_str);
+            !socket.given_up(address).is_empty()
+        });
+        if std::mem::take(&mut self.renew) || given_up || transport.renew.swap(false, Ordering::AcqRel) {
+            let ipv6 = self.address.as_ref().is_some_and(|address| address.as_bytes().contains(&b'['));
+            self.disconnect(transport, state);
+            self.renew(transport, state, ipv6 || self.endpoint.is_ipv6());
+        }
+        self.name.as_ref().and_then(Name::due)
+    }
+
+    /// Ends the connection, with what is queued for it.
+    fn disconnect(&mut self, transport: &Transport, state: &mut State) {
+        if let (Some(socket), Some(address)) = (&state.socket, &self.address) {
+            // Fails only for what is not connected; of what libzmq has given up it may know no more.
+            let _ = socket.disconnect(address);
+        }
+        // Of this end no event tells.
+        self.ready = 0;
+        self.failing = false;
+        transport.renew(state);
+    }
+
+    /// Connects again.
+    fn renew(&mut self, transport: &Transport, state: &mut State, ipv6: bool) {
+        let Some(socket) = &state.socket else { return };
+        if let Err(error) = self.connect(socket, ipv6) {
+            let text = format!("cannot connect to {}: {error}", self.endpoint);
+            *locked(&transport.trouble) = Some(text.clone());
+            transport.notice(Level::Warning, text);
+            self.penalty = Some(Instant::now() + PENALTY);
+        }
+    }
+
+    /// Tells of connections that were lost.
+    fn report(&mut self, transport: &Transport) {
+        let endpoint = &self.endpoint;
+        match self.lost_connections.observe(self.lost, coarse_millis()) {
+            Some(News::Began(_)) => {
+                let again = if transport.key.resends { ", and what had not arrived is sent again" } else { "" };
+                let text = format!(
+                    "{endpoint}: the connection was lost; it is made again as soon as the subscriber is there{again}"
+                );
+                transport.notice(Level::Info, text);
+            }
+            Some(News::Lasts(count)) => {
+                transport
+                    .notice(Level::Info, format!("{endpoint}: the connection was lost again ({count} times so far)"));
+            }
+            Some(News::Ended(_)) | None => {}
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Who is let in at a bound endpoint with keys.
+//!
+//! A context has one handler that libzmq asks; the endpoints of the process share it, and each has
+//! a domain of its own, so that one's keys do not open the other.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::Failure;
+use crate::keys::{Authorized, News};
+use crate::writer::Curve;
+use crate::writer::Level;
+use crate::zmq::zap::Handler;
+use crate::zmq::{Context, Error, Role};
+
+/// The handler of the process's context, and how many use it.
+static HANDLER: Mutex<Option<(Handler, usize)>> = Mutex::new(None);
+
+/// The server's keys, and its clients'.
+pub struct Door {
+    role: Role,
+    domain: String,
+    authorized: Arc<Authorized>,
+}
+
+impl Door {
+    /// Reads the directory of keys, and answers for this domain from now on.
+    ///
+    /// # Errors
+    ///
+    /// The directory cannot be used, or there is no handler to be had.
+    pub fn open(context: &Arc<Context>, curve: &Curve, domain: &str) -> Result<Self, Failure> {
+        let no_handler = |error| ("cannot answer for who is let in".to_owned(), error);
+        let dir = curve.authorized.as_deref().ok_or(no_handler(Error(libc::EINVAL)))?;
+        let authorized = Authorized::open(dir).map_err(|why| (why, Error(libc::EACCES)))?;
+        let authorized = Arc::new(authorized);
+        let mut handler = HANDLER.lock().unwrap_or_else(PoisonError::into_inner);
+        let (handler, users) = match &mut *handler {
+            Some(running) => running,
+            none => none.insert((Handler::start(context).map_err(no_handler)?, 0)),
+        };
+        *users += 1;
+        handler.open(domain, {
+            let authorized = Arc::clone(&authorized);
+            Box::new(move |key, address| authorized.decide(key, address))
+        });
+        let (domain, keys) = (domain.to_owned(), Arc::clone(&curve.keys));
+        Ok(Self { role: Role::Server { keys, domain: domain.clone() }, domain, authorized })
+    }
+
+    /// What the socket has to be.
+    pub fn role(&self) -> &Role {
+        &self.role
+    }
+
+    /// Whether the key of a client that was let in has been revoked since this was asked last.
+    pub fn revoked(&self) -> bool {
+        self.authorized.revoked()
+    }
+
+    /// What there is to report.
+    pub fn news(&self) -> impl Iterator<Item = (Level, String)> {
+        self.authorized.news().into_iter().map(|news| match news {
+            News::Refused(text) | News::Problem(text) => (Level::Warning, text),
+            News::Changed(text) => (Level::Info, text),
+        })
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        let mut running = HANDLER.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((handler, users)) = &mut *running else { return };
+        handler.close(&self.domain);
+        *users -= 1;
+        if *users == 0 {
+            // Under the lock: the next one needs its address.
+            *running = None;
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Binding an endpoint, and who may connect to it.
+
+use core::sync::atomic::Ordering;
+use std::ffi::CString;
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::door::Door;
+use super::thread::open_socket;
+use super::{Failure, State, Transport, locked};
+use crate::clock::coarse_millis;
+use crate::writer::{Clients, Config, Endpoint, LOOK_INTERVAL, Level, Pattern};
+use crate::zmq::{Context, Error, Event, Stream, Watched, descriptor_limit};
+
+/// How often an address that is in use is tried again.
+const BIND_AGAIN: Duration = Duration::from_millis(500);
+
+/// Descriptors that are left to the host: connections that would take them wait.
+const SPARE: u64 = 48;
+
+/// The side that subscribers connect to.
+pub struct Listener {
+    endpoint: Endpoint,
+    config: Config,
+    /// What the socket is bound to, with the addresses that libzmq has put in.
+    bound: Option<CString>,
+    /// When to bind again; `None` once it is bound.
+    bind_at: Option<Instant>,
+    /// The address is in use, and that was told.
+    told: bool,
+    /// The socket has ended all connections and is to give way to a new one.
+    ended: bool,
+    /// Who is let in, if there are keys.
+    door: Option<Door>,
+    /// When that is to be looked at.
+    look_at: Instant,
+    /// Clients that failed in the handshake.
+    clients: Clients,
+    /// Peers whose handshake has succeeded.
+    ready: usize,
+    /// The next connection to end is one whose handshake has failed.
+    failing: bool,
+    /// There are no descriptors for more connections; and that was told.
+    full: bool,
+    told_full: bool,
+}
+
+impl Listener {
+    /// Makes a socket and binds it, or sets when to try again.
+    ///
+    /// # Errors
+    ///
+    /// The address is none that could ever be bound, or the keys cannot be used.
+    pub fn open(
+        context: &Arc<Context>,
+        transport: &Transport,
+        endpoint: Endpoint,
+        config: &Config,
+    ) -> Result<(Watched, Self), Failure> {
+        let door = match &config.curve {
+            Some(curve) => Some(Door::open(context, curve, &endpoint.address.to_string_lossy())?),
+            None => None,
+        };
+        let mut listener = Self {
+            endpoint,
+            config: config.clone(),
+            bound: None,
+            bind_at: None,
+            told: false,
+            ended: false,
+            door,
+            look_at: Instant::now(),
+            clients: Clients::new(config.curve.is_some()),
+            ready: 0,
+            failing: false,
+            full: false,
+            told_full: false,
+        };
+        let socket = listener.open_socket(context)?;
+        listener.bind(transport, &socket).map_err(|error| (format!("cannot bind {}", listener.endpoint), error))?;
+        Ok((socket, listener))
+    }
+
+    fn open_socket(&self, context: &Arc<Context>) -> Result<Watched, Failure> {
+        let Self { endpoint, config, .. } = self;
+        let socket = open_socket(context, config)?;
+        if config.pattern == Pattern::Push {
+            // Each peer has a limit of its own, so that one that stands still does not get everything.
+            let limit = config.high_water_mark;
+            socket
+                .set(zmq_sys::ZMQ_SNDHWM, limit)
+                .map_err(|error| (format!("cannot set the high water mark to {limit}"), error))?;
+        }
+        socket
+            .secure(self.door.as_ref().map(Door::role))
+            .map_err(|error| (format!("cannot encrypt {endpoint}"), error))?;
+        if endpoint.is_ipv6() {
+            socket.set(zmq_sys::ZMQ_IPV6, 1).map_err(|error| ("cannot use IPv6".to_owned(), error))?;
+        }
+        Ok(socket)
+    }
+
+    /// Binds, or sets when to try again.
+    ///
+    /// # Errors
+    ///
+    /// The address is none that could ever be bound.
+    fn bind(&mut self, transport: &Transport, socket: &Watched) -> Result<(), Error> {
+        let endpoint = &self.endpoint;
+        match socket.bind(&endpoint.address) {
+            Ok(bound) => {
+                self.bind_at = None;
+                self.told = false;
+                self.bound = CString::new(bound).ok();
+                *locked(&transport.trouble) = None;
+                Ok(())
+            }
+            Err(error) => {
+                self.bind_at = Some(Instant::now() + BIND_AGAIN);
+                let text = format!("cannot bind {endpoint}: {error}");
+                *locked(&transport.trouble) = Some(text.clone());
+                let passes = matches!(error.0, libc::EADDRINUSE | libc::EADDRNOTAVAIL | libc::ENODEV | libc::EACCES);
+                if !passes {
+                    return Err(error);
+                }
+                if !std::mem::replace(&mut self.told, true) {
+                    let text = format!("{text}; trying again until it can; until then nobody can subscribe");
+                    transport.notice(Level::Warning, text);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Something has happened to a connection.
+    pub fn note(&mut self, event: Event, transport: &Transport) {
+        match event {
+            Event::Ready => self.ready += 1,
+            Event::Failed(how) => {
+                self.failing = true;
+                self.clients.failed(how);
+            }
+            Event::Disconnected(_) => {
+                if !std::mem::take(&mut self.failing) {
+                    self.ready = self.ready.saturating_sub(1);
+                }
+            }
+            // libzmq tries to accept again and again, which takes a processor, when there is none left.
+            Event::Connected(descriptor) => {
+                if room().is_some_and(|limit| descriptor as u64 >= limit) {
+                    self.full = true;
+                    Stream::new(descriptor).hang_up();
+                }
+            }
+            Event::Excess => self.clients.flooded(),
+            Event::Retried | Event::Unbound => {}
+        }
+        transport.peers.store(self.ready, Ordering::Release);
+    }
+
+    /// Does what is due, and returns when the next thing is.
+    pub fn keep(&mut self, transport: &Transport, state: &mut State, in_bounds: bool, now: Instant) -> Option<Instant> {
+        if !in_bounds {
+            self.clients.flooded();
+            self.end(transport, state);
+        }
+        if self.look_at <= now {
+            self.look_at = now + LOOK_INTERVAL;
+            self.look(transport, state);
+        }
+        if self.ended && self.bind_at.is_none_or(|at| at <= now) {
+            self.begin_again(state, now);
+        }
+        if !self.ended
+            && self.bind_at.is_some_and(|at| at <= now)
+            && let Some(socket) = &state.socket
+        {
+            // Whatever it is now, it may be another thing the next time.
+            let _ = self.bind(transport, socket);
+        }
+        self.keep_descriptors(transport, state);
+        // Without keys clients only make reports.
+        let look_at = self.door.as_ref().map(|_| self.look_at);
+        [self.bind_at, look_at].into_iter().flatten().min()
+    }
+
+    /// Has subscribers wait while there are no descriptors for more of them.
+    fn keep_descriptors(&mut self, transport: &Transport, state: &State) {
+        let Some(limit) = room() else { return };
+        let was_full = self.full;
+        // The lowest free one has the number of those that are open, where none was closed.
+        self.full = File::open("/dev/null").map_or(true, |file| file.as_raw_fd() as u64 + 1 >= limit);
+        if let Some(socket) = &state.socket
+            && (self.full || was_full)
+        {
+            socket.admit(!self.full);
+        }
+        if self.full && !std::mem::replace(&mut self.told_full, true) {
+            let text = format!(
+                "{}: the limit of {} open files leaves no room for more subscribers; others have to wait; raise it with \
+                 LimitNOFILE in systemd, or ulimit -n",
+                self.endpoint,
+                limit + SPARE
+            );
+            transport.notice(Level::Warning, text);
+        }
+    }
+
+    /// Looks after who is let in.
+    fn look(&mut self, transport: &Transport, state: &mut State) {
+        let endpoint = &self.endpoint;
+        for text in self.clients.news(coarse_millis()) {
+            transport.notice(Level::Warning, format!("{endpoint}: {text}"));
+        }
+        let Some(door) = &self.door else { return };
+        for (level, text) in door.news() {
+            transport.notice(level, format!("{endpoint}: {text}"));
+        }
+        if door.revoked() {
+            let text = format!(
+                "{endpoint}: all connections were ended, because a key was revoked; subscribers with other keys come \
+                 back"
+            );
+            transport.notice(Level::Info, text);
+            self.end(transport, state);
+        }
+    }
+
+    /// Ends all connections, which is the only way that libzmq has to end one. Those whose keys
+    /// are still authorized come back by themselves.
+    fn end(&mut self, transport: &Transport, state: &mut State) {
+        if let Some(socket) = &mut state.socket {
+            socket.unbind_all(self.bound.take().iter().map(CString::as_c_str));
+        }
+        self.ended = true;
+        self.bind_at = None;
+        self.ready = 0;
+        locked(&transport.topics).clear();
+        transport.version.fetch_add(1, Ordering::Release);
+        transport.renew(state);
+    }
+
+    /// A new socket takes the place of the one that has ended all connections.
+    fn begin_again(&mut self, state: &mut State, now: Instant) {
+        self.bind_at = Some(now);
+        let Some(old) = &state.socket else { return };
+        match self.open_socket(&old.context()) {
+            Ok(socket) => {
+                // Refused only for values below -1.
+                let _ = old.set(zmq_sys::ZMQ_LINGER, 0);
+                state.socket = Some(socket);
+                self.ended = false;
+            }
+            Err(_) => self.bind_at = Some(now + BIND_AGAIN),
+        }
+    }
+}
+
+/// The first descriptor that no connection is to have, if there is a limit.
+fn room() -> Option<u64> {
+    descriptor_limit().map(|limit| limit.saturating_sub(SPARE))
+}

@@ -1,0 +1,453 @@
+//! One transport for each endpoint of the process: a socket, its peers, and a thread that looks after
+//! both.
+//!
+//! All writers with the same endpoint and the same options of it share a transport, connected or
+//! bound, so that a log costs neither a descriptor nor a connection. A [`User`] is a writer's share.
+//!
+//! A writer sends from its own thread, with the socket's lock, which it holds for as long as libzmq
+//! takes to put a record into its queue. (A thread that owns the socket, and a queue from each writer to
+//! it, cost a quarter more processor time for each record, a descriptor for each log, and a change of
+//! thread on the way.) libzmq's queue has no limit here: each writer counts what it has there, and
+//! keeps to its own `zmq_hwm`.
+//!
+//! All that can take time happens on the transport's thread: names are looked up, addresses tried
+//! again, keys read. What writers ask for at every turn they read from memory.
+
+mod dial;
+mod door;
+mod listen;
+mod names;
+mod options;
+mod subscriptions;
+mod thread;
+mod trail;
+
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::collections::{BTreeSet, VecDeque};
+use std::io::PipeWriter;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::writer::{Config, Curve, Endpoint, KeepAlive, Level, Pattern};
+use crate::zmq::{Context, Error, Message, Stream, Watched, limits};
+use subscriptions::parse;
+use thread::Thread;
+
+pub use names::address_of;
+pub use subscriptions::Subscriptions;
+pub use trail::Trail;
+
+/// What libzmq could not do, and why.
+pub type Failure = (String, Error);
+
+/// Bytes that libzmq has taken from its queue at most and the system has not
+/// (`out_batch_size` of libzmq).
+pub const BATCH: usize = 8192;
+
+/// Different topics that a socket's peers can subscribe to where libzmq does not limit what each may.
+/// More are an attack on the host's memory, and end all connections.
+const MAX_SUBSCRIPTIONS: usize = if limits::ENFORCED { usize::MAX } else { 100_000 };
+
+/// Messages of peers that are read before other things have their turn.
+const READ_AT_ONCE: usize = 10_000;
+
+/// Reports that wait for a writer; further ones are left out.
+const MAX_NOTICES: usize = 200;
+
+/// Why a record was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// No peer of those that share the records has room for it.
+    Full,
+    /// The connection was made anew, which the writer has not seen yet: see [`User::events`].
+    Renewed,
+    /// The socket has failed.
+    Failed,
+}
+
+/// What happened since a writer last asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Events {
+    /// A connection was lost.
+    pub disconnected: bool,
+    /// What was queued for a connection was lost with it, or all connections were ended.
+    pub renewed: bool,
+}
+
+/// What makes endpoints one transport: all that a socket is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Key {
+    endpoint: Endpoint,
+    pattern: Pattern,
+    curve: Option<Curve>,
+    keep_alive: KeepAlive,
+    /// Writers keep what they have handed over, and hand it over again when a connection was lost.
+    resends: bool,
+}
+
+impl Key {
+    fn new(endpoint: &Endpoint, config: &Config) -> Self {
+        Self {
+            endpoint: endpoint.clone(),
+            pattern: config.pattern,
+            curve: config.curve.clone(),
+            keep_alive: config.keep_alive.clone(),
+            // The peers of a bound endpoint come and go one by one.
+            resends: config.spool.is_some() && !endpoint.bind,
+        }
+    }
+}
+
+/// A socket, and what is known of its peers.
+struct Transport {
+    key: Key,
+    /// When it was made.
+    begun: Instant,
+    state: Mutex<State>,
+    /// The subscriptions' topics. XPUB tells of each once, however many peers subscribe to it.
+    topics: Mutex<BTreeSet<Vec<u8>>>,
+    /// When that has changed last.
+    heard: Mutex<Instant>,
+    /// With `topics`: they, or the peers, have changed.
+    changed: Condvar,
+    /// Goes up whenever `topics` changes.
+    version: AtomicU64,
+    /// Peers whose handshake has succeeded.
+    peers: AtomicUsize,
+    /// Goes up whenever a connection is lost.
+    disconnected: AtomicU32,
+    /// Goes up whenever what was queued is lost. Changes only with `state` locked.
+    generation: AtomicU32,
+    /// Bytes handed to libzmq, as they go over the network.
+    handed: AtomicU64,
+    /// Of those, the ones that libzmq's queue still had when each writer last looked.
+    waiting: AtomicU64,
+    /// Of those, how far libzmq has taken them from its queue, as far as writers know it exactly.
+    released: AtomicU64,
+    /// Of the peers that are there.
+    connections: Mutex<Vec<Stream>>,
+    /// What there is to report.
+    notices: Mutex<VecDeque<(Level, String)>>,
+    /// Why there is no peer, if that is known.
+    trouble: Mutex<Option<String>>,
+    /// A writer wants the connection made anew.
+    renew: AtomicBool,
+    /// Nobody uses it any more.
+    stop: AtomicBool,
+    /// The thread waits for a name server.
+    waits: AtomicBool,
+}
+
+/// What only one thread may use at a time.
+struct State {
+    /// There until the last writer has left.
+    socket: Option<Watched>,
+    /// The next record sent is to see what libzmq's I/O thread has told the socket.
+    look: bool,
+}
+
+/// A transport in use.
+struct Running {
+    transport: Arc<Transport>,
+    users: usize,
+    thread: JoinHandle<()>,
+    /// The thread ends when this is dropped.
+    stop: PipeWriter,
+}
+
+static RUNNING: Mutex<Vec<Running>> = Mutex::new(Vec::new());
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Transport {
+    fn notice(&self, level: Level, text: String) {
+        let mut notices = locked(&self.notices);
+        if notices.len() < MAX_NOTICES {
+            notices.push_back((level, text));
+        }
+    }
+
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::SeqCst)
+    }
+
+    /// What was queued is lost: writers are not to send before they know. `state` is locked.
+    fn renew(&self, _state: &mut State) {
+        locked(&self.connections).clear();
+        self.peers.store(0, Ordering::Release);
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// Reads what the peers have told the socket.
+    fn read(&self, state: &mut State) {
+        state.look = true;
+        let Some(socket) = &state.socket else { return };
+        if self.key.pattern == Pattern::Push {
+            // Its peers say nothing, but libzmq's I/O thread may.
+            socket.catch_up();
+            return;
+        }
+        let mut topics = None;
+        for _ in 0..READ_AT_ONCE {
+            // A failing socket fails the next send, which counts it.
+            let Ok(Some(message)) = socket.try_recv() else { break };
+            let Some((added, topic)) = parse(message.as_bytes()) else { continue };
+            let topics = topics.get_or_insert_with(|| locked(&self.topics));
+            if added {
+                topics.insert(topic.to_vec());
+            } else {
+                topics.remove(topic);
+            }
+        }
+        if topics.is_some() {
+            *locked(&self.heard) = Instant::now();
+            self.version.fetch_add(1, Ordering::Release);
+            self.changed.notify_all();
+        }
+    }
+
+    /// Bytes of a record on the network: both frames with their headers, and what encryption adds.
+    fn size(&self, topic: usize, body: usize) -> u64 {
+        let frame = |len: usize| {
+            let len = if self.key.curve.is_some() { len + 33 } else { len };
+            len + if len > 255 { 9 } else { 2 }
+        };
+        (frame(topic) + frame(body)) as u64
+    }
+}
+
+/// A writer's share in a transport.
+pub struct User {
+    transport: Arc<Transport>,
+    /// What of the transport's counters this writer has seen.
+    version: u64,
+    generation: u32,
+    disconnected: u32,
+    /// This writer's part of [`Transport::waiting`].
+    waiting: u64,
+}
+
+impl User {
+    /// Joins the transport of an endpoint; the first one makes it. An address that is in use is tried
+    /// again until it is free, and one to connect to until somebody is there.
+    ///
+    /// # Errors
+    ///
+    /// A socket cannot be made, the address can never be bound, or it is bound with other keys.
+    pub fn join(context: &Arc<Context>, endpoint: &Endpoint, config: &Config) -> Result<Self, Failure> {
+        let key = Key::new(endpoint, config);
+        let mut running = locked(&RUNNING);
+        let same = |one: &Running| {
+            let other = &one.transport.key;
+            if endpoint.bind {
+                other.endpoint.bind && other.endpoint.address == endpoint.address
+            } else {
+                *other == key
+            }
+        };
+        let index = match running.iter().position(same) {
+            Some(index) if running[index].transport.key.curve != key.curve => {
+                let what = format!("cannot share {endpoint} with a filter that has other keys, or none");
+                return Err((what, Error(libc::EADDRINUSE)));
+            }
+            Some(index) => index,
+            None => {
+                running.push(Thread::start(context, key, config)?);
+                running.len() - 1
+            }
+        };
+        let one = &mut running[index];
+        one.users += 1;
+        let transport = Arc::clone(&one.transport);
+        let generation = transport.generation.load(Ordering::Acquire);
+        let disconnected = transport.disconnected.load(Ordering::Acquire);
+        Ok(Self { transport, version: 0, generation, disconnected, waiting: 0 })
+    }
+
+    /// Sends a record: the topic, then the body, which is empty afterwards. Returns how far the
+    /// stream is with it, in bytes. If writers keep what they have handed over, only once this one
+    /// knows that the connection was made anew.
+    ///
+    /// # Errors
+    ///
+    /// It was not taken, neither frame.
+    #[inline]
+    pub fn send(&self, topic: &[u8], body: &mut Message) -> Result<u64, Refusal> {
+        let transport = &*self.transport;
+        let size = transport.size(topic.len(), body.as_bytes().len());
+        let mut state = locked(&transport.state);
+        if transport.key.resends && transport.generation.load(Ordering::Relaxed) != self.generation {
+            return Err(Refusal::Renewed);
+        }
+        let look = std::mem::take(&mut state.look);
+        let Some(socket) = &state.socket else { return Err(Refusal::Failed) };
+        let sent = socket.try_send_two(topic, body, look).or_else(|error| {
+            if error != Error(libc::EAGAIN) {
+                return Err(error);
+            }
+            // The queue may only look full.
+            socket.catch_up();
+            socket.try_send_two(topic, body, false)
+        });
+        match sent {
+            Ok(()) => Ok(transport.handed.fetch_add(size, Ordering::Relaxed) + size),
+            Err(Error(libc::EAGAIN)) => Err(Refusal::Full),
+            Err(_) => Err(Refusal::Failed),
+        }
+    }
+
+    /// Reads what the peers have told the socket.
+    pub fn poll(&self) {
+        self.transport.read(&mut locked(&self.transport.state));
+    }
+
+    /// The subscriptions, if they may have changed since the last time.
+    pub fn subscriptions(&mut self, topic: &[u8]) -> Option<Subscriptions> {
+        let version = self.transport.version.load(Ordering::Acquire);
+        if version == self.version {
+            return None;
+        }
+        self.version = version;
+        Some(Subscriptions::of(&locked(&self.transport.topics), topic))
+    }
+
+    /// When the transport was made, and when the subscriptions have changed last.
+    #[must_use]
+    pub fn since(&self) -> (Instant, Instant) {
+        (self.transport.begun, *locked(&self.transport.heard))
+    }
+
+    /// What happened to the connections since the last time.
+    pub fn events(&mut self) -> Events {
+        let generation = self.transport.generation.load(Ordering::Acquire);
+        let disconnected = self.transport.disconnected.load(Ordering::Acquire);
+        Events {
+            renewed: std::mem::replace(&mut self.generation, generation) != generation,
+            disconnected: std::mem::replace(&mut self.disconnected, disconnected) != disconnected,
+        }
+    }
+
+    /// Peers that are there, and have the right key if there are keys.
+    #[must_use]
+    pub fn peers(&self) -> usize {
+        self.transport.peers.load(Ordering::Acquire)
+    }
+
+    /// Returns true if subscribers connect to it.
+    #[must_use]
+    pub fn is_bound(&self) -> bool {
+        self.transport.key.endpoint.bind
+    }
+
+    /// Returns true if libzmq queues records only for peers that are there. What it has queued for
+    /// one is lost with the connection.
+    #[must_use]
+    pub fn is_strict(&self) -> bool {
+        let Key { endpoint, pattern, curve, .. } = &self.transport.key;
+        *pattern == Pattern::Push && (endpoint.bind || curve.is_some())
+    }
+
+    /// Returns true if the socket can still be used.
+    #[must_use]
+    pub fn works(&self) -> bool {
+        locked(&self.transport.state).socket.is_some()
+    }
+
+    /// What there is to report of the endpoint; whoever asks first gets it.
+    pub fn notices(&self) -> Vec<(Level, String)> {
+        locked(&self.transport.notices).drain(..).collect()
+    }
+
+    /// Why there is no peer, if that is known.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        locked(&self.transport.trouble).clone()
+    }
+
+    /// How far the stream is, in bytes.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.transport.handed.load(Ordering::Relaxed)
+    }
+
+    /// Tells how many bytes this writer has in libzmq's queue, and returns how many all have.
+    pub fn tell_waiting(&mut self, bytes: u64) -> u64 {
+        let change = bytes.wrapping_sub(std::mem::replace(&mut self.waiting, bytes));
+        self.transport.waiting.fetch_add(change, Ordering::Relaxed).wrapping_add(change)
+    }
+
+    /// Tells that libzmq has taken everything from its queue up to here.
+    pub fn tell_released(&self, position: u64) {
+        self.transport.released.fetch_max(position, Ordering::Relaxed);
+    }
+
+    /// How far libzmq has taken the stream from its queue, as far as any writer knows.
+    #[must_use]
+    pub fn released(&self) -> u64 {
+        self.transport.released.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes at most have left libzmq's queue that the peer's system has not
+    /// acknowledged; of a bound endpoint, that the system here has not taken. `None` while a
+    /// connection ends: nobody knows then.
+    #[must_use]
+    pub fn unacknowledged(&self) -> Option<u64> {
+        if self.is_bound() {
+            return Some(0);
+        }
+        locked(&self.transport.connections).iter().try_fold(0, |sum, stream| {
+            let batch = if stream.writable() { 0 } else { BATCH as u64 };
+            stream.unsent().map(|unsent| sum + unsent + batch)
+        })
+    }
+
+    /// Returns true if the system has taken everything that left libzmq's queue.
+    #[must_use]
+    pub fn flushed(&self) -> bool {
+        locked(&self.transport.connections).iter().all(Stream::writable)
+    }
+
+    /// Has the connection ended and made anew, within a second: what is queued there is lost.
+    pub fn renew(&self) {
+        self.transport.renew.store(true, Ordering::Release);
+    }
+
+    /// Waits for something to [`User::poll`], at most so long.
+    pub fn wait(&self, limit: Duration) {
+        let topics = locked(&self.transport.topics);
+        if self.transport.version.load(Ordering::Acquire) == self.version {
+            // Woken early or not: the caller looks.
+            drop(self.transport.changed.wait_timeout(topics, limit));
+        }
+    }
+
+    /// Leaves. The last one ends the transport; libzmq goes on sending what it has for so long
+    /// (`None` is for ever).
+    pub fn leave(mut self, linger: Option<Duration>) {
+        self.tell_waiting(0);
+        let mut running = locked(&RUNNING);
+        let Some(index) = running.iter().position(|one| Arc::ptr_eq(&one.transport, &self.transport)) else { return };
+        running[index].users -= 1;
+        if running[index].users > 0 {
+            return;
+        }
+        // Under the lock until the address is free for the next one.
+        let Running { transport, thread, stop, .. } = running.swap_remove(index);
+        transport.stop.store(true, Ordering::SeqCst);
+        drop(stop);
+        // One that waits for a name server finds later that it has nothing left to do.
+        if !transport.waits.load(Ordering::SeqCst) {
+            // It cannot panic, and nothing is left to do if it did.
+            drop(thread.join());
+        }
+        let socket = locked(&transport.state).socket.take();
+        if let Some(socket) = socket {
+            let millis = linger.map_or(-1, |linger| i32::try_from(linger.as_millis()).unwrap_or(i32::MAX));
+            // Refused only for values below -1.
+            let _ = socket.set(zmq_sys::ZMQ_LINGER, millis);
+        }
+    }
+}

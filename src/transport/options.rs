@@ -1,0 +1,55 @@
+//! The options that sockets get.
+
+use super::Failure;
+use crate::writer::{Config, Pattern};
+use crate::zmq::{Kind, Socket, limits};
+
+/// Limit for one try to connect.
+const CONNECT_TIMEOUT_MILLIS: i32 = 5000;
+
+/// Unanswered ones after which the system gives a connection up. Together they take as long as
+/// the idle time before them.
+const KEEPALIVE_PROBES: i32 = 4;
+
+/// The socket type that a pattern needs.
+pub fn kind(pattern: Pattern) -> Kind {
+    match pattern {
+        Pattern::Publish => Kind::XPub,
+        Pattern::Push => Kind::Push,
+    }
+}
+
+/// Sets the options that all sockets have.
+pub fn prepare(socket: &Socket, config: &Config) -> Result<(), Failure> {
+    let set = |name: &str, option, value| {
+        socket.set(option, value).map_err(|error| (format!("cannot set {name} to {value}"), error))
+    };
+    // An option that an old libzmq lacks is one that this writer can do without.
+    let try_set = |option, value| {
+        let _ = socket.set(option, value);
+    };
+    set("the linger time", zmq_sys::ZMQ_LINGER, config.linger_millis())?;
+    // Each writer keeps to its own limit, so that none takes the room of another.
+    set("the high water mark", zmq_sys::ZMQ_SNDHWM, 0)?;
+    // Peers send subscriptions only. More costs the peer its connection, and not the host its memory.
+    limits::of_publisher(socket).map_err(|error| ("cannot set limits".to_owned(), error))?;
+    let keep_alive = &config.keep_alive;
+    set("reconnect_interval", zmq_sys::ZMQ_RECONNECT_IVL, keep_alive.reconnect)?;
+    set("reconnect_interval_max", zmq_sys::ZMQ_RECONNECT_IVL_MAX, keep_alive.reconnect_max)?;
+    // A firewall that drops what it does not like would hold up the next try for minutes.
+    try_set(zmq_sys::ZMQ_CONNECT_TIMEOUT, CONNECT_TIMEOUT_MILLIS);
+    if keep_alive.keepalive > 0 {
+        let idle = (keep_alive.keepalive / 1000).max(1);
+        set("tcp_keepalive", zmq_sys::ZMQ_TCP_KEEPALIVE, 1)?;
+        set("tcp_keepalive", zmq_sys::ZMQ_TCP_KEEPALIVE_IDLE, idle)?;
+        set("tcp_keepalive", zmq_sys::ZMQ_TCP_KEEPALIVE_INTVL, (idle / KEEPALIVE_PROBES).max(1))?;
+        set("tcp_keepalive", zmq_sys::ZMQ_TCP_KEEPALIVE_CNT, KEEPALIVE_PROBES)?;
+    }
+    if keep_alive.heartbeat > 0 {
+        let timeout =
+            if keep_alive.heartbeat_timeout > 0 { keep_alive.heartbeat_timeout } else { keep_alive.heartbeat };
+        set("heartbeat_interval", zmq_sys::ZMQ_HEARTBEAT_IVL, keep_alive.heartbeat)?;
+        set("heartbeat_timeout", zmq_sys::ZMQ_HEARTBEAT_TIMEOUT, timeout)?;
+    }
+    Ok(())
+}

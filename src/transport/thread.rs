@@ -1,0 +1,154 @@
+//! The thread of a transport: all that may take time, and that nobody waits for.
+
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::collections::{BTreeSet, VecDeque};
+use std::io::{PipeReader, pipe};
+use std::os::fd::AsRawFd;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use super::dial::Dialer;
+use super::listen::Listener;
+use super::options::{kind, prepare};
+use super::{Failure, Key, MAX_SUBSCRIPTIONS, Running, State, Transport, locked};
+use crate::writer::Config;
+use crate::zmq::{Context, Error, Event, Socket, Stream, Watched, wait_readable};
+
+/// How often it looks what time has brought, if nothing is due earlier.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// The thread's side of a transport.
+pub struct Thread {
+    transport: Arc<Transport>,
+    side: Side,
+    /// Nothing is ever written to it. It ends with the last writer.
+    stop: PipeReader,
+}
+
+/// Who connects.
+enum Side {
+    /// This one.
+    Dialer(Dialer),
+    /// The subscribers.
+    Listener(Listener),
+}
+
+/// Makes a socket with all its options.
+pub fn open_socket(context: &Arc<Context>, config: &Config) -> Result<Watched, Failure> {
+    let no_socket = |error| ("cannot make a socket".to_owned(), error);
+    let socket = Socket::new(context, kind(config.pattern)).map_err(no_socket)?;
+    prepare(&socket, config)?;
+    Watched::new(context, socket).map_err(no_socket)
+}
+
+impl Thread {
+    /// Makes the socket, binds it or begins to connect it, and starts the thread.
+    ///
+    /// # Errors
+    ///
+    /// What libzmq or the system could not do.
+    pub fn start(context: &Arc<Context>, key: Key, config: &Config) -> Result<Running, Failure> {
+        let system =
+            |what: &str, error: std::io::Error| (what.to_owned(), Error(error.raw_os_error().unwrap_or(libc::EAGAIN)));
+        let (reader, stop) = pipe().map_err(|error| system("cannot make a pipe", error))?;
+        let endpoint = key.endpoint.clone();
+        let transport = Arc::new(Transport {
+            key,
+            begun: Instant::now(),
+            heard: Mutex::new(Instant::now()),
+            state: Mutex::new(State { socket: None, look: true }),
+            topics: Mutex::new(BTreeSet::new()),
+            changed: Condvar::new(),
+            version: AtomicU64::new(1),
+            peers: AtomicUsize::new(0),
+            disconnected: AtomicU32::new(0),
+            generation: AtomicU32::new(0),
+            handed: AtomicU64::new(0),
+            waiting: AtomicU64::new(0),
+            released: AtomicU64::new(0),
+            connections: Mutex::default(),
+            notices: Mutex::new(VecDeque::new()),
+            trouble: Mutex::default(),
+            renew: AtomicBool::new(false),
+            stop: AtomicBool::new(false),
+            waits: AtomicBool::new(false),
+        });
+        let (socket, side) = if endpoint.bind {
+            let (socket, listener) = Listener::open(context, &transport, endpoint, config)?;
+            (socket, Side::Listener(listener))
+        } else {
+            let (socket, dialer) = Dialer::open(context, endpoint, config)?;
+            (socket, Side::Dialer(dialer))
+        };
+        locked(&transport.state).socket = Some(socket);
+        let thread = Self { transport: Arc::clone(&transport), side, stop: reader };
+        let thread = std::thread::Builder::new()
+            .name("zmq-endpoint".into())
+            .spawn(move || thread.run())
+            .map_err(|error| system("cannot start a thread", error))?;
+        Ok(Running { transport, users: 0, thread, stop })
+    }
+
+    fn run(mut self) {
+        let mut wait = Duration::ZERO;
+        loop {
+            let descriptors = {
+                let state = locked(&self.transport.state);
+                let Some(socket) = &state.socket else { return };
+                socket.descriptors()
+            };
+            let [socket, events] = descriptors;
+            wait_readable(&[self.stop.as_raw_fd(), socket, events], wait);
+            if self.transport.stopped() {
+                return;
+            }
+            self.look_names_up();
+            let mut state = locked(&self.transport.state);
+            let now = Instant::now();
+            self.transport.read(&mut state);
+            let in_bounds = locked(&self.transport.topics).len() <= MAX_SUBSCRIPTIONS;
+            let Some(socket) = &mut state.socket else { return };
+            let mut news = Vec::new();
+            while let Some(event) = socket.next_event() {
+                news.push(event);
+            }
+            for event in news {
+                self.note(event);
+                match &mut self.side {
+                    Side::Dialer(dialer) => dialer.note(event, &self.transport, now),
+                    Side::Listener(listener) => listener.note(event, &self.transport),
+                }
+            }
+            let due = match &mut self.side {
+                Side::Dialer(dialer) => dialer.keep(&self.transport, &mut state, in_bounds, now),
+                Side::Listener(listener) => listener.keep(&self.transport, &mut state, in_bounds, now),
+            };
+            drop(state);
+            // Whoever waits for a peer.
+            self.transport.changed.notify_all();
+            wait = due.map_or(IDLE, |due| due.saturating_duration_since(now).min(IDLE));
+        }
+    }
+
+    /// Follows the connections.
+    fn note(&self, event: Event) {
+        let mut connections = locked(&self.transport.connections);
+        match event {
+            Event::Connected(descriptor) => connections.push(Stream::new(descriptor)),
+            Event::Disconnected(descriptor) => connections.retain(|stream| stream.descriptor() != descriptor),
+            Event::Failed(_) | Event::Ready | Event::Retried | Event::Excess | Event::Unbound => {}
+        }
+    }
+
+    /// Without the socket's lock: it takes as long as the name server does.
+    fn look_names_up(&mut self) {
+        let Side::Dialer(dialer) = &mut self.side else { return };
+        let waits = &self.transport.waits;
+        waits.store(true, Ordering::SeqCst);
+        // Either this sees that it is to stop, or the one who stops it, that it may wait here.
+        if !self.transport.stopped() {
+            dialer.look_name_up(&self.transport);
+        }
+        waits.store(false, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,85 @@
+//! Whose records a part of an endpoint's stream is made of.
+//!
+//! All logs of an endpoint share a connection. What the systems' buffers hold when it is lost is
+//! known in bytes at the end of what was handed over, not whose these are. So each writer remembers
+//! for a while how far the stream was when it had handed over how many records.
+
+use std::collections::VecDeque;
+
+/// How many looks are remembered.
+const LOOKS: usize = 64;
+
+/// A writer's records in the stream.
+#[derive(Debug, Default)]
+pub struct Trail {
+    /// Where the stream was, and records handed over, the oldest first.
+    looks: VecDeque<(u64, u64)>,
+}
+
+impl Trail {
+    /// At this position of the stream so many records had been handed over. Neither goes back.
+    pub fn note(&mut self, position: u64, records: u64) {
+        if let Some(&(last, _)) = self.looks.back()
+            && last == position
+        {
+            return;
+        }
+        if self.looks.len() == LOOKS {
+            self.looks.pop_front();
+        }
+        self.looks.push_back((position, records));
+    }
+
+    /// Records among these bytes, a part of one for a whole one.
+    pub fn between(&self, from: u64, to: u64) -> u64 {
+        let (from, to) = (self.at(from), self.at(to));
+        if to > from { (to.ceil() - from.floor()) as u64 } else { 0 }
+    }
+
+    /// Records that had been handed over at a position.
+    fn at(&self, position: u64) -> f64 {
+        let mut before = None;
+        for &(place, records) in &self.looks {
+            if place >= position {
+                let Some((start, first)) = before else { return records as f64 };
+                let part = (position - start) as f64 / (place - start) as f64;
+                return first as f64 + part * (records - first) as f64;
+            }
+            before = Some((place, records));
+        }
+        before.map_or(0.0, |(_, records)| records as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_by_bytes() {
+        let mut trail = Trail::default();
+        assert_eq!(trail.between(0, 100), 0);
+        trail.note(0, 0);
+        trail.note(1000, 10);
+        trail.note(1000, 10);
+        // Of the next bytes all belong to others.
+        trail.note(5000, 10);
+        trail.note(6000, 15);
+        for (from, to, records) in [
+            (0, 1000, 10),
+            (0, 100, 1),
+            (50, 150, 2),
+            (1000, 5000, 0),
+            (5000, 6000, 5),
+            (500, 5200, 6),
+            (5900, 9999, 1),
+        ] {
+            assert_eq!(trail.between(from, to), records, "{from}..{to}");
+        }
+        for step in 0..1000 {
+            trail.note(6000 + step * 10, 15 + step);
+        }
+        assert_eq!(trail.looks.len(), LOOKS);
+        assert_eq!(trail.between(15_500, 15_600), 10);
+    }
+}

@@ -1,0 +1,99 @@
+//! What the system knows of a connection that libzmq has made.
+
+use core::ffi::c_int;
+use core::mem::MaybeUninit;
+
+/// A connection of libzmq's, known by its descriptor, which libzmq closes when it likes: the system may
+/// give its number to another file of the process at any time.
+#[derive(Debug)]
+pub struct Stream {
+    descriptor: c_int,
+    /// Tells whether it still is the same.
+    inode: Option<libc::ino_t>,
+}
+
+impl Stream {
+    /// The connection that has this descriptor now.
+    #[must_use]
+    pub fn new(descriptor: c_int) -> Self {
+        Self { descriptor, inode: inode(descriptor) }
+    }
+
+    /// The number by which events name it.
+    #[must_use]
+    pub fn descriptor(&self) -> c_int {
+        self.descriptor
+    }
+
+    /// How many bytes the peer has not acknowledged (`SIOCOUTQ`, tcp(7)); over a Unix domain socket,
+    /// has not read. `None` once it has ended.
+    #[must_use]
+    pub fn unsent(&self) -> Option<u64> {
+        let mut bytes: c_int = 0;
+        // SAFETY: writes a number; to look at another file does no harm.
+        let result = unsafe { libc::ioctl(self.descriptor, libc::TIOCOUTQ, &raw mut bytes) };
+        // Afterwards, so that what was looked at is known.
+        let same = self.inode.is_some() && inode(self.descriptor) == self.inode;
+        if result == 0 && same { u64::try_from(bytes).ok() } else { None }
+    }
+
+    /// Ends it. What has arrived can still be received; what arrives from now on is refused, and the peer
+    /// is told.
+    pub fn hang_up(&self) {
+        if self.inode.is_some() && inode(self.descriptor) == self.inode {
+            // SAFETY: no pointers. It is open until libzmq has seen this.
+            unsafe { libc::shutdown(self.descriptor, libc::SHUT_RDWR) };
+        }
+    }
+
+    /// Returns true if the system would take more bytes now, or it has ended.
+    #[must_use]
+    pub fn writable(&self) -> bool {
+        let mut item = libc::pollfd { fd: self.descriptor, events: libc::POLLOUT, revents: 0 };
+        // SAFETY: one item, valid during the call; to look at another file does no harm.
+        unsafe { libc::poll(&raw mut item, 1, 0) != 0 }
+    }
+}
+
+/// How many descriptors the process may have (`RLIMIT_NOFILE`); `None` is as many as it likes.
+#[must_use]
+pub fn descriptor_limit() -> Option<u64> {
+    let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: memory for what is written.
+    let result = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    (result == 0 && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
+}
+
+/// What no other open file has at the same time.
+fn inode(descriptor: c_int) -> Option<libc::ino_t> {
+    let mut status = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: memory for what is written; read only if it was.
+    unsafe { (libc::fstat(descriptor, status.as_mut_ptr()) == 0).then(|| status.assume_init().st_ino) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::AsRawFd;
+
+    #[test]
+    fn another_file_with_the_number_is_not_taken_for_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let server = listener.accept().unwrap().0;
+        client.set_nonblocking(true).unwrap();
+        while client.write(&[0; 65_536]).is_ok() {}
+        let stream = Stream::new(client.as_raw_fd());
+        assert!(stream.unsent().unwrap() > 0);
+        assert!(!stream.writable());
+        // SAFETY: both are open, and nobody else has the first.
+        unsafe { libc::dup2(server.as_raw_fd(), client.as_raw_fd()) };
+        assert_eq!(stream.unsent(), None);
+        drop(client);
+        assert_eq!(stream.unsent(), None);
+        assert!(stream.writable());
+        assert_eq!(Stream::new(-1).unsent(), None);
+    }
+}

@@ -1,0 +1,837 @@
+//! That nothing is lost, or else counted: waiting for subscribers, the spool, bound endpoints,
+//! sockets that share the load, and the statistics. After every step the counters must add up.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bro_zeromq_writer::abi::{self, Stats};
+use bro_zeromq_writer::host::synth::{Cell, Type};
+use bro_zeromq_writer::zmq::{Context, Kind, Message, Socket};
+
+use crate::common::{Frames, PATIENCE, Subscriber, Writer, free_endpoint, zeek_80};
+
+/// A directory of this test's own that goes away with it.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("bzw-delivery-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    fn spool(&self) -> String {
+        self.0.join("spool").to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn write(writer: &mut Writer, numbers: std::ops::Range<u64>) {
+    for n in numbers {
+        writer.write(&[Cell::Count(n)]);
+    }
+}
+
+fn number_of(frames: &Frames) -> u64 {
+    let json: serde_json::Value = serde_json::from_slice(&frames[1]).unwrap();
+    json["n"].as_u64().unwrap()
+}
+
+fn numbers(messages: &[Frames]) -> Vec<u64> {
+    messages.iter().map(number_of).collect()
+}
+
+fn all(numbers: std::ops::Range<u64>) -> Vec<u64> {
+    numbers.collect()
+}
+
+/// Calls the writer as a host does, until something is so.
+fn until(writer: &mut Writer, what: &str, mut so: impl FnMut(&Stats) -> bool) -> Stats {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let stats = writer.stats();
+        if so(&stats) {
+            return stats;
+        }
+        assert!(Instant::now() < deadline, "{what}: {stats:?} {:?}", writer.take_reports());
+        std::thread::sleep(Duration::from_millis(10));
+        writer.heartbeat();
+    }
+}
+
+#[test]
+fn records_are_held_for_the_first_subscriber() {
+    let endpoint = free_endpoint();
+    let mut writer = Writer::open(zeek_80(), "conn", &endpoint, &[("wait_for_subscriber", "30 sec")], &["n"]);
+    write(&mut writer, 0..100);
+    assert_eq!(writer.stats().records_queued, 100);
+    let subscriber = Subscriber::bind_to(&endpoint, &[b""]);
+    until(&mut writer, "subscribed", |stats| stats.records_sent == 100);
+    write(&mut writer, 100..200);
+    assert_eq!(numbers(&subscriber.take(200)), all(0..200));
+    assert_eq!(writer.settled(0).records_sent, 200);
+}
+
+/// Far more records at once than the high water mark allows, to one that takes them.
+fn burst(endpoint: &str, subscriber: &Subscriber) {
+    let mut writer = Writer::open(zeek_80(), "conn", endpoint, &[("zmq_hwm", "10")], &["n"]);
+    writer.await_subscription();
+    write(&mut writer, 0..20_000);
+    assert_eq!(numbers(&subscriber.take(20_000)), all(0..20_000));
+    let stats = writer.settled(0);
+    assert_eq!((stats.records_sent, stats.dropped_queue_full), (20_000, 0));
+}
+
+#[test]
+fn a_burst_is_no_slow_subscriber() {
+    let subscriber = Subscriber::bind(&[b""]);
+    burst(&subscriber.endpoint, &subscriber);
+}
+
+#[test]
+fn nor_at_a_bound_endpoint() {
+    let endpoint = free_endpoint();
+    // It connects again until the writer is there.
+    let subscriber = Subscriber::start(Kind::Sub, &endpoint, &[b""]);
+    burst(&format!("@{endpoint}"), &subscriber);
+}
+
+/// Writes to a subscriber that takes nothing, and to others: how many records, all in all. If each
+/// waited that finds the queue full, it would take more than a minute.
+fn write_to_one_that_stands_still(others: &[&Subscriber]) -> usize {
+    // It is not read from: libzmq takes ten messages, and the system some megabytes.
+    let context = Arc::new(Context::new().unwrap());
+    let still = Socket::new(&context, Kind::Sub).unwrap();
+    still.set(zmq_sys::ZMQ_RCVHWM, 10).unwrap();
+    still.set_bytes(zmq_sys::ZMQ_SUBSCRIBE, b"").unwrap();
+    let mut endpoints = free_endpoint();
+    still.bind(&std::ffi::CString::new(endpoints.as_str()).unwrap()).unwrap();
+    for other in others {
+        endpoints += &format!(",{}", other.endpoint);
+    }
+    let options = [("zmq_hwm", "100"), ("zmq_linger", "0")];
+    let mut writer = Writer::open(zeek_80(), "conn", &endpoints, &options, &["text"]);
+    until(&mut writer, "subscribed", |stats| {
+        // It does nothing by itself.
+        still.get(zmq_sys::ZMQ_EVENTS).unwrap();
+        stats.subscribed == 1
+    });
+    for endpoint in 1..=others.len() {
+        writer.await_subscription_of(endpoint as u32);
+    }
+    let record = [Cell::Text(Type::String, vec![b'x'; 100_000])];
+    let mut written = 0;
+    while writer.stats().dropped_queue_full == 0 {
+        writer.write(&record);
+        written += 1;
+        assert!(written < 5_000, "the subscriber is not to read");
+    }
+    let start = Instant::now();
+    for _ in 0..300 {
+        writer.write(&record);
+    }
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    let stats = writer.stats();
+    // The system may take a few more.
+    assert!(stats.dropped_queue_full >= 280, "{stats:?}");
+    for endpoint in 1..=others.len() {
+        assert_eq!(writer.settled(endpoint as u32).dropped_queue_full, 0);
+    }
+    written + 300
+}
+
+#[test]
+fn a_subscriber_that_stands_still_is_waited_for_once() {
+    write_to_one_that_stands_still(&[]);
+}
+
+#[test]
+fn it_costs_others_nothing() {
+    let other = Subscriber::bind(&[b""]);
+    let written = write_to_one_that_stands_still(&[&other]);
+    assert_eq!(other.take(written).len(), written);
+}
+
+#[test]
+fn records_that_nobody_comes_for_are_counted_when_the_wait_is_over() {
+    let options = [("wait_for_subscriber", "0.3"), ("zmq_hwm", "50"), ("zmq_linger", "0")];
+    let mut writer = Writer::open(zeek_80(), "conn", &free_endpoint(), &options, &["n"]);
+    write(&mut writer, 0..80);
+    let stats = writer.stats();
+    assert_eq!((stats.records_queued, stats.dropped_queue_full), (50, 30));
+    let stats = until(&mut writer, "the end of the wait", |stats| stats.records_queued == 0);
+    assert_eq!((stats.dropped_no_subscriber, stats.dropped_queue_full), (50, 30));
+    write(&mut writer, 0..1);
+    assert_eq!(writer.stats().dropped_no_subscriber, 51);
+}
+
+#[test]
+fn the_wait_goes_on_at_the_end_within_the_linger_time() {
+    let endpoint = free_endpoint();
+    let options = [("wait_for_subscriber", "60"), ("zmq_linger", "20000")];
+    let mut writer = Writer::open(zeek_80(), "conn", &endpoint, &options, &["n"]);
+    write(&mut writer, 0..10);
+    let late = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(500));
+        let subscriber = Subscriber::bind_to(&endpoint, &[b""]);
+        numbers(&subscriber.take(10))
+    });
+    let reports = writer.close();
+    assert_eq!(late.join().unwrap(), all(0..10), "{reports:?}");
+    assert!(reports.iter().any(|(_, text)| text.contains("10 sent")), "{reports:?}");
+}
+
+#[test]
+fn a_log_that_the_subscriber_does_not_want_is_not_waited_for() {
+    let subscriber = Subscriber::bind(&[b"dns"]);
+    let options = [("wait_for_subscriber", "60"), ("zmq_linger", "20000")];
+    let mut writer = Writer::open(zeek_80(), "conn", &subscriber.endpoint, &options, &["n"]);
+    write(&mut writer, 0..10);
+    let start = Instant::now();
+    let reports = writer.close();
+    assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
+    assert!(reports.iter().any(|(_, text)| text.contains("no subscriber: 10)")), "{reports:?}");
+}
+
+#[test]
+fn what_is_not_sent_when_the_linger_time_ends_is_counted() {
+    let subscriber = Subscriber::bind(&[b""]);
+    let mut writer = Writer::to(&subscriber, "conn", &[("zmq_linger", "300"), ("zmq_hwm", "0")], &["n"]);
+    write(&mut writer, 0..1);
+    assert_eq!(subscriber.take(1).len(), 1);
+    writer.settled(0);
+    drop(subscriber);
+    std::thread::sleep(Duration::from_millis(200));
+    write(&mut writer, 1..1001);
+    let start = Instant::now();
+    let reports = writer.close();
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    assert!(
+        reports.iter().any(|(level, text)| *level == 1
+            && text.contains("1000 records were not sent within the 300 milliseconds of LogZeroMQ::zmq_linger")),
+        "{reports:?}"
+    );
+    assert!(reports.iter().any(|(_, text)| text.contains("1001 records written, 1 sent")), "{reports:?}");
+}
+
+#[test]
+fn the_end_is_told_or_safe_before_it_can_be_asked_for_again() {
+    let scratch = Scratch::new("second-signal");
+    let spool = scratch.spool();
+    for (options, size, text) in [
+        (&[("zmq_linger", "2500")][..], 3_000_000, "100 of 101 records have not been sent yet, and 1 have"),
+        (&[("zmq_linger", "60000"), ("spool_dir", &spool)], 200_000, "in the spool now: "),
+    ] {
+        // It is not read from, and the system takes none of these.
+        let context = Arc::new(Context::new().unwrap());
+        let still = Socket::new(&context, Kind::Sub).unwrap();
+        still.set(zmq_sys::ZMQ_RCVHWM, 1).unwrap();
+        still.set_bytes(zmq_sys::ZMQ_SUBSCRIBE, b"").unwrap();
+        let endpoint = free_endpoint();
+        still.bind(&std::ffi::CString::new(endpoint.as_str()).unwrap()).unwrap();
+        let mut writer = Writer::open(zeek_80(), "conn", &endpoint, options, &["text"]);
+        until(&mut writer, "subscribed", |stats| {
+            still.get(zmq_sys::ZMQ_EVENTS).unwrap();
+            stats.subscribed == 1
+        });
+        let large = [Cell::Text(Type::String, vec![b'x'; size])];
+        writer.write(&[Cell::Text(Type::String, Vec::new())]);
+        until(&mut writer, "the first is sent", |stats| stats.records_queued == 0);
+        writer.repeat(&large, 100);
+        let start = Instant::now();
+        let reports = writer.close();
+        assert!(start.elapsed() < Duration::from_secs(10), "{:?} {reports:?}", start.elapsed());
+        assert!(reports.iter().any(|(_, report)| report.contains(text)), "{reports:?}");
+        assert!(!reports.iter().any(|(_, report)| report.contains("and are lost") && size == 200_000), "{reports:?}");
+    }
+}
+
+#[test]
+fn the_spool_keeps_what_nobody_is_there_for() {
+    let scratch = Scratch::new("late");
+    let (endpoint, spool) = (free_endpoint(), scratch.spool());
+    let mut writer = Writer::open(zeek_80(), "conn", &endpoint, &[("spool_dir", &spool)], &["n"]);
+    write(&mut writer, 0..5000);
+    assert_eq!(writer.stats().records_spooled, 5000);
+    let subscriber = Subscriber::bind_to(&endpoint, &[b""]);
+    writer.await_subscription();
+    // New records come behind the old ones.
+    write(&mut writer, 5000..6000);
+    until(&mut writer, "all sent", |stats| stats.records_sent == 6000);
+    assert_eq!(numbers(&subscriber.take(6000)), all(0..6000));
+    // With nothing in the spool they go the straight way.
+    write(&mut writer, 6000..6100);
+    assert_eq!(writer.stats().records_spooled, 0);
+    assert_eq!(numbers(&subscriber.take(100)), all(6000..6100));
+    until(&mut writer, "all acknowledged", |stats| stats.records_queued == 0);
+    writer.close();
+    assert!(std::fs::read_dir(&spool).unwrap().all(|entry| entry.unwrap().file_type().unwrap().is_file()));
+}
+
+#[test]
+fn the_next_run_sends_what_is_left() {
+    let scratch = Scratch::new("left");
+    let (endpoint, spool) = (free_endpoint(), scratch.spool());
+    let options = [("spool_dir", spool.as_str()), ("zmq_linger", "3000")];
+    let mut writer = Writer::open(zeek_80(), "conn", &endpoint, &options, &["n"]);
+    write(&mut writer, 0..300);
+    let start = Instant::now();
+    let reports = writer.close();
+    // They are safe: there is nothing to wait for.
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    assert!(reports.iter().any(|(_, text)| text.contains("in the spool now: 300")), "{reports:?}");
+
+    let subscriber = Subscriber::bind_to(&endpoint, &[b""]);
+    let mut writer = Writer::open(zeek_80(), "conn", &endpoint, &options, &["n"]);
+    let stats = writer.stats();
+    assert_eq!(stats.records_recovered, 300);
+    assert!(writer.take_reports().iter().any(|(_, text)| text.contains("300 records")));
+    write(&mut writer, 300..310);
+    let stats = until(&mut writer, "all sent", |stats| stats.records_sent == 310);
+    assert_eq!((stats.records_written, stats.records_spooled), (10, 0));
+    assert_eq!(numbers(&subscriber.take(310)), all(0..310));
+}
+
+#[test]
+fn with_a_spool_a_subscriber_that_goes_and_comes_back_misses_nothing_that_was_not_its_own() {
+    let scratch = Scratch::new("back");
+    let spool = scratch.spool();
+    let subscriber = Subscriber::bind(&[b""]);
+    let endpoint = subscriber.endpoint.clone();
+    let options = [("spool_dir", spool.as_str()), ("zmq_hwm", "100")];
+    let mut writer = Writer::open(zeek_80(), "conn", &endpoint, &options, &["n"]);
+    writer.await_subscription();
+    write(&mut writer, 0..1000);
+    until(&mut writer, "all sent", |stats| stats.records_sent == 1000);
+    let mut got = numbers(&subscriber.take(1000));
+    drop(subscriber);
+    write(&mut writer, 1000..3000);
+    writer.heartbeat();
+    let stats = writer.stats();
+    assert_eq!(stats.records_queued + stats.records_spooled + stats.records_sent, 3000, "{stats:?}");
+    let subscriber = Subscriber::bind_to(&endpoint, &[b""]);
+    write(&mut writer, 3000..3500);
+    let stats = until(&mut writer, "all sent", |stats| stats.records_queued + stats.records_spooled == 0);
+    assert_eq!(stats.records_sent, 3500);
+    let deadline = Instant::now() + PATIENCE;
+    while got.last() != Some(&3499) {
+        assert!(Instant::now() < deadline, "{} arrived, the last is {:?}", got.len(), got.last());
+        got.extend(numbers(&subscriber.arrived()));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // In order, and again what may not have arrived: nothing is missing.
+    let mut next = 0;
+    for n in got {
+        assert!(n <= next, "{next} is missing");
+        next = next.max(n + 1);
+    }
+    assert_eq!(next, 3500);
+    let reports = writer.close();
+    assert!(reports.iter().any(|(_, text)| text.contains("the connection was lost")), "{reports:?}");
+}
+
+#[test]
+fn every_record_through_the_spool() {
+    let scratch = Scratch::new("always");
+    let spool = scratch.spool();
+    let subscriber = Subscriber::bind(&[b""]);
+    let options = [("spool_dir", spool.as_str()), ("spool_always", "T")];
+    let mut writer = Writer::open(zeek_80(), "conn", &subscriber.endpoint, &options, &["n"]);
+    writer.await_subscription();
+    write(&mut writer, 0..2000);
+    until(&mut writer, "all sent", |stats| stats.records_sent == 2000);
+    assert_eq!(numbers(&subscriber.take(2000)), all(0..2000));
+    writer.close();
+    assert!(subscriber.is_quiet());
+}
+
+#[test]
+fn a_spool_that_cannot_be_used_does_not_stop_the_log() {
+    let subscriber = Subscriber::bind(&[b""]);
+    let options = [("spool_dir", "/proc/no-such-directory/spool")];
+    let mut writer = Writer::open(zeek_80(), "conn", &subscriber.endpoint, &options, &["n"]);
+    let reports = writer.take_reports();
+    assert!(reports.iter().any(|(level, text)| *level == 1 && text.contains("LogZeroMQ::spool_dir")), "{reports:?}");
+    writer.await_subscription();
+    write(&mut writer, 0..10);
+    assert_eq!(numbers(&subscriber.take(10)), all(0..10));
+}
+
+#[test]
+fn a_log_that_the_subscriber_does_not_want_does_not_fill_the_spool() {
+    let scratch = Scratch::new("unwanted");
+    let spool = scratch.spool();
+    let subscriber = Subscriber::bind(&[b"dns"]);
+    let mut writer = Writer::open(zeek_80(), "conn", &subscriber.endpoint, &[("spool_dir", &spool)], &["n"]);
+    let deadline = Instant::now() + PATIENCE;
+    while writer.stats().dropped_no_subscriber == 0 {
+        assert!(Instant::now() < deadline, "{:?}", writer.stats());
+        std::thread::sleep(Duration::from_millis(50));
+        writer.heartbeat();
+        write(&mut writer, 0..1);
+    }
+    let spooled = writer.stats().records_spooled;
+    write(&mut writer, 0..100);
+    assert_eq!(writer.stats().records_spooled, spooled);
+}
+
+#[test]
+fn a_bound_endpoint_serves_all_writers_and_all_subscribers() {
+    let endpoint = free_endpoint();
+    let bound = format!("@{endpoint}");
+    let threads: Vec<_> = ["conn", "dns", "http"]
+        .map(|path| {
+            let bound = bound.clone();
+            std::thread::spawn(move || {
+                let options = [("wait_for_subscriber", "20"), ("zmq_linger", "20000"), ("zmq_hwm", "2000")];
+                let mut writer = Writer::open(zeek_80(), path, &bound, &options, &["n"]);
+                writer.await_subscription();
+                write(&mut writer, 0..1000);
+                let stats = writer.settled(0);
+                assert_eq!(stats.records_sent, 1000);
+                writer.close()
+            })
+        })
+        .into();
+    let everything = Subscriber::start(Kind::Sub, &endpoint, &[b""]);
+    let mut all_of = std::collections::BTreeMap::<Vec<u8>, Vec<Frames>>::new();
+    for frames in everything.take(3000) {
+        all_of.entry(frames[0].clone()).or_default().push(frames);
+    }
+    for path in ["conn", "dns", "http"] {
+        assert_eq!(numbers(&all_of[path.as_bytes()]), all(0..1000), "{path}");
+    }
+    for thread in threads {
+        let reports = thread.join().unwrap();
+        assert!(reports.iter().any(|(_, text)| text.contains("1000 sent")), "{reports:?}");
+    }
+}
+
+#[test]
+fn subscribers_of_a_bound_endpoint_come_and_go() {
+    let endpoint = free_endpoint();
+    let mut writer = Writer::open(zeek_80(), "conn", &format!("@{endpoint}"), &[], &["n"]);
+    write(&mut writer, 0..10);
+    assert_eq!(writer.stats().dropped_no_subscriber, 10);
+    for _ in 0..3 {
+        let subscriber = Subscriber::start(Kind::Sub, &endpoint, &[b"conn"]);
+        writer.await_subscription();
+        write(&mut writer, 0..100);
+        assert_eq!(numbers(&subscriber.take(100)), all(0..100));
+        drop(subscriber);
+        until(&mut writer, "unsubscribed", |stats| stats.subscribed == 0);
+    }
+}
+
+#[test]
+fn a_bound_endpoint_that_is_in_use_is_bound_when_it_is_free() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
+    in_use(&endpoint, listener);
+    let path = std::env::temp_dir().join(format!("bzw-in-use-{}", std::process::id()));
+    let endpoint = format!("ipc://{}", path.display());
+    // Its file stays, as that of a program that has crashed.
+    in_use(&endpoint, std::os::unix::net::UnixListener::bind(&path).unwrap());
+    let _ = std::fs::remove_file(path);
+}
+
+/// Binds an endpoint at which `listener` listens.
+fn in_use<L>(endpoint: &str, listener: L) {
+    let options = [("wait_for_subscriber", "30")];
+    let mut writer = Writer::open(zeek_80(), "conn", &format!("@{endpoint}"), &options, &["n"]);
+    write(&mut writer, 0..10);
+    writer.heartbeat();
+    let reports = writer.take_reports();
+    assert!(
+        reports.iter().any(|(level, text)| *level == 1
+            && text.contains("cannot bind")
+            && text.contains("in use")
+            && text.contains(endpoint)),
+        "{reports:?}"
+    );
+    drop(listener);
+    let subscriber = Subscriber::start(Kind::Sub, endpoint, &[b""]);
+    until(&mut writer, "sent", |stats| stats.records_sent == 10);
+    assert_eq!(numbers(&subscriber.take(10)), all(0..10));
+}
+
+#[test]
+fn push_shares_the_records_out() {
+    let [one, two] = [
+        Subscriber::start(Kind::Pull, "@tcp://127.0.0.1:*", &[]),
+        Subscriber::start(Kind::Pull, "@tcp://127.0.0.1:*", &[]),
+    ];
+    let endpoints = format!("{},{}", one.endpoint, two.endpoint);
+    let options = [("socket_type", "push"), ("zmq_linger", "20000")];
+    let mut writer = Writer::open(zeek_80(), "conn", &endpoints, &options, &["n"]);
+    write(&mut writer, 0..500);
+    assert_eq!(writer.settled(0).records_sent, 500);
+    let mut got = numbers(&one.take(100));
+    got.extend(numbers(&two.take(100)));
+    let deadline = Instant::now() + PATIENCE;
+    while got.len() < 500 {
+        assert!(Instant::now() < deadline, "{} arrived", got.len());
+        got.extend(numbers(&one.arrived()));
+        got.extend(numbers(&two.arrived()));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    got.sort_unstable();
+    assert_eq!(got, all(0..500));
+    let reports = writer.close();
+    assert!(reports.iter().any(|(_, text)| text.contains("500 sent")), "{reports:?}");
+}
+
+#[test]
+fn push_to_nobody_is_queued_then_counted() {
+    let options = [("socket_type", "push"), ("zmq_hwm", "10"), ("zmq_linger", "100")];
+    let mut writer = Writer::open(zeek_80(), "conn", &free_endpoint(), &options, &["n"]);
+    write(&mut writer, 0..30);
+    let stats = writer.stats();
+    assert_eq!((stats.records_queued, stats.dropped_queue_full), (10, 20));
+    let reports = writer.close();
+    assert!(reports.iter().any(|(_, text)| text.contains("10 records were not sent")), "{reports:?}");
+}
+
+#[test]
+fn push_from_a_bound_endpoint() {
+    let endpoint = free_endpoint();
+    let options = [("socket_type", "push"), ("zmq_linger", "20000")];
+    let mut writer = Writer::open(zeek_80(), "conn", &format!("@{endpoint}"), &options, &["n"]);
+    write(&mut writer, 0..100);
+    assert_eq!(writer.stats().records_queued, 100);
+    let peer = Subscriber::start(Kind::Pull, &endpoint, &[]);
+    until(&mut writer, "all sent", |stats| stats.records_sent == 100);
+    assert_eq!(numbers(&peer.take(100)), all(0..100));
+}
+
+#[test]
+fn a_peer_of_a_bound_push_endpoint_that_stands_still_gets_its_part_only() {
+    let endpoint = free_endpoint();
+    let options = [("socket_type", "push"), ("zmq_hwm", "50"), ("zmq_linger", "0")];
+    let mut writer = Writer::open(zeek_80(), "conn", &format!("@{endpoint}"), &options, &["n", "text"]);
+    let healthy = Subscriber::start(Kind::Pull, &endpoint, &[]);
+    writer.write(&[Cell::Count(0), Cell::Text(Type::String, Vec::new())]);
+    until(&mut writer, "the healthy one is there", |stats| stats.records_sent == 1);
+    let context = Arc::new(Context::new().unwrap());
+    let still = Socket::new(&context, Kind::Pull).unwrap();
+    still.set(zmq_sys::ZMQ_RCVHWM, 10).unwrap();
+    still.connect(&std::ffi::CString::new(endpoint.as_str()).unwrap()).unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    let mut arrived = 0;
+    let mut n = 1;
+    // Until the system takes nothing more for the one, and then as much again.
+    while arrived < 10_000 {
+        assert!(n < 60_000, "{arrived} {:?}", writer.stats());
+        writer.write(&[Cell::Count(n), Cell::Text(Type::String, vec![b'x'; 3000])]);
+        n += 1;
+        if n % 100 == 0 {
+            writer.heartbeat();
+            arrived += healthy.arrived().len();
+        }
+    }
+    let stats = writer.stats();
+    assert_eq!((stats.dropped_queue_full, stats.dropped_no_subscriber), (0, 0), "{stats:?}");
+}
+
+#[test]
+fn one_of_several_peers_that_stands_still_keeps_nothing() {
+    let dir = std::env::temp_dir().join(format!("bzw-stuck-{}", std::process::id()));
+    let context = Arc::new(Context::new().unwrap());
+    // It is not read from: libzmq takes ten messages, and the system some megabytes.
+    let still = Socket::new(&context, Kind::Pull).unwrap();
+    still.set(zmq_sys::ZMQ_RCVHWM, 10).unwrap();
+    let still_at = free_endpoint();
+    still.bind(&std::ffi::CString::new(still_at.as_str()).unwrap()).unwrap();
+    let healthy = Subscriber::start(Kind::Pull, &format!("@{}", free_endpoint()), &[]);
+    let endpoints = format!("{still_at},{}", healthy.endpoint);
+    for always in ["F", "T"] {
+        let options = [
+            ("socket_type", "push"),
+            ("spool_dir", dir.to_str().unwrap()),
+            ("spool_always", always),
+            ("zmq_hwm", "100"),
+            ("zmq_linger", "20000"),
+        ];
+        let mut writer = Writer::open(zeek_80(), "conn", &endpoints, &options, &["n", "text"]);
+        let count = 30_000;
+        let mut seen = std::collections::BTreeSet::new();
+        for n in 0..count {
+            writer.write(&[Cell::Count(n), Cell::Text(Type::String, vec![b'x'; 3000])]);
+            if n % 1000 == 999 {
+                writer.heartbeat();
+                seen.extend(healthy.arrived().iter().map(number_of));
+            }
+        }
+        // What the other one's system has not acknowledged comes to this one, too.
+        until(&mut writer, "all arrived somewhere", |stats| stats.records_queued + stats.records_spooled == 0);
+        let stats = writer.stats();
+        assert_eq!((stats.records_sent, stats.dropped_spool), (count, 0));
+        let deadline = Instant::now() + PATIENCE;
+        while (seen.len() as u64) < count {
+            assert!(Instant::now() < deadline, "{} {stats:?} {:?}", seen.len(), writer.take_reports());
+            seen.extend(healthy.arrived().iter().map(number_of));
+            while let Some(topic) = still.try_recv().unwrap() {
+                assert!(topic.more());
+                let body = still.try_recv().unwrap().unwrap();
+                seen.insert(number_of(&vec![Vec::new(), body.as_bytes().to_vec()]));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    let _ = std::fs::remove_dir_all(&dir);
+}
+
+#[test]
+fn statistics_are_published_like_a_log() {
+    let subscriber = Subscriber::bind(&[b""]);
+    let options = [("stats_interval", "10 msec"), ("stats_topic", "sensor-stats")];
+    let mut writer = Writer::to(&subscriber, "stats-test", &options, &["n"]);
+    writer.await_subscription();
+    write(&mut writer, 0..7);
+    subscriber.take(7);
+    writer.settled(0);
+    std::thread::sleep(Duration::from_millis(20));
+    writer.heartbeat();
+    let frames = &subscriber.take(1)[0];
+    assert_eq!(frames[0], b"sensor-stats");
+    let json: serde_json::Value = serde_json::from_slice(&frames[1]).unwrap();
+    assert_eq!((&json["path"], &json["written"], &json["sent"]), (&"stats-test".into(), &7.into(), &7.into()));
+    assert_eq!(json["endpoint"], subscriber.endpoint.as_str());
+    // They are no records of the log's.
+    assert_eq!(writer.stats().records_written, 7);
+}
+
+#[test]
+fn the_processs_totals_outlive_the_writers() {
+    let totals = || {
+        let mut stats = Stats { struct_size: size_of::<Stats>() as u32, ..Stats::default() };
+        // SAFETY: a terminated string, and a struct of the size it names.
+        assert_eq!(unsafe { abi::bzw_log_stats(c"totals-test".as_ptr(), &raw mut stats) }, abi::OK);
+        stats
+    };
+    for round in 1..=2 {
+        let mut writer = Writer::open(zeek_80(), "totals-test", &free_endpoint(), &[("zmq_linger", "0")], &["n"]);
+        write(&mut writer, 0..5);
+        writer.heartbeat();
+        assert_eq!(totals().records_written, 5 * round);
+        write(&mut writer, 0..0);
+        writer.close();
+    }
+    assert_eq!((totals().records_written, totals().dropped_no_subscriber), (10, 10));
+}
+
+#[test]
+fn large_records_go_through_the_spool() {
+    let scratch = Scratch::new("large");
+    let (endpoint, spool) = (free_endpoint(), scratch.spool());
+    let mut writer = Writer::open(zeek_80(), "conn", &endpoint, &[("spool_dir", &spool)], &["s"]);
+    for size in [0, 100, 70_000, 1_000_000] {
+        writer.write(&[Cell::Text(Type::String, vec![b'x'; size])]);
+    }
+    let subscriber = Subscriber::bind_to(&endpoint, &[b""]);
+    until(&mut writer, "all sent", |stats| stats.records_sent == 4);
+    let sizes: Vec<_> = subscriber.take(4).iter().map(|frames| frames[1].len() - r#"{"s":""}"#.len()).collect();
+    assert_eq!(sizes, [0, 100, 70_000, 1_000_000]);
+}
+
+/// A socket that sends whatever it likes, where subscriptions are expected.
+fn hostile(endpoint: &str, messages: impl Iterator<Item = Vec<u8>> + Send + 'static) -> std::thread::JoinHandle<()> {
+    let endpoint = std::ffi::CString::new(endpoint).unwrap();
+    std::thread::spawn(move || {
+        let context = Arc::new(Context::new().unwrap());
+        let socket = Socket::new(&context, Kind::XSub).unwrap();
+        socket.set(zmq_sys::ZMQ_SNDHWM, 0).unwrap();
+        socket.set(zmq_sys::ZMQ_LINGER, 1000).unwrap();
+        socket.connect(&endpoint).unwrap();
+        for bytes in messages {
+            let mut message = Message::copy_of(&bytes).unwrap();
+            if socket.try_send(&mut message, false).is_err() {
+                break;
+            }
+        }
+        std::thread::sleep(Duration::from_secs(1));
+    })
+}
+
+#[test]
+fn a_peer_cannot_fill_the_hosts_memory() {
+    let endpoint = free_endpoint();
+    let mut writer = Writer::open(zeek_80(), "conn", &format!("@{endpoint}"), &[], &["n"]);
+    let subscriber = Subscriber::start(Kind::Sub, &endpoint, &[b""]);
+    writer.await_subscription();
+    let long = hostile(&endpoint, std::iter::once([&b"\x01"[..], &[b'x'; 100_000]].concat()));
+    write(&mut writer, 0..10);
+    assert_eq!(numbers(&subscriber.take(10)), all(0..10));
+    long.join().unwrap();
+    // A flood of subscriptions ends its peer's connection.
+    let flood = (0..150_000_u32).map(|n| format!("\x01{n:08}").into_bytes());
+    let flood = hostile(&endpoint, flood);
+    let deadline = Instant::now() + PATIENCE;
+    while !writer.reports.lock().unwrap().iter().any(|(_, text)| text.contains("more than 10,000 topics")) {
+        assert!(Instant::now() < deadline, "{:?}", writer.take_reports());
+        std::thread::sleep(Duration::from_millis(10));
+        writer.heartbeat();
+    }
+    flood.join().unwrap();
+    let mut arrived = Vec::new();
+    while arrived.is_empty() {
+        assert!(Instant::now() < deadline, "{:?}", writer.take_reports());
+        write(&mut writer, 0..1);
+        std::thread::sleep(Duration::from_millis(20));
+        writer.heartbeat();
+        arrived = subscriber.arrived();
+    }
+}
+
+/// The same where the writer connects, and the peer is the only one.
+#[test]
+fn a_subscriber_with_too_many_topics_is_left_for_a_while() {
+    let context = Arc::new(Context::new().unwrap());
+    let socket = Socket::new(&context, Kind::XSub).unwrap();
+    socket.set(zmq_sys::ZMQ_SNDHWM, 0).unwrap();
+    socket.set(zmq_sys::ZMQ_LINGER, 0).unwrap();
+    let endpoint = socket.bind(c"tcp://127.0.0.1:*").unwrap();
+    let mut writer = Writer::open(zeek_80(), "conn", &endpoint, &[], &["n"]);
+    let deadline = Instant::now() + PATIENCE;
+    let mut sent = 0_u32;
+    while !writer.reports.lock().unwrap().iter().any(|(_, text)| text.contains("more than 10,000 topics")) {
+        assert!(Instant::now() < deadline, "{:?}", writer.take_reports());
+        for _ in 0..10_000 {
+            let mut message = Message::copy_of(format!("\x01{sent:08}").as_bytes()).unwrap();
+            // Without a peer there is nobody to send it to.
+            sent += u32::from(socket.try_send(&mut message, false).is_ok() && sent < 150_000);
+        }
+        writer.heartbeat();
+    }
+    write(&mut writer, 0..1);
+    assert_eq!(writer.stats().dropped_no_subscriber, 1);
+}
+
+/// The numbers in messages of one record or more.
+fn lines(messages: &[Frames]) -> Vec<Vec<u64>> {
+    let line = |frames: &Frames| {
+        let records = frames[1].split(|&byte| byte == b'\n').map(|record| vec![frames[0].clone(), record.to_vec()]);
+        numbers(&records.collect::<Vec<_>>())
+    };
+    messages.iter().map(line).collect()
+}
+
+#[test]
+fn a_batch_has_as_many_records_as_it_may() {
+    let subscriber = Subscriber::bind(&[b""]);
+    let mut writer = Writer::to(&subscriber, "conn", &[("batch_records", "10"), ("batch_latency", "1 hr")], &["n"]);
+    write(&mut writer, 0..25);
+    assert_eq!(lines(&subscriber.take(2)), [all(0..10), all(10..20)]);
+    writer.heartbeat();
+    assert!(subscriber.is_quiet());
+    let stats = writer.stats();
+    assert_eq!((stats.records_written, stats.records_queued), (25, 5));
+    // SAFETY: an open writer of this thread.
+    assert_eq!(unsafe { abi::bzw_writer_flush(writer.handle()) }, abi::OK);
+    assert_eq!(lines(&subscriber.take(1)), [all(20..25)]);
+    write(&mut writer, 25..27);
+    let stats = until(&mut writer, "sent", |stats| stats.records_sent == 25);
+    assert_eq!(stats.records_queued, 2);
+    let reports = writer.close();
+    assert_eq!(lines(&subscriber.take(1)), [all(25..27)]);
+    assert!(reports.iter().any(|(_, text)| text.contains("27 records written, 27 sent")), "{reports:?}");
+}
+
+#[test]
+fn a_batch_waits_no_longer_than_it_may() {
+    let subscriber = Subscriber::bind(&[b""]);
+    let options = [("batch_records", "1000"), ("batch_latency", "50 msec")];
+    let mut writer = Writer::to(&subscriber, "conn", &options, &["n"]);
+    write(&mut writer, 0..3);
+    std::thread::sleep(Duration::from_millis(100));
+    // It comes too late for them, but not for those before it.
+    write(&mut writer, 3..4);
+    assert_eq!(lines(&subscriber.take(1)), [all(0..4)]);
+    // When nothing follows, the host's heartbeat ends it.
+    write(&mut writer, 4..6);
+    writer.heartbeat();
+    assert_eq!(lines(&subscriber.take(1)), [all(4..6)]);
+}
+
+#[test]
+fn a_batch_ends_where_memory_does() {
+    let subscriber = Subscriber::bind(&[b""]);
+    let options = [("batch_records", "65536"), ("batch_latency", "1 hr"), ("zmq_hwm", "0"), ("tag_json", "T")];
+    let mut writer = Writer::to(&subscriber, "conn", &options, &["n"]);
+    // Of all lengths, so that each way of meeting the end is met.
+    let text = |n: u64| "x".repeat(n as usize * 37 % 3001);
+    for n in 0..2000 {
+        writer.write(&[Cell::Text(Type::String, text(n).into_bytes())]);
+    }
+    writer.write(&[Cell::Text(Type::String, vec![b'y'; 1 << 20])]);
+    writer.close();
+    let mut n = 0;
+    while n <= 2000 {
+        for frames in subscriber.take(1) {
+            assert!(frames[1].len() <= 65536 || n == 2000, "{}", frames[1].len());
+            for record in frames[1].split(|&byte| byte == b'\n') {
+                let text = if n == 2000 { "y".repeat(1 << 20) } else { text(n) };
+                assert_eq!(record, format!("{{\"conn\":{{\"n\":\"{text}\"}}}}").as_bytes());
+                n += 1;
+            }
+        }
+    }
+    assert!(subscriber.is_quiet());
+}
+
+#[test]
+fn batches_are_counted_by_their_records() {
+    let options = [("batch_records", "8"), ("zmq_hwm", "5"), ("wait_for_subscriber", "60"), ("zmq_linger", "0")];
+    let mut writer = Writer::open(zeek_80(), "conn", &free_endpoint(), &options, &["n"]);
+    write(&mut writer, 0..50);
+    // Five messages are held, and 2 records are still waiting for others.
+    let stats = writer.stats();
+    assert_eq!((stats.records_queued, stats.dropped_queue_full), (42, 8));
+    let reports = writer.close();
+    assert!(reports.iter().any(|(_, text)| text.contains("no subscriber: 40, queue full: 10")), "{reports:?}");
+}
+
+#[test]
+fn a_batch_goes_to_whoever_wants_it_when_it_ends() {
+    let (some, all_of) = (Subscriber::bind(&[b"dns"]), Subscriber::bind(&[b""]));
+    let endpoints = format!("{},{}", some.endpoint, all_of.endpoint);
+    let options = [("batch_records", "4"), ("wait_for_subscriber", "20")];
+    let mut writer = Writer::open(zeek_80(), "conn", &endpoints, &options, &["n"]);
+    writer.await_subscription_of(1);
+    write(&mut writer, 0..8);
+    assert_eq!(lines(&all_of.take(2)), [all(0..4), all(4..8)]);
+    assert_eq!(writer.settled(1).records_sent, 8);
+    let reports = writer.close();
+    assert!(
+        reports.iter().any(|(_, text)| text.contains("0 sent") && text.contains("no subscriber: 8")),
+        "{reports:?}"
+    );
+    assert!(some.is_quiet());
+}
+
+#[test]
+fn the_spool_takes_batches_apart() {
+    let scratch = Scratch::new("batches");
+    let endpoint = free_endpoint();
+    let spool = scratch.spool();
+    let options = [("batch_records", "10"), ("spool_dir", spool.as_str()), ("zmq_linger", "5000")];
+    let mut writer = Writer::open(zeek_80(), "conn", &endpoint, &options, &["n"]);
+    write(&mut writer, 0..35);
+    assert_eq!((writer.stats().records_spooled, writer.stats().records_queued), (30, 5));
+    let subscriber = Subscriber::bind_to(&endpoint, &[b""]);
+    until(&mut writer, "subscribed", |stats| stats.records_spooled == 0);
+    write(&mut writer, 35..60);
+    until(&mut writer, "sent", |stats| stats.records_sent == 60);
+    assert_eq!(lines(&subscriber.arrived()).concat(), all(0..60));
+    write(&mut writer, 60..66);
+    drop(writer);
+    let last = lines(&subscriber.take(1)).concat();
+    assert_eq!(last[0], 60);
+}

@@ -1,0 +1,176 @@
+//! Keys, and a peer that has some: a Python program over pyzmq.
+
+use std::io::{BufRead, BufReader, Write as _};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use bro_zeromq_writer::keys::write_pair;
+use bro_zeromq_writer::zmq::{KeyPair, PublicKey};
+
+use crate::python;
+
+/// No test waits longer for something to happen.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A directory of a test's own, short enough for a socket's path.
+pub struct Scratch(pub PathBuf);
+
+/// A pair of keys and its files.
+pub struct Keys {
+    pub pair: KeyPair,
+    pub public: PathBuf,
+    pub secret: PathBuf,
+}
+
+impl Scratch {
+    pub fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("bzw-security-{}-{number}", std::process::id()));
+        std::fs::create_dir(&path).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o700)).unwrap();
+        Self(path)
+    }
+
+    pub fn keys(&self, name: &str) -> Keys {
+        let pair = KeyPair::generate().unwrap();
+        let [public, secret] = write_pair(&self.0.join(name), &pair, name).unwrap();
+        Keys { pair, public, secret }
+    }
+
+    /// A directory with the public keys of some.
+    pub fn authorized(&self, name: &str, keys: &[&Keys]) -> PathBuf {
+        let dir = self.0.join(name);
+        std::fs::create_dir(&dir).unwrap();
+        std::fs::set_permissions(&dir, PermissionsExt::from_mode(0o700)).unwrap();
+        for keys in keys {
+            keys.put(&dir);
+        }
+        dir
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+impl Keys {
+    /// Authorizes it.
+    pub fn put(&self, dir: &Path) {
+        // At once: who reads the directory meanwhile finds a whole file or none.
+        let new = dir.join("new");
+        std::fs::copy(&self.public, &new).unwrap();
+        std::fs::rename(new, dir.join(self.public.file_name().unwrap())).unwrap();
+    }
+
+    pub fn take(&self, dir: &Path) {
+        std::fs::remove_file(dir.join(self.public.file_name().unwrap())).unwrap();
+    }
+
+    pub fn public(&self) -> PublicKey {
+        self.pair.public()
+    }
+}
+
+pub fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// `peer.py` under way.
+pub struct Peer {
+    child: Child,
+    lines: mpsc::Receiver<String>,
+    /// What came and was not asked for yet.
+    records: Vec<String>,
+}
+
+impl Peer {
+    /// A peer that listens or connects, with further arguments.
+    pub fn start(how: &str, endpoint: &str, args: &[&str]) -> Self {
+        let mut child = Command::new(python::with_pyzmq().unwrap())
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/peer.py"))
+            .args([how, endpoint])
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (send, lines) = mpsc::channel();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
+        let mut peer = Self { child, lines, records: Vec::new() };
+        peer.event("READY");
+        peer
+    }
+
+    /// A CURVE server that listens and lets in those in a directory.
+    pub fn server(endpoint: &str, own: &Keys, authorized: &Path, more: &[&str]) -> Self {
+        let args = [&["--own", text(&own.secret), "--authorized", text(authorized)], more].concat();
+        Self::start("bind", endpoint, &args)
+    }
+
+    /// A CURVE client that connects.
+    pub fn client(endpoint: &str, own: &Keys, server: &Keys, more: &[&str]) -> Self {
+        let args = [&["--own", text(&own.secret), "--server", text(&server.public)], more].concat();
+        Self::start("connect", endpoint, &args)
+    }
+
+    fn line(&mut self, deadline: Instant) -> Option<String> {
+        self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok()
+    }
+
+    /// Waits for an event of its socket.
+    pub fn event(&mut self, name: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let line = self.line(deadline).unwrap_or_else(|| panic!("no event {name}"));
+            match line.strip_prefix('!') {
+                Some(event) if event == name => return,
+                Some(_) => {}
+                None => self.records.push(line),
+            }
+        }
+    }
+
+    /// Lets it read again who is authorized.
+    pub fn reload(&mut self) {
+        self.child.stdin.as_mut().unwrap().write_all(b"reload\n").unwrap();
+        self.event("RELOADED");
+    }
+
+    /// The next record.
+    pub fn record(&mut self) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        while self.records.is_empty() {
+            let line = self.line(deadline).expect("a record arrives");
+            if !line.starts_with('!') {
+                self.records.push(line);
+            }
+        }
+        self.records.remove(0)
+    }
+
+    /// The records that have come by now, or come in a moment.
+    pub fn so_far(&mut self) -> Vec<String> {
+        let deadline = Instant::now() + Duration::from_millis(500);
+        while let Some(line) = self.line(deadline) {
+            if !line.starts_with('!') {
+                self.records.push(line);
+            }
+        }
+        std::mem::take(&mut self.records)
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,43 @@
+//! Finds a Python that has pyzmq.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+const MISSING: &str = "pyzmq is missing: python3 -m venv target/venv && target/venv/bin/pip install pyzmq";
+
+/// The first Python that has pyzmq, or how to install it.
+pub fn with_pyzmq() -> Result<PathBuf, &'static str> {
+    static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let find = || {
+        let named = std::env::var_os("PYTHON").map(PathBuf::from);
+        let installed =
+            [Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/python3"), PathBuf::from("python3")];
+        named.into_iter().chain(installed).find(|python| {
+            let output = Command::new(python).args(["-c", "import zmq"]).output();
+            output.is_ok_and(|output| output.status.success())
+        })
+    };
+    FOUND.get_or_init(find).clone().ok_or(MISSING)
+}
+
+/// Whether pyzmq is there. If not, the test is skipped; or fails where nothing is to be missing.
+pub fn is_there() -> bool {
+    let test = std::thread::current().name().unwrap_or_default().to_owned();
+    required(with_pyzmq(), &test).is_some()
+}
+
+/// What a test needs, unless it has to be done without: then it says so, or, where nothing is to
+/// be missing (BZW_INTEROP=required), fails.
+pub fn required<T>(found: Result<T, &'static str>, test: &str) -> Option<T> {
+    match found {
+        Ok(found) => Some(found),
+        Err(why) if std::env::var_os("BZW_INTEROP").is_some_and(|value| value == "required") => panic!("{why}"),
+        Err(why) => {
+            // Not with eprintln!, which is shown only for tests that fail.
+            let _ = std::io::stderr().write_all(format!("\nSKIPPED {test}: {why}\n").as_bytes());
+            None
+        }
+    }
+}
