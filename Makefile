@@ -47,7 +47,7 @@ define assemble
 endef
 
 .PHONY: all configured library tool plugin portable static install package package-host package-source package-deb test \
-	test-packages test-docs test-faults test-soak test-host fuzz demo bench bench-host clean distclean help
+	test-libzmq test-packages test-docs test-faults test-soak test-host fuzz demo bench bench-host clean distclean help
 
 all: configured
 ifeq ($(wildcard $(BUILD)/config.mk),)
@@ -128,6 +128,11 @@ package-source:
 package-deb:
 	packaging/deb '$(PLUGIN_DIR)'
 
+# libzmq's own tests, against the patched one.
+test-libzmq:
+	$(CARGO) build $(CARGOFLAGS) -p zmq-sys --target-dir '$(target_dir)'
+	ci/libzmq-tests
+
 # ZEEK_CONFIG or BRO_CONFIG adds the tests that need a host.
 test-packages:
 	tests/packages/run
@@ -189,6 +194,7 @@ help:
 	@echo 'make test-host   run the tests that need a real Bro or Zeek (BRO_CONFIG, ZEEK_CONFIG)'
 	@echo 'make test-faults run the tests of what goes wrong: subscribers, links, disks and hosts that fail'
 	@echo 'make test-soak   run at full rate for ten minutes, or DURATION=SECONDS'
+	@echo "make test-libzmq run libzmq's own tests against the libzmq that is linked"
 	@echo 'make fuzz        fuzz what reads the bytes of others, for MINUTES=1 each (needs cargo-fuzz)'
 	@echo 'make test-packages  make all packages, and use each as those who get it do'
 	@echo 'make test-docs   run the commands of the documentation'

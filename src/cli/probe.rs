@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use bro_zeromq_writer::transport::address_of;
 use bro_zeromq_writer::writer::{Config, Servers, Topic};
+use bro_zeromq_writer::zmq::limits;
 use bro_zeromq_writer::zmq::{Context, Error, Event, Kind, Role, Socket, Watched};
 
 use crate::security::in_arguments;
@@ -84,6 +85,7 @@ impl Probe {
                 let socket = Socket::new(&context, Kind::XPub)?;
                 socket.set(zmq_sys::ZMQ_LINGER, 0)?;
                 socket.set(zmq_sys::ZMQ_IPV6, ipv6.into())?;
+                limits::of_publisher(&socket)?;
                 Watched::new(&context, socket)
             };
             let failed = |error| format!("cannot connect to {endpoint}: {error}");
@@ -194,7 +196,7 @@ impl Endpoint {
                 }
                 Event::Connected(_) => self.reached = Reached::Connected,
                 Event::Disconnected(_) => self.reached = Reached::Nobody,
-                Event::Retried | Event::Unbound => {}
+                Event::Retried | Event::Excess | Event::Unbound => {}
             }
         }
         for _ in self.socket.given_up(iter::once(self.address.as_c_str())) {

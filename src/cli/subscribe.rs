@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use bro_zeromq_writer::transport::{MAX_SUBSCRIPTIONS, MAX_TOPIC};
 use bro_zeromq_writer::writer::Endpoint;
 use bro_zeromq_writer::zmq::Error;
+use bro_zeromq_writer::zmq::limits::{MAX_TOPIC, MAX_TOPICS};
 use memchr::memchr_iter;
 
 use crate::collector::{Collector, Compression, Settings};
@@ -315,11 +315,11 @@ pub fn run(args: Args) -> Result<ExitCode, Fatal> {
 
 /// A publisher ends the connection of a subscriber with more topics, or with one that is longer.
 fn check_topics(topics: &[Vec<u8>]) -> Result<(), String> {
-    if topics.len() > MAX_SUBSCRIPTIONS {
+    if topics.len() > MAX_TOPICS {
         return Err(format!(
             "{} topics; a publisher takes up to {}; give shorter beginnings, which match more",
             thousands(topics.len() as u64),
-            thousands(MAX_SUBSCRIPTIONS as u64)
+            thousands(MAX_TOPICS as u64)
         ));
     }
     match topics.iter().find(|topic| topic.len() > MAX_TOPIC) {

@@ -9,21 +9,16 @@ use std::time::{Duration, Instant};
 
 use bro_zeromq_writer::transport::address_of;
 use bro_zeromq_writer::writer::{Endpoint, Side};
+use bro_zeromq_writer::zmq::limits;
 use bro_zeromq_writer::zmq::{Context, Error, Event, Kind, Message, Socket, Watched, hang_up};
 
 use crate::console::{Console, counted};
 use crate::security::{Guard, Keys};
 
-/// A larger frame breaks its connection; the plugin sends none.
-const MAX_FRAME: i64 = 1 << 30;
-
 /// Seconds without a word after which a TCP peer is asked whether it is still there, seconds
 /// between such questions, and how many remain without an answer. A peer that has vanished
 /// without closing its connection is noticed within a minute.
 const KEEPALIVE: [i32; 3] = [30, 10, 3];
-
-/// Milliseconds after which a connection is closed that has not introduced itself.
-const HANDSHAKE: i32 = 10_000;
 
 /// Descriptors that stay free beside those of connections and files: to read keys, and for
 /// connections that are ended at once. libzmq is busy for nothing when it has none to accept with.
@@ -68,14 +63,12 @@ impl Source {
     /// Sets the socket's options, before it listens or connects.
     fn configure(&self, socket: &Socket) -> Result<(), Error> {
         socket.set(zmq_sys::ZMQ_LINGER, 0)?;
-        socket.set(zmq_sys::ZMQ_RCVHWM, self.hwm)?;
         // What is queued for sending are the subscriptions. A limit would lose those beyond it.
         socket.set(zmq_sys::ZMQ_SNDHWM, 0)?;
-        socket.set_bytes(zmq_sys::ZMQ_MAXMSGSIZE, &MAX_FRAME.to_ne_bytes())?;
+        limits::of_subscriber(socket, self.hwm)?;
         let (first, most) = self.reconnect;
         socket.set(zmq_sys::ZMQ_RECONNECT_IVL, first)?;
         socket.set(zmq_sys::ZMQ_RECONNECT_IVL_MAX, most)?;
-        socket.set(zmq_sys::ZMQ_HANDSHAKE_IVL, HANDSHAKE)?;
         socket.set(zmq_sys::ZMQ_TCP_KEEPALIVE, 1)?;
         let [idle, interval, count] = KEEPALIVE;
         socket.set(zmq_sys::ZMQ_TCP_KEEPALIVE_IDLE, idle)?;
@@ -105,6 +98,8 @@ pub struct Subscriber {
     full: bool,
     since: Option<Instant>,
     told: Option<Instant>,
+    /// When it was told that a publisher has sent too much.
+    exceeded: Option<Instant>,
     /// All connections are ended: those that have not been read to their ends.
     ending: Option<Vec<c_int>>,
     /// What it listens on, with the ports that were chosen.
@@ -138,6 +133,7 @@ impl Subscriber {
             full: false,
             since: None,
             told: None,
+            exceeded: None,
             ending: None,
             bound: Vec::new(),
             guard,
@@ -147,6 +143,7 @@ impl Subscriber {
         };
         // What listens takes one each.
         (subscriber.most, subscriber.limit) = room(source.bind.len() + SPARE)?;
+        limits::of_connections(&subscriber.socket, subscriber.most).map_err(no_socket)?;
         subscriber.listen()?;
         for index in 0..source.connect.len() {
             subscriber.connect(index)?;
@@ -223,8 +220,21 @@ impl Subscriber {
                 }
                 Event::Ready => self.guard.ready(console),
                 Event::Failed(how) => self.guard.failed(how, connects, binds, console),
+                Event::Excess => self.excess(console),
                 Event::Retried | Event::Unbound => {}
             }
+        }
+    }
+
+    /// Tells of a publisher that has sent more than it may, once in a while.
+    fn excess(&mut self, console: &Console) {
+        let now = Instant::now();
+        if self.exceeded.is_none_or(|told| now - told >= REPEAT) {
+            self.exceeded = Some(now);
+            console.problem(
+                "a publisher has sent a message of more than 1 GiB or 16 frames, or there is too much of such \
+                 messages at once; its connection was ended",
+            );
         }
     }
 

@@ -34,6 +34,8 @@ pub struct Dialer {
     failing: bool,
     /// Handshakes in a row that ended without a word.
     closed: u32,
+    /// The peer has sent more than it may.
+    excess: bool,
     /// The connection is to be made anew.
     renew: bool,
     /// When to connect again after this side has ended the connection.
@@ -69,6 +71,7 @@ impl Dialer {
             ready: 0,
             failing: false,
             closed: 0,
+            excess: false,
             renew: false,
             penalty: None,
             servers,
@@ -165,6 +168,7 @@ impl Dialer {
                     transport.notice(Level::Info, text);
                 }
             }
+            Event::Excess => self.excess = true,
             Event::Unbound => {}
         }
         transport.peers.store(self.ready, Ordering::Release);
@@ -178,12 +182,15 @@ impl Dialer {
             self.renew(transport, state, true);
         }
         if self.penalty.is_some() {
+            // What libzmq has given up is just this.
+            let _ = state.socket.as_mut().map(|socket| socket.given_up(std::iter::empty()));
             return self.penalty;
         }
-        if !in_bounds {
+        if std::mem::take(&mut self.excess) || !in_bounds {
             self.disconnect(transport, state);
             let text = format!(
-                "{}: the subscriber has subscribed to more than 100,000 topics; its connection was ended",
+                "{}: the subscriber has sent more than a subscriber may: more than 10,000 topics, or too much at once; \
+                 its connection was ended for a while",
                 self.endpoint
             );
             transport.notice(Level::Warning, text);

@@ -11,7 +11,7 @@ use super::door::Door;
 use super::thread::open_socket;
 use super::{Failure, State, Transport, locked};
 use crate::clock::coarse_millis;
-use crate::writer::{Clients, Config, Endpoint, LOOK_INTERVAL, Level};
+use crate::writer::{Clients, Config, Endpoint, LOOK_INTERVAL, Level, Pattern};
 use crate::zmq::{Context, Error, Event, Stream, Watched, descriptor_limit};
 
 /// How often an address that is in use is tried again.
@@ -86,6 +86,13 @@ impl Listener {
     fn open_socket(&self, context: &Arc<Context>) -> Result<Watched, Failure> {
         let Self { endpoint, config, .. } = self;
         let socket = open_socket(context, config)?;
+        if config.pattern == Pattern::Push {
+            // Each peer has a limit of its own, so that one that stands still does not get everything.
+            let limit = config.high_water_mark;
+            socket
+                .set(zmq_sys::ZMQ_SNDHWM, limit)
+                .map_err(|error| (format!("cannot set the high water mark to {limit}"), error))?;
+        }
         socket
             .secure(self.door.as_ref().map(Door::role))
             .map_err(|error| (format!("cannot encrypt {endpoint}"), error))?;
@@ -147,6 +154,7 @@ impl Listener {
                     Stream::new(descriptor).hang_up();
                 }
             }
+            Event::Excess => self.clients.flooded(),
             Event::Retried | Event::Unbound => {}
         }
         transport.peers.store(self.ready, Ordering::Release);

@@ -30,12 +30,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::writer::{Config, Curve, Endpoint, KeepAlive, Level, Pattern};
-use crate::zmq::{Context, Error, Message, Stream, Watched};
+use crate::zmq::{Context, Error, Message, Stream, Watched, limits};
 use subscriptions::parse;
 use thread::Thread;
 
 pub use names::address_of;
-pub use options::MAX_TOPIC;
 pub use subscriptions::Subscriptions;
 pub use trail::Trail;
 
@@ -46,9 +45,9 @@ pub type Failure = (String, Error);
 /// (`out_batch_size` of libzmq).
 pub const BATCH: usize = 8192;
 
-/// Different topics that a socket's peers can subscribe to. More are an attack on the host's
-/// memory, and end the connection.
-pub const MAX_SUBSCRIPTIONS: usize = 100_000;
+/// Different topics that a socket's peers can subscribe to where libzmq does not limit what each may.
+/// More are an attack on the host's memory, and end all connections.
+const MAX_SUBSCRIPTIONS: usize = if limits::ENFORCED { usize::MAX } else { 100_000 };
 
 /// Messages of peers that are read before other things have their turn.
 const READ_AT_ONCE: usize = 10_000;

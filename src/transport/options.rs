@@ -2,13 +2,7 @@
 
 use super::Failure;
 use crate::writer::{Config, Pattern};
-use crate::zmq::{Kind, Socket};
-
-/// Bytes of a message of a peer's.
-const MAX_INBOUND: i64 = 64 * 1024;
-
-/// Bytes of a topic that a peer subscribes to: in its message there is a byte more.
-pub const MAX_TOPIC: usize = MAX_INBOUND as usize - 1;
+use crate::zmq::{Kind, Socket, limits};
 
 /// Limit for one try to connect.
 const CONNECT_TIMEOUT_MILLIS: i32 = 5000;
@@ -37,11 +31,8 @@ pub fn prepare(socket: &Socket, config: &Config) -> Result<(), Failure> {
     set("the linger time", zmq_sys::ZMQ_LINGER, config.linger_millis())?;
     // Each writer keeps to its own limit, so that none takes the room of another.
     set("the high water mark", zmq_sys::ZMQ_SNDHWM, 0)?;
-    // Peers send subscriptions only. A longer message costs the peer its connection, and not the
-    // host its memory.
-    socket
-        .set_bytes(zmq_sys::ZMQ_MAXMSGSIZE, &MAX_INBOUND.to_ne_bytes())
-        .map_err(|error| ("cannot set ZMQ_MAXMSGSIZE".to_owned(), error))?;
+    // Peers send subscriptions only. More costs the peer its connection, and not the host its memory.
+    limits::of_publisher(socket).map_err(|error| ("cannot set limits".to_owned(), error))?;
     let keep_alive = &config.keep_alive;
     set("reconnect_interval", zmq_sys::ZMQ_RECONNECT_IVL, keep_alive.reconnect)?;
     set("reconnect_interval_max", zmq_sys::ZMQ_RECONNECT_IVL_MAX, keep_alive.reconnect_max)?;

@@ -103,7 +103,7 @@ impl Clients {
         }
     }
 
-    /// One has subscribed to more topics than there is room for.
+    /// One has sent more than it may.
     pub fn flooded(&mut self) {
         self.failed[2].0 += 1;
     }
@@ -117,7 +117,8 @@ impl Clients {
             ],
             false => ["they use CURVE, and this endpoint has no keys", "they do not speak ZeroMQ's protocol"],
         };
-        let flood = "they have subscribed to more than 100,000 topics; all connections were ended";
+        let flood = "they have sent more than a subscriber may: more than 10,000 topics, or too much at once; their \
+                     connections were ended";
         let whys = [other, wrong, flood];
         let news =
             self.failed.iter_mut().zip(whys).filter_map(|((count, burst), why)| match burst.observe(*count, now) {

@@ -6,6 +6,7 @@ mod buffer;
 mod context;
 mod curve;
 mod ipc;
+pub mod limits;
 mod message;
 mod monitor;
 mod socket;

@@ -9,6 +9,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use zmq_sys::limits::{ENFORCED, ZMQ_PROTOCOL_ERROR_ZMTP_TOO_MUCH};
+
 use super::{Context, Error, Kind, Message, Socket};
 
 /// Something that happened to a connection.
@@ -24,6 +26,8 @@ pub enum Event {
     Failed(Handshake),
     /// A try to connect has failed, or a connection was lost: the next try follows.
     Retried,
+    /// The peer has sent more than it may (see [`super::limits`]); its connection ends.
+    Excess,
     /// A bound socket no longer listens: the address is free.
     Unbound,
 }
@@ -52,6 +56,9 @@ const EVENTS: c_int = zmq_sys::ZMQ_EVENT_CONNECTED
     | zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL
     | zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_AUTH
     | zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL;
+
+/// Events that wait to be looked at; further ones are lost.
+const MAX_EVENTS: c_int = 4000;
 
 /// How long after the end of a connection libzmq would have tried again, if it did.
 const GIVEN_UP: Duration = Duration::from_secs(1);
@@ -82,8 +89,8 @@ impl Watched {
         let name = format!("inproc://monitor-{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let name = CString::new(name).map_err(|_| Error(libc::EINVAL))?;
         let monitor = Socket::new(context, Kind::Pair)?;
-        // libzmq's I/O thread waits when a monitor's queue is full.
-        monitor.set(zmq_sys::ZMQ_RCVHWM, 0)?;
+        // Another libzmq's I/O thread waits when a monitor's queue is full.
+        monitor.set(zmq_sys::ZMQ_RCVHWM, if ENFORCED { MAX_EVENTS } else { 0 })?;
         monitor.set(zmq_sys::ZMQ_LINGER, 0)?;
         socket.monitor(Some(&name), EVENTS)?;
         let watched = Self { socket, monitor, ended: Vec::new(), listeners: Vec::new() };
@@ -174,6 +181,9 @@ impl Watched {
             }
             zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED => Some(Event::Ready),
             zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL => Some(Event::Failed(Handshake::Closed)),
+            zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL if value == ZMQ_PROTOCOL_ERROR_ZMTP_TOO_MUCH => {
+                Some(Event::Excess)
+            }
             zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL => Some(Event::Failed(match value {
                 zmq_sys::ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH => Handshake::Mechanism,
                 _ => Handshake::Protocol,

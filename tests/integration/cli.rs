@@ -850,8 +850,8 @@ fn every_topic_of_many_is_subscribed_to() {
         }
         assert_eq!(subscriber.end().expect(0).lines(), sent);
     }
-    let long = "x".repeat(65_536);
-    run(["subscribe", &long]).expect(2).expect_error("has 65,536 bytes; a publisher takes up to 65,535");
+    let long = "x".repeat(1025);
+    run(["subscribe", &long]).expect(2).expect_error("has 1,025 bytes; a publisher takes up to 1,024");
 }
 
 /// A subscriber of ZMTP 3.0 that tells its topics one by one, with a pause before each. Returns the

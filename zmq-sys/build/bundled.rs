@@ -1,85 +1,29 @@
-//! Compiles libzmq from the source that comes with zeromq-src, and, with what of it a record
-//! passes through, functions of our own; libsodium-sys-stable has compiled libsodium before.
+//! Compiles libzmq from the source in the crate zeromq-src, with what `patches` and `libzmq` change;
+//! libsodium-sys-stable has compiled libsodium before.
+//!
+//! - `libzmq/linux.h`, `libzmq/unix.h`: what the system has, in the place of `platform.hpp`
+//! - `libzmq/ypipe.hpp`: another queue between threads, in the place of libzmq's (on Linux)
+//! - `libzmq/record.cc`: functions of our own
+//! - `patches/`: everything else, see [`crate::patch`]
 
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::{env, fs};
 
-use zeromq_src::LibLocation;
+use crate::patch;
 
-/// What libzmq's own configure script would find on Linux. zeromq-src leaves
-/// these out, which silently disables keepalive, thread names, eventfd,
-/// close-on-exec and the handling of fork.
-const LINUX: &[&str] = &[
-    "HAVE_ACCEPT4",
-    "HAVE_CLOCK_GETTIME",
-    "HAVE_FORK",
-    "HAVE_IF_NAMETOINDEX",
-    "HAVE_MKDTEMP",
-    "HAVE_POSIX_MEMALIGN=1",
-    "ZMQ_CACHELINE_SIZE=64",
-    "ZMQ_HAVE_EVENTFD",
-    "ZMQ_HAVE_EVENTFD_CLOEXEC",
-    "ZMQ_HAVE_IFADDRS",
-    "ZMQ_HAVE_NOEXCEPT",
-    "ZMQ_HAVE_O_CLOEXEC",
-    "ZMQ_HAVE_PTHREAD_SETNAME_2",
-    "ZMQ_HAVE_PTHREAD_SET_AFFINITY",
-    "ZMQ_HAVE_SOCK_CLOEXEC",
-    "ZMQ_HAVE_SO_BINDTODEVICE",
-    "ZMQ_HAVE_SO_KEEPALIVE",
-    "ZMQ_HAVE_SO_PEERCRED",
-    "ZMQ_HAVE_SO_PRIORITY",
-    "ZMQ_HAVE_TCP_KEEPCNT",
-    "ZMQ_HAVE_TCP_KEEPIDLE",
-    "ZMQ_HAVE_TCP_KEEPINTVL",
-    "ZMQ_IOTHREAD_POLLER_USE_EPOLL_CLOEXEC",
-];
+/// Where the crate has the source, and which of it is needed.
+const CRATE: &str = "zeromq-src";
+const DIRECTORIES: [&str; 3] = ["include", "src", "external/sha1"];
 
-/// The same for other Unix systems, as far as all of them have it.
-const UNIX: &[&str] = &[
-    "HAVE_CLOCK_GETTIME",
-    "HAVE_FORK",
-    "HAVE_MKDTEMP",
-    "ZMQ_HAVE_IFADDRS",
-    "ZMQ_HAVE_NOEXCEPT",
-    "ZMQ_HAVE_O_CLOEXEC",
-    "ZMQ_HAVE_SO_KEEPALIVE",
-];
+/// Sources that need GnuTLS.
+const LEFT_OUT: [&str; 2] = ["wss_address.cpp", "wss_engine.cpp"];
 
-/// What zeromq-src defines on Linux. What is compiled here has to have the same, or classes would
-/// have two layouts; the version of zeromq-src is an exact one for this reason.
-const DEFINED_ON_LINUX: &[&str] = &[
-    "HAVE_STRNLEN",
-    "ZMQ_HAVE_CURVE",
-    "ZMQ_HAVE_IPC",
-    "ZMQ_HAVE_LINUX",
-    "ZMQ_HAVE_STRUCT_SOCKADDR_UN",
-    "ZMQ_HAVE_UIO",
-    "ZMQ_HAVE_WS",
-    "ZMQ_IOTHREAD_POLLER_USE_EPOLL",
-    "ZMQ_POLL_BASED_ON_POLL",
-    "ZMQ_STATIC",
-    "ZMQ_USE_BUILTIN_SHA1",
-    "ZMQ_USE_CV_IMPL_STL11",
-    "ZMQ_USE_LIBSODIUM",
-];
-
-/// The same for what zeromq-src finds out by a test.
-const STRLCPY: &str = "\
-#include <string.h>
-#ifdef __GLIBC__
-#if __GLIBC_PREREQ(2, 38)
-#define ZMQ_HAVE_STRLCPY 1
-#endif
-#else
-#define ZMQ_HAVE_STRLCPY 1
-#endif
-";
-
-/// The functions that are ours.
-const RECORD: &str = "build/record.cc";
-
-/// The sources of libzmq that a record passes through, in the order in which it does.
+/// The sources of libzmq that a record passes through, in the order in which it does. On Linux they
+/// are compiled as one, so that the compiler sees through the many small functions of one that are
+/// called by another: with sending and receiving, a tenth of libzmq's part.
 const RECORD_PATH: &[&str] = &[
     "msg",
     "metadata",
@@ -113,85 +57,133 @@ const RECORD_PATH: &[&str] = &[
 ];
 
 /// Builds libzmq and returns the directory of `zmq.h`.
-pub fn build() -> PathBuf {
+///
+/// # Errors
+///
+/// The source is not to be had, or is another one than the patches are for.
+pub fn build() -> Result<PathBuf, String> {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("set by cargo"));
-
-    // zeromq-src has no parameters for these, so they go through the variables
-    // that cc reads. Debug builds of this crate need no slow libzmq.
-    if !matches!(env::var("OPT_LEVEL").as_deref(), Ok("2" | "3")) {
-        env::set_var("OPT_LEVEL", "2");
-    }
-    env::set_var("DEBUG", "false");
-
-    let sodium = |kind: &str| env::var_os(format!("DEP_SODIUM_{kind}")).expect("set by libsodium-sys-stable");
-    let sodium = LibLocation::new(PathBuf::from(sodium("LIB")), PathBuf::from(sodium("INCLUDE")));
-
-    // Nothing of libzmq may be visible outside the library it is linked into.
-    // The warnings are not ours.
-    let mut flags = String::from("-w -fvisibility=hidden -fvisibility-inlines-hidden -DZMQ_NO_EXPORT -DSODIUM_STATIC");
+    let tree = out.join("libzmq");
     let linux = env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os == "linux");
-    for name in if linux { LINUX } else { UNIX } {
-        flags.push_str(" -D");
-        flags.push_str(name);
-    }
-    if linux {
-        // Relative to this crate's directory, where the compiler runs. Each says what it is for.
-        flags.push_str(" -include build/symbols.h -include build/queue.h");
-    }
-    if let Ok(user) = env::var("CXXFLAGS") {
-        flags.push(' ');
-        flags.push_str(&user);
-    }
-    env::set_var("CXXFLAGS", flags);
+    copy(&source()?, &tree, linux).map_err(|error| format!("cannot copy libzmq's source: {error}"))?;
+    patch::apply_all(Path::new("patches"), &tree)?;
 
-    zeromq_src::Build::new().with_libsodium(Some(sodium.clone())).build();
-    let source = out.join("source");
-    let mut build = cc::Build::new();
-    // Where zeromq-src puts platform.hpp.
-    build.cpp(true).std("c++11").include(&out).include(source.join("include")).include(source.join("src"));
+    let src = tree.join("src");
+    let entries = fs::read_dir(&src).map_err(|error| format!("{}: {error}", src.display()))?;
+    let mut sources: BTreeSet<_> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension() == Some(OsStr::new("cpp")))
+        .collect();
+    for name in LEFT_OUT {
+        sources.remove(&src.join(name));
+    }
+    let record = src.join("record.cc");
     if linux {
-        remove_objects(&out.join("lib").join("libzmq.a"));
-        for name in DEFINED_ON_LINUX {
-            build.define(name, "1");
+        let mut names = Vec::new();
+        for name in RECORD_PATH {
+            let path = src.join(format!("{name}.cpp"));
+            if !sources.remove(&path) {
+                return Err(format!("{} has no {name}.cpp", src.display()));
+            }
+            names.push(path);
         }
-        let unit = out.join("record_path.cc");
-        fs::write(&unit, record_path()).expect("OUT_DIR is writable");
-        build.include(sodium.include_dir()).include(env::current_dir().expect("this crate's directory")).file(unit);
+        names.push(record);
+        // The others are one, too: each includes much of what all do, so that one by one they take six times as long.
+        let units = [unit(&src, "record_path.cc", &names)?, unit(&src, "others.cc", &sources)?];
+        sources = BTreeSet::from(units);
     } else {
-        build.define("ZMQ_IOTHREAD_POLLER_USE_KQUEUE", "1").define("ZMQ_POLL_BASED_ON_POLL", "1").file(RECORD);
+        sources.insert(record);
     }
-    build.compile("zmq_sys_record");
-    source.join("include")
+
+    let mut compiler = compiler(&tree);
+    let sha1 = compiler.clone().file(tree.join("external/sha1/sha1.c")).compile_intermediates();
+    compiler.cpp(true).std("c++11").flag("-fvisibility-inlines-hidden").objects(sha1).files(sources);
+    compiler.compile("zmq");
+    let sodium = env::var("DEP_SODIUM_LIB").expect("set by libsodium-sys-stable");
+    println!("cargo:rustc-link-search={sodium}");
+    println!("cargo:rustc-link-lib=static=sodium");
+    Ok(tree.join("include"))
 }
 
-/// One source file of those that a record passes through, so that the compiler sees through the
-/// many small functions of one that are called by another: with sending and receiving, a tenth
-/// of libzmq's part.
-fn record_path() -> String {
-    let mut unit = String::from(STRLCPY);
-    for name in RECORD_PATH {
-        unit.push_str(&format!("#include \"{name}.cpp\"\n"));
-    }
-    unit.push_str(&format!("#include \"{RECORD}\"\n"));
-    unit
+/// A source file of several.
+fn unit<'a>(src: &Path, name: &str, of: impl IntoIterator<Item = &'a PathBuf>) -> Result<PathBuf, String> {
+    let text: String = of.into_iter().map(|path| format!("#include \"{}\"\n", path.display())).collect();
+    let path = src.join(name);
+    fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(path)
 }
 
-/// Removes from the library what is compiled as one.
-fn remove_objects(library: &Path) {
-    let archiver = |operation: &str| {
-        let mut command = cc::Build::new().get_archiver();
-        command.arg(operation).arg(library);
-        command
+/// A compiler with what libzmq's sources need.
+fn compiler(tree: &Path) -> cc::Build {
+    let mut build = cc::Build::new();
+    // Debug builds of this crate need no slow libzmq.
+    if !matches!(env::var("OPT_LEVEL").as_deref(), Ok("2" | "3")) {
+        build.opt_level(2);
+    }
+    let sodium = env::var("DEP_SODIUM_INCLUDE").expect("set by libsodium-sys-stable");
+    // Nothing of libzmq may be visible outside the library it is linked into. The warnings are not
+    // ours.
+    build
+        .debug(false)
+        .warnings(false)
+        .flag("-w")
+        .flag("-fvisibility=hidden")
+        .flag_if_supported(format!("-ffile-prefix-map={}=libzmq", tree.display()))
+        .define("SODIUM_STATIC", None)
+        .define("ZMQ_NO_EXPORT", None)
+        .define("ZMQ_STATIC", None)
+        .flag("-include")
+        .flag(tree.join("src/platform.hpp"))
+        .includes([tree.join("include"), tree.join("src"), tree.join("external")])
+        .include(sodium);
+    build
+}
+
+/// The directory of libzmq's source, which cargo knows: a build script is not told where the crates
+/// are that it is linked with.
+fn source() -> Result<PathBuf, String> {
+    let cargo = env::var_os("CARGO").expect("set by cargo");
+    let metadata = |network: &[&str]| {
+        let output = Command::new(&cargo).args(["metadata", "--format-version=1"]).args(network).output();
+        output.map_err(|error| format!("cargo metadata: {error}"))
     };
-    let output = archiver("t").output().expect("the archiver that has made the library");
-    let listed = String::from_utf8_lossy(&output.stdout);
-    // Their names begin with a number of cc's.
-    let is_part = |object: &&str| {
-        let name = object.trim_end_matches(".o").rsplit('-').next();
-        name.is_some_and(|name| RECORD_PATH.contains(&name))
-    };
-    let objects: Vec<_> = listed.lines().filter(is_part).collect();
-    assert_eq!(objects.len(), RECORD_PATH.len(), "{} has other objects than expected: {listed}", library.display());
-    let status = archiver("d").args(objects).status().expect("as above");
-    assert!(status.success(), "{}: {status}", library.display());
+    let mut output = metadata(&["--offline"])?;
+    if !output.status.success() {
+        // Of some crate that is not needed here, nobody has needed the source yet.
+        output = metadata(&[])?;
+    }
+    if !output.status.success() {
+        return Err(format!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr)));
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    let manifest = text.split_once(&format!("\"name\":\"{CRATE}\",")).and_then(|(_, package)| {
+        let (_, path) = package.split_once("\"manifest_path\":\"")?;
+        Some(Path::new(path.split('"').next()?))
+    });
+    let manifest = manifest.ok_or_else(|| format!("cargo metadata has no {CRATE}"))?;
+    println!("cargo:rerun-if-changed={}", manifest.display());
+    Ok(manifest.with_file_name("vendor"))
+}
+
+/// Copies what is needed of libzmq's source, and what stands in the place of some of it.
+fn copy(from: &Path, to: &Path, linux: bool) -> std::io::Result<()> {
+    if to.exists() {
+        fs::remove_dir_all(to)?;
+    }
+    for directory in DIRECTORIES {
+        fs::create_dir_all(to.join(directory))?;
+        for entry in fs::read_dir(from.join(directory))? {
+            let entry = entry?;
+            // A copy's permissions would be those of the original, which may be read-only.
+            fs::write(to.join(directory).join(entry.file_name()), fs::read(entry.path())?)?;
+        }
+    }
+    let ours = Path::new("libzmq");
+    let src = to.join("src");
+    fs::copy(ours.join(if linux { "linux.h" } else { "unix.h" }), src.join("platform.hpp"))?;
+    fs::copy(ours.join("record.cc"), src.join("record.cc"))?;
+    if linux {
+        fs::copy(ours.join("ypipe.hpp"), src.join("ypipe.hpp"))?;
+    }
+    Ok(())
 }

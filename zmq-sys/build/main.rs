@@ -13,6 +13,7 @@
 //! - `DEP_ZMQ_LIB`: the directory of the library, for an rpath if it is dynamic
 
 mod bundled;
+mod patch;
 mod prefix;
 
 use std::env;
@@ -22,7 +23,9 @@ use std::process::exit;
 use prefix::Link;
 
 fn main() {
-    println!("cargo:rerun-if-changed=build");
+    for path in ["build", "libzmq", "patches"] {
+        println!("cargo:rerun-if-changed={path}");
+    }
     println!("cargo:rustc-check-cfg=cfg(zmq_bundled)");
     for name in ["BZW_ZMQ_PREFIX", "BZW_ZMQ_LINK"] {
         println!("cargo:rerun-if-env-changed={name}");
@@ -55,11 +58,11 @@ fn build_bundled(link: Option<&str>) -> Result<(), String> {
         Some(link) => return Err(prefix::link_without_prefix(link)),
     }
     println!("cargo:rustc-cfg=zmq_bundled");
-    let include = bundled::build();
+    let include = bundled::build()?;
     let version = prefix::version(&include.join("zmq.h"))
         .ok_or_else(|| format!("no version in {}", include.join("zmq.h").display()))?;
-    let lib = Path::new(&env::var("OUT_DIR").expect("set by cargo")).join("lib");
-    publish("bundled", Link::Static, version, &include, &lib);
+    let lib = env::var_os("OUT_DIR").expect("set by cargo");
+    publish("bundled", Link::Static, version, &include, Path::new(&lib));
     Ok(())
 }
 

@@ -24,6 +24,7 @@ extern crate libsodium_sys as _;
 
 use core::ffi::{c_char, c_int, c_long, c_short, c_void};
 
+pub mod limits;
 pub mod record;
 
 /// A message. Treat it as opaque, and do not move it between

@@ -17,7 +17,7 @@ pub struct Content([MaybeUninit<*mut c_void>; 5]);
 /// Whether [`msg_init_external`] allocates.
 pub const ALLOCATES: bool = !cfg!(zmq_bundled);
 
-// `build/record.cc`.
+// `libzmq/record.cc`.
 #[cfg(zmq_bundled)]
 extern "C" {
     fn zmq_sys_msg_init_external(

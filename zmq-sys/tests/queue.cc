@@ -1,4 +1,4 @@
-// The queue of build/queue.h next to a model, and between two threads. It has the place of
+// The queue of libzmq/ypipe.hpp next to a model, and between two threads. It has the place of
 // libzmq's, so that this is compiled as a source of libzmq is.
 #include <unistd.h>
 

@@ -1,5 +1,4 @@
-/* libzmq's queue between two threads, in the place of its own ypipe.hpp, whose include guard
- * this file takes.
+/* libzmq's queue between two threads, in the place of its own ypipe.hpp.
  *
  * libzmq's has the writer's and the reader's variables in the same two cache lines, so that
  * nearly each call of the one takes a line away from the other while both are at work. Here
@@ -9,9 +8,7 @@
  * Positions are counts of all items so far. Only one thread writes at a time, and only one
  * reads.
  */
-#if defined(__cplusplus) && !defined(__ZMQ_YPIPE_HPP_INCLUDED__)
-// zeromq-src tries the compiler with the same options, but without libzmq's directories.
-#if __has_include("ypipe_base.hpp")
+#ifndef __ZMQ_YPIPE_HPP_INCLUDED__
 #define __ZMQ_YPIPE_HPP_INCLUDED__
 
 #include "ypipe_base.hpp"
@@ -184,5 +181,4 @@ private:
 };
 } // namespace zmq
 
-#endif
 #endif

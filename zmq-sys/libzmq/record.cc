@@ -12,13 +12,6 @@ static_assert(sizeof(zmq::msg_t) == sizeof(zmq_msg_t), "a zmq_msg_t is a msg_t")
 static_assert(sizeof(zmq::msg_t::content_t) <= 5 * sizeof(void*), "what record.rs has room for");
 static_assert(alignof(zmq::msg_t::content_t) <= alignof(void*), "what record.rs is aligned to");
 
-namespace {
-/* Never made: it may name what sends a message in each kind of socket. */
-struct sender_t : zmq::socket_base_t {
-    static int send(zmq::socket_base_t* socket, zmq::msg_t* msg) { return (socket->*&sender_t::xsend)(msg); }
-};
-} // namespace
-
 // What zmq_msg_init_data does, without an allocation: libzmq has a kind of message whose
 // bookkeeping lies in memory of the caller's, which its decoder uses.
 extern "C" int zmq_sys_msg_init_external(zmq_msg_t* msg, void* content, void* data, size_t size,
@@ -36,12 +29,12 @@ extern "C" int zmq_sys_send_two(void* socket, const void* first, size_t size, zm
     if (msg.init_buffer(first, size) != 0)
         return -1;
     msg.set_flags(zmq::msg_t::more);
-    const int sent = look != 0 ? base->send(&msg, ZMQ_DONTWAIT | ZMQ_SNDMORE) : sender_t::send(base, &msg);
+    const int sent = look != 0 ? base->send(&msg, ZMQ_DONTWAIT | ZMQ_SNDMORE) : base->send_now(&msg);
     if (sent != 0) {
         const int error = errno;
         msg.close();
         errno = error;
         return -1;
     }
-    return sender_t::send(base, reinterpret_cast<zmq::msg_t*>(last)) == 0 ? 0 : -1;
+    return base->send_now(reinterpret_cast<zmq::msg_t*>(last)) == 0 ? 0 : -1;
 }
