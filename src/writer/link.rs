@@ -130,7 +130,7 @@ const PENALTY: Duration = Duration::from_secs(10);
 
 /// Different topics that a socket's peers can subscribe to where libzmq does not limit what each may.
 /// More are an attack on the host's memory, and end all connections.
-pub const MAX_SUBSCRIPTIONS: usize = if limits::ENFORCED { usize::MAX } else { 100_000 };
+pub const MAX_SUBSCRIPTIONS: usize = 100_000;
 
 /// Messages of peers that are read before other things have their turn.
 pub const READ_AT_ONCE: usize = 10_000;
@@ -201,7 +201,7 @@ impl Link {
                     any |= self.subscriptions.update(message.as_bytes(), topic);
                     read += 1;
                 }
-                if self.subscriptions.count() > MAX_SUBSCRIPTIONS as u64 {
+                if !limits::ENFORCED && self.subscriptions.count() > MAX_SUBSCRIPTIONS as u64 {
                     own.end();
                 }
             }
