@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use std::{env, fs, io, thread};
 
 use bro_zeromq_writer::host::synth::Cell;
+use bro_zeromq_writer::zmq::limits::ENFORCED;
 
 mod common;
 mod peer;
@@ -52,6 +53,14 @@ fn host() {
         }
     }
     writer.close();
+}
+
+/// Whether the libzmq that is linked has the limits.
+fn limited() -> bool {
+    if !ENFORCED {
+        println!("SKIPPED: this libzmq has no limits for peers");
+    }
+    ENFORCED
 }
 
 /// A process under attack.
@@ -281,6 +290,9 @@ struct Setting {
 impl Setting {
     /// Attacks a host in every way there is.
     fn run(&self) {
+        if !limited() {
+            return;
+        }
         let scratch = Scratch::new();
         let (host, peer) = (scratch.keys("host"), scratch.keys("peer"));
         let authorized = scratch.authorized("authorized", &[&peer]);
@@ -380,6 +392,9 @@ const COLLECTOR: u64 = 80 * 1024;
 /// useless it does not keep.
 #[test]
 fn the_collector() {
+    if !limited() {
+        return;
+    }
     let endpoint = free_endpoint();
     let mut command = Command::new(env!("CARGO_BIN_EXE_bro-zmq"));
     let mut victim = Victim::start(command.args(["subscribe", "--bind", &endpoint]), "listening on");
@@ -557,6 +572,9 @@ fn fuzz(address: &str, kind: &str, victim: &mut Victim, limit: u64, check: impl 
 
 #[test]
 fn random_peers_of_a_host() {
+    if !limited() {
+        return;
+    }
     let endpoint = free_endpoint();
     let mut victim = Victim::host(&format!("@{endpoint}"), &[]);
     let address = endpoint.strip_prefix("tcp://").unwrap();
@@ -570,6 +588,9 @@ fn random_peers_of_a_host() {
 
 #[test]
 fn random_peers_of_the_collector() {
+    if !limited() {
+        return;
+    }
     let endpoint = free_endpoint();
     let mut command = Command::new(env!("CARGO_BIN_EXE_bro-zmq"));
     let mut victim = Victim::start(command.args(["subscribe", "--bind", &endpoint]), "listening on");
@@ -587,6 +608,9 @@ fn random_peers_of_the_collector() {
 /// when those have had their time.
 #[test]
 fn connections_that_stand_still() {
+    if !limited() {
+        return;
+    }
     let endpoint = free_endpoint();
     let mut victim = Victim::host(&format!("@{endpoint}"), &[]);
     let address = endpoint.strip_prefix("tcp://").unwrap();
