@@ -34,8 +34,7 @@ const unsigned char* bytes(const std::string& text) {
     return reinterpret_cast<const unsigned char*>(text.data());
 }
 
-void ignore(const unsigned char*, size_t, void*) {
-}
+void ignore(const unsigned char*, size_t, void*) {}
 
 size_t allocated() {
     return mallinfo2().uordblks;
