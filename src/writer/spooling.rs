@@ -49,7 +49,7 @@ pub struct Spooling {
 
 /// Where the records are.
 enum Store {
-    Disk(Spool),
+    Disk(Box<Spool>),
     Memory(Held),
 }
 
@@ -161,7 +161,7 @@ impl Spooling {
                 self.problem = error.to_string();
             }
         }
-        self.store = Store::Disk(spool);
+        self.store = Store::Disk(Box::new(spool));
     }
 
     fn tell(&mut self, reporter: &mut Reporter) {
