@@ -30,7 +30,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::writer::{Config, Curve, Endpoint, KeepAlive, Level, Pattern};
-use crate::zmq::{Context, Error, Message, Stream, Watched, limits};
+use crate::zmq::{Context, Error, Message, Stream, Watched};
 use subscriptions::parse;
 use thread::Thread;
 
@@ -47,7 +47,7 @@ pub const BATCH: usize = 8192;
 
 /// Different topics that a socket's peers can subscribe to where libzmq does not limit what each may.
 /// More are an attack on the host's memory, and end all connections.
-const MAX_SUBSCRIPTIONS: usize = if limits::ENFORCED { usize::MAX } else { 100_000 };
+const MAX_SUBSCRIPTIONS: usize = 100_000;
 
 /// Messages of peers that are read before other things have their turn.
 const READ_AT_ONCE: usize = 10_000;

@@ -112,7 +112,7 @@ fn files(dir: &Path, found: &mut Vec<PathBuf>) {
         if path.is_dir() {
             files(&path, found);
         } else if [".rs", ".cc", ".md"].iter().any(|end| name.ends_with(end))
-            && !["tests.rs", "synth.rs"].contains(&name)
+            && !["tests.rs", "faults.rs", "synth.rs"].contains(&name)
         {
             found.push(path);
         }
