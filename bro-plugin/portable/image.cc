@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <mutex>
 
 namespace bzw {
 namespace portable {
@@ -168,17 +169,32 @@ bool Image::Mentions(const char* start) const {
 }
 
 // The kernel copies into a pipe, and says so (EFAULT) when there is nothing to copy.
-// Unlike process_vm_readv that is never forbidden.
-Memory::Memory() {
-    if (::pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0)
-        ends[0] = ends[1] = -1;
-}
+// Unlike process_vm_readv that is never forbidden. Hundreds of writers may begin at once: they
+// share one, in turns.
+namespace {
+struct Pipe {
+    std::mutex mutex;
+    int ends[2] = {-1, -1};
 
-Memory::~Memory() {
-    if (Usable()) {
-        ::close(ends[0]);
-        ::close(ends[1]);
+    // Opens it, if it is not yet. The mutex is locked.
+    bool Open() {
+        if (ends[0] < 0 && ::pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0)
+            ends[0] = ends[1] = -1;
+        return ends[0] >= 0;
     }
+};
+
+// Never destroyed: a thread of the host's may still read when its process ends.
+Pipe& the_pipe() {
+    static Pipe* const pipe = new Pipe;
+    return *pipe;
+}
+} // namespace
+
+bool Memory::Usable() const {
+    Pipe& pipe = the_pipe();
+    const std::lock_guard<std::mutex> lock(pipe.mutex);
+    return pipe.Open();
 }
 
 bool Memory::Read(const void* from, void* to, std::size_t size) const {
@@ -186,6 +202,11 @@ bool Memory::Read(const void* from, void* to, std::size_t size) const {
     constexpr std::size_t page = 4096;
     const char* source = static_cast<const char*>(from);
     char* target = static_cast<char*>(to);
+    Pipe& pipe = the_pipe();
+    const std::lock_guard<std::mutex> lock(pipe.mutex);
+    if (!pipe.Open())
+        return false;
+    int(&ends)[2] = pipe.ends;
     while (size > 0) {
         const std::size_t part = std::min(size, page - reinterpret_cast<std::uintptr_t>(source) % page);
         ssize_t written;

@@ -58,13 +58,9 @@ private:
 // Memory that may not be there: copies without ever faulting.
 class Memory {
 public:
-    Memory();
-    ~Memory();
-    Memory(const Memory&) = delete;
-    Memory& operator=(const Memory&) = delete;
-
-    // Whether anything can be read at all: it takes two file descriptors.
-    bool Usable() const { return ends[0] >= 0; }
+    // Whether anything can be read at all: it takes two file descriptors, which the process then
+    // keeps for all.
+    bool Usable() const;
 
     // Copies `size` bytes from an address; false, if not all of them are there.
     bool Read(const void* from, void* to, std::size_t size) const;
@@ -78,9 +74,6 @@ public:
 
     // Whether a string of at most `longest` bytes that ends in a NUL is there.
     bool String(const char* from, std::size_t longest) const;
-
-private:
-    int ends[2];
 };
 
 } // namespace portable
