@@ -24,6 +24,12 @@ export {
 # The default filters that are followed, as text, to notice when one is changed later.
 global followed: table[Log::ID] of string;
 
+# Whether the streams that are there at the start have their filters: others come late.
+global started = F;
+
+# A stream that has come late, when the handler that has created it is over.
+global late: event(id: Log::ID);
+
 function is_sent(id: Log::ID): bool
 	{
 	if ( endpoint == "" || id in excluded_log_ids )
@@ -115,23 +121,110 @@ function add_filters()
 
 		add_filter(id);
 		}
+
+	started = T;
 	}
 
 # A site's own scripts may have changed filters since.
+function finish_filter(id: Log::ID)
+	{
+	if ( ! has_filter(id, "default-zmq") || ! has_filter(id, "default") )
+		return;
+
+	if ( id in followed && followed[id] != cat(Log::get_filter(id, "default")) )
+		add_filter(id);
+
+	if ( only_zeromq )
+		Log::remove_default_filter(id);
+	}
+
 function finish_filters()
 	{
 	for ( id in Log::active_streams )
+		finish_filter(id);
+	}
+
+event late(id: Log::ID)
+	{
+	if ( is_sent(id) && id in Log::active_streams && ! has_filter(id, "default-zmq") )
+		add_filter(id);
+
+	finish_filter(id);
+	}
+
+# Streams get the filter as they are created, so that the first record is sent, and those that
+# are there at the start once more below, so that it comes after the filters of others.
+@ifdef ( TableChange )
+export {
+	## For the host, which calls it when a log's filter has been added, changed
+	## or removed.
+	global filter_changed: function(filters: table[Log::ID, string] of Log::Filter, change: TableChange,
+	                                id: Log::ID, name: string, filter: Log::Filter);
+}
+
+function filter_changed(filters: table[Log::ID, string] of Log::Filter, change: TableChange,
+                        id: Log::ID, name: string, filter: Log::Filter)
+	{
+	if ( name != "default" || ! is_sent(id) )
+		return;
+
+	# Whoever adds a default filter again wants it, and whoever has removed ours, too.
+	if ( change == TABLE_ELEMENT_NEW && ! has_filter(id, "default-zmq") )
 		{
-		if ( ! has_filter(id, "default-zmq") || ! has_filter(id, "default") )
+		if ( started && only_zeromq )
+			{
+			mute_default_filter(id);
+			event late(id);
+			}
+
+		add_filter(id);
+		}
+
+	if ( change == TABLE_ELEMENT_CHANGED && has_filter(id, "default-zmq") &&
+	     id in followed && followed[id] != cat(Log::get_filter(id, "default")) )
+		add_filter(id);
+	}
+
+module Log;
+
+@ifdef ( filters )
+redef filters &on_change=LogZeroMQ::filter_changed;
+@endif
+
+module LogZeroMQ;
+@else
+# Bro, and Zeek 3.0: what a record has by default is asked for whenever one is made, and a
+# new stream's default filter is made when the stream is there.
+global adding = F;
+
+function filter_made(): bool
+	{
+	if ( adding )
+		return T;
+
+	adding = T;
+
+	for ( id in Log::active_streams )
+		{
+		if ( ! is_sent(id) || has_filter(id, "default-zmq") )
 			next;
 
-		if ( id in followed && followed[id] != cat(Log::get_filter(id, "default")) )
+		if ( ! follow_default_filter )
 			add_filter(id);
 
-		if ( only_zeromq )
-			Log::remove_default_filter(id);
+		if ( started && ( only_zeromq || follow_default_filter ) )
+			event late(id);
 		}
+
+	adding = F;
+	return T;
 	}
+
+redef record Log::Filter += {
+	## For the plugin alone.
+	zeromq_made: bool &default=filter_made();
+};
+@endif
 
 # Bro raises the one, Zeek the other. -5 leaves the streams time to be created (5 and 0), and
 # lets a site's own filters come after these (-10). Bro writes its first record at -5, which
