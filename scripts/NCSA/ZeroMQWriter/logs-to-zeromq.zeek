@@ -19,7 +19,36 @@ export {
 	## path, columns and names, and without the records that it leaves out.
 	## Otherwise all columns and all records are sent.
 	const follow_default_filter: bool = F &redef;
+
+	## Where in a cluster records are published: "logger" is where they are
+	## written to files; with "workers" each node publishes what it writes
+	## itself, past the logger.
+	const cluster = "logger" &redef;
 }
+
+# A host that is a cluster's node has a name.
+function node_name(): string
+	{
+@ifdef ( Cluster::node )
+	return Cluster::node;
+@else
+	return getenv("CLUSTER_NODE");
+@endif
+	}
+
+# What is a node's own when each publishes.
+function node_config(): table[string] of string
+	{
+	local config: table[string] of string;
+
+	if ( sensor == "" )
+		config["sensor"] = node_name();
+
+	if ( spool_dir != "" )
+		config["spool_dir"] = cat(spool_dir, "-", node_name());
+
+	return config;
+	}
 
 # The default filters that are followed, as text, to notice when one is changed later.
 global followed: table[Log::ID] of string;
@@ -62,6 +91,13 @@ function add_filter(id: Log::ID)
 	local filter = Log::Filter($name = "default-zmq",
 	                           $writer = Log::WRITER_ZEROMQ,
 	                           $interv = 0 sec);
+
+	if ( cluster == "workers" && node_name() != "" )
+		{
+		filter$log_local = T;
+		filter$log_remote = F;
+		filter$config = node_config();
+		}
 
 	if ( follow_default_filter )
 		followed[id] = "";
@@ -111,6 +147,9 @@ function add_filter(id: Log::ID)
 
 function add_filters()
 	{
+	if ( cluster != "logger" && cluster != "workers" )
+		Reporter::error(cat("LogZeroMQ::cluster is \"", cluster, "\"; use \"logger\" or \"workers\""));
+
 	for ( id in Log::active_streams )
 		{
 		if ( ! is_sent(id) )
