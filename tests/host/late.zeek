@@ -1,6 +1,8 @@
 # Logs that begin late, for tests/host/options.py: each is written to in the handler that creates
 # it, and once more when that is over.
 
+@load NCSA/ZeroMQWriter
+
 module Late;
 
 export {

@@ -53,6 +53,9 @@ function node_config(): table[string] of string
 # The default filters that are followed, as text, to notice when one is changed later.
 global followed: table[Log::ID] of string;
 
+# The streams that have the filter, also while they are disabled.
+global streams: set[Log::ID];
+
 # Whether the streams that are there at the start have their filters: others come late.
 global started = F;
 
@@ -150,9 +153,16 @@ function add_filters()
 	if ( cluster != "logger" && cluster != "workers" )
 		Reporter::error(cat("LogZeroMQ::cluster is \"", cluster, "\"; use \"logger\" or \"workers\""));
 
-	for ( id in Log::active_streams )
+	for ( active in Log::active_streams )
 		{
-		if ( ! is_sent(id) )
+		if ( is_sent(active) )
+			add streams[active];
+		}
+
+	for ( id in streams )
+		{
+		# It may have been removed since.
+		if ( id !in Log::active_streams && ! has_filter(id, "default-zmq") )
 			next;
 
 		if ( only_zeromq )
@@ -179,7 +189,7 @@ function finish_filter(id: Log::ID)
 
 function finish_filters()
 	{
-	for ( id in Log::active_streams )
+	for ( id in streams )
 		finish_filter(id);
 	}
 
@@ -216,6 +226,7 @@ function filter_changed(filters: table[Log::ID, string] of Log::Filter, change: 
 			event late(id);
 			}
 
+		add streams[id];
 		add_filter(id);
 		}
 
