@@ -211,12 +211,10 @@ def killed(backend, way):
         time.sleep(3)
         told = []
         for node in ("manager", "proxy", "logger", "worker-1"):
-            before = cluster.subscriber.last
             cluster.kill(node)
             time.sleep(3)
             still = time.monotonic() - cluster.subscriber.last < 2
             assert still or (node == "logger" and way == "logger"), f"nothing comes when the {node} is gone"
-            assert cluster.subscriber.last > before
             goes_on = [cluster.said(worker).count("goes on") for worker in WORKERS]
             cluster.start(node)
             if node in WORKERS:
