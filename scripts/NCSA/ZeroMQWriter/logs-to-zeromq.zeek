@@ -53,7 +53,7 @@ function node_config(): table[string] of string
 # The default filters that are followed, as text, to notice when one is changed later.
 global followed: table[Log::ID] of string;
 
-# The streams that have the filter, also while they are disabled.
+# The streams that have the filter, or get it at the start, also while they are disabled.
 global streams: set[Log::ID];
 
 # Whether the streams that are there at the start have their filters: others come late.
@@ -162,7 +162,7 @@ function add_filters()
 	for ( id in streams )
 		{
 		# It may have been removed since.
-		if ( id !in Log::active_streams && ! has_filter(id, "default-zmq") )
+		if ( id !in Log::active_streams && ! has_filter(id, "default-zmq") && ! has_filter(id, "default") )
 			next;
 
 		if ( only_zeromq )
@@ -261,6 +261,11 @@ function filter_made(): bool
 
 		if ( ! follow_default_filter )
 			add_filter(id);
+
+@ifdef ( Log::enable_stream )
+		if ( ! started )
+			add streams[id];
+@endif
 
 		if ( started && ( only_zeromq || follow_default_filter ) )
 			event late(id);
