@@ -256,7 +256,8 @@ function filter_made(): bool
 
 	for ( id in Log::active_streams )
 		{
-		if ( ! is_sent(id) || has_filter(id, "default-zmq") )
+		# One that has its default filter is not new.
+		if ( ! is_sent(id) || has_filter(id, "default") || has_filter(id, "default-zmq") )
 			next;
 
 		if ( ! follow_default_filter )
