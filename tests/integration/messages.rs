@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 const TROUBLESHOOTING: &str = "docs/troubleshooting.md";
 
 /// Where they come from.
-const SOURCES: [&str; 2] = ["src", "bro-plugin"];
+const SOURCES: [&str; 3] = ["src", "bro-plugin", "scripts"];
 
 /// These files' messages are what a "…" stands for, in the row of the message that has them in it.
 const REASONS: [(&str, &str); 5] = [
@@ -111,7 +111,7 @@ fn files(dir: &Path, found: &mut Vec<PathBuf>) {
         let name = path.file_name().unwrap().to_str().unwrap();
         if path.is_dir() {
             files(&path, found);
-        } else if [".rs", ".cc", ".md"].iter().any(|end| name.ends_with(end))
+        } else if [".rs", ".cc", ".zeek", ".md"].iter().any(|end| name.ends_with(end))
             && !["tests.rs", "faults.rs", "synth.rs"].contains(&name)
         {
             found.push(path);

@@ -1,3 +1,3 @@
-# What "@load NCSA/ZeroMQWriter" and "@load packages" turn on.
+# What @load with NCSA/ZeroMQWriter, and with zkg's packages, turns on.
 
 @load ./logs-to-zeromq

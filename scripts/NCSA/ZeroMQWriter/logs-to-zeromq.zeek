@@ -19,10 +19,48 @@ export {
 	## path, columns and names, and without the records that it leaves out.
 	## Otherwise all columns and all records are sent.
 	const follow_default_filter: bool = F &redef;
+
+	## Where in a cluster records are published: "logger" is where they are
+	## written to files; with "workers" each node publishes what it writes
+	## itself, past the logger.
+	const cluster = "logger" &redef;
 }
+
+# A host that is a cluster's node has a name.
+function node_name(): string
+	{
+@ifdef ( Cluster::node )
+	return Cluster::node;
+@else
+	return getenv("CLUSTER_NODE");
+@endif
+	}
+
+# What is a node's own when each publishes.
+function node_config(): table[string] of string
+	{
+	local config: table[string] of string;
+
+	if ( sensor == "" )
+		config["sensor"] = node_name();
+
+	if ( spool_dir != "" )
+		config["spool_dir"] = cat(spool_dir, "-", node_name());
+
+	return config;
+	}
 
 # The default filters that are followed, as text, to notice when one is changed later.
 global followed: table[Log::ID] of string;
+
+# The streams that have the filter, or get it at the start, also while they are disabled.
+global streams: set[Log::ID];
+
+# Whether the streams that are there at the start have their filters: others come late.
+global started = F;
+
+# A stream that has come late, when the handler that has created it is over.
+global late: event(id: Log::ID);
 
 function is_sent(id: Log::ID): bool
 	{
@@ -56,6 +94,13 @@ function add_filter(id: Log::ID)
 	local filter = Log::Filter($name = "default-zmq",
 	                           $writer = Log::WRITER_ZEROMQ,
 	                           $interv = 0 sec);
+
+	if ( cluster == "workers" && node_name() != "" )
+		{
+		filter$log_local = T;
+		filter$log_remote = F;
+		filter$config = node_config();
+		}
 
 	if ( follow_default_filter )
 		followed[id] = "";
@@ -105,9 +150,19 @@ function add_filter(id: Log::ID)
 
 function add_filters()
 	{
-	for ( id in Log::active_streams )
+	if ( cluster != "logger" && cluster != "workers" )
+		Reporter::error(cat("LogZeroMQ::cluster is \"", cluster, "\"; use \"logger\" or \"workers\""));
+
+	for ( active in Log::active_streams )
 		{
-		if ( ! is_sent(id) )
+		if ( is_sent(active) )
+			add streams[active];
+		}
+
+	for ( id in streams )
+		{
+		# It may have been removed since.
+		if ( id !in Log::active_streams && ! has_filter(id, "default-zmq") && ! has_filter(id, "default") )
 			next;
 
 		if ( only_zeromq )
@@ -115,23 +170,117 @@ function add_filters()
 
 		add_filter(id);
 		}
+
+	started = T;
 	}
 
 # A site's own scripts may have changed filters since.
+function finish_filter(id: Log::ID)
+	{
+	if ( ! has_filter(id, "default-zmq") || ! has_filter(id, "default") )
+		return;
+
+	if ( id in followed && followed[id] != cat(Log::get_filter(id, "default")) )
+		add_filter(id);
+
+	if ( only_zeromq )
+		Log::remove_default_filter(id);
+	}
+
 function finish_filters()
 	{
+	for ( id in streams )
+		finish_filter(id);
+	}
+
+event late(id: Log::ID)
+	{
+	if ( is_sent(id) && id in Log::active_streams && ! has_filter(id, "default-zmq") )
+		add_filter(id);
+
+	finish_filter(id);
+	}
+
+# Streams get the filter as they are created, so that the first record is sent, and those that
+# are there at the start once more below, so that it comes after the filters of others.
+@ifdef ( TableChange )
+export {
+	## For the host, which calls it when a log's filter has been added, changed
+	## or removed.
+	global filter_changed: function(filters: table[Log::ID, string] of Log::Filter, change: TableChange,
+	                                id: Log::ID, name: string, filter: Log::Filter);
+}
+
+function filter_changed(filters: table[Log::ID, string] of Log::Filter, change: TableChange,
+                        id: Log::ID, name: string, filter: Log::Filter)
+	{
+	if ( name != "default" || ! is_sent(id) )
+		return;
+
+	# Whoever adds a default filter again wants it, and whoever has removed ours, too.
+	if ( change == TABLE_ELEMENT_NEW && ! has_filter(id, "default-zmq") )
+		{
+		if ( started && only_zeromq )
+			{
+			mute_default_filter(id);
+			event late(id);
+			}
+
+		add streams[id];
+		add_filter(id);
+		}
+
+	if ( change == TABLE_ELEMENT_CHANGED && has_filter(id, "default-zmq") &&
+	     id in followed && followed[id] != cat(Log::get_filter(id, "default")) )
+		add_filter(id);
+	}
+
+module Log;
+
+@ifdef ( filters )
+redef filters &on_change=LogZeroMQ::filter_changed;
+@endif
+
+module LogZeroMQ;
+@else
+# Bro, and Zeek 3.0: what a record has by default is asked for whenever one is made, and a
+# new stream's default filter is made when the stream is there.
+global adding = F;
+
+function filter_made(): bool
+	{
+	if ( adding )
+		return T;
+
+	adding = T;
+
 	for ( id in Log::active_streams )
 		{
-		if ( ! has_filter(id, "default-zmq") || ! has_filter(id, "default") )
+		# One that has its default filter is not new.
+		if ( ! is_sent(id) || has_filter(id, "default") || has_filter(id, "default-zmq") )
 			next;
 
-		if ( id in followed && followed[id] != cat(Log::get_filter(id, "default")) )
+		if ( ! follow_default_filter )
 			add_filter(id);
 
-		if ( only_zeromq )
-			Log::remove_default_filter(id);
+@ifdef ( Log::enable_stream )
+		if ( ! started )
+			add streams[id];
+@endif
+
+		if ( started && ( only_zeromq || follow_default_filter ) )
+			event late(id);
 		}
+
+	adding = F;
+	return T;
 	}
+
+redef record Log::Filter += {
+	## For the plugin alone.
+	zeromq_made: bool &default=filter_made();
+};
+@endif
 
 # Bro raises the one, Zeek the other. -5 leaves the streams time to be created (5 and 0), and
 # lets a site's own filters come after these (-10). Bro writes its first record at -5, which
