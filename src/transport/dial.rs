@@ -51,6 +51,12 @@ impl Dialer {
     /// Makes a socket and starts connecting it.
     pub fn open(context: &Arc<Context>, endpoint: Endpoint, config: &Config) -> Result<(Watched, Self), Failure> {
         let socket = open_socket(context, config)?;
+        if config.pattern == Pattern::Publish {
+            // Of the next connection's subscriptions it tells whether the last one's have ended or not.
+            socket
+                .set(zmq_sys::ZMQ_XPUB_VERBOSE, 1)
+                .map_err(|error| ("cannot set ZMQ_XPUB_VERBOSE".to_owned(), error))?;
+        }
         let name = endpoint.host_name().map(|(host, port)| Name::new(host, port, Instant::now()));
         let role = config.client(&endpoint);
         let strict = role.is_some() && config.pattern == Pattern::Push;
@@ -220,9 +226,12 @@ impl Dialer {
             // Fails only for what is not connected; of what libzmq has given up it may know no more.
             let _ = socket.disconnect(address);
         }
-        // Of this end no event tells.
+        // Of this end no event tells, and of the subscriptions' end libzmq only later: what is sent before
+        // goes nowhere.
         self.ready = 0;
         self.failing = false;
+        locked(&transport.topics).clear();
+        transport.version.fetch_add(1, Ordering::Release);
         transport.renew(state);
     }
 

@@ -391,14 +391,18 @@ impl User {
     }
 
     /// How many bytes at most have left libzmq's queue that the peer's system has not
-    /// acknowledged; of a bound endpoint, that the system here has not taken. `None` while a
-    /// connection ends: nobody knows then.
+    /// acknowledged; of a bound endpoint, that the system here has not taken. `None` without a
+    /// connection, and while it ends: nobody knows then.
     #[must_use]
     pub fn unacknowledged(&self) -> Option<u64> {
         if self.is_bound() {
             return Some(0);
         }
-        locked(&self.transport.connections).iter().try_fold(0, |sum, stream| {
+        let connections = locked(&self.transport.connections);
+        if connections.is_empty() {
+            return None;
+        }
+        connections.iter().try_fold(0, |sum, stream| {
             let batch = if stream.writable() { 0 } else { BATCH as u64 };
             stream.unsent().map(|unsent| sum + unsent + batch)
         })

@@ -28,7 +28,9 @@ pub fn prepare(socket: &Socket, config: &Config) -> Result<(), Failure> {
     let try_set = |option, value| {
         let _ = socket.set(option, value);
     };
-    set("the linger time", zmq_sys::ZMQ_LINGER, config.linger_millis())?;
+    // What is queued for a connection that this side ends is not to come after all, behind what is sent
+    // again. At the end the last writer says how long there is.
+    set("the linger time", zmq_sys::ZMQ_LINGER, 0)?;
     // Each writer keeps to its own limit, so that none takes the room of another.
     set("the high water mark", zmq_sys::ZMQ_SNDHWM, 0)?;
     // Peers send subscriptions only. More costs the peer its connection, and not the host its memory.

@@ -422,12 +422,6 @@ impl Config {
         let keys = Arc::clone(&self.curve.as_ref()?.keys);
         endpoint.server_key.map(|server| Role::Client { keys, server })
     }
-
-    /// `zmq_linger` as libzmq takes it: milliseconds, -1 for ever.
-    #[must_use]
-    pub fn linger_millis(&self) -> i32 {
-        self.linger.map_or(-1, |linger| linger.as_millis() as i32)
-    }
 }
 
 /// The names in a filter's `$config` that are no options of this writer.
@@ -630,7 +624,7 @@ mod tests {
     fn defaults_are_the_original_plugins() {
         let config = Config::parse(&[ENDPOINT]).unwrap();
         assert_eq!(config.high_water_mark, 1000);
-        assert_eq!(config.linger_millis(), 3000);
+        assert_eq!(config.linger, Some(Duration::from_secs(3)));
         assert_eq!(config.connect_pause, Duration::ZERO);
         assert_eq!(config.style, Style::default());
         assert_eq!(config.topic.of(b"conn"), "conn".as_bytes());
@@ -652,7 +646,6 @@ mod tests {
         assert_eq!(config.endpoints[0].to_string(), "ipc:///tmp/a");
         assert_eq!(config.high_water_mark, 5);
         assert_eq!(config.linger, None);
-        assert_eq!(config.linger_millis(), -1);
         let escape = EscapePolicy::Hex;
         assert_eq!(config.style, Style { time: TimeFormat::Iso8601, include_unset: true, escape });
     }

@@ -41,6 +41,8 @@ struct Lane {
     bytes: u64,
     /// Records that there is room for, at least.
     room: u64,
+    /// Somebody at this endpoint wanted the log's records as of the last look.
+    wanted: bool,
     trail: Trail,
     /// Records that would be lost with the connection, as of the last look.
     at_stake: u64,
@@ -139,21 +141,19 @@ impl Link {
     /// Looks at what has happened: subscriptions, connections, what was sent.
     pub fn poll(&mut self, topic: &[u8], buffers: &Buffers) -> News {
         let mut news = News::default();
-        let was_wanted = self.wanted();
         for lane in &mut self.lanes {
+            // Before the events: a connection that ends in between has told of it by then.
+            let unacknowledged = lane.user.unacknowledged();
+            // Before the subscriptions: those of a connection that has ended are not there by then.
+            let mut events = lane.user.events();
             lane.user.poll();
             if let (false, Some(subscriptions)) = (self.push, lane.user.subscriptions(topic)) {
                 news.subscriptions |= subscriptions != self.subscriptions;
                 self.subscriptions = subscriptions;
             }
-        }
-        // The peers of a bound socket are many; what counts is when the last one leaves.
-        let left = was_wanted && !self.wanted();
-        for lane in &mut self.lanes {
-            // Before the events: a connection that ends in between has told of it by then.
-            let unacknowledged = lane.user.unacknowledged();
-            let mut events = lane.user.events();
-            events.renewed |= left && lane.user.is_bound();
+            // The peers of a bound socket are many; what counts is when the last one leaves.
+            let wanted = if self.push { lane.user.peers() > 0 } else { self.subscriptions.matching > 0 };
+            events.renewed |= std::mem::replace(&mut lane.wanted, wanted) && !wanted && lane.user.is_bound();
             news.disconnected |= events.disconnected || events.renewed;
             if !self.resends {
                 news.lost += lane.lose(events, buffers);
@@ -358,6 +358,7 @@ impl Lane {
             given: 0,
             bytes: 0,
             room: 0,
+            wanted: false,
             trail: Trail::default(),
             at_stake: 0,
             queued: 0,
