@@ -53,9 +53,7 @@ impl Dialer {
         let socket = open_socket(context, config)?;
         if config.pattern == Pattern::Publish {
             // Of the next connection's subscriptions it tells whether the last one's have ended or not.
-            socket
-                .set(zmq_sys::ZMQ_XPUB_VERBOSE, 1)
-                .map_err(|error| ("cannot make a socket".to_owned(), error))?;
+            socket.set(zmq_sys::ZMQ_XPUB_VERBOSE, 1).map_err(|error| ("cannot make a socket".to_owned(), error))?;
         }
         let name = endpoint.host_name().map(|(host, port)| Name::new(host, port, Instant::now()));
         let role = config.client(&endpoint);
