@@ -34,6 +34,8 @@ pub struct Connection {
     /// What found no room, while the writer waits for it.
     blocked: Option<Blocked>,
     progress: Progress,
+    /// The writer is about to close.
+    ends: bool,
     /// Since when there are subscribers and none of them wants this log.
     unwanted_since: Option<(Instant, u64)>,
     /// `sent`, `queued`, `spooled` and `bytes` are not kept here.
@@ -135,6 +137,7 @@ impl Connection {
             spooling,
             blocked: None,
             progress: Progress::default(),
+            ends: false,
             unwanted_since: None,
             counters: Counters::default(),
             bursts: Bursts::default(),
@@ -479,6 +482,11 @@ impl Connection {
         self.spooling.as_ref().is_some_and(|backed| backed.spool.waiting() > 0) && self.link.wanted()
     }
 
+    /// The writer is about to close: what is only for the record is not told any more.
+    pub fn ends(&mut self) {
+        self.ends = true;
+    }
+
     /// Returns true if what is not sent goes to a spool.
     #[must_use]
     pub fn has_spool(&self) -> bool {
@@ -551,7 +559,10 @@ impl Connection {
     /// not be encoded.
     pub fn report(&mut self, topic: &str, problem: &str, now: u64, reporter: &mut Reporter) {
         for (level, text) in self.link.notices() {
-            reporter(level, &text);
+            // At the end nothing is made again, and nobody is waited for.
+            if !self.ends || level != Level::Info {
+                reporter(level, &text);
+            }
         }
         if let Some(backed) = &mut self.spooling {
             backed.spool.report(&self.name, now, reporter);

@@ -552,6 +552,7 @@ impl Writer {
         let left = || to_wait.map(|time| time.saturating_sub(began.elapsed()));
         let now = coarse_millis();
         for connection in &mut self.connections {
+            connection.ends();
             connection.report(&readable(&self.topic), self.problem, now, &mut self.reporter);
         }
         let mut pause = Duration::from_micros(50);
