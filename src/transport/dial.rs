@@ -82,13 +82,14 @@ impl Dialer {
             lost: 0,
             lost_connections: Burst::default(),
         };
-        let ipv6 = dialer.endpoint.is_ipv6();
-        dialer.connect(&socket, ipv6).map_err(|error| (format!("cannot connect to {}", dialer.endpoint), error))?;
+        dialer.connect(&socket).map_err(|error| (format!("cannot connect to {}", dialer.endpoint), error))?;
         Ok((socket, dialer))
     }
 
-    fn connect(&self, socket: &Socket, ipv6: bool) -> Result<(), Error> {
+    fn connect(&self, socket: &Socket) -> Result<(), Error> {
         let Some(address) = &self.address else { return Ok(()) };
+        // What a name was found to be has brackets then.
+        let ipv6 = self.endpoint.is_ipv6() || address.as_bytes().contains(&b'[');
         socket.set(zmq_sys::ZMQ_IPV6, ipv6.into())?;
         socket.secure(self.role.as_ref())?;
         socket.connect(address)
@@ -183,7 +184,7 @@ impl Dialer {
         self.report(transport);
         if self.penalty.is_some_and(|until| until <= now) {
             self.penalty = None;
-            self.renew(transport, state, true);
+            self.renew(transport, state);
         }
         if self.penalty.is_some() {
             // What libzmq has given up is just this.
@@ -204,16 +205,15 @@ impl Dialer {
         if let Some(ip) = self.found.take() {
             self.disconnect(transport, state);
             self.address = Some(self.endpoint.at(ip));
-            self.renew(transport, state, ip.is_ipv6());
+            self.renew(transport, state);
         }
         let given_up = state.socket.as_mut().is_some_and(|socket| {
             let address = self.address.iter().map(CString::as_c_str);
             !socket.given_up(address).is_empty()
         });
         if std::mem::take(&mut self.renew) || given_up || transport.renew.swap(false, Ordering::AcqRel) {
-            let ipv6 = self.address.as_ref().is_some_and(|address| address.as_bytes().contains(&b'['));
             self.disconnect(transport, state);
-            self.renew(transport, state, ipv6 || self.endpoint.is_ipv6());
+            self.renew(transport, state);
         }
         self.name.as_ref().and_then(Name::due)
     }
@@ -234,9 +234,9 @@ impl Dialer {
     }
 
     /// Connects again.
-    fn renew(&mut self, transport: &Transport, state: &mut State, ipv6: bool) {
+    fn renew(&mut self, transport: &Transport, state: &State) {
         let Some(socket) = &state.socket else { return };
-        if let Err(error) = self.connect(socket, ipv6) {
+        if let Err(error) = self.connect(socket) {
             let text = format!("cannot connect to {}: {error}", self.endpoint);
             *locked(&transport.trouble) = Some(text.clone());
             transport.notice(Level::Warning, text);

@@ -350,12 +350,6 @@ impl User {
         *pattern == Pattern::Push && (endpoint.bind || curve.is_some())
     }
 
-    /// Returns true if the socket can still be used.
-    #[must_use]
-    pub fn works(&self) -> bool {
-        locked(&self.transport.state).socket.is_some()
-    }
-
     /// What there is to report of the endpoint; whoever asks first gets it.
     pub fn notices(&self) -> Vec<(Level, String)> {
         locked(&self.transport.notices).drain(..).collect()

@@ -233,15 +233,8 @@ impl Writer {
     /// `values` is as [`Record::new`] demands, for [`Writer::columns`] values.
     #[inline]
     pub unsafe fn write(&mut self, values: *const *const u8) {
-        self.written += 1;
         let now = coarse_millis();
-        if now.wrapping_sub(self.polled) >= POLL_MILLIS {
-            self.poll(now);
-        }
-        if !self.connections.iter().any(Connection::wants) {
-            for connection in &mut self.connections {
-                connection.skip(1);
-            }
+        if !self.begin(now) {
             return;
         }
         // SAFETY: this function's contract, for each shape.
@@ -263,6 +256,22 @@ impl Writer {
             }
             Err(problem) => self.count_unencoded(problem),
         }
+    }
+
+    /// Counts a record, and returns true if anybody wants it; else it is counted as such, too.
+    #[inline]
+    fn begin(&mut self, now: u64) -> bool {
+        self.written += 1;
+        if now.wrapping_sub(self.polled) >= POLL_MILLIS {
+            self.poll(now);
+        }
+        let wanted = self.connections.iter().any(Connection::wants);
+        if !wanted {
+            for connection in &mut self.connections {
+                connection.skip(1);
+            }
+        }
+        wanted
     }
 
     /// Sends the batch, as far as it is filled.

@@ -2,7 +2,7 @@
 
 use core::mem::MaybeUninit;
 
-use super::{Connection, MAX_RECORD, POLL_MILLIS, Writer};
+use super::{MAX_RECORD, Writer};
 use crate::clock::coarse_millis;
 use crate::zmq::CHUNK_SIZE;
 
@@ -11,15 +11,8 @@ impl Writer {
     /// written (`json_timestamps`, `extra_fields`, `tag_json` and so on) do not change it.
     /// Everything else is as for other records.
     pub fn write_json(&mut self, object: &[u8]) {
-        self.written += 1;
         let now = coarse_millis();
-        if now.wrapping_sub(self.polled) >= POLL_MILLIS {
-            self.poll(now);
-        }
-        if !self.connections.iter().any(Connection::wants) {
-            for connection in &mut self.connections {
-                connection.skip(1);
-            }
+        if !self.begin(now) {
             return;
         }
         match self.copy(object) {
