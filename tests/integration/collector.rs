@@ -780,7 +780,8 @@ fn ctrl_c_leaves_the_table_whole() {
     }
     let scratch = Scratch::new();
     let endpoint = scratch.endpoint();
-    let line = format!("{} subscribe --bind {endpoint} --stats", env!("CARGO_BIN_EXE_bro-zmq"));
+    // In the place of the shell, which takes the signal too and may end with its number.
+    let line = format!("exec {} subscribe --bind {endpoint} --stats", env!("CARGO_BIN_EXE_bro-zmq"));
     let mut child = Command::new("script")
         .args(["-qec", &line, "/dev/null"])
         .env("TERM", "xterm")
