@@ -34,15 +34,15 @@ function begin(id: Log::ID, path: string)
 		}
 
 	Log::write(id, Info($number=1, $text="at once"));
-	event again(id, 2);
+	event Late::again(id, 2);
 	}
 
-event again(id: Log::ID, number: count)
+event Late::again(id: Log::ID, number: count)
 	{
 	Log::write(id, Info($number=number, $text="later"));
 	}
 
-event begin_late()
+event Late::begin_late()
 	{
 	begin(EVENT, "event");
 	begin(EXCLUDED, "excluded");
@@ -52,7 +52,7 @@ event begin_late()
 
 @ifdef ( Log::enable_stream )
 	Log::enable_stream(ENABLED);
-	event again(ENABLED, 1);
+	event Late::again(ENABLED, 1);
 @endif
 	}
 
@@ -67,7 +67,7 @@ function start()
 function end()
 	{
 	begin(END, "end");
-	event begin_late();
+	event Late::begin_late();
 	}
 
 @ifdef ( zeek_init )

@@ -59,7 +59,8 @@ global streams: set[Log::ID];
 # Whether the streams that are there at the start have their filters: others come late.
 global started = F;
 
-# A stream that has come late, when the handler that has created it is over.
+# A stream that has come late, when the handler that has created it is over. (In a module, Bro
+# finds an event by its whole name only.)
 global late: event(id: Log::ID);
 
 function is_sent(id: Log::ID): bool
@@ -193,7 +194,7 @@ function finish_filters()
 		finish_filter(id);
 	}
 
-event late(id: Log::ID)
+event LogZeroMQ::late(id: Log::ID)
 	{
 	if ( is_sent(id) && id in Log::active_streams && ! has_filter(id, "default-zmq") )
 		add_filter(id);
@@ -223,7 +224,7 @@ function filter_changed(filters: table[Log::ID, string] of Log::Filter, change: 
 		if ( started && only_zeromq )
 			{
 			mute_default_filter(id);
-			event late(id);
+			event LogZeroMQ::late(id);
 			}
 
 		add streams[id];
@@ -269,7 +270,7 @@ function filter_made(): bool
 @endif
 
 		if ( started && ( only_zeromq || follow_default_filter ) )
-			event late(id);
+			event LogZeroMQ::late(id);
 		}
 
 	adding = F;
