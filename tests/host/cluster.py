@@ -18,6 +18,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 import zmq
@@ -31,6 +32,10 @@ WORKERS = [name for name, kind in NODES.items() if kind == "WORKER"]
 # What nodes log about themselves and the cluster while it begins and ends.
 IGNORED = {"reporter", "loaded_scripts", "packet_filter", "stats", "telemetry", "cluster", "broker"}
 PATIENCE = 60
+# What must be there of the captures. A Bro that goes on after it was suspended has today's time, in which
+# each packet of a capture is a connection that is over: it finds no requests.
+BRO = False
+LOGS = {"conn", "dns"}
 # Records a second from each worker, when nodes are killed.
 RATE = 100
 
@@ -85,7 +90,7 @@ class Cluster:
         self.arguments = [
             str(HERE / "cluster.zeek"), "NCSA/ZeroMQWriter", f"LogZeroMQ::endpoint={self.subscriber.endpoint}",
             f"LogZeroMQ::cluster={way}", "LogZeroMQ::wait_for_subscriber=10sec", "LogAscii::use_json=T",
-            "Log::default_rotation_interval=0sec", *arguments]
+            "Log::default_rotation_interval=0sec", "Cluster::retry_interval=1sec", *arguments]
         self.processes = {}
         ports = dict(zip(NODES, free_ports(len(NODES))))
         self.layout = "redef Cluster::manager_is_logger = F;\nredef Cluster::nodes += {\n" + "".join(
@@ -163,6 +168,12 @@ def sorted_by_path(messages):
     return logs
 
 
+def identity(record):
+    """Of a record, however its numbers and texts are written: a Bro writes them otherwise."""
+    record = json.loads(record)
+    return record["ts"], record.get("uid")
+
+
 def numbers(messages):
     """The numbers of each worker's records, in the order of their arrival."""
     found = {}
@@ -186,18 +197,23 @@ def captures(backend, way):
     nodes = {topic.partition("/")[0] for topic, _, _ in messages}
     if way == "workers":
         assert nodes <= set(NODES) and set(WORKERS) <= nodes, nodes
-        assert {topic for topic, _, _ in messages if topic.endswith("/http")} == {"worker-1/http"}, nodes
+        assert {topic for topic, _, _ in messages if topic.endswith("/http")} == (
+            {"worker-1/http"} if "http" in LOGS else set()), nodes
     else:
         assert nodes == {socket.gethostname()}, nodes
     sent = sorted_by_path((topic.partition("/")[2], record, when) for topic, record, when in messages)
     files = {file.stem: file.read_bytes().splitlines() for file in (cluster.work / "logger").glob("*.log")}
-    assert {"conn", "dns", "http"} <= set(files), files.keys()
+    assert LOGS <= set(files), files.keys()
     count = 0
     for path in (set(sent) | set(files)) - IGNORED:
-        ours, theirs = sent.get(path, []), files.get(path, [])
+        # Each writer's records reach the logger apart, and so may be in another order of the workers.
+        ours, theirs = sorted(sent.get(path, [])), sorted(files.get(path, []))
         count += len(ours)
-        if way == "workers":
-            ours, theirs = sorted(ours), sorted(theirs)
+        if way == "workers" and BRO:
+            # At its end a Bro's worker loses what it has not handed to the logger; what is in the files has come.
+            theirs = list((Counter(map(identity, theirs)) - Counter(map(identity, ours))).elements())
+            assert not theirs, f"{path}: these are in the logger's file and have not come: {theirs[:3]}"
+            continue
         assert len(ours) == len(theirs), f"{path}: {len(ours)} records came, {len(theirs)} are in the logger's file"
         for sent_one, written in zip(ours, theirs):
             assert same_but_for_digits(sent_one, written), f"{path}:\n  sent    {sent_one!r}\n  in file {written!r}"
@@ -263,6 +279,9 @@ def main():
         for test in captures, killed:
             for way in "logger", "workers":
                 name = f"{test.__name__}, {backend}, {way}"
+                if BRO and test is captures and way == "logger":
+                    print(f"SKIPPED {name}: a Bro's logger loses first records of logs, in its files too")
+                    continue
                 try:
                     print(f"ok      {name}: {test(backend, way)}", flush=True)
                 except AssertionError as error:
@@ -273,4 +292,7 @@ def main():
 
 if __name__ == "__main__":
     PROGRAM, SCRATCH = sys.argv[1], Path(sys.argv[2])
+    BRO = Path(PROGRAM).name == "bro"
+    if not BRO:
+        LOGS.add("http")
     sys.exit(main())
