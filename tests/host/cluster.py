@@ -104,10 +104,14 @@ class Cluster:
             self.arguments += ["-e", "".join(f"redef {module}{name} = {value}; " for name, value in (
                 ("listen_xsub_endpoint", xsub), ("listen_xpub_endpoint", xpub),
                 ("connect_xpub_endpoint", xsub), ("connect_xsub_endpoint", xpub)))]
-        for node in NODES:
-            self.start(node)
-        for worker in WORKERS:
-            self.wait_for(worker, "goes on")
+        try:
+            for node in NODES:
+                self.start(node)
+            for worker in WORKERS:
+                self.wait_for(worker, "goes on")
+        except AssertionError:
+            self.abandon()
+            raise
 
     def start(self, node):
         directory = self.work / node
