@@ -146,9 +146,10 @@ test-docs:
 # FAULTS='late link' runs those whose names begin so.
 test-faults:
 	ci/setup
-	$(CARGO) build $(CARGOFLAGS) --example faults-sender --target-dir '$(target_dir)'
+	$(CARGO) build $(CARGOFLAGS) --bins --example faults-sender --target-dir '$(target_dir)'
 	FAULTS_SENDER='$(target_dir)/debug/examples/faults-sender' \
 		target/venv/bin/python tests/faults/run.py $(FAULTS)
+	COLLECTOR='$(target_dir)/debug/bro-zmq' target/venv/bin/python tests/faults/sensors.py
 
 # DURATION in seconds.
 test-soak: DURATION ?= 600
