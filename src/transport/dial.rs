@@ -220,6 +220,8 @@ impl Dialer {
 
     /// Ends the connection, with what is queued for it.
     fn disconnect(&mut self, transport: &Transport, state: &mut State) {
+        // First: what libzmq gives up is not to look like what has arrived.
+        transport.renew(state);
         if let (Some(socket), Some(address)) = (&state.socket, &self.address) {
             // Fails only for what is not connected; of what libzmq has given up it may know no more.
             let _ = socket.disconnect(address);
@@ -230,7 +232,6 @@ impl Dialer {
         self.failing = false;
         locked(&transport.topics).clear();
         transport.version.fetch_add(1, Ordering::Release);
-        transport.renew(state);
     }
 
     /// Connects again.

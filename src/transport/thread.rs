@@ -65,7 +65,7 @@ impl Thread {
             generation: AtomicU32::new(0),
             handed: AtomicU64::new(0),
             waiting: AtomicU64::new(0),
-            released: AtomicU64::new(0),
+            written: Arc::default(),
             connections: Mutex::default(),
             notices: Mutex::new(VecDeque::new()),
             trouble: Mutex::default(),

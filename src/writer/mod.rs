@@ -182,7 +182,7 @@ impl Writer {
         for endpoints in groups {
             let first = consumer;
             consumer += endpoints.len();
-            match Connection::open(&context, endpoints, &config, first, path, &mut writer.reporter) {
+            match Connection::open(&context, endpoints, &config, first, path, &writer.buffers, &mut writer.reporter) {
                 Ok(connection) => writer.connections.push(connection),
                 Err((what, why)) => {
                     for connection in writer.connections.drain(..) {

@@ -24,6 +24,7 @@ pub use message::Message;
 pub use monitor::{Event, Handshake, Watched, hang_up};
 pub use socket::{Kind, PollItem, Socket, poll, wait_readable};
 pub use stream::{Stream, descriptor_limit};
+pub use zmq_sys::record::TELLS;
 
 /// An error of libzmq: its error number.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -45,14 +45,6 @@ impl Stream {
             unsafe { libc::shutdown(self.descriptor, libc::SHUT_RDWR) };
         }
     }
-
-    /// Returns true if the system would take more bytes now, or it has ended.
-    #[must_use]
-    pub fn writable(&self) -> bool {
-        let mut item = libc::pollfd { fd: self.descriptor, events: libc::POLLOUT, revents: 0 };
-        // SAFETY: one item, valid during the call; to look at another file does no harm.
-        unsafe { libc::poll(&raw mut item, 1, 0) != 0 }
-    }
 }
 
 /// How many descriptors the process may have (`RLIMIT_NOFILE`); `None` is as many as it likes.
@@ -87,13 +79,11 @@ mod tests {
         while client.write(&[0; 65_536]).is_ok() {}
         let stream = Stream::new(client.as_raw_fd());
         assert!(stream.unsent().unwrap() > 0);
-        assert!(!stream.writable());
         // SAFETY: both are open, and nobody else has the first.
         unsafe { libc::dup2(server.as_raw_fd(), client.as_raw_fd()) };
         assert_eq!(stream.unsent(), None);
         drop(client);
         assert_eq!(stream.unsent(), None);
-        assert!(stream.writable());
         assert_eq!(Stream::new(-1).unsent(), None);
     }
 }
