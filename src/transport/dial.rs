@@ -4,17 +4,14 @@ use core::sync::atomic::Ordering;
 use std::ffi::CString;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::names::{self, Name};
 use super::thread::open_socket;
 use super::{Failure, State, Transport, locked};
 use crate::clock::coarse_millis;
 use crate::writer::{Burst, CLOSED_IN_A_ROW, Config, Endpoint, Level, News, Pattern, Servers};
-use crate::zmq::{Context, Error, Event, Handshake, Role, Socket, Watched, version};
-
-/// How long a connection stays away that this side has ended.
-const PENALTY: Duration = Duration::from_secs(10);
+use crate::zmq::{Context, Error, Event, Handshake, PENALTY, Role, Socket, Watched, version};
 
 /// The side that connects.
 pub struct Dialer {
@@ -173,8 +170,8 @@ impl Dialer {
                     transport.notice(Level::Info, text);
                 }
             }
-            Event::Excess => self.excess = true,
-            Event::Unbound => {}
+            Event::Excess(_) => self.excess = true,
+            Event::Full | Event::Unbound => {}
         }
         transport.peers.store(self.ready, Ordering::Release);
     }

@@ -116,7 +116,7 @@ impl Thread {
                 self.note(event);
                 match &mut self.side {
                     Side::Dialer(dialer) => dialer.note(event, &self.transport, now),
-                    Side::Listener(listener) => listener.note(event, &self.transport),
+                    Side::Listener(listener) => listener.note(event, &self.transport, now),
                 }
             }
             let due = match &mut self.side {
@@ -136,7 +136,7 @@ impl Thread {
         match event {
             Event::Connected(descriptor) => connections.push(Stream::new(descriptor)),
             Event::Disconnected(descriptor) => connections.retain(|stream| stream.descriptor() != descriptor),
-            Event::Failed(_) | Event::Ready | Event::Retried | Event::Excess | Event::Unbound => {}
+            Event::Failed(_) | Event::Ready | Event::Retried | Event::Excess(_) | Event::Full | Event::Unbound => {}
         }
     }
 
