@@ -151,6 +151,9 @@ impl Listener {
             }
             Event::Disconnected(_) => {
                 if !std::mem::take(&mut self.failing) {
+                    if self.ready == 1 {
+                        transport.disconnected.fetch_add(1, Ordering::Release);
+                    }
                     self.ready = self.ready.saturating_sub(1);
                 }
             }

@@ -111,7 +111,7 @@ struct Transport {
     version: AtomicU64,
     /// Peers whose handshake has succeeded.
     peers: AtomicUsize,
-    /// Goes up whenever a connection is lost.
+    /// Goes up whenever a connection is lost; of a bound endpoint, the last one.
     disconnected: AtomicU32,
     /// Goes up whenever what was queued is lost. Changes only with `state` locked.
     generation: AtomicU32,
@@ -384,19 +384,20 @@ impl User {
         &self.transport.written
     }
 
-    /// How many bytes at most were written to the connection and not acknowledged by the peer's
-    /// system; of a bound endpoint, none. `None` without a connection, and while it ends: nobody
-    /// knows then.
+    /// How many of the last bytes that were written were not acknowledged by the peer's system; of
+    /// several peers that get the same, by the last one. `None` without a connection, and while it
+    /// ends: nobody knows then.
     #[must_use]
     pub fn unacknowledged(&self) -> Option<u64> {
-        if self.is_bound() {
-            return Some(0);
-        }
         let connections = locked(&self.transport.connections);
         if connections.is_empty() {
             return None;
         }
-        connections.iter().try_fold(0, |sum, stream| Some(sum + stream.unsent()?))
+        let all_get_all = self.transport.key.pattern == Pattern::Publish;
+        connections.iter().try_fold(0_u64, |all, stream| {
+            let unsent = stream.unsent()?;
+            Some(if all_get_all { all.max(unsent) } else { all + unsent })
+        })
     }
 
     /// Has the connection ended and made anew, within a second: what is queued there is lost.

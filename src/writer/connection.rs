@@ -345,6 +345,10 @@ impl Connection {
             return false;
         }
         for count in 0..limit {
+            // First: a lane that is chosen has had its turn.
+            if backed.spool.waiting() == 0 {
+                return count > 0;
+            }
             let room = match backed.spool.in_flight() < self.link.limit().saturating_add(MAX_FLIGHTS) {
                 true => self.link.lane(1, buffers),
                 false => None,

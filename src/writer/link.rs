@@ -417,7 +417,7 @@ impl Lane {
     fn lose(&mut self, events: Events, buffers: &Buffers) -> u64 {
         let mut lost = self.newly_given_up(buffers);
         if events.disconnected || events.renewed {
-            lost += self.at_stake;
+            lost += std::mem::take(&mut self.at_stake);
         }
         if events.renewed && !TELLS {
             lost += self.queued;
