@@ -19,6 +19,7 @@ Faults that need root (network namespaces, mounts) are skipped without it, and s
 import argparse
 import concurrent.futures
 import contextlib
+import itertools
 import json
 import os
 import random
@@ -396,10 +397,14 @@ def subscriber_stopped(case):
     return finish(case, sender, lossless=case.mode != NONE)
 
 
+# Ports can come again.
+NAMESPACES = itertools.count()
+
+
 def two_hosts(case):
     """Network namespaces joined by a link; returns what runs a program in each, and what cuts it."""
     require_root("network namespaces")
-    tag = f"bzw{os.getpid() % 10000}x{case.port}"
+    tag = f"bzw{os.getpid() % 10000}x{next(NAMESPACES)}"
     here, there = f"{tag}a", f"{tag}b"
     links = (f"v{case.port}a", f"v{case.port}b")
     net = f"10.{case.port // 256}.{case.port % 256}"
@@ -687,9 +692,9 @@ class Met:
         """The last record that the first subscriber has noted."""
         return max(self.case.received(self.names[0]), default=0)
 
-    def quiet(self):
+    def quiet(self, quiet=1.0):
         for name in self.names:
-            self.case.await_quiet(name, quiet=1.0)
+            self.case.await_quiet(name, quiet=quiet)
 
     def judge(self, senders, spared=True, counted_more=0, lossless=True, **more):
         """Once all senders have ended: what became of the records at each endpoint, or at all that share
@@ -830,7 +835,8 @@ def any_exit_while_stopped(case, met):
     subscriber.send_signal(signal.SIGCONT)
     again = met.send(1_000)
     again.wait()
-    met.quiet()
+    # What the system had of the first one comes bit by bit, at the intervals at which it asks for room.
+    met.quiet(4.0)
     return met.judge([sender, again], lossless=met.spooled, restarted=True, spared=False)
 
 
