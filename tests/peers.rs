@@ -5,7 +5,7 @@
 //! program once more. BZW_PEERS_TABLE=1 prints what was sent and gained.
 
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -283,6 +283,9 @@ const ATTACKS: [(&str, Attack); 16] = [
 /// How many do the same at the same time.
 const PEERS: usize = 6;
 
+/// Where peers that mean well come from.
+const GOOD: Ipv4Addr = Ipv4Addr::LOCALHOST;
+
 /// How a writer and its peers meet.
 struct Setting {
     name: &'static str,
@@ -318,10 +321,11 @@ impl Setting {
         let at = if self.bind { "@" } else { "" };
         let mut victim = Victim::host(&format!("{at}{endpoint}"), &options);
         let address = endpoint.strip_prefix("tcp://").unwrap();
-        let meet = || -> io::Result<Zmtp> {
+        // Each from an address of its own: one that was thrown out is kept away.
+        let meet = |from: Ipv4Addr| -> io::Result<Zmtp> {
             let mut zmtp = match &listener {
                 Some(listener) => Zmtp::accept(listener)?,
-                None => Zmtp::connect(address)?,
+                None => Zmtp::connect_from(from, address)?,
             };
             let server = if self.bind { host.public() } else { peer.public() };
             let secrets = self.curve.then_some(Secrets { own: &peer.pair, server });
@@ -330,7 +334,7 @@ impl Setting {
         };
         // One who means well, so that everything has been used once.
         {
-            let mut good = meet().unwrap();
+            let mut good = meet(GOOD).unwrap();
             if self.socket_type == "publish" {
                 good.send(0, b"\x01").unwrap();
             }
@@ -341,13 +345,14 @@ impl Setting {
         let first = victim.before;
         // What connects waits for ten seconds before it does so again.
         let (peers, step) = if self.bind { (PEERS, 1) } else { (1, 4) };
-        for (name, attack) in ATTACKS.into_iter().step_by(step) {
+        for (number, (name, attack)) in (1..).zip(ATTACKS).step_by(step) {
             victim.begin();
             let sent: u64 = thread::scope(|scope| {
+                let meet = &meet;
                 let attackers: Vec<_> = (0..peers)
-                    .map(|_| {
-                        scope.spawn(|| {
-                            let Ok(mut zmtp) = meet() else { return 0 };
+                    .map(|peer| {
+                        scope.spawn(move || {
+                            let Ok(mut zmtp) = meet(Ipv4Addr::new(127, 1, number, peer as u8)) else { return 0 };
                             // It stays for a moment, with what it has got the host to hold.
                             if attack(&mut zmtp).is_ok() {
                                 thread::sleep(Duration::from_millis(300));
@@ -373,7 +378,7 @@ impl Setting {
         let deadline = Instant::now() + PATIENCE;
         loop {
             assert!(Instant::now() < deadline, "{:#?}", victim.lines.lock().unwrap());
-            let Ok(mut good) = meet() else { continue };
+            let Ok(mut good) = meet(GOOD) else { continue };
             if self.socket_type == "publish" && good.send(0, b"\x01").is_err() {
                 continue;
             }
@@ -403,12 +408,12 @@ fn the_collector() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bro-zmq"));
     let mut victim = Victim::start(command.args(["subscribe", "--bind", &endpoint]), "listening on");
     let address = endpoint.strip_prefix("tcp://").unwrap();
-    let meet = || -> io::Result<Zmtp> {
-        let mut zmtp = Zmtp::connect(address)?;
+    let meet = |from: Ipv4Addr| -> io::Result<Zmtp> {
+        let mut zmtp = Zmtp::connect_from(from, address)?;
         zmtp.introduce("PUB", None, false)?;
         Ok(zmtp)
     };
-    let mut good = meet().unwrap();
+    let mut good = meet(GOOD).unwrap();
     let collected = |good: &mut Zmtp, victim: &Victim, text: &str| {
         good.send(MORE, b"conn").unwrap();
         good.send(0, text.as_bytes()).unwrap();
@@ -424,17 +429,20 @@ fn the_collector() {
         ("100,000 commands, valid and not", commands),
         ("nothing", |_| Ok(())),
     ];
-    for (name, attack) in attacks {
+    for (number, (name, attack)) in (1..).zip(attacks) {
         victim.begin();
         let sent: u64 = thread::scope(|scope| {
-            let attack = || {
-                let mut zmtp = meet().unwrap();
-                if attack(&mut zmtp).is_ok() {
-                    thread::sleep(Duration::from_millis(300));
+            let meet = &meet;
+            let attack = |peer| {
+                move || {
+                    let mut zmtp = meet(Ipv4Addr::new(127, 1, number, peer as u8)).unwrap();
+                    if attack(&mut zmtp).is_ok() {
+                        thread::sleep(Duration::from_millis(300));
+                    }
+                    zmtp.sent
                 }
-                zmtp.sent
             };
-            let attackers: Vec<_> = (0..PEERS).map(|_| scope.spawn(attack)).collect();
+            let attackers: Vec<_> = (0..PEERS).map(|peer| scope.spawn(attack(peer))).collect();
             attackers.into_iter().map(|attacker| attacker.join().unwrap()).sum()
         });
         let gained = victim.gained();
@@ -445,7 +453,7 @@ fn the_collector() {
     }
     victim.wait_for("a publisher has sent a message of more than 1 GiB or 16 frames");
     // Of what is announced, there is no more than a message that is as large as can be.
-    let mut large: Vec<_> = (0..4).map(|_| meet().unwrap()).collect();
+    let mut large: Vec<_> = (0..4).map(|n| meet(Ipv4Addr::new(127, 2, 0, n)).unwrap()).collect();
     let mut refused = 0;
     for zmtp in &mut large {
         zmtp.raw(&[&b"\x02"[..], &(1_u64 << 29).to_be_bytes()].concat()).unwrap();
@@ -557,8 +565,9 @@ fn fuzz(address: &str, kind: &str, victim: &mut Victim, limit: u64, check: impl 
             for peer in 0..4 {
                 scope.spawn(move || {
                     let mut random = Random(0x9e37_79b9_7f4a_7c15 ^ (round * 4 + peer + 1));
-                    for _ in 0..60 {
-                        let Ok(mut zmtp) = Zmtp::connect(address) else { continue };
+                    for n in 0..60 {
+                        let from = Ipv4Addr::new(127, 3, (round % 50 * 4 + peer) as u8, n);
+                        let Ok(mut zmtp) = Zmtp::connect_from(from, address) else { continue };
                         // The end of the connection is what most of this deserves.
                         let _ = random.converse(&mut zmtp, kind);
                     }
@@ -639,6 +648,7 @@ fn connections_that_stand_still() {
     let descriptors = fs::read_dir(format!("/proc/{}/fd", victim.child.id())).unwrap().count();
     assert!(descriptors <= before + 64, "{before} descriptors, then {descriptors}");
     assert!(victim.gained() <= HOST, "{} kB", victim.gained());
+    victim.wait_for("all 64 places for subscribers are taken");
     // Who was there goes on.
     assert_eq!(early.receive().unwrap().1.len(), 7);
     // Ten seconds, after which there is room.
@@ -648,6 +658,43 @@ fn connections_that_stand_still() {
         thread::sleep(Duration::from_millis(100));
     }
     drop(idle);
+    assert_eq!(victim.count("places"), 1);
+}
+
+/// One that was thrown out is kept away for ten seconds, by its address; others are not.
+#[test]
+fn one_that_was_thrown_out_comes_back_later() {
+    if !limited() {
+        return;
+    }
+    let endpoint = free_endpoint();
+    let victim = Victim::host(&format!("@{endpoint}"), &[]);
+    let address = endpoint.strip_prefix("tcp://").unwrap();
+    let gets_records = |from: Ipv4Addr| -> io::Result<()> {
+        let mut zmtp = Zmtp::connect_from(from, address)?;
+        zmtp.introduce("SUB", None, false)?;
+        zmtp.send(0, b"\x01")?;
+        zmtp.receive().map(drop)
+    };
+    let bad = Ipv4Addr::new(127, 0, 0, 66);
+    let mut zmtp = Zmtp::connect_from(bad, address).unwrap();
+    zmtp.introduce("SUB", None, false).unwrap();
+    assert!(endless_large(&mut zmtp).is_err());
+    victim.wait_for("refusing clients");
+    let thrown_out = Instant::now();
+    let mut tries = 0;
+    while thrown_out.elapsed() < Duration::from_secs(8) {
+        assert!(gets_records(bad).is_err(), "after {:?}", thrown_out.elapsed());
+        gets_records(GOOD).unwrap();
+        tries += 1;
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert!(tries > 10, "{tries}");
+    while gets_records(bad).is_err() {
+        assert!(thrown_out.elapsed() < PATIENCE);
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(victim.count("refusing clients"), 1);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::ffi::c_int;
 use std::fs::File;
+use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use bro_zeromq_writer::transport::address_of;
 use bro_zeromq_writer::writer::{Endpoint, Side};
 use bro_zeromq_writer::zmq::limits;
-use bro_zeromq_writer::zmq::{Context, Error, Event, Kind, Message, Socket, Watched, hang_up};
+use bro_zeromq_writer::zmq::{Away, Context, Error, Event, Kind, Message, Socket, Stream, Watched, hang_up};
 
 use crate::console::{Console, counted};
 use crate::security::{Guard, Keys};
@@ -100,6 +101,8 @@ pub struct Subscriber {
     told: Option<Instant>,
     /// When it was told that a publisher has sent too much.
     exceeded: Option<Instant>,
+    /// Who that was.
+    away: Away,
     /// All connections are ended: those that have not been read to their ends.
     ending: Option<Vec<c_int>>,
     /// What it listens on, with the ports that were chosen.
@@ -134,6 +137,7 @@ impl Subscriber {
             since: None,
             told: None,
             exceeded: None,
+            away: Away::default(),
             ending: None,
             bound: Vec::new(),
             guard,
@@ -220,20 +224,23 @@ impl Subscriber {
                 }
                 Event::Ready => self.guard.ready(console),
                 Event::Failed(how) => self.guard.failed(how, connects, binds, console),
-                Event::Excess => self.excess(console),
-                Event::Retried | Event::Unbound => {}
+                Event::Excess(peer) => self.excess(peer, console),
+                Event::Retried | Event::Full | Event::Unbound => {}
             }
         }
     }
 
     /// Tells of a publisher that has sent more than it may, once in a while.
-    fn excess(&mut self, console: &Console) {
+    fn excess(&mut self, peer: Option<IpAddr>, console: &Console) {
         let now = Instant::now();
+        if let Some(peer) = peer {
+            self.away.send(peer, now);
+        }
         if self.exceeded.is_none_or(|told| now - told >= REPEAT) {
             self.exceeded = Some(now);
             console.problem(
                 "a publisher has sent a message of more than 1 GiB or 16 frames, or there is too much of such \
-                 messages at once; its connection was ended",
+                 messages at once; its connection was ended, and its address is kept away for 10 seconds",
             );
         }
     }
@@ -241,6 +248,9 @@ impl Subscriber {
     /// Ends a connection at once if there is no descriptor for it, or no more are taken.
     fn connected(&mut self, descriptor: c_int) {
         self.connections.push(descriptor);
+        if self.away.turn_away(&Stream::new(descriptor), Instant::now()) {
+            return;
+        }
         if self.connections.len() > self.most || self.ending.is_some() {
             hang_up(descriptor);
         }

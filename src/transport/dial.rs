@@ -4,17 +4,14 @@ use core::sync::atomic::Ordering;
 use std::ffi::CString;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::names::{self, Name};
 use super::thread::open_socket;
 use super::{Failure, State, Transport, locked};
 use crate::clock::coarse_millis;
 use crate::writer::{Burst, CLOSED_IN_A_ROW, Config, Endpoint, Level, News, Pattern, Servers};
-use crate::zmq::{Context, Error, Event, Handshake, Role, Socket, Watched, version};
-
-/// How long a connection stays away that this side has ended.
-const PENALTY: Duration = Duration::from_secs(10);
+use crate::zmq::{Context, Error, Event, Handshake, PENALTY, Role, Socket, Watched, version};
 
 /// The side that connects.
 pub struct Dialer {
@@ -173,8 +170,8 @@ impl Dialer {
                     transport.notice(Level::Info, text);
                 }
             }
-            Event::Excess => self.excess = true,
-            Event::Unbound => {}
+            Event::Excess(_) => self.excess = true,
+            Event::Full | Event::Unbound => {}
         }
         transport.peers.store(self.ready, Ordering::Release);
     }
@@ -220,6 +217,8 @@ impl Dialer {
 
     /// Ends the connection, with what is queued for it.
     fn disconnect(&mut self, transport: &Transport, state: &mut State) {
+        // First: what libzmq gives up is not to look like what has arrived.
+        transport.renew(state);
         if let (Some(socket), Some(address)) = (&state.socket, &self.address) {
             // Fails only for what is not connected; of what libzmq has given up it may know no more.
             let _ = socket.disconnect(address);
@@ -230,7 +229,6 @@ impl Dialer {
         self.failing = false;
         locked(&transport.topics).clear();
         transport.version.fetch_add(1, Ordering::Release);
-        transport.renew(state);
     }
 
     /// Connects again.

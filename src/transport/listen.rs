@@ -12,7 +12,8 @@ use super::thread::open_socket;
 use super::{Failure, State, Transport, locked};
 use crate::clock::coarse_millis;
 use crate::writer::{Clients, Config, Endpoint, LOOK_INTERVAL, Level, Pattern};
-use crate::zmq::{Context, Error, Event, Stream, Watched, descriptor_limit};
+use crate::zmq::limits::MAX_PEERS;
+use crate::zmq::{Away, Context, Error, Event, Stream, Watched, descriptor_limit};
 
 /// How often an address that is in use is tried again.
 const BIND_AGAIN: Duration = Duration::from_millis(500);
@@ -45,6 +46,10 @@ pub struct Listener {
     /// There are no descriptors for more connections; and that was told.
     full: bool,
     told_full: bool,
+    /// All places were taken, and that was told.
+    told_places: bool,
+    /// Who has sent more than it may.
+    away: Away,
 }
 
 impl Listener {
@@ -77,6 +82,8 @@ impl Listener {
             failing: false,
             full: false,
             told_full: false,
+            told_places: false,
+            away: Away::default(),
         };
         let socket = listener.open_socket(context)?;
         listener.bind(transport, &socket).map_err(|error| (format!("cannot bind {}", listener.endpoint), error))?;
@@ -135,7 +142,7 @@ impl Listener {
     }
 
     /// Something has happened to a connection.
-    pub fn note(&mut self, event: Event, transport: &Transport) {
+    pub fn note(&mut self, event: Event, transport: &Transport, now: Instant) {
         match event {
             Event::Ready => self.ready += 1,
             Event::Failed(how) => {
@@ -144,18 +151,39 @@ impl Listener {
             }
             Event::Disconnected(_) => {
                 if !std::mem::take(&mut self.failing) {
+                    if self.ready == 1 {
+                        transport.disconnected.fetch_add(1, Ordering::Release);
+                    }
                     self.ready = self.ready.saturating_sub(1);
                 }
             }
             // libzmq tries to accept again and again, which takes a processor, when there is none left.
             Event::Connected(descriptor) => {
+                let stream = Stream::new(descriptor);
+                if self.away.turn_away(&stream, now) {
+                    return;
+                }
                 if room().is_some_and(|limit| descriptor as u64 >= limit) {
                     self.full = true;
-                    Stream::new(descriptor).hang_up();
+                    stream.hang_up();
                 }
             }
-            Event::Excess => self.clients.flooded(),
-            Event::Retried | Event::Unbound => {}
+            Event::Excess(peer) => {
+                self.clients.flooded();
+                if let Some(peer) = peer {
+                    self.away.send(peer, now);
+                }
+            }
+            Event::Full if !std::mem::replace(&mut self.told_places, true) => {
+                let text = format!(
+                    "{}: all {MAX_PEERS} places for subscribers are taken, and others are turned away until one is \
+                     free; let a firewall say who may connect, or have this side connect to the subscribers (an \
+                     endpoint without @)",
+                    self.endpoint
+                );
+                transport.notice(Level::Warning, text);
+            }
+            Event::Full | Event::Retried | Event::Unbound => {}
         }
         transport.peers.store(self.ready, Ordering::Release);
     }

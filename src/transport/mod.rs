@@ -41,10 +41,6 @@ pub use trail::Trail;
 /// What libzmq could not do, and why.
 pub type Failure = (String, Error);
 
-/// Bytes that libzmq has taken from its queue at most and the system has not
-/// (`out_batch_size` of libzmq).
-pub const BATCH: usize = 8192;
-
 /// Different topics that a socket's peers can subscribe to where libzmq does not limit what each may.
 /// More are an attack on the host's memory, and end all connections.
 const MAX_SUBSCRIPTIONS: usize = 100_000;
@@ -115,7 +111,7 @@ struct Transport {
     version: AtomicU64,
     /// Peers whose handshake has succeeded.
     peers: AtomicUsize,
-    /// Goes up whenever a connection is lost.
+    /// Goes up whenever a connection is lost; of a bound endpoint, the last one.
     disconnected: AtomicU32,
     /// Goes up whenever what was queued is lost. Changes only with `state` locked.
     generation: AtomicU32,
@@ -123,8 +119,9 @@ struct Transport {
     handed: AtomicU64,
     /// Of those, the ones that libzmq's queue still had when each writer last looked.
     waiting: AtomicU64,
-    /// Of those, how far libzmq has taken them from its queue, as far as writers know it exactly.
-    released: AtomicU64,
+    /// Of those, the ones that libzmq has written to connections, as far as writers keep them until
+    /// they have arrived.
+    written: Arc<AtomicU64>,
     /// Of the peers that are there.
     connections: Mutex<Vec<Stream>>,
     /// What there is to report.
@@ -267,15 +264,14 @@ impl User {
         Ok(Self { transport, version: 0, generation, disconnected, waiting: 0 })
     }
 
-    /// Sends a record: the topic, then the body, which is empty afterwards. Returns how far the
-    /// stream is with it, in bytes. If writers keep what they have handed over, only once this one
-    /// knows that the connection was made anew.
+    /// Sends a record: the topic, then the body, which is empty afterwards. If writers keep what they
+    /// have handed over, only once this one knows that the connection was made anew.
     ///
     /// # Errors
     ///
     /// It was not taken, neither frame.
     #[inline]
-    pub fn send(&self, topic: &[u8], body: &mut Message) -> Result<u64, Refusal> {
+    pub fn send(&self, topic: &[u8], body: &mut Message) -> Result<(), Refusal> {
         let transport = &*self.transport;
         let size = transport.size(topic.len(), body.as_bytes().len());
         let mut state = locked(&transport.state);
@@ -293,7 +289,10 @@ impl User {
             socket.try_send_two(topic, body, false)
         });
         match sent {
-            Ok(()) => Ok(transport.handed.fetch_add(size, Ordering::Relaxed) + size),
+            Ok(()) => {
+                transport.handed.fetch_add(size, Ordering::Relaxed);
+                Ok(())
+            }
             Err(Error(libc::EAGAIN)) => Err(Refusal::Full),
             Err(_) => Err(Refusal::Failed),
         }
@@ -373,39 +372,32 @@ impl User {
         self.transport.waiting.fetch_add(change, Ordering::Relaxed).wrapping_add(change)
     }
 
-    /// Tells that libzmq has taken everything from its queue up to here.
-    pub fn tell_released(&self, position: u64) {
-        self.transport.released.fetch_max(position, Ordering::Relaxed);
-    }
-
-    /// How far libzmq has taken the stream from its queue, as far as any writer knows.
+    /// Bytes of a record on the network.
     #[must_use]
-    pub fn released(&self) -> u64 {
-        self.transport.released.load(Ordering::Relaxed)
+    pub fn size(&self, topic: usize, body: usize) -> u64 {
+        self.transport.size(topic, body)
     }
 
-    /// How many bytes at most have left libzmq's queue that the peer's system has not
-    /// acknowledged; of a bound endpoint, that the system here has not taken. `None` without a
-    /// connection, and while it ends: nobody knows then.
+    /// Counts the bytes that were written to connections.
+    #[must_use]
+    pub fn written(&self) -> &Arc<AtomicU64> {
+        &self.transport.written
+    }
+
+    /// How many of the last bytes that were written were not acknowledged by the peer's system; of
+    /// several peers that get the same, by the last one. `None` without a connection, and while it
+    /// ends: nobody knows then.
     #[must_use]
     pub fn unacknowledged(&self) -> Option<u64> {
-        if self.is_bound() {
-            return Some(0);
-        }
         let connections = locked(&self.transport.connections);
         if connections.is_empty() {
             return None;
         }
-        connections.iter().try_fold(0, |sum, stream| {
-            let batch = if stream.writable() { 0 } else { BATCH as u64 };
-            stream.unsent().map(|unsent| sum + unsent + batch)
+        let all_get_all = self.transport.key.pattern == Pattern::Publish;
+        connections.iter().try_fold(0_u64, |all, stream| {
+            let unsent = stream.unsent()?;
+            Some(if all_get_all { all.max(unsent) } else { all + unsent })
         })
-    }
-
-    /// Returns true if the system has taken everything that left libzmq's queue.
-    #[must_use]
-    pub fn flushed(&self) -> bool {
-        locked(&self.transport.connections).iter().all(Stream::writable)
     }
 
     /// Has the connection ended and made anew, within a second: what is queued there is lost.

@@ -65,7 +65,7 @@ impl Thread {
             generation: AtomicU32::new(0),
             handed: AtomicU64::new(0),
             waiting: AtomicU64::new(0),
-            released: AtomicU64::new(0),
+            written: Arc::default(),
             connections: Mutex::default(),
             notices: Mutex::new(VecDeque::new()),
             trouble: Mutex::default(),
@@ -116,7 +116,7 @@ impl Thread {
                 self.note(event);
                 match &mut self.side {
                     Side::Dialer(dialer) => dialer.note(event, &self.transport, now),
-                    Side::Listener(listener) => listener.note(event, &self.transport),
+                    Side::Listener(listener) => listener.note(event, &self.transport, now),
                 }
             }
             let due = match &mut self.side {
@@ -136,7 +136,7 @@ impl Thread {
         match event {
             Event::Connected(descriptor) => connections.push(Stream::new(descriptor)),
             Event::Disconnected(descriptor) => connections.retain(|stream| stream.descriptor() != descriptor),
-            Event::Failed(_) | Event::Ready | Event::Retried | Event::Excess | Event::Unbound => {}
+            Event::Failed(_) | Event::Ready | Event::Retried | Event::Excess(_) | Event::Full | Event::Unbound => {}
         }
     }
 

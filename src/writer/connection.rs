@@ -117,9 +117,10 @@ impl Connection {
         config: &Config,
         consumer: usize,
         path: &str,
+        buffers: &Buffers,
         reporter: &mut Reporter,
     ) -> Result<Self, Failure> {
-        let link = Link::open(context, endpoints, config, consumer)?;
+        let link = Link::open(context, endpoints, config, consumer, buffers)?;
         let name = endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         let spooling = Spooling::open(config, path, &name, reporter)
             .map(|spool| Box::new(Backed { spool, full: false, oldest: (Instant::now(), 0) }));
@@ -216,7 +217,7 @@ impl Connection {
         let made = unsafe {
             match records {
                 1 => buffers.message(&mut body, len, consumer),
-                _ => buffers.flight(&mut body, len, consumer, records).map(drop),
+                _ => buffers.flight(&mut body, len, consumer, records, 0).map(drop),
             }
         };
         if made.is_err() {
@@ -231,7 +232,7 @@ impl Connection {
     #[inline]
     fn hand_over(&mut self, lane: usize, topic: &[u8], mut body: Message, records: u64) -> bool {
         match self.link.send(lane, topic, &mut body, records) {
-            Ok(_) => return false,
+            Ok(()) => return false,
             Err(Refusal::Full) => {
                 self.blocked = Some(Blocked { records, message: Some((lane, body)) });
                 return true;
@@ -318,11 +319,12 @@ impl Connection {
         if !backed.spool.always && backed.spool.waiting() == 0 && self.link.wanted() {
             if let Some((lane, consumer)) = self.link.lane(records, buffers) {
                 let mut body = Message::new();
+                let size = self.link.size(lane, topic.len(), len);
                 // SAFETY: this function's contract.
-                if let Ok(flight) = unsafe { buffers.flight(&mut body, len, consumer, records) } {
+                if let Ok(flight) = unsafe { buffers.flight(&mut body, len, consumer, records, size) } {
                     self.link.made(lane, records);
-                    if let Ok(position) = self.link.send(lane, topic, &mut body, records) {
-                        backed.spool.sent(flight, (lane, position));
+                    if self.link.send(lane, topic, &mut body, records).is_ok() {
+                        backed.spool.sent(flight, lane);
                         return;
                     }
                 }
@@ -343,6 +345,10 @@ impl Connection {
             return false;
         }
         for count in 0..limit {
+            // First: a lane that is chosen has had its turn.
+            if backed.spool.waiting() == 0 {
+                return count > 0;
+            }
             let room = match backed.spool.in_flight() < self.link.limit().saturating_add(MAX_FLIGHTS) {
                 true => self.link.lane(1, buffers),
                 false => None,
@@ -358,15 +364,15 @@ impl Connection {
             }
             let mut body = Message::new();
             // SAFETY: just written, and passed below.
-            let made = unsafe { buffers.flight(&mut body, len, consumer, 1) };
+            let made = unsafe { buffers.flight(&mut body, len, consumer, 1, self.link.size(lane, topic.len(), len)) };
             let Ok(flight) = made else { return count > 0 };
             buffers.advance(len);
             self.link.made(lane, 1);
-            let Ok(position) = self.link.send(lane, topic, &mut body, 1) else {
+            if self.link.send(lane, topic, &mut body, 1).is_err() {
                 backed.full = true;
                 return count > 0;
-            };
-            backed.spool.sent_next(flight, (lane, position));
+            }
+            backed.spool.sent_next(flight, lane);
         }
         true
     }
@@ -448,7 +454,9 @@ impl Connection {
             if news.disconnected {
                 self.link.take_back(backed.spool.take_back());
             }
-            backed.spool.reap(&mut self.link);
+            if backed.spool.reap(&self.link) {
+                self.link.take_back(backed.spool.take_back());
+            }
             backed.move_on(&mut self.link);
         }
         if self.link.is_strict() && !self.link.wanted() && self.hold.is_none() && self.spooling.is_none() {
@@ -552,7 +560,7 @@ impl Connection {
         if let Some(backed) = &self.spooling {
             return backed.spool.in_flight() > 0 || (backed.spool.waiting() > 0 && self.link.wanted());
         }
-        self.held() > 0 || self.in_flight(buffers) > 0 || !self.link.flushed()
+        self.held() > 0 || self.in_flight(buffers) > 0
     }
 
     /// Reports what has happened since the last time. `problem` is the last record's that could
@@ -628,9 +636,7 @@ impl Connection {
         // Nobody came for these.
         self.counters.no_subscriber += self.held();
         self.hold = None;
-        // What libzmq's I/O thread has taken from the queue and waits for the system to take is lost, too.
-        let lost = (self.in_flight(buffers) + self.link.unflushed()).min(self.link.handed());
-        self.link.take_back(lost);
+        let lost = self.link.give_up(buffers);
         self.counters.closed += lost;
         let counters = Counters { written, sent: self.link.handed(), bytes: self.link.bytes(), ..self.counters };
         // With nothing left to send, this is only for the I/O thread to get there.

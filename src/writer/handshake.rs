@@ -118,7 +118,7 @@ impl Clients {
             false => ["they use CURVE, and this endpoint has no keys", "they do not speak ZeroMQ's protocol"],
         };
         let flood = "they have sent more than a subscriber may: more than 10,000 topics, or too much at once; their \
-                     connections were ended";
+                     connections were ended, and their addresses are kept away for 10 seconds";
         let whys = [other, wrong, flood];
         let news =
             self.failed.iter_mut().zip(whys).filter_map(|((count, burst), why)| match burst.observe(*count, now) {

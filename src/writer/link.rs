@@ -3,13 +3,14 @@
 //! Each endpoint is a *lane*: a share in its transport, and what this writer has there. So it is known
 //! for each how much of it waits, and one that is slow or down holds up nobody.
 
+use core::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::config::{Config, Endpoint, Pattern};
 use super::report::Level;
-use crate::transport::{BATCH, Events, Failure, Refusal, Subscriptions, Trail, User};
-use crate::zmq::{Buffers, Context, Message};
+use crate::transport::{Events, Failure, Refusal, Subscriptions, Trail, User};
+use crate::zmq::{Buffers, Context, Message, TELLS};
 
 /// Where records go.
 pub struct Link {
@@ -48,8 +49,8 @@ struct Lane {
     at_stake: u64,
     /// Records that waited as of the last look.
     queued: u64,
-    /// How far libzmq had released the stream as of the last look: by now the system has that.
-    settled: u64,
+    /// Records that libzmq has given up, as of the last look.
+    given_up: u64,
     /// Until when it is the last choice.
     avoided: Option<Instant>,
 }
@@ -90,6 +91,7 @@ impl Link {
         endpoints: &[Endpoint],
         config: &Config,
         consumer: usize,
+        buffers: &Buffers,
     ) -> Result<Self, Failure> {
         let mut link = Self {
             lanes: Vec::with_capacity(endpoints.len()),
@@ -102,7 +104,10 @@ impl Link {
         };
         for (index, endpoint) in endpoints.iter().enumerate() {
             match User::join(context, endpoint, config) {
-                Ok(user) => link.lanes.push(Lane::new(user, consumer + index)),
+                Ok(user) => {
+                    buffers.follow(consumer + index, user.written());
+                    link.lanes.push(Lane::new(user, consumer + index));
+                }
                 Err(failure) => {
                     link.close(Some(Duration::ZERO));
                     return Err(failure);
@@ -163,18 +168,19 @@ impl Link {
         news
     }
 
-    /// How far the peer's system has acknowledged the stream of a lane, given how far libzmq has
-    /// released it. To be asked once at a look.
-    pub fn acknowledged(&mut self, lane: usize) -> Option<u64> {
-        let lane = &mut self.lanes[lane];
-        let unacknowledged = lane.user.unacknowledged()?;
-        let settled = std::mem::replace(&mut lane.settled, lane.user.released());
-        settled.checked_sub(unacknowledged)
+    /// How far the peer's system has acknowledged what was written to a lane's connection.
+    #[must_use]
+    pub fn acknowledged(&self, lane: usize) -> Option<u64> {
+        let user = &self.lanes[lane].user;
+        // First: what is written afterwards is among the unacknowledged.
+        let written = user.written().load(Ordering::Acquire);
+        written.checked_sub(user.unacknowledged()?)
     }
 
-    /// Tells that libzmq has released the stream of a lane up to here.
-    pub fn released(&self, lane: usize, position: u64) {
-        self.lanes[lane].user.tell_released(position);
+    /// Bytes of a record at a lane's connection.
+    #[must_use]
+    pub fn size(&self, lane: usize, topic: usize, body: usize) -> u64 {
+        self.lanes[lane].user.size(topic, body)
     }
 
     /// Has the connection of a lane made anew, whose peer stands still. For a while it gets nothing,
@@ -242,20 +248,20 @@ impl Link {
         lane.room = lane.room.saturating_sub(records);
     }
 
-    /// Gives such a message to it. Returns how far its stream is then.
+    /// Gives such a message to it.
     ///
     /// # Errors
     ///
     /// It was not taken.
     #[inline]
-    pub fn send(&mut self, lane: usize, topic: &[u8], body: &mut Message, records: u64) -> Result<u64, Refusal> {
+    pub fn send(&mut self, lane: usize, topic: &[u8], body: &mut Message, records: u64) -> Result<(), Refusal> {
         let lane = &mut self.lanes[lane];
         let bytes = (topic.len() + body.as_bytes().len()) as u64;
-        let position = lane.user.send(topic, body)?;
+        lane.user.send(topic, body)?;
         lane.handed += records;
         lane.given += records;
         lane.bytes += bytes;
-        Ok(position)
+        Ok(())
     }
 
     /// Publishes a message that is none of the log's records.
@@ -296,17 +302,10 @@ impl Link {
         self.lanes.iter().map(|lane| lane.in_flight(buffers)).sum()
     }
 
-    /// Returns true if the system has taken everything that left libzmq's queues.
-    #[must_use]
-    pub fn flushed(&self) -> bool {
-        self.lanes.iter().all(|lane| lane.user.flushed())
-    }
-
-    /// Records that have left libzmq's queues and may not be with the system yet.
-    #[must_use]
-    pub fn unflushed(&self) -> u64 {
-        let lanes = self.lanes.iter().filter(|lane| !lane.user.flushed());
-        lanes.map(|lane| BATCH as u64 / lane.size() + self.batch_records).sum()
+    /// Gives up what libzmq has in its queues, at the end. Returns how many records are lost with
+    /// it, and that it has given up since the last [`Link::poll`].
+    pub fn give_up(&mut self, buffers: &Buffers) -> u64 {
+        self.lanes.iter_mut().map(|lane| lane.give_up(buffers)).sum()
     }
 
     /// What there is to report of the endpoints; whoever asks first gets it.
@@ -362,7 +361,7 @@ impl Lane {
             trail: Trail::default(),
             at_stake: 0,
             queued: 0,
-            settled: 0,
+            given_up: 0,
             avoided: None,
         }
     }
@@ -404,17 +403,42 @@ impl Lane {
         self.bytes.checked_div(self.given).unwrap_or(0).max(1)
     }
 
-    /// What a connection that has ended has cost: the systems' buffers are lost with it, and of a
-    /// bound socket or one made anew libzmq's queue. How much that was, one has to know from before.
+    /// Records that libzmq has given up since this was asked last, without those that it has refused.
+    fn newly_given_up(&mut self, buffers: &Buffers) -> u64 {
+        // Of a message that was refused and is still to be tried again, `made` knows already.
+        let given_up = (buffers.given_up(self.consumer) + self.given).saturating_sub(self.made);
+        let new = given_up.saturating_sub(self.given_up);
+        self.given_up += new;
+        new
+    }
+
+    /// What a connection that has ended has cost: what libzmq has given up, and the systems' buffers.
+    /// How much was in these has to be known from before.
     fn lose(&mut self, events: Events, buffers: &Buffers) -> u64 {
-        let mut lost = 0;
+        let mut lost = self.newly_given_up(buffers);
         if events.disconnected || events.renewed {
-            lost += self.at_stake;
+            lost += std::mem::take(&mut self.at_stake);
         }
-        if events.renewed {
+        if events.renewed && !TELLS {
             lost += self.queued;
         }
         let lost = lost.min(self.handed.saturating_sub(self.in_flight(buffers)));
+        self.handed -= lost;
+        lost
+    }
+
+    /// See [`Link::give_up`].
+    fn give_up(&mut self, buffers: &Buffers) -> u64 {
+        let mut lost = self.newly_given_up(buffers);
+        let in_flight = loop {
+            let in_flight = self.in_flight(buffers);
+            // What is given up meanwhile is no longer in flight.
+            match self.newly_given_up(buffers) {
+                0 => break in_flight,
+                more => lost += more,
+            }
+        };
+        let lost = (lost + in_flight).min(self.handed);
         self.handed -= lost;
         lost
     }

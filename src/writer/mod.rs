@@ -182,7 +182,7 @@ impl Writer {
         for endpoints in groups {
             let first = consumer;
             consumer += endpoints.len();
-            match Connection::open(&context, endpoints, &config, first, path, &mut writer.reporter) {
+            match Connection::open(&context, endpoints, &config, first, path, &writer.buffers, &mut writer.reporter) {
                 Ok(connection) => writer.connections.push(connection),
                 Err((what, why)) => {
                     for connection in writer.connections.drain(..) {
@@ -565,8 +565,6 @@ impl Writer {
             connection.report(&readable(&self.topic), self.problem, now, &mut self.reporter);
         }
         let mut pause = Duration::from_micros(50);
-        // What libzmq has released a moment ago it may be about to write: so look twice.
-        let mut idle = false;
         let mut told = false;
         loop {
             let mut busy = false;
@@ -580,12 +578,10 @@ impl Writer {
                 self.report_wait();
             }
             let left = left();
-            if (!busy && idle) || left.is_some_and(|left| left.is_zero()) {
+            if !busy || left.is_some_and(|left| left.is_zero()) {
                 break;
             }
-            idle = !busy;
-            let wait = if idle { Duration::from_millis(2) } else { pause };
-            std::thread::sleep(left.map_or(wait, |left| wait.min(left)));
+            std::thread::sleep(left.map_or(pause, |left| pause.min(left)));
             pause = (pause * 2).min(Duration::from_millis(5));
         }
         if self.statistics.is_some() {

@@ -162,9 +162,9 @@ impl Borrowed {
         let news = Rc::new(RefCell::new(Vec::new()));
         let heard = Rc::clone(&news);
         let mut listener: Reporter = Box::new(move |level, text| heard.borrow_mut().push((level, text.to_owned())));
-        let connection = Connection::open(&context, endpoints, config, 0, &label.path, &mut listener).ok()?;
-        drop(context);
         let buffers = Buffers::new(endpoints.len());
+        let connection = Connection::open(&context, endpoints, config, 0, &label.path, &buffers, &mut listener).ok()?;
+        drop(context);
         let Some(loan) = spool::loan(dir, &label.path, &label.endpoint) else {
             // Somebody has opened it meanwhile.
             connection.close(0, &buffers, Some(Duration::ZERO));

@@ -2,8 +2,8 @@
 //!
 //! A record goes to the spool when it cannot be sent now, or always if that is asked for, and
 //! the spool's records are sent before newer ones. What libzmq has been given is kept until the
-//! peer's system has acknowledged it: when the connection is lost, or at the end, what has not
-//! been acknowledged goes back to the front of the spool, in order.
+//! peer's system has acknowledged it: when the connection is lost, when libzmq has given something up,
+//! or at the end, what has not been acknowledged goes back to the front of the spool, in order.
 //!
 //! A spool that cannot be opened, as one that the host's last run still has locked, is tried again
 //! once a second. Until then records wait in memory in its place, up to the high water mark.
@@ -29,8 +29,6 @@ pub struct Spooling {
     flights: VecDeque<Entry>,
     /// Records in `flights`.
     in_flight: u64,
-    /// Of `flights`, from the front: released by libzmq.
-    released: usize,
     /// Records that have been acknowledged.
     acknowledged: u64,
     /// Records in `flights` that are not from the spool.
@@ -84,12 +82,9 @@ impl Origin {
 struct Entry {
     flight: Arc<Flight>,
     from_spool: bool,
-    /// Where it was handed over, and how far the stream was there then.
-    place: Place,
+    /// Which of the link's lanes has it.
+    lane: usize,
 }
-
-/// A lane of the link, and a position in its stream.
-pub type Place = (usize, u64);
 
 impl Spooling {
     /// Opens the spool of a log's records for an endpoint, if there is to be one. What is wrong is
@@ -109,7 +104,6 @@ impl Spooling {
             recovered: Recovered::default(),
             flights: VecDeque::new(),
             in_flight: 0,
-            released: 0,
             acknowledged: 0,
             direct: 0,
             put: 0,
@@ -231,7 +225,7 @@ impl Spooling {
     }
 
     /// [`Spooling::next`] has been given to libzmq.
-    pub fn sent_next(&mut self, flight: Arc<Flight>, place: Place) {
+    pub fn sent_next(&mut self, flight: Arc<Flight>, lane: usize) {
         let from_spool = match &mut self.store {
             Store::Disk(spool) => {
                 spool.advance();
@@ -245,30 +239,25 @@ impl Spooling {
         };
         self.taken += 1;
         self.in_flight += 1;
-        self.flights.push_back(Entry { flight, from_spool, place });
+        self.flights.push_back(Entry { flight, from_spool, lane });
     }
 
     /// Records that were not in the spool have been given to libzmq.
-    pub fn sent(&mut self, flight: Arc<Flight>, place: Place) {
+    pub fn sent(&mut self, flight: Arc<Flight>, lane: usize) {
         self.direct += flight.records();
         self.in_flight += flight.records();
-        self.flights.push_back(Entry { flight, from_spool: false, place });
+        self.flights.push_back(Entry { flight, from_spool: false, lane });
     }
 
-    /// Takes note of what the peers' systems have acknowledged.
-    pub fn reap(&mut self, link: &mut Link) {
-        while let Some(entry) = self.flights.get(self.released).filter(|entry| entry.flight.released()) {
-            let (lane, position) = entry.place;
-            link.released(lane, position);
-            self.released += 1;
-        }
+    /// Takes note of what the peers' systems have acknowledged. Returns true if libzmq has given up what
+    /// is next.
+    pub fn reap(&mut self, link: &Link) -> bool {
         let acknowledged: Vec<_> = (0..link.lanes()).map(|lane| link.acknowledged(lane)).collect();
         let mut from_spool = 0;
-        while self.released > 0
-            && let Some(entry) = self.flights.front()
-            && acknowledged[entry.place.0] >= Some(entry.place.1)
+        while let Some(entry) = self.flights.front()
+            && let Some(end) = entry.flight.written()
+            && acknowledged[entry.lane] >= Some(end)
         {
-            self.released -= 1;
             let records = entry.flight.records();
             self.in_flight -= records;
             self.acknowledged += records;
@@ -285,6 +274,7 @@ impl Spooling {
             }
             spool.set_in_flight(self.direct);
         }
+        self.flights.front().is_some_and(|entry| entry.flight.given_up())
     }
 
     /// Records that were given to libzmq and acknowledged.
@@ -296,7 +286,7 @@ impl Spooling {
     /// The lane that has the oldest record of those that have not been acknowledged.
     #[must_use]
     pub fn oldest(&self) -> Option<usize> {
-        self.flights.front().map(|entry| entry.place.0)
+        self.flights.front().map(|entry| entry.lane)
     }
 
     /// Puts back what has not been acknowledged, in front. Returns how many records that was.
@@ -304,7 +294,6 @@ impl Spooling {
         let flights = std::mem::take(&mut self.flights);
         let all = std::mem::take(&mut self.in_flight);
         let direct = std::mem::take(&mut self.direct);
-        self.released = 0;
         self.put += all;
         let records = flights
             .iter()

@@ -8,8 +8,9 @@
 //! chunks.
 //!
 //! Each message is for one *consumer*, a small number. What libzmq has released is counted
-//! for each, so that one knows how much of it is still waiting to be sent. A [`Flight`] tells
-//! that of a single message, whose bytes it keeps; it may stand for several records.
+//! for each, so that it is known how much of it is still waiting to be sent: what was written to a
+//! connection, and what was given up. A [`Flight`] tells that of a single message, whose bytes it
+//! keeps; it may stand for several records.
 //!
 //! Nearly all messages are for the first consumer and of one record. Those are counted by the
 //! same atomic operation that gives up their chunk, and the counts of the chunks added up when
@@ -31,9 +32,9 @@ use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use std::alloc::{alloc, dealloc};
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use zmq_sys::record::Content;
+use zmq_sys::record::{Content, was_written};
 
 use super::{Error, Message};
 
@@ -74,6 +75,10 @@ struct Shared {
     closed: AtomicBool,
     /// The records released so far, for each consumer, without those that the chunks count.
     released: Box<[Count]>,
+    /// Those of them that were given up, with those that the chunks count.
+    given_up: Box<[AtomicU64]>,
+    /// Where each consumer's flights are written.
+    streams: Box<[OnceLock<Arc<AtomicU64>>]>,
 }
 
 /// In a cache line of its own: libzmq's I/O thread writes it for each message.
@@ -154,9 +159,17 @@ impl Buffers {
             free: AtomicPtr::new(ptr::null_mut()),
             closed: AtomicBool::new(false),
             released: (0..consumers).map(|_| Count(AtomicU64::new(0))).collect(),
+            given_up: (0..consumers).map(|_| AtomicU64::new(0)).collect(),
+            streams: (0..consumers).map(|_| OnceLock::new()).collect(),
         };
         let ready = Vec::with_capacity(KEEP);
         Self { shared: Arc::new(shared), current: None, sent: VecDeque::new(), ready, released: 0 }
+    }
+
+    /// What a consumer's flights have at the connection is added to this when they are written, from
+    /// now on. Does nothing the next time.
+    pub fn follow(&self, consumer: usize, stream: &Arc<AtomicU64>) {
+        let _ = self.shared.streams[consumer].set(Arc::clone(stream));
     }
 
     /// Bytes kept for what libzmq has to know of messages, behind their bytes: one for each
@@ -222,8 +235,8 @@ impl Buffers {
         }
     }
 
-    /// As [`Buffers::message`], for a message of so many records, and tells when libzmq has
-    /// released it. Allocates.
+    /// As [`Buffers::message`], for a message of so many records, which takes so many bytes at a
+    /// connection, and tells when libzmq has released it. Allocates.
     ///
     /// # Safety
     ///
@@ -238,6 +251,7 @@ impl Buffers {
         len: usize,
         consumer: usize,
         records: u64,
+        size: u64,
     ) -> Result<Arc<Flight>, Error> {
         debug_assert!(consumer < self.shared.released.len());
         let Some(current) = &mut self.current else { return Err(Error(libc::EINVAL)) };
@@ -245,8 +259,8 @@ impl Buffers {
         // is counted here. `release_flight` takes the share that the hint is.
         unsafe {
             let (content, data) = current.note(len)?;
-            let released = AtomicBool::new(false);
-            let flight = Flight { chunk: current.chunk, data, len, consumer, records, released };
+            let end = AtomicU64::new(WITH_LIBZMQ);
+            let flight = Flight { chunk: current.chunk, data, len, consumer, records, size, end };
             current.messages += 1;
             let flight = Arc::new(flight);
             let hint = Arc::into_raw(Arc::clone(&flight));
@@ -280,8 +294,15 @@ impl Buffers {
         unsafe { core::slice::from_raw_parts(bytes.as_ptr().cast(), len) }
     }
 
+    /// How many of the records made into messages for a consumer libzmq has given up: their
+    /// connection ended, or there was none. Also those that it has not taken.
+    #[must_use]
+    pub fn given_up(&self, consumer: usize) -> u64 {
+        self.shared.given_up[consumer].load(Ordering::Acquire)
+    }
+
     /// How many of the records made into messages for a consumer libzmq has released: it has
-    /// sent them, or has given them up.
+    /// written them to a connection, or has given them up.
     #[must_use]
     pub fn released(&self, consumer: usize) -> u64 {
         let counted = self.shared.released[consumer].0.load(Ordering::Acquire);
@@ -372,8 +393,16 @@ pub struct Flight {
     len: usize,
     consumer: usize,
     records: u64,
-    released: AtomicBool,
+    size: u64,
+    /// Where it ends in what was written of its consumer's, or one of these.
+    end: AtomicU64,
 }
+
+/// Of a flight's `end`: libzmq has it.
+const WITH_LIBZMQ: u64 = u64::MAX;
+
+/// Of a flight's `end`: libzmq has given it up.
+const GIVEN_UP: u64 = u64::MAX - 1;
 
 // SAFETY: the bytes are not written any more, and the chunk may be given up by any thread.
 unsafe impl Send for Flight {}
@@ -381,10 +410,17 @@ unsafe impl Send for Flight {}
 unsafe impl Sync for Flight {}
 
 impl Flight {
-    /// Whether libzmq has released the message.
+    /// Once libzmq has written the message to a connection: where it ends in the stream that its
+    /// consumer [follows](Buffers::follow).
     #[must_use]
-    pub fn released(&self) -> bool {
-        self.released.load(Ordering::Acquire)
+    pub fn written(&self) -> Option<u64> {
+        Some(self.end.load(Ordering::Acquire)).filter(|&end| end < GIVEN_UP)
+    }
+
+    /// Whether libzmq has given the message up.
+    #[must_use]
+    pub fn given_up(&self) -> bool {
+        self.end.load(Ordering::Acquire) == GIVEN_UP
     }
 
     /// The records in the message.
@@ -493,12 +529,16 @@ unsafe fn put_away(chunk: NonNull<Chunk>) {
 }
 
 /// What libzmq calls when it has no use for a message's memory any more.
-unsafe extern "C" fn release(_data: *mut c_void, hint: *mut c_void) {
+unsafe extern "C" fn release(data: *mut c_void, hint: *mut c_void) {
     let consumer = hint.addr() % align_of::<Chunk>();
     if let Some(chunk) = NonNull::new(hint.cast::<u8>().wrapping_sub(consumer).cast::<Chunk>()) {
         // SAFETY: `hint` is the chunk that `Buffers::message` counted this message for, plus
         // the consumer. The chunk is valid until the message is counted as released.
         unsafe {
+            if !was_written(data) {
+                // First, so that whoever sees it released sees this.
+                chunk.as_ref().shared.given_up[consumer].fetch_add(1, Ordering::Release);
+            }
             if consumer == 0 {
                 if chunk.as_ref().state.fetch_add(RELEASED, Ordering::AcqRel) as u32 == 1 {
                     put_away(chunk);
@@ -512,17 +552,29 @@ unsafe extern "C" fn release(_data: *mut c_void, hint: *mut c_void) {
 }
 
 /// The same for a message of [`Buffers::flight`].
-unsafe extern "C" fn release_flight(_data: *mut c_void, hint: *mut c_void) {
+unsafe extern "C" fn release_flight(data: *mut c_void, hint: *mut c_void) {
     // SAFETY: `hint` is the share that `Buffers::flight` gave away; the flight keeps its chunk.
-    unsafe {
+    let (flight, shared) = unsafe {
         let flight = Arc::from_raw(hint.cast_const().cast::<Flight>());
-        flight.chunk.as_ref().shared.released[flight.consumer].0.fetch_add(flight.records, Ordering::Release);
-        flight.released.store(true, Ordering::Release);
-    }
+        let shared = &raw const *flight.chunk.as_ref().shared;
+        (flight, &*shared)
+    };
+    let Flight { consumer, records, size, .. } = *flight;
+    let end = if was_written(data) {
+        // Those of a connection are written in this order.
+        shared.streams[consumer].get().map_or(0, |stream| stream.fetch_add(size, Ordering::AcqRel) + size)
+    } else {
+        shared.given_up[consumer].fetch_add(records, Ordering::Release);
+        GIVEN_UP
+    };
+    shared.released[consumer].0.fetch_add(records, Ordering::Release);
+    flight.end.store(end, Ordering::Release);
 }
 
 #[cfg(test)]
 mod tests {
+    use zmq_sys::record::TELLS;
+
     use super::*;
 
     fn put(buffers: &mut Buffers, bytes: &[u8]) -> Message {
@@ -582,20 +634,22 @@ mod tests {
             assert!(buffers.put(&bytes));
             let mut message = Message::new();
             // SAFETY: just written, and passed below.
-            let flight = unsafe { buffers.flight(&mut message, 100, 1, 2) }.unwrap();
+            let flight = unsafe { buffers.flight(&mut message, 100, 1, 2, 100) }.unwrap();
             buffers.advance(100);
-            assert!(!flight.released());
+            assert!(!flight.given_up());
             drop(message);
-            assert!(flight.released());
+            // Nobody was there to write it to; only the bundled libzmq tells.
+            assert_eq!((flight.written().is_some(), flight.given_up()), (!TELLS, TELLS));
             flights.push((flight, bytes));
         }
         assert_eq!((buffers.released(0), buffers.released(1)), (0, 6000));
+        assert_eq!((buffers.given_up(0), buffers.given_up(1)), (0, if TELLS { 6000 } else { 0 }));
         // Both kinds in one chunk.
         let plain = put(&mut buffers, &[1]);
         assert!(buffers.put(&[2]));
         let mut message = Message::new();
         // SAFETY: just written, and passed below.
-        drop(unsafe { buffers.flight(&mut message, 1, 0, 7) }.unwrap());
+        drop(unsafe { buffers.flight(&mut message, 1, 0, 7, 1) }.unwrap());
         buffers.advance(1);
         drop(plain);
         assert_eq!(buffers.released(0), 1);

@@ -2,6 +2,7 @@
 //!
 //! Thin wrappers over `zmq-sys` that know nothing of logs.
 
+mod away;
 mod buffer;
 mod context;
 mod curve;
@@ -17,6 +18,7 @@ use core::ffi::c_int;
 use core::fmt;
 use std::ffi::CStr;
 
+pub use away::{Away, PENALTY};
 pub use buffer::{Buffers, CHUNK_SIZE, Flight, MAX_CONSUMERS};
 pub use context::{Context, Termination};
 pub use curve::{KEY_TEXT, KeyPair, PublicKey, Role, SecretKey, has_curve, wipe};
@@ -24,6 +26,7 @@ pub use message::Message;
 pub use monitor::{Event, Handshake, Watched, hang_up};
 pub use socket::{Kind, PollItem, Socket, poll, wait_readable};
 pub use stream::{Stream, descriptor_limit};
+pub use zmq_sys::record::TELLS;
 
 /// An error of libzmq: its error number.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -26,8 +26,11 @@ pub enum Event {
     Failed(Handshake),
     /// A try to connect has failed, or a connection was lost: the next try follows.
     Retried,
-    /// The peer has sent more than it may (see [`super::limits`]); its connection ends.
-    Excess,
+    /// The peer has sent more than it may (see [`super::limits`]); its connection ends. With its address,
+    /// if it has one.
+    Excess(Option<IpAddr>),
+    /// A peer was turned away: there are as many as may be (see [`super::limits::of_connections`]).
+    Full,
     /// A bound socket no longer listens: the address is free.
     Unbound,
 }
@@ -46,7 +49,8 @@ pub enum Handshake {
 }
 
 /// The events asked for: rare ones only, so that they never pile up.
-const EVENTS: c_int = zmq_sys::ZMQ_EVENT_CONNECTED
+const EVENTS: c_int = (if ENFORCED { zmq_sys::ZMQ_EVENT_ACCEPT_FAILED } else { 0 })
+    | zmq_sys::ZMQ_EVENT_CONNECTED
     | zmq_sys::ZMQ_EVENT_ACCEPTED
     | zmq_sys::ZMQ_EVENT_LISTENING
     | zmq_sys::ZMQ_EVENT_CONNECT_RETRIED
@@ -182,8 +186,9 @@ impl Watched {
             zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED => Some(Event::Ready),
             zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL => Some(Event::Failed(Handshake::Closed)),
             zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL if value == ZMQ_PROTOCOL_ERROR_ZMTP_TOO_MUCH => {
-                Some(Event::Excess)
+                Some(Event::Excess(ip_of(address)))
             }
+            zmq_sys::ZMQ_EVENT_ACCEPT_FAILED if value == libc::EUSERS => Some(Event::Full),
             zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL => Some(Event::Failed(match value {
                 zmq_sys::ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH => Handshake::Mechanism,
                 _ => Handshake::Protocol,
@@ -230,6 +235,12 @@ impl Watched {
         });
         found
     }
+}
+
+/// The IP address in an event's address.
+fn ip_of(address: &str) -> Option<IpAddr> {
+    let (host, _port) = address.strip_prefix("tcp://")?.rsplit_once(':')?;
+    host.trim_matches(['[', ']']).split('%').next()?.parse().ok()
 }
 
 /// Whether an endpoint, as it was given, can be the address of an event, which may be resolved.
@@ -296,6 +307,19 @@ fn filter(listener: c_int, pass: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ip_addresses_of_events() {
+        for (address, ip) in [
+            ("tcp://127.0.0.1:5", Some("127.0.0.1")),
+            ("tcp://[2001:db8::1]:5", Some("2001:db8::1")),
+            ("tcp://[fe80::1%eth0]:5", Some("fe80::1")),
+            ("ipc:///a", None),
+            ("", None),
+        ] {
+            assert_eq!(ip_of(address), ip.map(|ip| ip.parse().unwrap()), "{address}");
+        }
+    }
 
     #[test]
     fn addresses_of_endpoints() {

@@ -2,6 +2,7 @@
 
 use core::ffi::c_int;
 use core::mem::MaybeUninit;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A connection of libzmq's, known by its descriptor, which libzmq closes when it likes: the system may
 /// give its number to another file of the process at any time.
@@ -25,6 +26,29 @@ impl Stream {
         self.descriptor
     }
 
+    /// The peer's address; `None` over a Unix domain socket, and once it has ended.
+    #[must_use]
+    pub fn peer(&self) -> Option<IpAddr> {
+        let mut address = MaybeUninit::<libc::sockaddr_storage>::zeroed();
+        let mut size = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+        // SAFETY: memory for any address, and its size; a family's address is what the family says.
+        unsafe {
+            if libc::getpeername(self.descriptor, address.as_mut_ptr().cast(), &raw mut size) != 0 {
+                return None;
+            }
+            let address = address.as_ptr();
+            match c_int::from((*address).ss_family) {
+                libc::AF_INET => Some(
+                    Ipv4Addr::from_bits(u32::from_be((*address.cast::<libc::sockaddr_in>()).sin_addr.s_addr)).into(),
+                ),
+                libc::AF_INET6 => {
+                    Some(Ipv6Addr::from((*address.cast::<libc::sockaddr_in6>()).sin6_addr.s6_addr).into())
+                }
+                _ => None,
+            }
+        }
+    }
+
     /// How many bytes the peer has not acknowledged (`SIOCOUTQ`, tcp(7)); over a Unix domain socket,
     /// has not read. `None` once it has ended.
     #[must_use]
@@ -44,14 +68,6 @@ impl Stream {
             // SAFETY: no pointers. It is open until libzmq has seen this.
             unsafe { libc::shutdown(self.descriptor, libc::SHUT_RDWR) };
         }
-    }
-
-    /// Returns true if the system would take more bytes now, or it has ended.
-    #[must_use]
-    pub fn writable(&self) -> bool {
-        let mut item = libc::pollfd { fd: self.descriptor, events: libc::POLLOUT, revents: 0 };
-        // SAFETY: one item, valid during the call; to look at another file does no harm.
-        unsafe { libc::poll(&raw mut item, 1, 0) != 0 }
     }
 }
 
@@ -87,13 +103,18 @@ mod tests {
         while client.write(&[0; 65_536]).is_ok() {}
         let stream = Stream::new(client.as_raw_fd());
         assert!(stream.unsent().unwrap() > 0);
-        assert!(!stream.writable());
+        assert_eq!(stream.peer(), Some(listener.local_addr().unwrap().ip()));
         // SAFETY: both are open, and nobody else has the first.
         unsafe { libc::dup2(server.as_raw_fd(), client.as_raw_fd()) };
         assert_eq!(stream.unsent(), None);
         drop(client);
         assert_eq!(stream.unsent(), None);
-        assert!(stream.writable());
         assert_eq!(Stream::new(-1).unsent(), None);
+        assert_eq!(Stream::new(-1).peer(), None);
+        let listener = TcpListener::bind("[::1]:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        assert_eq!(Stream::new(client.as_raw_fd()).peer(), Some(listener.local_addr().unwrap().ip()));
+        let (unix, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+        assert_eq!(Stream::new(unix.as_raw_fd()).peer(), None);
     }
 }

@@ -9,7 +9,8 @@ lost by the sender; and the verdict, which is FAIL when a record is missing that
 What a subscriber, or its machine, had accepted when it was killed is beyond the sender, and
 shown as "accepted": these records must lie in one row, right before the kill.
 
-    run.py [--jobs N] [--list] [--keep] [NAME …]     the faults whose names begin so
+    run.py [--jobs N] [--list] [--keep] [NAME …]     the faults whose names begin so; "any_" are those
+                                                     that come in every way to meet a subscriber
     run.py --soak SECONDS                            full rate, a subscriber that comes and goes
 
 Faults that need root (network namespaces, mounts) are skipped without it, and say so.
@@ -18,6 +19,7 @@ Faults that need root (network namespaces, mounts) are skipped without it, and s
 import argparse
 import concurrent.futures
 import contextlib
+import itertools
 import json
 import os
 import random
@@ -38,9 +40,8 @@ SENDER = Path(os.environ.get("FAULTS_SENDER", HERE.parent.parent / "target/debug
 # How the sender is run: without a spool, with one, with one that every record goes through.
 NONE, SPOOL, ALWAYS = "no spool", "spool", "spool_always"
 
-# Records in the 8 KiB that libzmq writes at a time: when a sender ends with a peer that takes
-# nothing, these are counted as lost although the system may have taken them.
-BATCH = 32
+# How many records wait in memory for an endpoint, unless zmq_hwm says otherwise.
+QUEUE = 1000
 
 # A record, at least, as it is sent.
 RECORD_BYTES = 320
@@ -79,9 +80,9 @@ class Case:
         args = [endpoint or self.endpoint, rate, records, stay, self.directory / "written", *given]
         return Sender(self, name, [*wrap, SENDER, *map(str, args)])
 
-    def subscribe(self, name="received", endpoint=None, wrap=(), delay=0):
+    def subscribe(self, name="received", endpoint=None, wrap=(), delay=0, more=()):
         """Starts a subscriber, and waits until it is up; its file can be one that another has begun."""
-        args = [endpoint or self.endpoint, self.directory / name, delay]
+        args = [endpoint or self.endpoint, self.directory / name, delay, *more]
         self.subscribers += 1
         output = self.directory / f"subscriber{self.subscribers}"
         process = self.start([*wrap, sys.executable, HERE / "subscriber.py", *map(str, args)], output)
@@ -162,12 +163,16 @@ class Sender:
 class Result:
     """What became of the records."""
 
-    def __init__(self, case, counted, at_most=0, name="received", accepted_before=None, lossless=False, restarted=False, estimated=False):
-        """`counted`: lost, as the sender says; and `at_most` so many more. `accepted_before`: a
-        subscriber was killed when this was the last record written. `restarted`: the subscriber
-        could read from a sender's connection and its successor's at the same time. `estimated`: what
-        the network's buffers held when a connection was lost is counted too high rather than too low."""
-        numbers = case.received(name)
+    def __init__(self, case, counted, at_most=0, name="received", accepted_before=None, accepted_after=None, lossless=False, restarted=False, estimated=False):
+        """`counted`: lost, as the sender says; and `at_most` so many more. `name`: of the file, or several
+        whose records are those of one stream. `accepted_before`: a subscriber was killed when this was
+        the last record written; `accepted_after`, and that the last that it had noted. `restarted`:
+        the subscriber could read from a sender's connection and its successor's at the same time.
+        `estimated`: what the network's buffers held when a connection was lost is counted too high
+        rather than too low."""
+        names = [name] if isinstance(name, str) else name
+        numbers = [number for one in names for number in case.received(one)]
+        restarted = restarted or len(names) > 1
         self.written = case.written()
         self.received = len(numbers)
         unique = set(numbers)
@@ -191,14 +196,18 @@ class Result:
         if accepted_before is not None and uncounted > 0:
             # The row of missing records that the kill ends.
             before = [number for number in missing if number <= accepted_before]
-            row = 0
-            while row < len(before) and before[-1 - row] == before[-1] - row:
-                row += 1
+            if accepted_after is not None:
+                # Of several subscribers that share the records, each has others.
+                row = sum(number > accepted_after for number in before)
+            else:
+                row = 0
+                while row < len(before) and before[-1 - row] == before[-1] - row:
+                    row += 1
             self.accepted = min(uncounted, row)
             uncounted -= self.accepted
         if uncounted > at_most:
             self.problems.append(f"{uncounted - at_most} lost and not counted")
-        if uncounted < 0 and not estimated and not (restarted and -uncounted <= BATCH):
+        if uncounted < 0 and not estimated:
             self.problems.append(f"{-uncounted} counted as lost and not missing")
         if lossless and self.missing > self.accepted:
             self.problems.append(f"{self.missing - self.accepted} lost")
@@ -243,12 +252,44 @@ def require_root(what):
 FAULTS = []
 
 
+class Fault:
+    """What goes wrong, in one of the ways to run a sender; and how it meets its subscribers, of those
+    that come in every way."""
+
+    def __init__(self, function, mode, meeting=None):
+        self.function, self.mode, self.meeting = function, mode, meeting
+        self.name = function.__name__
+        self.title = f"{self.name} ({mode}{f', {meeting}' if meeting else ''}; {function.__doc__})"
+
+    def happen(self, case):
+        return self.function(case, Met(case, self.meeting)) if self.meeting else self.function(case)
+
+
 def fault(*modes):
     def register(function):
-        FAULTS.extend((function, mode) for mode in modes)
+        FAULTS.extend(Fault(function, mode) for mode in modes)
         return function
 
     return register
+
+
+class Meeting:
+    """How a sender and its subscribers meet: it publishes or pushes, to one endpoint or two, which it
+    connects to or binds."""
+
+    def __init__(self, push, count, bind):
+        self.push, self.count, self.bind = push, count, bind
+
+    def __str__(self):
+        return f"{'push' if self.push else 'publish'}, {self.count}, {'bind' if self.bind else 'connect'}"
+
+
+MEETINGS = [Meeting(push, count, bind) for push in (False, True) for count in (1, 2) for bind in (False, True)]
+
+
+def any_fault(function):
+    FAULTS.extend(Fault(function, mode, meeting) for meeting in MEETINGS for mode in (NONE, SPOOL, ALWAYS))
+    return function
 
 
 def finish(case, sender, lossless, **more):
@@ -356,10 +397,14 @@ def subscriber_stopped(case):
     return finish(case, sender, lossless=case.mode != NONE)
 
 
+# Ports can come again.
+NAMESPACES = itertools.count()
+
+
 def two_hosts(case):
     """Network namespaces joined by a link; returns what runs a program in each, and what cuts it."""
     require_root("network namespaces")
-    tag = f"bzw{os.getpid() % 10000}x{case.port}"
+    tag = f"bzw{os.getpid() % 10000}x{next(NAMESPACES)}"
     here, there = f"{tag}a", f"{tag}b"
     links = (f"v{case.port}a", f"v{case.port}b")
     net = f"10.{case.port // 256}.{case.port % 256}"
@@ -597,6 +642,204 @@ def two_senders_one_spool(case):
     return result
 
 
+class Met:
+    """A sender and its subscribers, the first of which things happen to. Everything is small, so that
+    buffers are full soon."""
+
+    RATE, RECORDS = 4_000, 16_000
+
+    def __init__(self, case, meeting):
+        self.case, self.meeting = case, meeting
+        self.here = self.there = ()
+        self.host = self.far = "127.0.0.1"
+        self.ports = [case.port, *(free_port() for _ in range(meeting.count - 1))]
+        self.names = [f"received{index}" for index in range(meeting.count)]
+        self.spooled = case.mode != NONE
+
+    def two_hosts(self):
+        self.here, self.there, link = two_hosts(self.case)
+        self.far = self.case.endpoint.removeprefix("tcp://").split(":")[0]
+        self.host = self.far.removesuffix(".2") + ".1"
+        return link
+
+    def subscribe(self, index):
+        """Starts one of the subscribers, once more if it was there before."""
+        bind, host = (">", self.host) if self.meeting.bind else ("", self.far)
+        endpoint = f"{bind}tcp://{host}:{self.ports[index]}"
+        more = ["PULL" if self.meeting.push else "SUB", 65_536]
+        return self.case.subscribe(self.names[index], endpoint, self.there, more=more)
+
+    def subscribe_all(self):
+        return [self.subscribe(index) for index in range(self.meeting.count)]
+
+    def send(self, records=None, stay=60, waits=True, **options):
+        at, host = ("@", self.host) if self.meeting.bind else ("", self.far)
+        endpoint = ",".join(f"{at}tcp://{host}:{port}" for port in self.ports)
+        if self.meeting.push:
+            options["socket_type"] = "push"
+        if waits:
+            options["wait_for_subscriber"] = "20 sec"
+        records = self.RECORDS if records is None else records
+        return self.case.send(self.RATE, records, stay=stay, endpoint=endpoint, wrap=self.here, **options)
+
+    def await_records(self, records):
+        """Until all have got their part."""
+        share = records // 2 if self.meeting.push and self.meeting.count > 1 else records
+        for name in self.names:
+            self.case.await_records(share // 2 if share != records else share, name)
+
+    def last(self):
+        """The last record that the first subscriber has noted."""
+        return max(self.case.received(self.names[0]), default=0)
+
+    def quiet(self, quiet=1.0):
+        for name in self.names:
+            self.case.await_quiet(name, quiet=quiet)
+
+    def judge(self, senders, spared=True, counted_more=0, lossless=True, **more):
+        """Once all senders have ended: what became of the records at each endpoint, or at all that share
+        them. `spared`: nothing happened to the others, which publish to both gets."""
+        streams = [self.names] if self.meeting.push else [[name] for name in self.names]
+        results = []
+        for index, names in enumerate(streams):
+            # Those of each endpoint are from right before the end, when nothing happens to the others.
+            counted = counted_more
+            for sender in senders:
+                last = sender.lines()[-1]
+                each = [dropped(stats) for stats in last["endpoints"]]
+                counted += each[index] if index > 0 else dropped(last["all"]) - sum(each[1:])
+            if index == 0 or not spared:
+                one = Result(self.case, counted, name=names, lossless=lossless, **more)
+            else:
+                one = Result(self.case, counted, name=names, lossless=True, restarted=more.get("restarted", False))
+            results.append(one)
+        for index, one in enumerate(results[1:], 2):
+            results[0].problems.extend(f"endpoint {index}: {problem}" for problem in one.problems)
+        return results[0]
+
+    def finish(self, sender, **more):
+        sender.wait()
+        self.quiet()
+        return self.judge([sender], **more)
+
+
+@any_fault
+def any_no_fault(case, met):
+    """all subscribers are up all the time"""
+    met.subscribe_all()
+    return met.finish(met.send())
+
+
+@any_fault
+def any_late(case, met):
+    """a subscriber comes 2 s late"""
+    others = [met.subscribe(index) for index in range(1, met.meeting.count)]
+    sender = met.send(waits=False)
+    time.sleep(2)
+    met.subscribe(0)
+    shared = met.meeting.push and len(others) > 0
+    return met.finish(sender, lossless=met.spooled or shared)
+
+
+@any_fault
+def any_killed(case, met):
+    """a subscriber is killed (-9) and restarted 1 s later"""
+    subscriber = met.subscribe_all()[0]
+    sender = met.send()
+    met.await_records(4_000)
+    subscriber.kill()
+    subscriber.wait()
+    killed, noted = case.written(), met.last()
+    time.sleep(1)
+    met.subscribe(0)
+    return met.finish(sender, lossless=met.spooled, accepted_before=killed, accepted_after=noted, estimated=not met.spooled)
+
+
+@any_fault
+def any_stopped(case, met):
+    """a subscriber is stopped (SIGSTOP) for 4 s"""
+    subscriber = met.subscribe_all()[0]
+    sender = met.send(24_000)
+    met.await_records(2_000)
+    subscriber.send_signal(signal.SIGSTOP)
+    time.sleep(4)
+    subscriber.send_signal(signal.SIGCONT)
+    return met.finish(sender, lossless=met.spooled, restarted=met.meeting.push)
+
+
+@any_fault
+def any_stopped_and_killed(case, met):
+    """a subscriber is stopped, killed (-9) 3 s later, and restarted"""
+    subscriber = met.subscribe_all()[0]
+    sender = met.send(24_000)
+    met.await_records(2_000)
+    subscriber.send_signal(signal.SIGSTOP)
+    time.sleep(3)
+    subscriber.kill()
+    subscriber.wait()
+    killed, noted = case.written(), met.last()
+    met.subscribe(0)
+    return met.finish(sender, lossless=met.spooled, accepted_before=killed, accepted_after=noted, estimated=not met.spooled)
+
+
+@any_fault
+def any_link_cut(case, met):
+    """the link is cut without a RST, and restored 3 s later"""
+    link = met.two_hosts()
+    met.subscribe_all()
+    sender = met.send(24_000)
+    met.await_records(2_000)
+    link("down")
+    time.sleep(3)
+    link("up")
+    return met.finish(sender, lossless=met.spooled, spared=False)
+
+
+@any_fault
+def any_link_cut_with_heartbeats(case, met):
+    """the link is cut for 4 s, heartbeat_interval=1 sec ends the connections meanwhile"""
+    link = met.two_hosts()
+    met.subscribe_all()
+    sender = met.send(24_000, heartbeat_interval="1 sec")
+    met.await_records(2_000)
+    link("down")
+    time.sleep(4)
+    link("up")
+    return met.finish(sender, lossless=met.spooled, spared=False, estimated=not met.spooled, restarted=True)
+
+
+@any_fault
+def any_sender_killed(case, met):
+    """the sender is killed (-9) while the subscribers are up, and restarted"""
+    met.subscribe_all()
+    sender = met.send(0)
+    met.await_records(4_000)
+    sender.kill()
+    again = met.send(4_000)
+    again.wait()
+    met.quiet()
+    at_most = again.reported(ON_THE_WAY) if met.spooled else QUEUE * met.meeting.count
+    return met.judge(
+        [again], counted_more=again.reported(DAMAGED), at_most=at_most, lossless=case.mode == ALWAYS, restarted=True, spared=False
+    )
+
+
+@any_fault
+def any_exit_while_stopped(case, met):
+    """the sender ends while a subscriber is stopped; its next run sends the rest"""
+    subscriber = met.subscribe_all()[0]
+    sender = met.send(stay=0, zmq_linger=500)
+    met.await_records(2_000)
+    subscriber.send_signal(signal.SIGSTOP)
+    sender.wait(60)
+    subscriber.send_signal(signal.SIGCONT)
+    again = met.send(1_000)
+    again.wait()
+    # What the system had of the first one comes bit by bit, at the intervals at which it asks for room.
+    met.quiet(4.0)
+    return met.judge([sender, again], lossless=met.spooled, restarted=True, spared=False)
+
+
 def soak(seconds):
     """Full rate, with a subscriber that comes and goes: memory, descriptors, counters."""
     with tempfile.TemporaryDirectory(prefix="bzw-soak-") as directory:
@@ -666,7 +909,8 @@ def sample(pid):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--jobs", type=int, default=max(1, (os.cpu_count() or 1) // 2), help="faults at a time")
+    jobs = max(1, (os.cpu_count() or 1) // 2)
+    parser.add_argument("--jobs", type=int, default=jobs, help="faults at a time; of those that are small four times as many")
     parser.add_argument("--list", action="store_true", help="show the faults")
     parser.add_argument("--keep", action="store_true", help="keep the files")
     parser.add_argument("--soak", type=float, metavar="SECONDS")
@@ -674,21 +918,21 @@ def main():
     args = parser.parse_args()
     if args.soak:
         sys.exit(soak(args.soak))
-    chosen = [(f, m) for f, m in FAULTS if not args.names or any(f.__name__.startswith(name) for name in args.names)]
+    chosen = [fault for fault in FAULTS if not args.names or any(fault.name.startswith(name) for name in args.names)]
     if args.list:
-        for function, mode in chosen:
-            print(f"{function.__name__} ({mode}): {function.__doc__}")
+        for fault in chosen:
+            print(fault.title)
         return
     if not chosen:
         sys.exit(f"no fault is called {' or '.join(args.names)}; --list shows them")
     printing = threading.Lock()
     failed = skipped = 0
 
-    def one(function, mode):
-        directory = tempfile.mkdtemp(prefix=f"bzw-{function.__name__}-")
-        case = Case(directory, mode)
+    def one(fault):
+        directory = tempfile.mkdtemp(prefix=f"bzw-{fault.name}-")
+        case = Case(directory, fault.mode)
         try:
-            result = function(case)
+            result = fault.happen(case)
             text, good = str(result), not result.problems
         except Skip as skip:
             text, good = f"SKIPPED: {skip}", None
@@ -697,17 +941,20 @@ def main():
         finally:
             case.close()
         with printing:
-            print(f"{function.__name__} ({mode}; {function.__doc__}): {text}", flush=True)
+            print(f"{fault.title}: {text}", flush=True)
             if good is False or args.keep:
                 print(f"    files: {directory}", flush=True)
             else:
                 shutil.rmtree(directory, ignore_errors=True)
         return good
 
-    with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
-        for good in pool.map(lambda pair: one(*pair), chosen):
-            failed += good is False
-            skipped += good is None
+    large = [fault for fault in chosen if not fault.meeting]
+    small = [fault for fault in chosen if fault.meeting]
+    for some, jobs in ((large, args.jobs), (small, 4 * args.jobs)):
+        with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+            for good in pool.map(one, some):
+                failed += good is False
+                skipped += good is None
     print(f"{len(chosen) - failed - skipped} ok, {failed} failed, {skipped} skipped")
     if skipped and os.environ.get("CI") == "true" and os.geteuid() == 0:
         failed += skipped

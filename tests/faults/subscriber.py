@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """The subscriber of the fault tests: appends the number of each record to a file.
 
-    subscriber.py ENDPOINT FILE [MICROSECONDS]
+    subscriber.py ENDPOINT FILE [MICROSECONDS [SUB|PULL [BYTES]]]
 
 Binds to the endpoint, or connects to it behind a ">"; says "up"; needs so many microseconds for
-each record. What it has taken is in the file when it is killed.
+each record; its system receives up to so many bytes ahead. What it has taken is in the file when it is
+killed.
 """
 
 import os
@@ -20,8 +21,12 @@ def main():
     delay = float(sys.argv[3]) / 1e6 if len(sys.argv) > 3 else 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     out = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    socket = zmq.Context().socket(zmq.SUB)
-    socket.subscribe(b"numbers")
+    kind = sys.argv[4] if len(sys.argv) > 4 else "SUB"
+    socket = zmq.Context().socket(getattr(zmq, kind))
+    if len(sys.argv) > 5:
+        socket.rcvbuf = int(sys.argv[5])
+    if kind == "SUB":
+        socket.subscribe(b"numbers")
     deadline = time.monotonic() + 10
     while True:
         try:

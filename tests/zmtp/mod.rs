@@ -2,7 +2,8 @@
 
 use std::ffi::CString;
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
+use std::os::fd::FromRawFd;
 use std::time::Duration;
 
 use bro_zeromq_writer::zmq::{KeyPair, PublicKey};
@@ -55,6 +56,32 @@ impl Zmtp {
     /// Connects to `HOST:PORT`.
     pub fn connect(address: &str) -> io::Result<Self> {
         TcpStream::connect(address).map(Self::silent)
+    }
+
+    /// Connects to `HOST:PORT`, both of IPv4, from an address of this machine.
+    pub fn connect_from(source: Ipv4Addr, address: &str) -> io::Result<Self> {
+        let raw = |address: SocketAddrV4| libc::sockaddr_in {
+            sin_family: libc::AF_INET as libc::sa_family_t,
+            sin_port: address.port().to_be(),
+            sin_addr: libc::in_addr { s_addr: address.ip().to_bits().to_be() },
+            sin_zero: [0; 8],
+        };
+        let source = raw(SocketAddrV4::new(source, 0));
+        let target = raw(address.parse().unwrap());
+        let size = size_of::<libc::sockaddr_in>() as libc::socklen_t;
+        // SAFETY: a descriptor that nobody else has, and addresses of the size given.
+        unsafe {
+            let descriptor = libc::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0);
+            assert_ne!(descriptor, -1);
+            let stream = TcpStream::from_raw_fd(descriptor);
+            for call in [libc::bind, libc::connect].into_iter().zip([&source, &target]) {
+                let (call, address): (unsafe extern "C" fn(_, _, _) -> _, _) = call;
+                if call(descriptor, (&raw const *address).cast(), size) == -1 {
+                    return Err(io::Error::last_os_error());
+                }
+            }
+            Ok(Self::silent(stream))
+        }
     }
 
     /// Waits for somebody to connect.

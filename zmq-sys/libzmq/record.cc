@@ -9,7 +9,7 @@
 #include <errno.h>
 
 static_assert(sizeof(zmq::msg_t) == sizeof(zmq_msg_t), "a zmq_msg_t is a msg_t");
-static_assert(sizeof(zmq::msg_t::content_t) <= 5 * sizeof(void*), "what record.rs has room for");
+static_assert(sizeof(zmq::msg_t::content_t) <= 6 * sizeof(void*), "what record.rs has room for");
 static_assert(alignof(zmq::msg_t::content_t) <= alignof(void*), "what record.rs is aligned to");
 
 // What zmq_msg_init_data does, without an allocation: libzmq has a kind of message whose

@@ -10,9 +10,9 @@ use core::mem::MaybeUninit;
 use crate::{zmq_free_fn, zmq_msg_t};
 
 /// What libzmq has to know of a message over memory of the caller's: where it is, how large, how
-/// to release it, and by how many it is shared.
+/// to release it, by how many it is shared, and to how many connections it was written.
 #[repr(C)]
-pub struct Content([MaybeUninit<*mut c_void>; 5]);
+pub struct Content([MaybeUninit<*mut c_void>; 6]);
 
 /// Whether [`msg_init_external`] allocates.
 pub const ALLOCATES: bool = !cfg!(zmq_bundled);
@@ -37,7 +37,21 @@ extern "C" {
     ) -> c_int;
 }
 
-/// As [`crate::zmq_msg_init_data`], with `content` in the place of what that allocates.
+/// Whether libzmq tells of a message that it releases what became of it; see [`was_written`].
+pub const TELLS: bool = cfg!(zmq_bundled);
+
+/// Whether a message of [`msg_init_external`] was written to a connection, its last byte included, of
+/// which the `ffn` that releases it was given this. Otherwise it was given up: the connection ended, or
+/// there was none. An installed libzmq does not tell ([`TELLS`]); with it, what is released counts as
+/// written: up to 8 KiB that its engine has not written yet, and what is given up.
+#[inline]
+#[must_use]
+pub fn was_written(data: *mut c_void) -> bool {
+    !TELLS || data.is_null()
+}
+
+/// As [`crate::zmq_msg_init_data`], with `content` in the place of what that allocates, and an `ffn`
+/// that is given `data`, or null; see [`was_written`].
 ///
 /// # Safety
 ///

@@ -1,0 +1,93 @@
+//! Who is kept away from a bound endpoint for a while, because of what it has sent.
+//!
+//! By address, which is all that is known of a peer when it connects: others behind the same address
+//! wait, too, and whoever has many addresses has as many turns. Of IPv6 it is the network of 64 bits,
+//! which one host may choose its addresses from. Nobody is kept away from a Unix domain socket.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::{Duration, Instant};
+
+use super::Stream;
+
+/// How long.
+pub const PENALTY: Duration = Duration::from_secs(10);
+
+/// How many addresses are known at a time; the oldest gives way.
+const MOST: usize = 1000;
+
+/// Those who are kept away.
+#[derive(Debug, Default)]
+pub struct Away {
+    /// Until when, the earliest first.
+    until: Vec<(IpAddr, Instant)>,
+}
+
+impl Away {
+    /// This one is kept away for [`PENALTY`] from now on.
+    pub fn send(&mut self, peer: IpAddr, now: Instant) {
+        let peer = network(peer);
+        self.until.retain(|&(other, until)| other != peer && until > now);
+        if self.until.len() == MOST {
+            self.until.remove(0);
+        }
+        self.until.push((peer, now + PENALTY));
+    }
+
+    /// Whether this one is kept away.
+    #[must_use]
+    pub fn is_away(&self, peer: IpAddr, now: Instant) -> bool {
+        let peer = network(peer);
+        self.until.iter().any(|&(other, until)| other == peer && until > now)
+    }
+
+    /// Ends a connection that was just made, if its peer is kept away.
+    pub fn turn_away(&self, stream: &Stream, now: Instant) -> bool {
+        let turned_away = !self.until.is_empty() && stream.peer().is_some_and(|peer| self.is_away(peer, now));
+        if turned_away {
+            stream.hang_up();
+        }
+        turned_away
+    }
+}
+
+/// What stands for an address.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        address => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_away_for_a_while() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let now = Instant::now();
+        let mut away = Away::default();
+        away.send(ip("192.0.2.1"), now);
+        away.send(ip("2001:db8::1"), now + PENALTY / 2);
+        for (peer, after, kept) in [
+            ("192.0.2.1", PENALTY / 2, true),
+            ("::ffff:192.0.2.1", PENALTY / 2, true),
+            ("192.0.2.2", PENALTY / 2, false),
+            ("192.0.2.1", PENALTY, false),
+            ("2001:db8::ffff:1:2", PENALTY, true),
+            ("2001:db8:0:1::1", PENALTY, false),
+        ] {
+            assert_eq!(away.is_away(ip(peer), now + after), kept, "{peer} {after:?}");
+        }
+        // Once more begins anew, and the memory for it is bounded.
+        away.send(ip("192.0.2.1"), now + PENALTY / 2);
+        assert!(away.is_away(ip("192.0.2.1"), now + PENALTY));
+        for n in 0..2 * MOST as u32 {
+            away.send(std::net::Ipv4Addr::from(n).into(), now + PENALTY / 2);
+        }
+        assert_eq!(away.until.len(), MOST);
+        assert!(!away.is_away(ip("192.0.2.1"), now + PENALTY));
+        away.send(ip("192.0.2.1"), now + PENALTY * 2);
+        assert_eq!(away.until.len(), 1);
+    }
+}
