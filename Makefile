@@ -62,7 +62,7 @@ configured:
 	@test -f '$(BUILD)/config.mk' || ./configure --build-dir='$(BUILD)'
 
 library:
-	packaging/cargo build $(CARGOFLAGS) --release --lib --target-dir '$(target_dir)'
+	packaging/cargo rustc $(CARGOFLAGS) --release --lib --crate-type cdylib,staticlib --target-dir '$(target_dir)'
 
 tool:
 	packaging/cargo build $(CARGOFLAGS) --release --bin bro-zmq --target-dir '$(target_dir)'

@@ -262,7 +262,7 @@ fn build_portable() -> Result<()> {
     compile(build, &PORTABLE, &out)
         .map_err(|failure| failure.explain(|messages| format!("bro-plugin/portable does not compile:\n{messages}")))?;
     // A host that takes it for no plugin unloads it, and may then try again.
-    println!("cargo::rustc-cdylib-link-arg=-Wl,-z,nodelete");
+    println!("cargo::rustc-link-arg=-Wl,-z,nodelete");
     Ok(())
 }
 
@@ -315,9 +315,9 @@ fn compile<const N: usize>(
     // the plugin's global object, which nothing refers to, and only a host has the
     // symbols that the glue needs.
     for (_, object) in objects {
-        println!("cargo::rustc-cdylib-link-arg={}", object.display());
+        println!("cargo::rustc-link-arg={}", object.display());
     }
-    println!("cargo::rustc-cdylib-link-arg=-lstdc++");
+    println!("cargo::rustc-link-arg=-lstdc++");
     Ok(())
 }
 

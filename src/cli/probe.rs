@@ -198,7 +198,7 @@ impl Endpoint {
                 }
                 Event::Connected(_) => self.reached = Reached::Connected,
                 Event::Disconnected(_) => self.reached = Reached::Nobody,
-                Event::Retried | Event::Excess(_) | Event::Full | Event::Unbound => {}
+                Event::Retried(_) | Event::Excess(_) | Event::Full | Event::Unbound => {}
             }
         }
         for _ in self.socket.given_up(iter::once(self.address.as_c_str())) {

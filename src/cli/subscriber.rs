@@ -225,7 +225,7 @@ impl Subscriber {
                 Event::Ready => self.guard.ready(console),
                 Event::Failed(how) => self.guard.failed(how, connects, binds, console),
                 Event::Excess(peer) => self.excess(peer, console),
-                Event::Retried | Event::Full | Event::Unbound => {}
+                Event::Retried(_) | Event::Full | Event::Unbound => {}
             }
         }
     }

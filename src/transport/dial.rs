@@ -11,6 +11,7 @@ use super::thread::open_socket;
 use super::{Failure, State, Transport, locked};
 use crate::clock::coarse_millis;
 use crate::writer::{Burst, CLOSED_IN_A_ROW, Config, Endpoint, Level, News, Pattern, Servers};
+use crate::zmq::limits::ENFORCED;
 use crate::zmq::{Context, Error, Event, Handshake, PENALTY, Role, Socket, Watched, version};
 
 /// The side that connects.
@@ -29,6 +30,8 @@ pub struct Dialer {
     ready: usize,
     /// The next connection to end is one whose handshake has failed.
     failing: bool,
+    /// No handshake has succeeded since one has failed.
+    refused: bool,
     /// Handshakes in a row that ended without a word.
     closed: u32,
     /// The peer has sent more than it may.
@@ -71,6 +74,7 @@ impl Dialer {
             found: None,
             ready: 0,
             failing: false,
+            refused: false,
             closed: 0,
             excess: false,
             renew: false,
@@ -104,7 +108,8 @@ impl Dialer {
         let why = found.as_ref().err().map(ToString::to_string);
         self.found = name.found(found.unwrap_or_default(), Instant::now()).or(self.found);
         if let Some(why) = why {
-            *locked(&transport.trouble) = Some(format!("the name of {} is not found: {why}", self.endpoint));
+            let text = format!("the name of {} is not found: {why}; correct it, or use an address", self.endpoint);
+            *locked(&transport.trouble) = Some(text);
         }
     }
 
@@ -112,8 +117,10 @@ impl Dialer {
     pub fn note(&mut self, event: Event, transport: &Transport, now: Instant) {
         let endpoint = &self.endpoint;
         match event {
+            Event::Connected(_) if self.refused => {}
             Event::Connected(_) => {
-                *locked(&transport.trouble) = Some(format!("{endpoint} is connected, and has not said what it wants"));
+                let text = format!("{endpoint} is connected, and has not said what it wants; see what listens there");
+                *locked(&transport.trouble) = Some(text);
             }
             Event::Disconnected(_) => {
                 let failed = std::mem::take(&mut self.failing);
@@ -127,19 +134,27 @@ impl Dialer {
                 if let Some(name) = &mut self.name {
                     name.failed(now);
                 }
-                if !failed {
-                    *locked(&transport.trouble) = Some(format!("the connection to {endpoint} was lost"));
+                if was_ready {
+                    let text = format!("the connection to {endpoint} was lost; start the subscriber again");
+                    *locked(&transport.trouble) = Some(text);
                 }
                 if was_ready && !transport.key.resends && self.strict {
                     // libzmq has given up what was queued.
                     transport.generation.fetch_add(1, Ordering::Release);
                 }
             }
-            Event::Retried => {
-                let mut trouble = locked(&transport.trouble);
-                if trouble.is_none() || self.closed == 0 {
-                    *trouble =
-                        Some(format!("{endpoint} cannot be reached: nothing listens there, or a firewall is between"));
+            Event::Retried(why) => {
+                match why {
+                    Some(error) => *locked(&transport.trouble) = Some(unreachable(endpoint, error)),
+                    // That of a connection which was lost is known already.
+                    None if ENFORCED || self.closed > 0 => {}
+                    None => {
+                        let text = format!(
+                            "{endpoint} cannot be reached: nothing listens there, or a firewall is between; start the \
+                             subscriber, or correct the endpoint"
+                        );
+                        *locked(&transport.trouble) = Some(text);
+                    }
                 }
                 if let Some(name) = &mut self.name {
                     name.failed(now);
@@ -153,13 +168,15 @@ impl Dialer {
                         return;
                     }
                 }
-                *locked(&transport.trouble) = Some(format!("the handshake with {endpoint} fails"));
+                self.refused = true;
                 if let Some(why) = self.servers.failed(how) {
+                    *locked(&transport.trouble) = Some(why.clone());
                     transport.notice(Level::Warning, format!("{endpoint}: {why}"));
                 }
             }
             Event::Ready => {
                 self.closed = 0;
+                self.refused = false;
                 self.ready += 1;
                 if let Some(name) = &mut self.name {
                     name.connected();
@@ -235,7 +252,7 @@ impl Dialer {
     fn renew(&mut self, transport: &Transport, state: &State) {
         let Some(socket) = &state.socket else { return };
         if let Err(error) = self.connect(socket) {
-            let text = format!("cannot connect to {}: {error}", self.endpoint);
+            let text = format!("cannot connect to {}: {error}; correct the endpoint", self.endpoint);
             *locked(&transport.trouble) = Some(text.clone());
             transport.notice(Level::Warning, text);
             self.penalty = Some(Instant::now() + PENALTY);
@@ -259,5 +276,18 @@ impl Dialer {
             }
             Some(News::Ended(_)) | None => {}
         }
+    }
+}
+
+/// Why a connection cannot be made, and what to do about it.
+fn unreachable(endpoint: &Endpoint, error: Error) -> String {
+    match error.0 {
+        libc::ECONNREFUSED => format!("nobody listens at {endpoint}; start the subscriber, or correct the endpoint"),
+        libc::ENOENT => format!("there is no socket at {endpoint}; start the subscriber, which makes it"),
+        libc::ETIMEDOUT => format!(
+            "{endpoint} does not answer; the machine is down, or a firewall is in the way, or the endpoint is to be \
+             corrected"
+        ),
+        _ => format!("{endpoint} cannot be reached: {error}; correct the endpoint, or see the routes and firewalls"),
     }
 }

@@ -127,7 +127,8 @@ impl Listener {
             Err(error) => {
                 self.bind_at = Some(Instant::now() + BIND_AGAIN);
                 let text = format!("cannot bind {endpoint}: {error}");
-                *locked(&transport.trouble) = Some(text.clone());
+                let advice = "end what uses it, or bind another one";
+                *locked(&transport.trouble) = Some(format!("{text}; {advice}"));
                 let passes = matches!(error.0, libc::EADDRINUSE | libc::EADDRNOTAVAIL | libc::ENODEV | libc::EACCES);
                 if !passes {
                     return Err(error);
@@ -183,7 +184,7 @@ impl Listener {
                 );
                 transport.notice(Level::Warning, text);
             }
-            Event::Full | Event::Retried | Event::Unbound => {}
+            Event::Full | Event::Retried(_) | Event::Unbound => {}
         }
         transport.peers.store(self.ready, Ordering::Release);
     }

@@ -126,7 +126,7 @@ struct Transport {
     connections: Mutex<Vec<Stream>>,
     /// What there is to report.
     notices: Mutex<VecDeque<(Level, String)>>,
-    /// Why there is no peer, if that is known.
+    /// Why there is no peer, if that is known, and what to do about it.
     trouble: Mutex<Option<String>>,
     /// A writer wants the connection made anew.
     renew: AtomicBool,
@@ -354,10 +354,18 @@ impl User {
         locked(&self.transport.notices).drain(..).collect()
     }
 
-    /// Why there is no peer, if that is known.
+    /// Why nobody subscribes, as far as that is known, and what to do about it.
     #[must_use]
-    pub fn trouble(&self) -> Option<String> {
-        locked(&self.transport.trouble).clone()
+    pub fn trouble(&self) -> String {
+        let trouble = locked(&self.transport.trouble).clone();
+        trouble.unwrap_or_else(|| {
+            let text = match (self.peers(), self.is_bound()) {
+                (0, true) => "no subscriber has connected; start it",
+                (0, false) => "nobody has answered yet; start the subscriber, or correct the endpoint",
+                _ => "the subscriber is connected, and has subscribed to nothing; give it a topic, which may be empty",
+            };
+            text.to_owned()
+        })
     }
 
     /// How far the stream is, in bytes.

@@ -136,7 +136,7 @@ impl Thread {
         match event {
             Event::Connected(descriptor) => connections.push(Stream::new(descriptor)),
             Event::Disconnected(descriptor) => connections.retain(|stream| stream.descriptor() != descriptor),
-            Event::Failed(_) | Event::Ready | Event::Retried | Event::Excess(_) | Event::Full | Event::Unbound => {}
+            Event::Failed(_) | Event::Ready | Event::Retried(_) | Event::Excess(_) | Event::Full | Event::Unbound => {}
         }
     }
 

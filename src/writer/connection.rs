@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 use super::batch;
 use super::config::{Config, Endpoint};
 use super::counters::Counters;
+use super::ledger::{Kind, Seen, Share, Summary};
 use super::link::Link;
 use super::patience::Progress;
-use super::report::{Burst, Level, News, Reporter};
+use super::report::{Level, News, Reporter};
 use super::spooling::Spooling;
 use crate::transport::{Failure, Refusal, Subscriptions};
 use crate::zmq::{Buffers, Context, Message};
@@ -22,8 +23,6 @@ use crate::zmq::{Buffers, Context, Message};
 pub struct Connection {
     /// The endpoints, as they were given.
     name: String,
-    /// The log is that of the reporter, which our reports become records of.
-    of_reporter: bool,
     high_water_mark: i32,
     link: Link,
     /// The next record is to be encoded for [`Connection::send`].
@@ -40,7 +39,7 @@ pub struct Connection {
     unwanted_since: Option<(Instant, u64)>,
     /// `sent`, `queued`, `spooled` and `bytes` are not kept here.
     counters: Counters,
-    bursts: Bursts,
+    share: Share,
 }
 
 /// The spool, and what is on its way.
@@ -96,15 +95,6 @@ impl Hold {
     }
 }
 
-/// One for each reason that records are dropped for.
-#[derive(Debug, Default)]
-struct Bursts {
-    no_subscriber: Burst,
-    queue_full: Burst,
-    encoding: Burst,
-    closed: Burst,
-}
-
 impl Connection {
     /// Joins the endpoints' transports. `consumer` is the first of the buffers' consumers for them.
     ///
@@ -128,9 +118,8 @@ impl Connection {
         let hold =
             (!wait.is_zero() && !link.wanted() && spooling.is_none()).then(|| Hold::new(config.high_water_mark, wait));
         Ok(Self {
+            share: Share::join(&name, path),
             name,
-            // A second filter's path gets a number: "reporter-2".
-            of_reporter: path.split('-').next() == Some("reporter"),
             wants: link.wanted() || hold.is_some() || spooling.is_some(),
             high_water_mark: config.high_water_mark,
             link,
@@ -141,7 +130,6 @@ impl Connection {
             ends: false,
             unwanted_since: None,
             counters: Counters::default(),
-            bursts: Bursts::default(),
         })
     }
 
@@ -563,56 +551,134 @@ impl Connection {
         self.held() > 0 || self.in_flight(buffers) > 0
     }
 
-    /// Reports what has happened since the last time. `problem` is the last record's that could
-    /// not be encoded.
-    pub fn report(&mut self, topic: &str, problem: &str, now: u64, reporter: &mut Reporter) {
+    /// Reports what has happened since the last time, of this log or others at the endpoint. `problem` is
+    /// that of the last record which could not be encoded.
+    pub fn report(&mut self, buffers: &Buffers, problem: &str, now: u64, reporter: &mut Reporter) {
         for (level, text) in self.link.notices() {
             // At the end nothing is made again, and nobody is waited for.
             if !self.ends || level != Level::Info {
                 reporter(level, &text);
             }
         }
+        let Counters { no_subscriber, queue_full, encoding, closed, .. } = self.counters;
+        let sent = self.link.handed().saturating_sub(self.in_flight(buffers));
+        let mut seen = Seen { sent, ..Seen::default() };
         if let Some(backed) = &mut self.spooling {
-            backed.spool.report(&self.name, now, reporter);
+            backed.spool.note(&mut seen, reporter);
         }
-        let Self { name, counters, bursts, high_water_mark: hwm, link, of_reporter, .. } = self;
-        let handed = link.handed();
-        if link.subscriptions().other > 0 {
-            // A subscriber is there and does not want this log: that is its choice.
-            bursts.no_subscriber.skip_to(counters.no_subscriber);
+        *seen.of(Kind::NoSubscriber) = no_subscriber;
+        *seen.of(Kind::Unwanted) = no_subscriber;
+        *seen.of(Kind::QueueFull) = queue_full;
+        *seen.of(Kind::Encoding) = encoding;
+        *seen.of(Kind::Closed) = closed;
+        // A subscriber is there and does not want this log: that is its choice. With a spool it is told, since
+        // nothing is kept.
+        let chosen = self.link.subscriptions().other > 0;
+        let mut spool = self.spooling.as_mut().map(|backed| &mut backed.spool);
+        if chosen {
+            self.share.skip(Kind::NoSubscriber, no_subscriber);
         }
-        for (burst, dropped, why) in [
-            (
-                &mut bursts.no_subscriber,
-                counters.no_subscriber,
-                match link.trouble() {
-                    Some(trouble) => format!("{trouble}; start the subscriber, or correct the endpoint"),
-                    None => format!("nobody subscribes to \"{topic}\"; start the subscriber, or correct the endpoint"),
-                },
-            ),
-            (
-                &mut bursts.queue_full,
-                counters.queue_full,
-                format!("{hwm} records are waiting, the limit of LogZeroMQ::zmq_hwm; the subscriber does not keep up"),
-            ),
-            (&mut bursts.encoding, counters.encoding, format!("they cannot be encoded: {problem}")),
-            (&mut bursts.closed, counters.closed, "their connection was lost, or the socket failed".to_owned()),
-        ] {
-            match burst.observe_drops(dropped, handed, now) {
-                None => {}
-                // Of the reporter's log, the report would be the next record that is dropped.
-                Some(News::Lasts(_)) if *of_reporter => {}
-                Some(News::Began(count)) => {
-                    reporter(Level::Warning, &format!("{name}: dropping records ({count} so far): {why}"));
-                }
-                Some(News::Lasts(count)) => {
-                    reporter(Level::Warning, &format!("{name}: still dropping records ({count} so far): {why}"));
-                }
-                Some(News::Ended(count)) => {
-                    reporter(Level::Info, &format!("{name}: no longer dropping records; {count} were dropped"));
-                }
+        if !chosen || spool.is_none() {
+            self.share.skip(Kind::Unwanted, no_subscriber);
+        }
+        let summaries = self.share.note(seen, now, |kind| match kind {
+            Kind::Encoding => problem.to_owned(),
+            _ => spool.as_mut().map_or_else(String::new, |spool| spool.why(kind)),
+        });
+        self.tell(&summaries, reporter);
+    }
+
+    /// Tells what has happened at the endpoint.
+    fn tell(&self, summaries: &[Summary], reporter: &mut Reporter) {
+        for summary in summaries {
+            let (level, text) = self.text(summary);
+            reporter(level, &format!("{}: {text}", self.name));
+        }
+    }
+
+    fn text(&self, summary: &Summary) -> (Level, String) {
+        let Summary { kind, news, count, logs, why, waiting } = summary;
+        let hwm = self.high_water_mark;
+        let why = match kind {
+            Kind::NoSubscriber => self.link.trouble(),
+            Kind::QueueFull => {
+                let why = match self.link.is_deserted() {
+                    true => self.link.trouble(),
+                    false => "the subscriber does not keep up".to_owned(),
+                };
+                format!("{hwm} records are waiting, the limit of LogZeroMQ::zmq_hwm; {why}")
             }
-        }
+            Kind::Encoding => format!("they cannot be encoded: {why}"),
+            Kind::Closed => "their connection was lost, or the socket failed".to_owned(),
+            _ => why.clone(),
+        };
+        let text = match (kind, news) {
+            (Kind::Unwanted, _) => format!(
+                "the subscriber wants other logs than {logs}: their records are neither sent nor kept in the spool \
+                 ({count} so far)"
+            ),
+            (Kind::Recovered, _) => format!("{count} records of an earlier run are in the spool, of {logs}"),
+            (Kind::Spooled, News::Began(_)) => {
+                format!("records wait in the spool until they can be sent ({count} so far, of {logs})")
+            }
+            (Kind::Spooled, News::Lasts(_)) => {
+                format!("{waiting} records wait in the spool; {count} have gone there, of {logs}")
+            }
+            (Kind::Spooled, News::Ended(_)) => {
+                format!("no more records go to the spool; {count} went there, of {logs}, and {waiting} wait")
+            }
+            (Kind::DiskFailed, News::Began(_)) => {
+                format!("the spool's disk fails ({count} times so far, for {logs}): {why}")
+            }
+            (Kind::DiskFailed, News::Lasts(_)) => {
+                format!("the spool's disk still fails ({count} times so far, for {logs}): {why}")
+            }
+            (Kind::DiskFailed, News::Ended(_)) => {
+                format!("the spool's disk no longer fails; it did {count} times, for {logs}")
+            }
+            (Kind::NoSpool, News::Began(_) | News::Lasts(_)) => {
+                let wait = match hwm {
+                    0 => "all its records wait in memory".to_owned(),
+                    hwm => format!("{hwm} of its records at most (LogZeroMQ::zmq_hwm) wait in memory"),
+                };
+                format!(
+                    "LogZeroMQ::spool_dir: {why}. Sending goes on; until the spool of {logs} can be used, which is tried \
+                     once a second, for each log {wait}."
+                )
+            }
+            (Kind::NoSpool, News::Ended(_)) => format!("the spool of {logs} can be used now"),
+            (Kind::Awaited, _) => format!(
+                "{count} records of {logs} have not been sent yet; the end waits for them for as long as \
+                 LogZeroMQ::zmq_linger allows, and they are lost if the host ends before"
+            ),
+            (Kind::Lingered, _) => {
+                format!(
+                    "{count} records of {logs} were not sent within the time of LogZeroMQ::zmq_linger, and are lost"
+                )
+            }
+            (_, News::Began(_)) => format!("dropping records ({count} so far, of {logs}): {why}"),
+            (_, News::Lasts(_)) => format!("still dropping records ({count} so far, of {logs}): {why}"),
+            (_, News::Ended(_)) => format!("no longer dropping records; {count} were dropped, of {logs}"),
+        };
+        let level = match (kind, news) {
+            (Kind::Unwanted | Kind::Recovered | Kind::Spooled, _) | (_, News::Ended(_)) => Level::Info,
+            _ => Level::Warning,
+        };
+        (level, text)
+    }
+
+    /// Tells how many records the end waits for.
+    pub fn report_wait(&mut self, queued: u64, now: u64, reporter: &mut Reporter) {
+        let summaries = self.share.note_end(Kind::Awaited, queued, now);
+        self.tell(&summaries, reporter);
+    }
+
+    /// Tells what has not been told yet, if no other log's writer could, because all have gone.
+    /// `lingered` is how many records were waited for in vain.
+    pub fn report_last(&mut self, lingered: u64, now: u64, reporter: &mut Reporter) {
+        let mut summaries = self.share.note_end(Kind::Lingered, lingered, now);
+        summaries.extend(self.share.leave(now));
+        self.tell(&summaries, reporter);
     }
 
     /// Closes the connection, `linger` after the end began. Returns what became of the records,

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::config::{Config, Endpoint, Pattern};
 use super::report::Level;
 use crate::transport::{Events, Failure, Refusal, Subscriptions, Trail, User};
-use crate::zmq::{Buffers, Context, Message, TELLS};
+use crate::zmq::{Buffers, Context, Message, TELLS, version};
 
 /// Where records go.
 pub struct Link {
@@ -313,10 +313,17 @@ impl Link {
         self.lanes.iter().flat_map(|lane| lane.user.notices()).collect()
     }
 
-    /// Why there is no peer, if that is known.
+    /// Why nobody subscribes, as far as that is known, and what to do about it.
     #[must_use]
-    pub fn trouble(&self) -> Option<String> {
-        self.lanes.iter().find_map(|lane| lane.user.trouble())
+    pub fn trouble(&self) -> String {
+        let lanes = self.lanes.iter().filter(|lane| lane.user.peers() == 0 || self.lanes.len() == 1);
+        lanes.map(|lane| lane.user.trouble()).collect::<Vec<_>>().join("; ")
+    }
+
+    /// Returns true if it is known that nobody is there.
+    #[must_use]
+    pub fn is_deserted(&self) -> bool {
+        !self.has_peer() && version() >= (4, 3, 0)
     }
 
     /// When the first writer of these endpoints began to connect, and when the subscriptions have changed

@@ -7,6 +7,7 @@ mod counters;
 mod curve;
 mod extra;
 mod handshake;
+mod ledger;
 mod link;
 mod orphans;
 mod patience;
@@ -432,7 +433,7 @@ impl Writer {
     fn poll(&mut self, now: u64) {
         self.polled = now;
         for connection in &mut self.connections {
-            connection.report(&readable(&self.topic), self.problem, now, &mut self.reporter);
+            connection.report(&self.buffers, self.problem, now, &mut self.reporter);
             connection.poll(&self.topic, &self.buffers);
         }
         self.end_holds();
@@ -562,10 +563,9 @@ impl Writer {
         let now = coarse_millis();
         for connection in &mut self.connections {
             connection.ends();
-            connection.report(&readable(&self.topic), self.problem, now, &mut self.reporter);
+            connection.report(&self.buffers, self.problem, now, &mut self.reporter);
         }
         let mut pause = Duration::from_micros(50);
-        let mut told = false;
         loop {
             let mut busy = false;
             let late = began.elapsed() >= PROMPT;
@@ -574,7 +574,7 @@ impl Writer {
                 busy |= connection.busy(&self.topic, &mut self.buffers)
                     && !(late && self.linger.is_some() && connection.has_spool());
             }
-            if busy && late && !std::mem::replace(&mut told, true) {
+            if busy && late {
                 self.report_wait();
             }
             let left = left();
@@ -594,11 +594,13 @@ impl Writer {
             orphans.close(&mut self.reporter);
         }
         let Ok(context) = Context::shared() else { return };
-        for (connection, told) in self.connections.drain(..).zip(&self.told) {
+        for (mut connection, told) in self.connections.drain(..).zip(&self.told) {
             let lingered = connection.in_flight(&self.buffers);
+            let lingered = if connection.has_spool() { 0 } else { lingered };
+            connection.report_last(lingered, coarse_millis(), &mut self.reporter);
             let (name, counters) = connection.close(self.written, &self.buffers, left());
             self.totals.update(told, &counters);
-            report_end(&name, &counters, self.linger, lingered, &mut self.reporter);
+            (self.reporter)(Level::Info, &format!("{name}: {}", totals(&counters)));
         }
         if self.unknown > 0 {
             let message = format!("{} values of types without JSON form were sent as null", self.unknown);
@@ -610,15 +612,11 @@ impl Writer {
 
     /// Tells what the end is waiting for.
     fn report_wait(&mut self) {
-        for connection in &self.connections {
-            let Counters { written, sent, queued, .. } = connection.counters(self.written, &self.buffers);
-            if queued > 0 && !connection.has_spool() {
-                let message = format!(
-                    "{}: {queued} of {written} records have not been sent yet, and {sent} have; the end waits for them \
-                     for as long as LogZeroMQ::zmq_linger allows, and they are lost if the host ends before",
-                    connection.name()
-                );
-                (self.reporter)(Level::Warning, &message);
+        let now = coarse_millis();
+        for connection in &mut self.connections {
+            let queued = connection.counters(self.written, &self.buffers).queued;
+            if !connection.has_spool() {
+                connection.report_wait(queued, now, &mut self.reporter);
             }
         }
     }
@@ -657,21 +655,6 @@ fn envelope(path: &[u8], fields: &[Field], config: &Config, reporter: &mut Repor
     Envelope::new(tag, free.map(|(name, value)| (&**name, &**value)), config.style.escape)
 }
 
-/// Reports what became of a writer's records. `lingered` is how many libzmq had when the time was up.
-fn report_end(name: &str, counters: &Counters, linger: Option<Duration>, lingered: u64, reporter: &mut Reporter) {
-    // Those of a spool are in the spool again, and not lost.
-    let lost = lingered.min(counters.closed);
-    if lost > 0 {
-        let linger = linger.unwrap_or_default().as_millis();
-        let (records, are) = if lost == 1 { ("record was", "is") } else { ("records were", "are") };
-        let message = format!(
-            "{name}: {lost} {records} not sent within the {linger} milliseconds of LogZeroMQ::zmq_linger, and {are} lost"
-        );
-        reporter(Level::Warning, &message);
-    }
-    reporter(Level::Info, &format!("{name}: {}", totals(counters)));
-}
-
 /// A writer's totals. Of drops and of the spool there is only what is not zero.
 fn totals(counters: &Counters) -> String {
     let Counters { written, sent, bytes, .. } = *counters;
@@ -701,8 +684,6 @@ fn totals(counters: &Counters) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
     use super::*;
 
     #[test]
@@ -738,34 +719,5 @@ mod tests {
         ] {
             assert_eq!(totals(&counters), expected);
         }
-    }
-
-    /// What is reported when a writer closes and libzmq still has so many records.
-    fn at_the_end(counters: &Counters, lingered: u64) -> Vec<(Level, String)> {
-        let said = Arc::new(Mutex::new(Vec::new()));
-        let note = Arc::clone(&said);
-        let mut reporter: Reporter = Box::new(move |level, text| note.lock().unwrap().push((level, text.to_owned())));
-        report_end("x", counters, Some(Duration::from_secs(3)), lingered, &mut reporter);
-        std::mem::take(&mut *said.lock().unwrap())
-    }
-
-    #[test]
-    fn what_the_linger_time_was_too_short_for_is_told_unless_a_spool_has_it() {
-        let lost = |closed| Counters { written: 9, sent: 9 - closed, closed, ..Counters::default() };
-        let said = at_the_end(&lost(1), 1);
-        let expected = "x: 1 record was not sent within the 3000 milliseconds of LogZeroMQ::zmq_linger, and is lost";
-        assert_eq!(said[0], (Level::Warning, expected.to_owned()));
-        assert_eq!(said[1], (Level::Info, "x: 9 records written, 8 sent (0 bytes), 1 dropped (closed: 1)".to_owned()));
-        // Four were lost with a connection before.
-        assert!(
-            at_the_end(&lost(6), 2)[0].1.starts_with("x: 2 records were not sent"),
-            "{:?}",
-            at_the_end(&lost(6), 2)
-        );
-        let kept = Counters { written: 9, sent: 2, spooled: 7, ..Counters::default() };
-        assert_eq!(
-            at_the_end(&kept, 7),
-            [(Level::Info, "x: 9 records written, 2 sent (0 bytes); in the spool now: 7".to_owned())]
-        );
     }
 }

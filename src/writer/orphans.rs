@@ -18,6 +18,7 @@ use super::config::{Config, Endpoint};
 use super::connection::Connection;
 use super::counters::{Counters, Totals};
 use super::report::{Level, Reporter};
+use crate::clock::coarse_millis;
 use crate::spool::{self, Label, Loan};
 use crate::zmq::{Buffers, Context};
 
@@ -94,7 +95,7 @@ impl Orphans {
         }
         let mut index = 0;
         while let Some(borrowed) = self.borrowed.get_mut(index) {
-            if borrowed.send(end) {
+            if borrowed.send(end, reporter) {
                 index += 1;
             } else {
                 self.borrowed.remove(index).give_back(reporter);
@@ -179,7 +180,7 @@ impl Borrowed {
 
     /// Sends what libzmq takes. Returns false when there is no more to be done: it is empty, or its
     /// own writer has it.
-    fn send(&mut self, end: Instant) -> bool {
+    fn send(&mut self, end: Instant, reporter: &mut Reporter) -> bool {
         let Self { label, loan, connection, buffers, totals, told, .. } = self;
         let topic = &*label.topic;
         let sent = loan.with(|| {
@@ -193,6 +194,7 @@ impl Borrowed {
             }
             buffers.collect();
             connection.tick();
+            connection.report(buffers, "", coarse_millis(), reporter);
             let now = connection.counters(0, buffers);
             totals.update(told, &now);
             *told = now;

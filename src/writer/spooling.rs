@@ -13,8 +13,9 @@ use std::sync::Arc;
 
 use super::batch;
 use super::config::Config;
+use super::ledger::{Kind, Seen};
 use super::link::Link;
-use super::report::{Burst, Level, News, Reporter};
+use super::report::{Level, Reporter};
 use super::topic::bytes_of;
 use crate::spool::{self, Recovered, Spool};
 use crate::zmq::Flight;
@@ -40,7 +41,10 @@ pub struct Spooling {
     /// Records that it did not take.
     refused: u64,
     problem: String,
-    bursts: [Burst; 3],
+    /// Of what is lost, as of the last note: what the spool did not take, and what gave way.
+    noted: (u64, u64),
+    /// How often it could not be opened.
+    failed: u64,
     /// What there is to report besides.
     news: Vec<(Level, String)>,
 }
@@ -110,22 +114,11 @@ impl Spooling {
             taken: 0,
             refused: 0,
             problem: String::new(),
-            bursts: Default::default(),
+            noted: (0, 0),
+            failed: 0,
             news: Vec::new(),
         };
         spooling.try_open();
-        if let Store::Memory(held) = &spooling.store {
-            let limit = match held.limit {
-                0 => "all its records wait in memory".to_owned(),
-                limit => format!("{limit} of its records at most (LogZeroMQ::zmq_hwm) wait in memory"),
-            };
-            let message = format!(
-                "{endpoint}: LogZeroMQ::spool_dir: {}. This log goes on; until the spool can be used, which is tried \
-                 once a second, {limit}.",
-                held.why
-            );
-            spooling.news.push((Level::Warning, message));
-        }
         spooling.tell(reporter);
         Some(spooling)
     }
@@ -137,15 +130,12 @@ impl Spooling {
             Ok(opened) => opened,
             Err(error) => {
                 held.why = error.to_string();
+                self.failed += 1;
                 return;
             }
         };
         let name = &self.origin.endpoint;
         report_recovered(name, &recovered, &mut self.news);
-        if !held.why.is_empty() {
-            let text = format!("{name}: the spool can be used now; {} records waited for it", held.records.len());
-            self.news.push((Level::Info, text));
-        }
         self.recovered = recovered;
         self.put += recovered.records;
         for record in std::mem::take(&mut held.records) {
@@ -346,79 +336,51 @@ impl Spooling {
         }
     }
 
-    /// Reports what has happened since the last time.
-    pub fn report(&mut self, name: &str, now: u64, reporter: &mut Reporter) {
+    /// Notes what has happened, and reports what concerns this log alone.
+    pub fn note(&mut self, seen: &mut Seen, reporter: &mut Reporter) {
         self.tell(reporter);
-        let (waiting, total) = (self.waiting(), self.lost());
-        let (counters, error) = match &self.store {
-            Store::Disk(spool) => (spool.counters(), spool.last_error()),
-            Store::Memory(_) => (spool::Counters::default(), None),
+        seen.waiting = self.waiting();
+        // The records that it was opened with, and that it could be, are none that it has taken.
+        *seen.of(Kind::Recovered) = self.recovered.records;
+        if let Store::Disk(spool) = &self.store {
+            *seen.of(Kind::DiskFailed) = spool.counters().io_errors;
+            seen.stored = self.put + 1;
+        }
+        if !self.always {
+            *seen.of(Kind::Spooled) = self.put - self.recovered.records;
+        }
+        *seen.of(Kind::SpoolLost) = self.lost();
+        *seen.of(Kind::NoSpool) = self.failed;
+    }
+
+    /// Why something has happened since the last time.
+    pub fn why(&mut self, kind: Kind) -> String {
+        let counters = match &self.store {
+            Store::Disk(spool) => spool.counters(),
+            Store::Memory(_) => spool::Counters::default(),
         };
-        let [spooled, lost, errors] = &mut self.bursts;
-        if self.always {
-            spooled.skip_to(self.put);
-        }
-        match spooled.observe(self.put, now) {
-            Some(News::Began(count)) => {
-                let message = format!("{name}: records wait in the spool until they can be sent ({count} so far)");
-                reporter(Level::Info, &message);
+        match (kind, &self.store) {
+            (Kind::NoSpool, Store::Memory(held)) => held.why.clone(),
+            (Kind::DiskFailed, Store::Disk(spool)) => {
+                spool.last_error().map_or_else(String::new, |error| error.to_string())
             }
-            Some(News::Lasts(count)) => {
-                let message = format!("{name}: {waiting} records wait in the spool; {count} have gone there");
-                reporter(Level::Info, &message);
+            (Kind::SpoolLost, _) => {
+                let (refused, evicted) = std::mem::replace(&mut self.noted, (self.refused, counters.evicted));
+                if self.refused > refused {
+                    format!("the spool did not take them: {}", self.problem)
+                } else if counters.evicted > evicted {
+                    "the spool is full (LogZeroMQ::spool_max_bytes), and the oldest gave way".to_owned()
+                } else {
+                    format!("{} records in the spool are damaged", counters.damaged_records)
+                }
             }
-            Some(News::Ended(count)) => {
-                let message = format!("{name}: no more records go to the spool; {count} went there, {waiting} wait");
-                reporter(Level::Info, &message);
-            }
-            None => {}
-        }
-        let error = error.map_or_else(String::new, |error| error.to_string());
-        match errors.observe(counters.io_errors, now) {
-            Some(News::Began(count)) => {
-                let message = format!("{name}: the spool's disk fails ({count} times so far): {error}");
-                reporter(Level::Warning, &message);
-            }
-            Some(News::Lasts(count)) => {
-                let message = format!("{name}: the spool's disk still fails ({count} times so far): {error}");
-                reporter(Level::Warning, &message);
-            }
-            Some(News::Ended(count)) => {
-                let message = format!("{name}: the spool's disk no longer fails; it did {count} times");
-                reporter(Level::Info, &message);
-            }
-            None => {}
-        }
-        let why = if !self.problem.is_empty() {
-            format!("the spool did not take them: {}", self.problem)
-        } else if counters.evicted > 0 {
-            "the spool is full (LogZeroMQ::spool_max_bytes), and the oldest gave way".to_owned()
-        } else {
-            format!("{} records in the spool are damaged", counters.damaged_records)
-        };
-        match lost.observe(total, now) {
-            Some(News::Began(count)) => {
-                reporter(Level::Warning, &format!("{name}: dropping records ({count} so far): {why}"));
-            }
-            Some(News::Lasts(count)) => {
-                reporter(Level::Warning, &format!("{name}: still dropping records ({count} so far): {why}"));
-            }
-            Some(News::Ended(count)) => {
-                self.problem.clear();
-                reporter(Level::Info, &format!("{name}: no longer dropping records; {count} were dropped"));
-            }
-            None => {}
+            _ => String::new(),
         }
     }
 }
 
 /// What there is to say of what an earlier run has left.
 fn report_recovered(name: &str, recovered: &Recovered, news: &mut Vec<(Level, String)>) {
-    if recovered.records > 0 {
-        let Recovered { records, bytes, .. } = recovered;
-        let message = format!("{name}: {records} records ({bytes} bytes) of an earlier run are in the spool");
-        news.push((Level::Info, message));
-    }
     if recovered.lost_in_flight > 0 {
         let message = format!(
             "{name}: the last run did not end properly; up to {} records that were on their way are lost",

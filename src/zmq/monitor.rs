@@ -24,8 +24,9 @@ pub enum Event {
     Ready,
     /// The peer, or this side, has ended the handshake.
     Failed(Handshake),
-    /// A try to connect has failed, or a connection was lost: the next try follows.
-    Retried,
+    /// A try to connect has failed, or a connection was lost: the next try follows. Why the try has
+    /// failed only the bundled libzmq tells.
+    Retried(Option<Error>),
     /// The peer has sent more than it may (see [`super::limits`]); its connection ends. With its address,
     /// if it has one.
     Excess(Option<IpAddr>),
@@ -51,6 +52,7 @@ pub enum Handshake {
 /// The events asked for: rare ones only, so that they never pile up.
 const EVENTS: c_int = (if ENFORCED { zmq_sys::ZMQ_EVENT_ACCEPT_FAILED } else { 0 })
     | zmq_sys::ZMQ_EVENT_CONNECTED
+    | zmq_sys::ZMQ_EVENT_CONNECT_DELAYED
     | zmq_sys::ZMQ_EVENT_ACCEPTED
     | zmq_sys::ZMQ_EVENT_LISTENING
     | zmq_sys::ZMQ_EVENT_CONNECT_RETRIED
@@ -80,6 +82,8 @@ pub struct Watched {
     ended: Vec<(String, Instant)>,
     /// The descriptors with which it listens.
     listeners: Vec<c_int>,
+    /// Why the try to connect has failed that is about to be told.
+    failed: Option<Error>,
 }
 
 impl Watched {
@@ -97,7 +101,7 @@ impl Watched {
         monitor.set(zmq_sys::ZMQ_RCVHWM, if ENFORCED { MAX_EVENTS } else { 0 })?;
         monitor.set(zmq_sys::ZMQ_LINGER, 0)?;
         socket.monitor(Some(&name), EVENTS)?;
-        let watched = Self { socket, monitor, ended: Vec::new(), listeners: Vec::new() };
+        let watched = Self { socket, monitor, ended: Vec::new(), listeners: Vec::new(), failed: None };
         watched.monitor.connect(&name)?;
         Ok(watched)
     }
@@ -172,9 +176,13 @@ impl Watched {
                 self.goes_on(address);
                 Some(Event::Connected(value))
             }
+            zmq_sys::ZMQ_EVENT_CONNECT_DELAYED => {
+                self.failed = (value != libc::EINPROGRESS).then_some(Error(value));
+                None
+            }
             zmq_sys::ZMQ_EVENT_CONNECT_RETRIED => {
                 self.goes_on(address);
-                Some(Event::Retried)
+                Some(Event::Retried(self.failed.take()))
             }
             zmq_sys::ZMQ_EVENT_ACCEPTED => Some(Event::Connected(value)),
             zmq_sys::ZMQ_EVENT_DISCONNECTED => {

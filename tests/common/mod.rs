@@ -273,6 +273,17 @@ impl Writer {
         }
     }
 
+    /// Waits for a report with these words, and returns all reports so far, which are forgotten.
+    pub fn await_report(&mut self, words: &str) -> Vec<(c_int, String)> {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.reports.lock().unwrap().iter().any(|(_, text)| text.contains(words)) {
+            assert!(Instant::now() < deadline, "{words:?} is not in {:?}", self.take_reports());
+            std::thread::sleep(Duration::from_millis(5));
+            self.heartbeat();
+        }
+        self.take_reports()
+    }
+
     /// The reports so far, which are forgotten.
     pub fn take_reports(&self) -> Vec<(c_int, String)> {
         self.reports.lock().unwrap().drain(..).collect()

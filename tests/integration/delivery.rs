@@ -192,7 +192,7 @@ fn the_wait_goes_on_at_the_end_within_the_linger_time() {
 fn a_relative_spool_dir_does_not_stop_the_log() {
     let subscriber = Subscriber::bind(&[b""]);
     let mut writer = Writer::open(zeek_80(), "conn", &subscriber.endpoint, &[("spool_dir", "spool")], &["n"]);
-    let reports = writer.take_reports();
+    let reports = writer.await_report("LogZeroMQ::spool_dir");
     let told = |(level, text): &(i32, String)| *level == 1 && text.contains("\"spool\" is not an absolute path");
     assert!(reports.iter().any(told), "{reports:?}");
     writer.await_subscription();
@@ -214,7 +214,7 @@ fn a_spool_that_is_locked_is_tried_again() {
     writer.heartbeat();
     let stats = writer.stats();
     assert_eq!((stats.records_spooled, stats.dropped_spool), (10, 20), "in memory, and counted beyond that");
-    let reports = writer.take_reports();
+    let reports = writer.await_report("LogZeroMQ::spool_dir");
     let in_use = |(level, text): &&(i32, String)| *level == 1 && text.contains("LogZeroMQ::spool_dir");
     assert_eq!(reports.iter().filter(in_use).count(), 1, "{reports:?}");
     assert!(reports.iter().any(|(_, text)| text.contains("in use by another process")), "{reports:?}");
@@ -223,9 +223,7 @@ fn a_spool_that_is_locked_is_tried_again() {
     write(&mut writer, 30..60);
     let stats = writer.stats();
     assert_eq!((stats.records_spooled, stats.dropped_spool), (40, 20));
-    writer.heartbeat();
-    let reports = writer.take_reports();
-    assert!(reports.iter().any(|(_, text)| text.contains("the spool can be used now; 10 records")), "{reports:?}");
+    writer.await_report("the spool of conn can be used now");
     let subscriber = Subscriber::bind_to(&endpoint, &[b""]);
     until(&mut writer, "all sent", |stats| stats.records_sent == 40);
     assert_eq!(numbers(&subscriber.take(40)), [all(0..10), all(30..60)].concat());
@@ -263,7 +261,7 @@ fn the_spools_disk_is_reported_when_it_fails() {
     writer.heartbeat();
     let stats = writer.stats();
     assert_eq!((stats.records_spooled, stats.dropped_spool), (0, 10));
-    let reports = writer.take_reports();
+    let reports = writer.await_report("the spool's disk fails");
     let told = |(level, text): &(i32, String)| *level == 1 && text.contains("the spool's disk fails");
     assert!(reports.iter().any(told), "{reports:?}");
 }
@@ -333,12 +331,7 @@ fn a_log_gets_its_spool_from_whoever_looks_after_it() {
     // Nobody wants it: it stays with the other writer.
     let conn_only = Subscriber::bind_to(&endpoint, &[b"lent-conn"]);
     let mut conn = Writer::open(zeek_80(), "lent-conn", &endpoint, &options, &["n"]);
-    for _ in 0..20 {
-        conn.heartbeat();
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    let reports = conn.take_reports();
-    assert!(reports.iter().any(|(_, text)| text.contains("log \"lent-notice\", which has no writer")), "{reports:?}");
+    conn.await_report("300 records of an earlier run are in the spool, of lent-notice");
     drop(conn_only);
     let mut notice = Writer::open(zeek_80(), "lent-notice", &endpoint, &options, &["n"]);
     let stats = notice.stats();
@@ -370,6 +363,40 @@ fn a_log_that_the_subscriber_does_not_want_is_not_waited_for() {
 }
 
 #[test]
+fn a_log_that_the_subscriber_does_not_want_is_not_kept_and_that_is_told_once() {
+    let scratch = Scratch::new("unwanted");
+    let (subscriber, spool) = (Subscriber::bind(&[b"dns"]), scratch.spool());
+    let options = [("spool_dir", spool.as_str())];
+    let open = |path| Writer::open(zeek_80(), path, &subscriber.endpoint, &options, &["n"]);
+    let (mut dns, mut logs) = (open("dns"), [open("conn"), open("http")]);
+    dns.await_subscription();
+    let mut reports = Vec::new();
+    let start = Instant::now();
+    // What has been written in the first second waits for a subscriber that may be about to tell more.
+    while start.elapsed() < Duration::from_secs(4) {
+        for log in &mut logs {
+            write(log, 0..1);
+            log.heartbeat();
+            reports.extend(log.take_reports());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    write(&mut dns, 0..1);
+    assert_eq!(subscriber.take(1)[0][0], b"dns");
+    for log in &logs {
+        let stats = log.stats();
+        assert!(stats.records_sent == 0 && stats.dropped_no_subscriber > 0, "{stats:?}");
+    }
+    let told = |(level, text): &&(i32, String)| {
+        *level == 0
+            && text.contains("the subscriber wants other logs than conn, http: their records are neither sent nor kept")
+    };
+    assert_eq!(reports.iter().filter(told).count(), 1, "{reports:?}");
+    assert!(!reports.iter().any(|(_, text)| text.contains("dropping")), "{reports:?}");
+    assert!(subscriber.is_quiet());
+}
+
+#[test]
 fn what_is_not_sent_when_the_linger_time_ends_is_counted() {
     let subscriber = Subscriber::bind(&[b""]);
     let mut writer = Writer::to(&subscriber, "conn", &[("zmq_linger", "300"), ("zmq_hwm", "0")], &["n"]);
@@ -384,7 +411,7 @@ fn what_is_not_sent_when_the_linger_time_ends_is_counted() {
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     assert!(
         reports.iter().any(|(level, text)| *level == 1
-            && text.contains("1000 records were not sent within the 300 milliseconds of LogZeroMQ::zmq_linger")),
+            && text.contains("1000 records of conn were not sent within the time of LogZeroMQ::zmq_linger")),
         "{reports:?}"
     );
     assert!(reports.iter().any(|(_, text)| text.contains("1001 records written, 1 sent")), "{reports:?}");
@@ -395,7 +422,7 @@ fn the_end_is_told_or_safe_before_it_can_be_asked_for_again() {
     let scratch = Scratch::new("second-signal");
     let spool = scratch.spool();
     for (options, size, text) in [
-        (&[("zmq_linger", "2500")][..], 3_000_000, "100 of 101 records have not been sent yet, and 1 have"),
+        (&[("zmq_linger", "2500")][..], 3_000_000, "100 records of conn have not been sent yet; the end waits"),
         (&[("zmq_linger", "60000"), ("spool_dir", &spool)], 200_000, "in the spool now: "),
     ] {
         // It is not read from, and the system takes none of these.
@@ -461,7 +488,7 @@ fn the_next_run_sends_what_is_left() {
     let mut writer = Writer::open(zeek_80(), "conn", &endpoint, &options, &["n"]);
     let stats = writer.stats();
     assert_eq!(stats.records_recovered, 300);
-    assert!(writer.take_reports().iter().any(|(_, text)| text.contains("300 records")));
+    writer.await_report("300 records of an earlier run are in the spool, of conn");
     write(&mut writer, 300..310);
     let stats = until(&mut writer, "all sent", |stats| stats.records_sent == 310);
     assert_eq!((stats.records_written, stats.records_spooled), (10, 0));
@@ -526,7 +553,7 @@ fn a_spool_that_cannot_be_used_does_not_stop_the_log() {
     let subscriber = Subscriber::bind(&[b""]);
     let options = [("spool_dir", "/proc/no-such-directory/spool")];
     let mut writer = Writer::open(zeek_80(), "conn", &subscriber.endpoint, &options, &["n"]);
-    let reports = writer.take_reports();
+    let reports = writer.await_report("LogZeroMQ::spool_dir");
     assert!(reports.iter().any(|(level, text)| *level == 1 && text.contains("LogZeroMQ::spool_dir")), "{reports:?}");
     writer.await_subscription();
     write(&mut writer, 0..10);
@@ -665,7 +692,7 @@ fn push_to_nobody_is_queued_then_counted() {
     let stats = writer.stats();
     assert_eq!((stats.records_queued, stats.dropped_queue_full), (10, 20));
     let reports = writer.close();
-    assert!(reports.iter().any(|(_, text)| text.contains("10 records were not sent")), "{reports:?}");
+    assert!(reports.iter().any(|(_, text)| text.contains("10 records of conn were not sent")), "{reports:?}");
 }
 
 #[test]

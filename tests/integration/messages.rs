@@ -48,6 +48,7 @@ const NO_MESSAGES: &[&str] = &[
     "made by bro-zmq keygen",
     // Parts.
     " of filter \"{}\"",
+    " and {} more logs",
     "the high water mark",
     "the host's prefix",
     "{}, the first is \"{start}\"",

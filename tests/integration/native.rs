@@ -5,6 +5,7 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::LazyLock;
 
 /// The crate's directory.
 pub fn manifest() -> &'static Path {
@@ -30,24 +31,22 @@ pub fn compile(variable: &str, flags: &[&str]) -> Command {
     command
 }
 
-/// The static ("a") or shared ("so") library that cargo has built for this test.
+/// The static ("a") or shared ("so") library, which is built for this.
 pub fn library(extension: &str) -> PathBuf {
+    static DIRECTORY: LazyLock<PathBuf> = LazyLock::new(|| {
+        // Beside the tests, whose dependencies are its own.
+        let test = env::current_exe().expect("a test program knows its path");
+        let profile = test.ancestors().nth(2).expect("a program is in a directory of its profile");
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it is in the target directory");
+        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        run(Command::new(cargo)
+            .current_dir(manifest())
+            .args(["rustc", "--locked", "--quiet", "--lib", "--crate-type", "cdylib,staticlib", "--target-dir"])
+            .arg(target));
+        profile.to_owned()
+    });
     let extension = if extension == "so" { env::consts::DLL_EXTENSION } else { extension };
-    let test = env::current_exe().expect("a test program knows its path");
-    let deps = test.parent().expect("a program is in a directory");
-    let profile = deps.parent().unwrap_or(deps);
-    // The newest, for the profile's directory may hold the library of an earlier build.
-    [deps, profile]
-        .iter()
-        .filter_map(|directory| fs::read_dir(directory).ok())
-        .flatten()
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            name.starts_with("libbro_zeromq_writer") && name.ends_with(&format!(".{extension}"))
-        })
-        .max_by_key(|path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok())
-        .unwrap_or_else(|| panic!("no libbro_zeromq_writer.{extension} in {} or above", deps.display()))
+    DIRECTORY.join(format!("libbro_zeromq_writer.{extension}"))
 }
 
 /// Runs a program that has to succeed.

@@ -111,7 +111,9 @@ fn only_what_is_subscribed_to_is_sent() {
 
 #[test]
 fn nobody_subscribed_is_counted_and_reported_once() {
-    let mut writer = Writer::open(zeek_80(), "conn", NOBODY, &[("zmq_linger", "0")], &["n"]);
+    // An endpoint of no other test: what happens at one is reported for all.
+    let endpoint = free_endpoint();
+    let mut writer = Writer::open(zeek_80(), "conn", &endpoint, &[("zmq_linger", "0")], &["n"]);
     for n in 0..10_000 {
         writer.write(&number(n));
         if n % 1000 == 0 {
@@ -122,10 +124,53 @@ fn nobody_subscribed_is_counted_and_reported_once() {
     let reports = writer.close();
     assert_eq!(reports.len(), 2, "{reports:?}");
     assert_eq!(reports[0].0, 1);
-    for part in [NOBODY, "dropping records", "cannot be reached", "start the subscriber"] {
-        assert!(reports[0].1.contains(part), "{reports:?}");
-    }
+    let expected = format!(
+        "{endpoint}: dropping records (10000 so far, of conn): nobody listens at {endpoint}; start the subscriber, or \
+         correct the endpoint"
+    );
+    assert_eq!(reports[0].1, expected);
     assert!(reports[1].1.contains("10000 dropped (no subscriber: 10000"), "{reports:?}");
+}
+
+#[test]
+fn forty_logs_make_one_report_of_their_endpoint() {
+    let endpoint = free_endpoint();
+    let options = [("zmq_linger", "0"), ("reconnect_interval", "50")];
+    let mut writers: Vec<_> =
+        (0..40).map(|n| Writer::open(zeek_80(), &format!("log{n:02}"), &endpoint, &options, &["n"])).collect();
+    let mut reports = Vec::new();
+    let mut turn = |writers: &mut [Writer]| {
+        for (n, writer) in (0..).zip(writers) {
+            writer.write(&number(n));
+            writer.heartbeat();
+            reports.extend(writer.take_reports());
+        }
+        reports.len()
+    };
+    // Dropped for a while, and then not.
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(3) {
+        turn(&mut writers);
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let subscriber = Subscriber::bind_to(&endpoint, &[b""]);
+    for writer in &mut writers {
+        writer.await_subscription();
+    }
+    let start = Instant::now();
+    while turn(&mut writers) < 2 {
+        assert!(start.elapsed() < PATIENCE);
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    drop(subscriber);
+    assert_eq!(reports.len(), 2, "{reports:?}");
+    let [(1, began), (0, ended)] = &reports[..] else { panic!("{reports:?}") };
+    for part in [&format!("{endpoint}: dropping records ("), " and 37 more logs): nobody listens at "] {
+        assert!(began.contains(part), "{reports:?}");
+    }
+    for part in ["no longer dropping records; ", " and 37 more logs"] {
+        assert!(ended.contains(part), "{reports:?}");
+    }
 }
 
 #[test]

@@ -318,7 +318,8 @@ pub const ZMQ_POLLERR: c_short = 4;
 
 /// Connected. Value: file descriptor.
 pub const ZMQ_EVENT_CONNECTED: c_int = 0x0001;
-/// Connecting in the background. No value.
+/// Connecting in the background. Value: errno, which is `EINPROGRESS`; of the bundled libzmq also why a try has
+/// failed, just before [`ZMQ_EVENT_CONNECT_RETRIED`].
 pub const ZMQ_EVENT_CONNECT_DELAYED: c_int = 0x0002;
 /// Connecting again. Value: time until then, in milliseconds.
 pub const ZMQ_EVENT_CONNECT_RETRIED: c_int = 0x0004;

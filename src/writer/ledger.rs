@@ -1,0 +1,418 @@
+//! What happens at an endpoint to the records of all logs that go there: one report of it, and not one
+//! for each log.
+//!
+//! Each writer notes in its [`Share`] what has happened to its own records, and whoever notes something
+//! when a report is due tells it, with the names of the logs that it is about.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use super::report::{Burst, News};
+
+/// Logs that a report names; of more than one above it names so many, and how many more there are.
+const NAMED: usize = 3;
+
+/// What can happen to records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Nobody was there for them, and they were dropped.
+    NoSubscriber,
+    /// The queue was full, and they were dropped.
+    QueueFull,
+    /// They could not be encoded, and were dropped.
+    Encoding,
+    /// They were lost with their connection.
+    Closed,
+    /// There is a spool, and those who are there want other logs: neither sent nor kept.
+    Unwanted,
+    /// Of an earlier run, they were in the spool.
+    Recovered,
+    /// They went to the spool.
+    Spooled,
+    /// The spool has lost them.
+    SpoolLost,
+    /// The spool's disk has failed; counted are the times.
+    DiskFailed,
+    /// The spool could not be opened; counted are the times.
+    NoSpool,
+    /// The end waits for them.
+    Awaited,
+    /// The end did not wait longer for them.
+    Lingered,
+}
+
+/// How many there are.
+pub const KINDS: usize = Kind::ALL.len();
+
+impl Kind {
+    /// All of them, in the order in which they are told.
+    pub const ALL: [Self; 12] = [
+        Self::NoSubscriber,
+        Self::QueueFull,
+        Self::Encoding,
+        Self::Closed,
+        Self::Unwanted,
+        Self::Recovered,
+        Self::Spooled,
+        Self::SpoolLost,
+        Self::DiskFailed,
+        Self::NoSpool,
+        Self::Awaited,
+        Self::Lingered,
+    ];
+
+    /// How long a report waits for other logs to which the same happens, and for what the monitor tells of
+    /// the endpoint, in milliseconds.
+    fn gather(self) -> u64 {
+        // The host may be ended soon.
+        if self == Self::Awaited { 100 } else { 1_000 }
+    }
+
+    /// Returns true if it is told of a log once, and has no end.
+    fn is_single(self) -> bool {
+        matches!(self, Self::Unwanted | Self::Recovered | Self::Awaited | Self::Lingered)
+    }
+}
+
+/// What a writer has seen since it was opened. No number goes down, but for `waiting`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// How much of each kind.
+    pub counts: [u64; KINDS],
+    /// Records that were sent.
+    pub sent: u64,
+    /// Records that the spool has taken.
+    pub stored: u64,
+    /// Records that wait in the spool now.
+    pub waiting: u64,
+}
+
+impl Seen {
+    /// How much of a kind.
+    pub fn of(&mut self, kind: Kind) -> &mut u64 {
+        &mut self.counts[kind as usize]
+    }
+}
+
+/// What there is to report.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// What has happened.
+    pub kind: Kind,
+    /// Whether it begins, lasts or ends; how often is in `count`.
+    pub news: News,
+    /// How many records, or how often, since it began.
+    pub count: u64,
+    /// To which logs, in words, those with the most records first.
+    pub logs: String,
+    /// Why, as the writer has said to which it happened last.
+    pub why: String,
+    /// Records of all logs that wait in the spool.
+    pub waiting: u64,
+}
+
+/// Of one kind.
+#[derive(Debug, Default)]
+struct Tally {
+    /// What the burst follows.
+    count: u64,
+    burst: Burst,
+    /// When it began, if that has not been told yet.
+    since: Option<u64>,
+    logs: BTreeMap<String, u64>,
+    why: String,
+}
+
+/// Of all writers with an endpoint.
+#[derive(Debug, Default)]
+struct Ledger {
+    users: usize,
+    tallies: [Tally; KINDS],
+    sent: u64,
+    stored: u64,
+    waiting: u64,
+}
+
+type Shared = Mutex<Ledger>;
+
+/// By the endpoints' names.
+static LEDGERS: Mutex<BTreeMap<String, Weak<Shared>>> = Mutex::new(BTreeMap::new());
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A log's part.
+#[derive(Debug)]
+pub struct Share {
+    ledger: Arc<Shared>,
+    path: String,
+    /// The log is that of the reporter, which reports become records of.
+    of_reporter: bool,
+    seen: Seen,
+    left: bool,
+}
+
+impl Share {
+    /// Joins the others with that endpoint.
+    pub fn join(endpoint: &str, path: &str) -> Self {
+        let mut ledgers = locked(&LEDGERS);
+        let ledger = ledgers.get(endpoint).and_then(Weak::upgrade).unwrap_or_default();
+        ledgers.retain(|_, ledger| ledger.strong_count() > 0);
+        ledgers.insert(endpoint.to_owned(), Arc::downgrade(&ledger));
+        // A second filter's path gets a number: "reporter-2".
+        let of_reporter = path.split('-').next() == Some("reporter");
+        locked(&ledger).users += 1;
+        Self { ledger, path: path.to_owned(), of_reporter, seen: Seen::default(), left: false }
+    }
+
+    /// Takes what has happened up to now as told.
+    pub fn skip(&mut self, kind: Kind, count: u64) {
+        *self.seen.of(kind) = count;
+    }
+
+    /// Notes what has happened up to now, in milliseconds, and returns what there is to report. `why` is
+    /// asked for what has happened since the last time.
+    pub fn note(&mut self, seen: Seen, now: u64, mut why: impl FnMut(Kind) -> String) -> Vec<Summary> {
+        let before = std::mem::replace(&mut self.seen, seen);
+        let mut ledger = locked(&self.ledger);
+        // Of what is sent again some is sent for the second time, and was counted less meanwhile.
+        ledger.sent += seen.sent.saturating_sub(before.sent);
+        ledger.stored += seen.stored.saturating_sub(before.stored);
+        ledger.waiting = ledger.waiting.wrapping_add(seen.waiting).wrapping_sub(before.waiting);
+        for kind in Kind::ALL {
+            let more = seen.counts[kind as usize].saturating_sub(before.counts[kind as usize]);
+            if more > 0 {
+                ledger.tallies[kind as usize].add(&self.path, more, kind, self.of_reporter, now);
+                ledger.tallies[kind as usize].why = why(kind);
+            }
+        }
+        ledger.news(now, false)
+    }
+
+    /// Notes what becomes of records at the end.
+    pub fn note_end(&mut self, kind: Kind, count: u64, now: u64) -> Vec<Summary> {
+        let mut seen = self.seen;
+        *seen.of(kind) = count;
+        self.note(seen, now, |_| String::new())
+    }
+
+    /// Leaves. The last one returns what has not been told yet.
+    pub fn leave(&mut self, now: u64) -> Vec<Summary> {
+        if std::mem::replace(&mut self.left, true) {
+            return Vec::new();
+        }
+        let mut ledger = locked(&self.ledger);
+        ledger.users -= 1;
+        if ledger.users > 0 { Vec::new() } else { ledger.news(now, true) }
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        // Of one that was never used, nothing is to be told.
+        self.leave(0);
+    }
+}
+
+impl Ledger {
+    fn news(&mut self, now: u64, last: bool) -> Vec<Summary> {
+        let Self { tallies, sent, stored, waiting, .. } = self;
+        let mut summaries = Vec::new();
+        for (kind, tally) in Kind::ALL.into_iter().zip(tallies) {
+            let passed = match kind {
+                _ if kind.is_single() => 0,
+                Kind::DiskFailed | Kind::NoSpool => *stored,
+                _ => *sent,
+            };
+            summaries.extend(tally.news(passed, now, last || kind.gather() <= tally.age(now)).map(|news| {
+                let logs = names(&tally.logs);
+                let count = tally.logs.values().sum();
+                if matches!(news, News::Ended(_)) {
+                    tally.logs.clear();
+                }
+                Summary { kind, news, count, logs, why: tally.why.clone(), waiting: *waiting }
+            }));
+        }
+        summaries
+    }
+}
+
+impl Tally {
+    fn add(&mut self, path: &str, more: u64, kind: Kind, of_reporter: bool, now: u64) {
+        let known = self.logs.get_mut(path);
+        let follows = match kind {
+            _ if kind.is_single() => known.is_none(),
+            // Of the reporter's log, the next report would be the next record that it happens to.
+            _ => !(of_reporter && (self.since.is_some() || self.burst.is_active())),
+        };
+        match known {
+            // A spool that was lent is opened for the second time, with what is left.
+            Some(_) if kind == Kind::Recovered => {}
+            Some(count) => *count += more,
+            None => _ = self.logs.insert(path.to_owned(), more),
+        }
+        if follows {
+            self.count += more;
+            if !self.burst.is_active() {
+                self.since.get_or_insert(now);
+            }
+        }
+    }
+
+    /// How long it has not been told, in milliseconds.
+    fn age(&self, now: u64) -> u64 {
+        self.since.map_or(0, |since| now.saturating_sub(since))
+    }
+
+    fn news(&mut self, passed: u64, now: u64, is_due: bool) -> Option<News> {
+        if self.since.is_some() && !is_due {
+            return None;
+        }
+        self.since = None;
+        self.burst.observe_drops(self.count, passed, now)
+    }
+}
+
+/// Logs in words.
+fn names(logs: &BTreeMap<String, u64>) -> String {
+    let mut sorted: Vec<_> = logs.iter().collect();
+    sorted.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+    let named = if sorted.len() <= NAMED + 1 { sorted.len() } else { NAMED };
+    let mut text = sorted[..named].iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>().join(", ");
+    if named < sorted.len() {
+        // Writing to a string does not fail.
+        let _ = write!(text, " and {} more logs", sorted.len() - named);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What it has seen, of one kind.
+    fn seen(kind: Kind, count: u64, sent: u64) -> Seen {
+        let mut seen = Seen { sent, ..Seen::default() };
+        *seen.of(kind) = count;
+        seen
+    }
+
+    /// What was told, in short.
+    fn told(summaries: Vec<Summary>) -> Vec<String> {
+        let text = |Summary { kind, news, count, logs, why, .. }: Summary| {
+            let news = match news {
+                News::Began(_) => "begins",
+                News::Lasts(_) => "lasts",
+                News::Ended(_) => "ended",
+            };
+            format!("{kind:?} {news}: {count} of {logs}: {why}")
+        };
+        summaries.into_iter().map(text).collect()
+    }
+
+    fn note(share: &mut Share, seen: Seen, now: u64) -> Vec<String> {
+        told(share.note(seen, now, |_| "why".to_owned()))
+    }
+
+    #[test]
+    fn forty_logs_are_one_report_when_it_begins_each_minute_and_when_it_has_ended() {
+        let mut shares: Vec<_> = (0..40).map(|n| Share::join("forty", &format!("log{n:02}"))).collect();
+        let mut all = Vec::new();
+        for second in 0..200_u64 {
+            for (n, share) in shares.iter_mut().enumerate() {
+                // Each drops 100 records a second for two minutes; the first one's are two more.
+                let dropped = 100 * second.min(120) + if n == 0 { 2 * second.min(120) } else { 0 };
+                let sent = 10 * second.saturating_sub(120);
+                let now = second * 1000 + n as u64;
+                all.extend(
+                    note(share, seen(Kind::NoSubscriber, dropped, sent), now).into_iter().map(|text| (second, text)),
+                );
+            }
+        }
+        assert_eq!(
+            all,
+            [
+                (2, "NoSubscriber begins: 4104 of log00, log01, log02 and 37 more logs: why".to_owned()),
+                (62, "NoSubscriber lasts: 244224 of log00, log01, log02 and 37 more logs: why".to_owned()),
+                (125, "NoSubscriber ended: 480240 of log00, log01, log02 and 37 more logs: why".to_owned()),
+            ]
+        );
+    }
+
+    #[test]
+    fn it_has_ended_when_a_record_was_sent_and_not_before() {
+        let mut share = Share::join("pause", "http");
+        let mut all = Vec::new();
+        // A record every 12 seconds, of which the fourth is the first one that is sent.
+        for second in 0..60 {
+            let dropped = (second / 12 + 1).min(3);
+            let seen = seen(Kind::NoSubscriber, dropped, u64::from(second >= 36));
+            all.extend(note(&mut share, seen, second * 1000).into_iter().map(|text| (second, text)));
+        }
+        assert_eq!(
+            all,
+            [
+                (1, "NoSubscriber begins: 1 of http: why".to_owned()),
+                (36, "NoSubscriber ended: 3 of http: why".to_owned()),
+            ]
+        );
+    }
+
+    #[test]
+    fn reports_cause_no_reports() {
+        for kind in [Kind::NoSubscriber, Kind::Spooled, Kind::SpoolLost, Kind::DiskFailed, Kind::NoSpool] {
+            let name = format!("loop {kind:?}");
+            let (mut conn, mut reporter) = (Share::join(&name, "conn"), Share::join(&name, "reporter"));
+            let mut reports = 0;
+            for second in 0..600_u64 {
+                // Each report is a record of the reporter, to which the same happens.
+                reports += note(&mut conn, seen(kind, 1, 0), second * 1000).len() as u64;
+                reports += note(&mut reporter, seen(kind, reports, 0), second * 1000 + 500).len() as u64;
+            }
+            assert_eq!(reports, 1, "{kind:?}");
+            // Alone, it is told once, too.
+            let mut alone = Share::join(&format!("{name} alone"), "reporter-2");
+            let mut reports = 0;
+            for second in 0..600_u64 {
+                reports += note(&mut alone, seen(kind, 1 + reports, 0), second * 1000).len() as u64;
+            }
+            assert_eq!(reports, 1, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_wants_is_told_once_for_each_log_and_once_a_minute_at_most() {
+        let (mut dns, mut http) = (Share::join("unwanted", "dns"), Share::join("unwanted", "http"));
+        let mut all = Vec::new();
+        for second in 0..300_u64 {
+            all.extend(note(&mut dns, seen(Kind::Unwanted, second, second), second * 1000));
+            let late = second.saturating_sub(100);
+            all.extend(note(&mut http, seen(Kind::Unwanted, late, second), second * 1000));
+        }
+        assert_eq!(all, ["Unwanted begins: 2 of dns: why", "Unwanted lasts: 102 of dns, http: why"]);
+    }
+
+    #[test]
+    fn the_last_one_tells_what_nobody_could() {
+        let (mut dns, mut http) = (Share::join("last", "dns"), Share::join("last", "http"));
+        assert_eq!(note(&mut dns, seen(Kind::Closed, 1, 0), 0), [""; 0]);
+        assert_eq!(note(&mut http, seen(Kind::Closed, 2, 0), 10), [""; 0]);
+        assert_eq!(told(dns.leave(20)), [""; 0]);
+        assert_eq!(told(http.leave(30)), ["Closed begins: 3 of http, dns: why"]);
+        // Another one begins anew.
+        drop((dns, http));
+        let mut next = Share::join("last", "dns");
+        assert_eq!(told(next.leave(40)), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_skipped_is_no_news() {
+        let mut share = Share::join("skip", "dns");
+        share.skip(Kind::NoSubscriber, 7);
+        assert_eq!(note(&mut share, seen(Kind::NoSubscriber, 7, 0), 0), [""; 0]);
+        note(&mut share, seen(Kind::NoSubscriber, 9, 0), 1);
+        assert_eq!(told(share.leave(2)), ["NoSubscriber begins: 2 of dns: why"]);
+    }
+}
