@@ -365,6 +365,24 @@ fn a_slow_subscriber_gets_all_of_a_json_log() {
 }
 
 #[test]
+fn what_was_sent_before_the_sender_went_is_read() {
+    // More than the subscriber takes while nobody reads its output, and no more than the system does.
+    const COUNT: u64 = 300;
+    let scratch = Scratch::new();
+    let text = "x".repeat(300);
+    let log: String = (0..COUNT).map(|number| format!("{{\"n\":{number},\"s\":\"{text}\"}}\n")).collect();
+    let file = scratch.file("wide.log", log);
+    let endpoint = scratch.endpoint();
+    let mut subscriber = Running::subscribe(&endpoint, &["--hwm", "10", "--count", &COUNT.to_string()], false);
+    run([OsStr::new("replay"), OsStr::new("-e"), OsStr::new(&endpoint), file.as_os_str()])
+        .expect(0)
+        .expect_error("sent 300 records of 1 log");
+    thread::sleep(Duration::from_millis(200));
+    subscriber.stdout = Some(collect(subscriber.child.stdout.take().unwrap()));
+    assert_eq!(subscriber.end().expect(0).lines().len() as u64, COUNT);
+}
+
+#[test]
 fn ctrl_c_ends_a_loop_without_a_loss() {
     let scratch = Scratch::new();
     let endpoint = scratch.endpoint();
