@@ -612,12 +612,16 @@ impl Connection {
             Kind::Closed => "their connection was lost, or the socket failed".to_owned(),
             _ => why.clone(),
         };
+        let (records, [are, were, have]) = match count {
+            1 => ("1 record".to_owned(), ["is", "was", "has"]),
+            _ => (format!("{count} records"), ["are", "were", "have"]),
+        };
         let text = match (kind, news) {
             (Kind::Unwanted, _) => format!(
                 "the subscriber wants other logs than {logs}: their records are neither sent nor kept in the spool \
                  ({count} so far)"
             ),
-            (Kind::Recovered, _) => format!("{count} records of an earlier run are in the spool, of {logs}"),
+            (Kind::Recovered, _) => format!("{records} of an earlier run {are} in the spool, of {logs}"),
             (Kind::Spooled, News::Began(_)) => {
                 format!("records wait in the spool until they can be sent ({count} so far, of {logs})")
             }
@@ -648,13 +652,11 @@ impl Connection {
             }
             (Kind::NoSpool, News::Ended(_)) => format!("the spool of {logs} can be used now"),
             (Kind::Awaited, _) => format!(
-                "{count} records of {logs} have not been sent yet; the end waits for them for as long as \
+                "{records} of {logs} {have} not been sent yet; the end waits for them for as long as \
                  LogZeroMQ::zmq_linger allows, and they are lost if the host ends before"
             ),
             (Kind::Lingered, _) => {
-                format!(
-                    "{count} records of {logs} were not sent within the time of LogZeroMQ::zmq_linger, and are lost"
-                )
+                format!("{records} of {logs} {were} not sent within the time of LogZeroMQ::zmq_linger, and {are} lost")
             }
             (_, News::Began(_)) => format!("dropping records ({count} so far, of {logs}): {why}"),
             (_, News::Lasts(_)) => format!("still dropping records ({count} so far, of {logs}): {why}"),
