@@ -140,8 +140,6 @@ struct Transport {
 struct State {
     /// There until the last writer has left.
     socket: Option<Watched>,
-    /// The next record sent is to see what libzmq's I/O thread has told the socket.
-    look: bool,
 }
 
 /// A transport in use.
@@ -178,19 +176,24 @@ impl Transport {
         self.generation.fetch_add(1, Ordering::Release);
     }
 
-    /// Reads what the peers have told the socket.
-    fn read(&self, state: &mut State) {
-        state.look = true;
-        let Some(socket) = &state.socket else { return };
+    /// Reads what the peers have told the socket. Returns true if there may be more. Only the transport's
+    /// thread does this: what subscriptions take is allocated by whoever reads them, and the system's
+    /// allocator keeps apart, for each thread, what was freed.
+    fn read(&self, state: &mut State) -> bool {
+        let Some(socket) = &state.socket else { return false };
         if self.key.pattern == Pattern::Push {
             // Its peers say nothing, but libzmq's I/O thread may.
             socket.catch_up();
-            return;
+            return false;
         }
         let mut topics = None;
+        let mut more = true;
         for _ in 0..READ_AT_ONCE {
             // A failing socket fails the next send, which counts it.
-            let Ok(Some(message)) = socket.try_recv() else { break };
+            let Ok(Some(message)) = socket.try_recv() else {
+                more = false;
+                break;
+            };
             let Some((added, topic)) = parse(message.as_bytes()) else { continue };
             let topics = topics.get_or_insert_with(|| locked(&self.topics));
             if added {
@@ -204,6 +207,7 @@ impl Transport {
             self.version.fetch_add(1, Ordering::Release);
             self.changed.notify_all();
         }
+        more
     }
 
     /// Bytes of a record on the network: both frames with their headers, and what encryption adds.
@@ -274,19 +278,18 @@ impl User {
     pub fn send(&self, topic: &[u8], body: &mut Message) -> Result<(), Refusal> {
         let transport = &*self.transport;
         let size = transport.size(topic.len(), body.as_bytes().len());
-        let mut state = locked(&transport.state);
+        let state = locked(&transport.state);
         if transport.key.resends && transport.generation.load(Ordering::Relaxed) != self.generation {
             return Err(Refusal::Renewed);
         }
-        let look = std::mem::take(&mut state.look);
         let Some(socket) = &state.socket else { return Err(Refusal::Failed) };
-        let sent = socket.try_send_two(topic, body, look).or_else(|error| {
+        let sent = socket.try_send_two(topic, body).or_else(|error| {
             if error != Error(libc::EAGAIN) {
                 return Err(error);
             }
             // The queue may only look full.
             socket.catch_up();
-            socket.try_send_two(topic, body, false)
+            socket.try_send_two(topic, body)
         });
         match sent {
             Ok(()) => {
@@ -296,11 +299,6 @@ impl User {
             Err(Error(libc::EAGAIN)) => Err(Refusal::Full),
             Err(_) => Err(Refusal::Failed),
         }
-    }
-
-    /// Reads what the peers have told the socket.
-    pub fn poll(&self) {
-        self.transport.read(&mut locked(&self.transport.state));
     }
 
     /// The subscriptions, if they may have changed since the last time.
@@ -405,7 +403,7 @@ impl User {
         self.transport.renew.store(true, Ordering::Release);
     }
 
-    /// Waits for something to [`User::poll`], at most so long.
+    /// Waits for [`User::subscriptions`] to change, at most so long.
     pub fn wait(&self, limit: Duration) {
         let topics = locked(&self.transport.topics);
         if self.transport.version.load(Ordering::Acquire) == self.version {
