@@ -23,7 +23,7 @@ mod thread;
 mod trail;
 
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::io::PipeWriter;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 
 use crate::writer::{Config, Curve, Endpoint, KeepAlive, Level, Pattern};
 use crate::zmq::{Context, Error, Message, Stream, Watched};
-use subscriptions::parse;
+use subscriptions::{Topics, parse};
 use thread::Thread;
 
 pub use names::address_of;
@@ -102,7 +102,7 @@ struct Transport {
     begun: Instant,
     state: Mutex<State>,
     /// The subscriptions' topics. XPUB tells of each once, however many peers subscribe to it.
-    topics: Mutex<BTreeSet<Vec<u8>>>,
+    topics: Mutex<Topics>,
     /// When that has changed last.
     heard: Mutex<Instant>,
     /// With `topics`: they, or the peers, have changed.
@@ -197,7 +197,7 @@ impl Transport {
             let Some((added, topic)) = parse(message.as_bytes()) else { continue };
             let topics = topics.get_or_insert_with(|| locked(&self.topics));
             if added {
-                topics.insert(topic.to_vec());
+                topics.insert(topic);
             } else {
                 topics.remove(topic);
             }

@@ -1,7 +1,7 @@
 //! The thread of a transport: all that may take time, and that nobody waits for.
 
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::io::{PipeReader, pipe};
 use std::os::fd::AsRawFd;
 use std::sync::{Arc, Condvar, Mutex};
@@ -57,7 +57,7 @@ impl Thread {
             begun: Instant::now(),
             heard: Mutex::new(Instant::now()),
             state: Mutex::new(State { socket: None }),
-            topics: Mutex::new(BTreeSet::new()),
+            topics: Mutex::default(),
             changed: Condvar::new(),
             version: AtomicU64::new(1),
             peers: AtomicUsize::new(0),
