@@ -661,6 +661,34 @@ fn connections_that_stand_still() {
     assert_eq!(victim.count("places"), 1);
 }
 
+/// Each with as many topics as are allowed, and others than those before it: what one has cost is there
+/// for the next, whichever thread has seen it come and go.
+#[test]
+fn subscribers_with_many_topics_come_and_go() {
+    if !limited() {
+        return;
+    }
+    let endpoint = free_endpoint();
+    let mut victim = Victim::host(&format!("@{endpoint}"), &[]);
+    let address = endpoint.strip_prefix("tcp://").unwrap();
+    victim.begin();
+    for round in 0..20 {
+        thread::scope(|scope| {
+            for peer in 0..PEERS as u8 {
+                scope.spawn(move || {
+                    let from = Ipv4Addr::new(127, 4, round, peer);
+                    let mut zmtp = Zmtp::connect_from(from, address)?;
+                    zmtp.introduce("SUB", None, false)?;
+                    flood(&mut zmtp, (0..9900).map(|n| subscription(format!("{from}-{n}").as_bytes())))?;
+                    thread::sleep(Duration::from_millis(300));
+                    io::Result::Ok(())
+                });
+            }
+        });
+    }
+    assert!(victim.gained() <= HOST, "{} kB", victim.gained());
+}
+
 /// One that was thrown out is kept away for ten seconds, by its address; others are not.
 #[test]
 fn one_that_was_thrown_out_comes_back_later() {

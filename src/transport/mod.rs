@@ -23,7 +23,7 @@ mod thread;
 mod trail;
 
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::io::PipeWriter;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 
 use crate::writer::{Config, Curve, Endpoint, KeepAlive, Level, Pattern};
 use crate::zmq::{Context, Error, Message, Stream, Watched};
-use subscriptions::parse;
+use subscriptions::{Topics, parse};
 use thread::Thread;
 
 pub use names::address_of;
@@ -102,7 +102,7 @@ struct Transport {
     begun: Instant,
     state: Mutex<State>,
     /// The subscriptions' topics. XPUB tells of each once, however many peers subscribe to it.
-    topics: Mutex<BTreeSet<Vec<u8>>>,
+    topics: Mutex<Topics>,
     /// When that has changed last.
     heard: Mutex<Instant>,
     /// With `topics`: they, or the peers, have changed.
@@ -140,8 +140,6 @@ struct Transport {
 struct State {
     /// There until the last writer has left.
     socket: Option<Watched>,
-    /// The next record sent is to see what libzmq's I/O thread has told the socket.
-    look: bool,
 }
 
 /// A transport in use.
@@ -178,23 +176,28 @@ impl Transport {
         self.generation.fetch_add(1, Ordering::Release);
     }
 
-    /// Reads what the peers have told the socket.
-    fn read(&self, state: &mut State) {
-        state.look = true;
-        let Some(socket) = &state.socket else { return };
+    /// Reads what the peers have told the socket. Returns true if there may be more. Only the transport's
+    /// thread does this: what subscriptions take is allocated by whoever reads them, and the system's
+    /// allocator keeps apart, for each thread, what was freed.
+    fn read(&self, state: &mut State) -> bool {
+        let Some(socket) = &state.socket else { return false };
         if self.key.pattern == Pattern::Push {
             // Its peers say nothing, but libzmq's I/O thread may.
             socket.catch_up();
-            return;
+            return false;
         }
         let mut topics = None;
+        let mut more = true;
         for _ in 0..READ_AT_ONCE {
             // A failing socket fails the next send, which counts it.
-            let Ok(Some(message)) = socket.try_recv() else { break };
+            let Ok(Some(message)) = socket.try_recv() else {
+                more = false;
+                break;
+            };
             let Some((added, topic)) = parse(message.as_bytes()) else { continue };
             let topics = topics.get_or_insert_with(|| locked(&self.topics));
             if added {
-                topics.insert(topic.to_vec());
+                topics.insert(topic);
             } else {
                 topics.remove(topic);
             }
@@ -204,6 +207,7 @@ impl Transport {
             self.version.fetch_add(1, Ordering::Release);
             self.changed.notify_all();
         }
+        more
     }
 
     /// Bytes of a record on the network: both frames with their headers, and what encryption adds.
@@ -274,19 +278,18 @@ impl User {
     pub fn send(&self, topic: &[u8], body: &mut Message) -> Result<(), Refusal> {
         let transport = &*self.transport;
         let size = transport.size(topic.len(), body.as_bytes().len());
-        let mut state = locked(&transport.state);
+        let state = locked(&transport.state);
         if transport.key.resends && transport.generation.load(Ordering::Relaxed) != self.generation {
             return Err(Refusal::Renewed);
         }
-        let look = std::mem::take(&mut state.look);
         let Some(socket) = &state.socket else { return Err(Refusal::Failed) };
-        let sent = socket.try_send_two(topic, body, look).or_else(|error| {
+        let sent = socket.try_send_two(topic, body).or_else(|error| {
             if error != Error(libc::EAGAIN) {
                 return Err(error);
             }
             // The queue may only look full.
             socket.catch_up();
-            socket.try_send_two(topic, body, false)
+            socket.try_send_two(topic, body)
         });
         match sent {
             Ok(()) => {
@@ -296,11 +299,6 @@ impl User {
             Err(Error(libc::EAGAIN)) => Err(Refusal::Full),
             Err(_) => Err(Refusal::Failed),
         }
-    }
-
-    /// Reads what the peers have told the socket.
-    pub fn poll(&self) {
-        self.transport.read(&mut locked(&self.transport.state));
     }
 
     /// The subscriptions, if they may have changed since the last time.
@@ -413,7 +411,7 @@ impl User {
         self.transport.renew.store(true, Ordering::Release);
     }
 
-    /// Waits for something to [`User::poll`], at most so long.
+    /// Waits for [`User::subscriptions`] to change, at most so long.
     pub fn wait(&self, limit: Duration) {
         let topics = locked(&self.transport.topics);
         if self.transport.version.load(Ordering::Acquire) == self.version {

@@ -1,6 +1,42 @@
 //! Who is subscribed to what.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
+
+/// Topics that are subscribed to. Peers choose how many there are, so that only a number is kept of
+/// each, which nobody outside can foresee.
+#[derive(Debug, Default)]
+pub struct Topics {
+    known: HashSet<u64>,
+    numbers: RandomState,
+}
+
+impl Topics {
+    /// A subscription.
+    pub fn insert(&mut self, topic: &[u8]) {
+        self.known.insert(self.numbers.hash_one(topic));
+    }
+
+    /// The end of one.
+    pub fn remove(&mut self, topic: &[u8]) {
+        self.known.remove(&self.numbers.hash_one(topic));
+    }
+
+    /// The end of all.
+    pub fn clear(&mut self) {
+        self.known = HashSet::new();
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    fn contains(&self, topic: &[u8]) -> bool {
+        self.known.contains(&self.numbers.hash_one(topic))
+    }
+}
 
 /// The subscriptions that a socket has, seen from one log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,9 +61,9 @@ pub fn parse(message: &[u8]) -> Option<(bool, &[u8])> {
 impl Subscriptions {
     /// The subscriptions to these topics.
     #[must_use]
-    pub fn of(prefixes: &BTreeSet<Vec<u8>>, topic: &[u8]) -> Self {
-        let matching = (0..=topic.len()).filter(|&len| prefixes.contains(&topic[..len])).count() as u64;
-        Self { matching, other: prefixes.len() as u64 - matching }
+    pub fn of(topics: &Topics, topic: &[u8]) -> Self {
+        let matching = (0..=topic.len()).filter(|&len| topics.contains(&topic[..len])).count() as u64;
+        Self { matching, other: topics.len() as u64 - matching }
     }
 
     /// Returns true if there is any.
@@ -50,8 +86,16 @@ mod tests {
             (&[b"dns", b"con", b""], 2, 1),
             (&[b"c", b"", b"conn-2", b"dns", b"conn"], 3, 2),
         ] {
-            let topics = topics.iter().map(|topic| topic.to_vec()).collect();
-            assert_eq!(Subscriptions::of(&topics, b"conn"), Subscriptions { matching, other }, "{topics:?}");
+            let mut set = Topics::default();
+            for topic in topics {
+                set.insert(b"gone");
+                set.insert(topic);
+                set.insert(topic);
+                set.remove(b"gone");
+            }
+            assert_eq!(Subscriptions::of(&set, b"conn"), Subscriptions { matching, other }, "{topics:?}");
+            set.clear();
+            assert_eq!(Subscriptions::of(&set, b"conn"), Subscriptions::default());
         }
         assert_eq!(parse(b"\x01con"), Some((true, &b"con"[..])));
         assert_eq!(parse(b"\x00"), Some((false, &b""[..])));

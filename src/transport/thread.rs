@@ -1,7 +1,7 @@
 //! The thread of a transport: all that may take time, and that nobody waits for.
 
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::io::{PipeReader, pipe};
 use std::os::fd::AsRawFd;
 use std::sync::{Arc, Condvar, Mutex};
@@ -56,8 +56,8 @@ impl Thread {
             key,
             begun: Instant::now(),
             heard: Mutex::new(Instant::now()),
-            state: Mutex::new(State { socket: None, look: true }),
-            topics: Mutex::new(BTreeSet::new()),
+            state: Mutex::new(State { socket: None }),
+            topics: Mutex::default(),
             changed: Condvar::new(),
             version: AtomicU64::new(1),
             peers: AtomicUsize::new(0),
@@ -105,7 +105,7 @@ impl Thread {
             self.look_names_up();
             let mut state = locked(&self.transport.state);
             let now = Instant::now();
-            self.transport.read(&mut state);
+            let more = self.transport.read(&mut state);
             let in_bounds = limits::ENFORCED || locked(&self.transport.topics).len() <= MAX_SUBSCRIPTIONS;
             let Some(socket) = &mut state.socket else { return };
             let mut news = Vec::new();
@@ -126,7 +126,10 @@ impl Thread {
             drop(state);
             // Whoever waits for a peer.
             self.transport.changed.notify_all();
-            wait = due.map_or(IDLE, |due| due.saturating_duration_since(now).min(IDLE));
+            wait = match more {
+                true => Duration::ZERO,
+                false => due.map_or(IDLE, |due| due.saturating_duration_since(now).min(IDLE)),
+            };
         }
     }
 

@@ -311,6 +311,7 @@ impl Connection {
                 // SAFETY: this function's contract.
                 if let Ok(flight) = unsafe { buffers.flight(&mut body, len, consumer, records, size) } {
                     self.link.made(lane, records);
+                    backed.spool.announce(records);
                     if self.link.send(lane, topic, &mut body, records).is_ok() {
                         backed.spool.sent(flight, lane);
                         return;

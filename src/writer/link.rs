@@ -151,7 +151,6 @@ impl Link {
             let unacknowledged = lane.user.unacknowledged();
             // Before the subscriptions: those of a connection that has ended are not there by then.
             let mut events = lane.user.events();
-            lane.user.poll();
             if let (false, Some(subscriptions)) = (self.push, lane.user.subscriptions(topic)) {
                 news.subscriptions |= subscriptions != self.subscriptions;
                 self.subscriptions = subscriptions;

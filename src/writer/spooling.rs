@@ -232,6 +232,15 @@ impl Spooling {
         self.flights.push_back(Entry { flight, from_spool, lane });
     }
 
+    /// Records that were not in the spool are about to be given to libzmq. The next run is to know of
+    /// them, whenever this one is killed.
+    #[inline]
+    pub fn announce(&mut self, records: u64) {
+        if let Store::Disk(spool) = &mut self.store {
+            spool.set_in_flight(self.direct + records);
+        }
+    }
+
     /// Records that were not in the spool have been given to libzmq.
     pub fn sent(&mut self, flight: Arc<Flight>, lane: usize) {
         self.direct += flight.records();

@@ -181,20 +181,19 @@ impl Socket {
         }
     }
 
-    /// Sends a message of two frames, a copy of `first` and then `last`, without waiting. Only
-    /// with `look` does the socket see first what libzmq's I/O thread has told it; see
-    /// [`Socket::catch_up`].
+    /// Sends a message of two frames, a copy of `first` and then `last`, without waiting, and without
+    /// looking at what libzmq's I/O thread has told the socket; see [`Socket::catch_up`].
     ///
     /// # Errors
     ///
     /// Neither frame was taken, and `last` stays as it is; `EAGAIN` when the queue is full.
     #[inline]
-    pub fn try_send_two(&self, first: &[u8], last: &mut Message, look: bool) -> Result<(), Error> {
+    pub fn try_send_two(&self, first: &[u8], last: &mut Message) -> Result<(), Error> {
         let (bytes, size) = (first.as_ptr().cast(), first.len());
         loop {
             // SAFETY: a valid socket and message; libzmq copies the bytes. On success it has
             // emptied the message.
-            if unsafe { send_two(self.socket.as_ptr(), bytes, size, &raw mut last.raw, look) } == 0 {
+            if unsafe { send_two(self.socket.as_ptr(), bytes, size, &raw mut last.raw, false) } == 0 {
                 return Ok(());
             }
             match Error::last() {

@@ -590,6 +590,27 @@ def two_subscribers_of_a_bound_endpoint(case):
     return finish(case, sender, lossless=True)
 
 
+@fault(NONE, SPOOL, ALWAYS)
+def one_of_two_peers_of_a_bound_push_endpoint(case):
+    """the sender binds and pushes; one of two peers is stopped, and killed (-9) 5 s later"""
+    sender = case.send(8_000, 60_000, stay=60, endpoint=f"@{case.endpoint}", socket_type="push")
+    names = ["received0", "received1"]
+    first, _ = [case.subscribe(name, f">{case.endpoint}", more=["PULL", 65_536]) for name in names]
+    for name in names:
+        case.await_records(1_000, name)
+    first.send_signal(signal.SIGSTOP)
+    time.sleep(5)
+    first.kill()
+    first.wait()
+    killed, noted = case.written(), max(case.received(names[0]))
+    stats = sender.wait()
+    case.await_quiet(names[1])
+    result = Result(case, dropped(stats), name=names, accepted_before=killed, accepted_after=noted, lossless=case.mode != NONE)
+    if case.mode == NONE and dropped(stats) == 0:
+        result.problems.append("nothing waited for it in memory")
+    return result
+
+
 @fault(NONE, SPOOL)
 def address_in_use(case):
     """the address to bind is in use for the first 3 s"""

@@ -684,6 +684,96 @@ fn push_shares_the_records_out() {
     assert!(reports.iter().any(|(_, text)| text.contains("500 sent")), "{reports:?}");
 }
 
+/// One at a time, as they come.
+#[test]
+fn push_from_a_spool_shares_the_records_out() {
+    let scratch = Scratch::new("turns");
+    let spool = scratch.spool();
+    let [one, two] = [
+        Subscriber::start(Kind::Pull, "@tcp://127.0.0.1:*", &[]),
+        Subscriber::start(Kind::Pull, "@tcp://127.0.0.1:*", &[]),
+    ];
+    let endpoints = format!("{},{}", one.endpoint, two.endpoint);
+    let options = [("socket_type", "push"), ("spool_dir", spool.as_str()), ("spool_always", "T")];
+    let mut writer = Writer::open(zeek_80(), "conn", &endpoints, &options, &["n"]);
+    write(&mut writer, 0..1);
+    until(&mut writer, "sent", |stats| stats.records_sent == 1);
+    // Both are there by then, or soon.
+    std::thread::sleep(Duration::from_millis(500));
+    write(&mut writer, 1..501);
+    until(&mut writer, "all sent", |stats| stats.records_sent == 501);
+    let mut got = numbers(&one.take(200));
+    got.extend(numbers(&two.take(200)));
+    let deadline = Instant::now() + PATIENCE;
+    while got.len() < 501 {
+        assert!(Instant::now() < deadline, "{} arrived", got.len());
+        got.extend(numbers(&one.arrived()));
+        got.extend(numbers(&two.arrived()));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    got.sort_unstable();
+    assert_eq!(got, all(0..501));
+    writer.close();
+}
+
+/// What this side's system has and the subscriber's has not is sent to the next one.
+#[test]
+fn a_bound_endpoints_spool_keeps_what_the_only_subscriber_has_not_acknowledged() {
+    for socket_type in ["publish", "push"] {
+        let scratch = Scratch::new(&format!("bound-{socket_type}"));
+        let spool = scratch.spool();
+        let endpoint = free_endpoint();
+        let options = [("spool_dir", spool.as_str()), ("socket_type", socket_type)];
+        let mut writer = Writer::open(zeek_80(), "conn", &format!("@{endpoint}"), &options, &["n", "text"]);
+        let context = Arc::new(Context::new().unwrap());
+        let (kind, topics): (_, &[&[u8]]) = match socket_type {
+            "publish" => (Kind::Sub, &[b"conn"]),
+            _ => (Kind::Pull, &[]),
+        };
+        // It is not read from, and its system and its libzmq take little ahead.
+        let still = Socket::new(&context, kind).unwrap();
+        still.set(zmq_sys::ZMQ_RCVBUF, 8192).unwrap();
+        still.set(zmq_sys::ZMQ_RCVHWM, 1).unwrap();
+        if kind == Kind::Sub {
+            still.set_bytes(zmq_sys::ZMQ_SUBSCRIBE, b"conn").unwrap();
+        }
+        still.connect(&std::ffi::CString::new(endpoint.as_str()).unwrap()).unwrap();
+        let count = 5000;
+        let records = |writer: &mut Writer, numbers: std::ops::Range<u64>| {
+            for n in numbers {
+                writer.write(&[Cell::Count(n), Cell::Text(Type::String, vec![b'x'; 300])]);
+            }
+        };
+        records(&mut writer, 0..1);
+        until(&mut writer, "sent", |stats| stats.records_sent == 1);
+        records(&mut writer, 1..count);
+        let stats = until(&mut writer, "nothing moves", {
+            let (mut last, mut since) = (0, Instant::now());
+            move |stats| {
+                if stats.records_sent != last {
+                    (last, since) = (stats.records_sent, Instant::now());
+                }
+                since.elapsed() > Duration::from_millis(500)
+            }
+        });
+        drop(still);
+        let there = Subscriber::start(kind, &endpoint, topics);
+        until(&mut writer, "all sent", |stats| stats.records_queued + stats.records_spooled == 0);
+        let mut got = std::collections::BTreeSet::new();
+        let deadline = Instant::now() + PATIENCE;
+        while !got.contains(&(count - 1)) {
+            assert!(Instant::now() < deadline, "{} arrived", got.len());
+            got.extend(numbers(&there.arrived()));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let missing = count as usize - got.len();
+        // What it had acknowledged counts as sent.
+        assert!(missing as u64 <= stats.records_sent, "{socket_type}: {missing} are missing; {stats:?}");
+        assert!(missing < 500, "{socket_type}: {missing} are missing; {stats:?}");
+        writer.close();
+    }
+}
+
 #[test]
 fn push_to_nobody_is_queued_then_counted() {
     let options = [("socket_type", "push"), ("zmq_hwm", "10"), ("zmq_linger", "100")];
