@@ -384,6 +384,13 @@ impl User {
         self.transport.size(topic, body)
     }
 
+    /// How many writers use the connection, this one among them; about, while some come and go.
+    #[must_use]
+    pub fn sharing(&self) -> u32 {
+        // The list of those in use, and the thread, have it, too.
+        Arc::strong_count(&self.transport).saturating_sub(2).max(1) as u32
+    }
+
     /// Counts the bytes that were written to connections.
     #[must_use]
     pub fn written(&self) -> &Arc<AtomicU64> {

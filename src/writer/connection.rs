@@ -268,7 +268,7 @@ impl Connection {
             return false;
         }
         self.progress.note(self.left(buffers));
-        if !self.progress.moves() {
+        if !self.progress.moves(self.link.sharing()) {
             self.give_up();
             return false;
         }

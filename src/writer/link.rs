@@ -279,6 +279,12 @@ impl Link {
         self.lanes.iter().map(|lane| lane.handed).sum()
     }
 
+    /// How many writers share a connection with this one, itself among them, at most.
+    #[must_use]
+    pub fn sharing(&self) -> u32 {
+        self.lanes.iter().map(|lane| lane.user.sharing()).max().unwrap_or(1)
+    }
+
     /// Both frames of all that were handed over, in bytes.
     #[must_use]
     pub fn bytes(&self) -> u64 {

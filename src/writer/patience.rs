@@ -5,7 +5,8 @@
 //! no slow subscriber. So the writer waits on its own thread, while the host's queue in front of
 //! it holds what comes meanwhile, as long as all of these hold:
 //!
-//! - The queue moves. One that has not for [`STALLED`] is not waited for any more, until it does.
+//! - The queue moves. One that has not for [`STALLED`] is not waited for any more, until it does. Where
+//!   many writers share a connection, what others have queued goes first, so it may stand for longer.
 //! - The writer is not behind the host by more than [`BEHIND`]. This bounds the memory: the host's
 //!   queue has no limit of its own, so it holds what the host writes in that time, and a second
 //!   more, which is how often a writer learns of it.
@@ -18,7 +19,14 @@
 use std::time::Duration;
 
 /// How long a queue may stand still before its subscriber is one that does not read.
-pub const STALLED: Duration = Duration::from_millis(250);
+const STALLED: Duration = Duration::from_millis(250);
+
+/// How much longer for each writer that shares the connection: the time for a queue of the default high
+/// water mark at 40,000 records a second.
+const TURN: Duration = Duration::from_millis(25);
+
+/// How long at most, however many share it.
+const STALLED_AT_MOST: Duration = Duration::from_secs(2);
 
 /// How far the writer may be behind the host because it has waited.
 pub const BEHIND: Duration = Duration::from_secs(5);
@@ -111,10 +119,11 @@ impl Progress {
         self.owed = self.owed.saturating_sub(time / SHARE);
     }
 
-    /// Returns true if it is worth waiting for.
+    /// Returns true if it is worth waiting for. So many writers share the connection.
     #[must_use]
-    pub fn moves(&self) -> bool {
-        self.still < STALLED && self.owed < AT_FIRST
+    pub fn moves(&self, sharing: u32) -> bool {
+        let stalled = (STALLED + TURN * sharing.saturating_sub(1)).min(STALLED_AT_MOST);
+        self.still < stalled && self.owed < AT_FIRST
     }
 }
 
@@ -130,10 +139,10 @@ mod tests {
         for released in 1..1000 {
             progress.note(released);
             progress.wait(MILLISECOND, false);
-            assert!(progress.moves());
+            assert!(progress.moves(1));
         }
         let mut waited = 0;
-        while progress.moves() {
+        while progress.moves(1) {
             progress.note(999);
             progress.wait(MILLISECOND, false);
             waited += 1;
@@ -141,9 +150,13 @@ mod tests {
         assert!((249..=250).contains(&waited), "{waited}");
         // The next record does not wait again, until something has left the queue.
         progress.note(999);
-        assert!(!progress.moves());
+        assert!(!progress.moves(1));
+        // With 39 others, it has waited for a fifth of its turn.
+        assert!(progress.moves(40));
+        progress.wait(MILLISECOND * 975, false);
+        assert!(!progress.moves(40));
         progress.note(1000);
-        assert!(progress.moves());
+        assert!(progress.moves(1));
     }
 
     #[test]
@@ -154,7 +167,7 @@ mod tests {
         for released in 0..10_000 {
             progress.note(released);
             progress.earn(MILLISECOND);
-            if progress.moves() {
+            if progress.moves(1) {
                 progress.wait(MILLISECOND, true);
                 held_up += MILLISECOND;
             } else {
@@ -172,7 +185,7 @@ mod tests {
         for released in 0..10_000 {
             progress.note(released);
             progress.wait(MILLISECOND, false);
-            assert!(progress.moves());
+            assert!(progress.moves(1));
         }
     }
 
