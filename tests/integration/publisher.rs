@@ -1,5 +1,7 @@
 //! What a subscriber gets, what is counted, and that nothing hangs.
 
+use std::io::Write;
+use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use bro_zeromq_writer::abi;
@@ -130,6 +132,33 @@ fn nobody_subscribed_is_counted_and_reported_once() {
     );
     assert_eq!(reports[0].1, expected);
     assert!(reports[1].1.contains("10000 dropped (no subscriber: 10000"), "{reports:?}");
+}
+
+#[test]
+fn what_speaks_another_protocol_gets_no_records() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
+    // A web server, or something like it, which does not close the connection.
+    std::thread::spawn(move || {
+        let mut connections = Vec::new();
+        for mut stream in listener.incoming().flatten() {
+            let answer = format!("HTTP/1.1 400 Bad Request\r\nX-Pad: {}\r\n\r\n", "x".repeat(200));
+            let _ = stream.write_all(answer.as_bytes());
+            connections.push(stream);
+        }
+    });
+    let options = [("zmq_linger", "0"), ("reconnect_interval", "50")];
+    let mut writer = Writer::open(zeek_80(), "conn", &endpoint, &options, &["n"]);
+    for n in 0..300 {
+        writer.write(&number(n));
+        writer.heartbeat();
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let stats = writer.stats();
+    assert_eq!((stats.records_sent, stats.dropped_no_subscriber), (0, 300));
+    let reports = writer.close();
+    let why = ["see what listens there", "the peer is no ZeroMQ subscriber"];
+    assert!(why.iter().any(|why| reports[0].1.contains(why)), "{reports:?}");
 }
 
 #[test]
