@@ -764,6 +764,8 @@ impl Spool {
         let mut unnumbered = false;
         // Those below are in a segment in front of them as well.
         let mut covered = 0;
+        // Where one in front ends nothing else may begin, even if what was there is gone.
+        let mut beyond = 0;
         for number in numbers {
             // Those in front are confirmed; the last run did not get to deleting them. But the first
             // ones of all can have been made after the state file was written.
@@ -784,6 +786,8 @@ impl Spool {
                 self.segments.pop_back();
                 self.lease.remove(segment.len);
                 self.remove(number);
+            } else if let Some(resume) = segment.resume {
+                beyond = beyond.max(resume.segment.wrapping_add(1));
             }
         }
         let first = self.segments.front().map_or(MIDDLE, |front| front.number).min(self.confirmed.segment);
@@ -792,7 +796,7 @@ impl Spool {
             self.number_records()?;
         }
         let behind = self.segments.back().map_or(0, |last| last.number.wrapping_add(1));
-        self.next_number = self.next_number.max(behind).max(self.confirmed.segment);
+        self.next_number = self.next_number.max(behind).max(beyond).max(self.confirmed.segment);
 
         let Some(&front) = self.segments.front() else {
             recovered.state_lost = left == Left::Damaged;

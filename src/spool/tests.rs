@@ -851,6 +851,31 @@ fn on_a_small_disk() {
     assert!(error.contains("Read-only file system") && error.contains("must be writable"), "{error}");
 }
 
+#[test]
+fn what_comes_after_a_segment_in_front_has_a_name_of_its_own() {
+    let dir = Dir::new();
+    let (mut spool, _) = open(&dir.options());
+    spool.push(b"one").unwrap();
+    spool.peek();
+    spool.advance();
+    spool.confirm(1);
+    // Its file is gone.
+    spool.tick();
+    assert_eq!(spool.unshift([(&b"two"[..], false)].into_iter()), Ok(1));
+    drop(spool);
+    let (mut spool, recovered) = open(&dir.options());
+    assert_eq!(recovered.records, 1);
+    spool.push(b"three").unwrap();
+    spool.push(b"four").unwrap();
+    drop(spool);
+    let (mut spool, recovered) = open(&dir.options());
+    assert_eq!(recovered.records, 3);
+    for record in [&b"two"[..], b"three", b"four"] {
+        assert_eq!(spool.peek(), Some(record));
+        spool.advance();
+    }
+}
+
 /// One step of the property test.
 #[derive(Clone, Debug)]
 enum Step {
