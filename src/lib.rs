@@ -20,6 +20,7 @@ pub mod clock;
 pub mod host;
 pub mod json;
 pub mod keys;
+mod lock;
 pub mod spool;
 pub mod transport;
 pub mod writer;

@@ -9,9 +9,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::OpenError;
+use crate::lock::locked;
 
 /// A spool directory that this process has locked.
 #[derive(Debug)]
@@ -74,26 +75,26 @@ impl Loan {
     /// The loan of that name below a directory.
     pub fn of(dir: &Path, name: &str) -> Option<Self> {
         let root = root_at(dir)?;
-        let names = lock(&root.names);
+        let names = locked(&root.names);
         names.open.iter().find(|share| share.lent && share.name == name).map(|share| Self(Arc::clone(share)))
     }
 
     /// Does something with the spool. `None` if it was taken away: then nothing of it is used again.
     pub fn with<T>(&self, work: impl FnOnce() -> T) -> Option<T> {
-        let _in_use = lock(&self.0.in_use);
+        let _in_use = locked(&self.0.in_use);
         (!self.0.taken.load(Ordering::Relaxed)).then(work)
     }
 }
 
 /// The names of spools with records below a directory that this process has locked and not open.
 pub fn idle(dir: &Path) -> Vec<String> {
-    root_at(dir).map_or_else(Vec::new, |root| lock(&root.names).idle.keys().cloned().collect())
+    root_at(dir).map_or_else(Vec::new, |root| locked(&root.names).idle.keys().cloned().collect())
 }
 
 /// The directory, if this process has locked it.
 fn root_at(dir: &Path) -> Option<Arc<Root>> {
     let found = fs::metadata(dir).ok()?;
-    lock(&ROOTS).iter().find(|root| root.id == (found.dev(), found.ino())).cloned()
+    locked(&ROOTS).iter().find(|root| root.id == (found.dev(), found.ino())).cloned()
 }
 
 impl Lease {
@@ -102,9 +103,9 @@ impl Lease {
     /// it open already, another one beside it; or takes it away if it is lent.
     pub fn take(dir: &Path, name: &str) -> Result<Self, OpenError> {
         loop {
-            let mut roots = lock(&ROOTS);
+            let mut roots = locked(&ROOTS);
             let root = Root::at(&mut roots, dir)?;
-            let mut names = lock(&root.names);
+            let mut names = locked(&root.names);
             let Some(lent) = names.open.iter().find(|share| share.lent && share.name == name).cloned() else {
                 let is_open = |name: &String| names.open.iter().any(|share| share.name == *name);
                 let name = (1..).map(|count| numbered(name, count)).find(|name| !is_open(name)).unwrap_or_default();
@@ -112,11 +113,11 @@ impl Lease {
             };
             drop((names, roots));
             // Waits for the end of its use, which needs the locks above.
-            let in_use = lock(&lent.in_use);
+            let in_use = locked(&lent.in_use);
             lent.taken.store(true, Ordering::Relaxed);
             drop(in_use);
-            let _roots = lock(&ROOTS);
-            names = lock(&root.names);
+            let _roots = locked(&ROOTS);
+            names = locked(&root.names);
             if names.remove(&lent) {
                 root.used.fetch_sub(lent.bytes.load(Ordering::Relaxed), Ordering::Relaxed);
                 root.spools.fetch_sub(1, Ordering::Relaxed);
@@ -126,9 +127,9 @@ impl Lease {
 
     /// The same for a spool that nobody has open, as a loan.
     pub fn borrow(dir: &Path, name: &str) -> Result<Self, OpenError> {
-        let mut roots = lock(&ROOTS);
+        let mut roots = locked(&ROOTS);
         let root = Root::at(&mut roots, dir)?;
-        let mut names = lock(&root.names);
+        let mut names = locked(&root.names);
         if names.open.iter().any(|share| share.name == name) {
             return Err(OpenError::InUse(dir.join(name), Some(std::process::id())));
         }
@@ -138,8 +139,8 @@ impl Lease {
     /// The spools beside `name`, as [`Lease::take`] makes them, that exist and are not open.
     pub fn beside(&self, name: &str) -> Vec<Self> {
         // Nobody opens one meanwhile.
-        let _roots = lock(&ROOTS);
-        let mut names = lock(&self.root.names);
+        let _roots = locked(&ROOTS);
+        let mut names = locked(&self.root.names);
         let others = (2..=MAX_BESIDE).map(|count| numbered(name, count));
         let free: Vec<_> = others
             .filter(|other| !names.open.iter().any(|share| share.name == *other) && self.root.dir.join(other).is_dir())
@@ -231,8 +232,8 @@ impl Names {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let mut roots = lock(&ROOTS);
-        let mut names = lock(&self.root.names);
+        let mut roots = locked(&ROOTS);
+        let mut names = locked(&self.root.names);
         if !names.remove(&self.share) {
             // It was taken away: another one counts what is there.
             return;
@@ -392,10 +393,6 @@ pub fn free_bytes(dir: &Path) -> u64 {
     (found.f_bavail as u64).saturating_mul(found.f_frsize as u64)
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -405,7 +402,7 @@ mod tests {
     fn a_copy_of_the_lock_does_not_keep_it() {
         let dir = std::env::temp_dir().join(format!("bzw-spool-root-{}", std::process::id()));
         let lease = Lease::take(&dir, "one").unwrap();
-        let copy = lock(&lease.root.names).lock.as_ref().unwrap().try_clone().unwrap();
+        let copy = locked(&lease.root.names).lock.as_ref().unwrap().try_clone().unwrap();
         drop(lease);
         drop(Lease::take(&dir, "one").unwrap());
         drop(copy);

@@ -25,10 +25,11 @@ mod trail;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::collections::VecDeque;
 use std::io::PipeWriter;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::lock::locked;
 use crate::writer::{Config, Curve, Endpoint, KeepAlive, Level, Pattern};
 use crate::zmq::{Context, Error, Message, Stream, Watched};
 use subscriptions::{Topics, parse};
@@ -152,10 +153,6 @@ struct Running {
 }
 
 static RUNNING: Mutex<Vec<Running>> = Mutex::new(Vec::new());
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 impl Transport {
     fn notice(&self, level: Level, text: String) {

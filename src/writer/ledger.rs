@@ -6,9 +6,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use super::report::{Burst, News};
+use crate::lock::locked;
 
 /// Logs that a report names; of more than one above it names so many, and how many more there are.
 const NAMED: usize = 3;
@@ -138,10 +139,6 @@ type Shared = Mutex<Ledger>;
 
 /// By the endpoints' names.
 static LEDGERS: Mutex<BTreeMap<String, Weak<Shared>>> = Mutex::new(BTreeMap::new());
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// A log's part.
 #[derive(Debug)]

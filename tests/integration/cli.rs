@@ -369,9 +369,7 @@ fn what_was_sent_before_the_sender_went_is_read() {
     // More than the subscriber takes while nobody reads its output, and no more than the system does.
     const COUNT: u64 = 300;
     let scratch = Scratch::new();
-    let text = "x".repeat(300);
-    let log: String = (0..COUNT).map(|number| format!("{{\"n\":{number},\"s\":\"{text}\"}}\n")).collect();
-    let file = scratch.file("wide.log", log);
+    let file = wide_log(&scratch, COUNT);
     let endpoint = scratch.endpoint();
     let mut subscriber = Running::subscribe(&endpoint, &["--hwm", "10", "--count", &COUNT.to_string()], false);
     run([OsStr::new("replay"), OsStr::new("-e"), OsStr::new(&endpoint), file.as_os_str()])
