@@ -6,12 +6,11 @@ use std::time::Instant;
 
 use bro_zeromq_writer::clock::coarse_millis;
 use bro_zeromq_writer::keys::{Authorized, News};
-use bro_zeromq_writer::writer::{CLOSED_IN_A_ROW, Clients, Curve, Endpoint, Given, LOOK_INTERVAL, Servers, Source};
+use bro_zeromq_writer::writer::{CLOSED_IN_A_ROW, Clients, Curve, Given, LOOK_INTERVAL, Servers, Source};
 use bro_zeromq_writer::zmq::zap::Handler;
-use bro_zeromq_writer::zmq::{Context, Handshake, PublicKey, Role};
+use bro_zeromq_writer::zmq::{Context, Endpoint, Handshake, PublicKey, Role};
 
 use crate::console::Console;
-use crate::subscriber::shown;
 
 /// The keys of this side and of the one that it connects to.
 #[derive(clap::Args)]
@@ -84,7 +83,7 @@ impl Keys {
             })
         };
         let endpoints: Vec<_> =
-            endpoints.iter().map(|endpoint| (shown(endpoint).into_owned(), endpoint.bind)).collect();
+            endpoints.iter().map(|endpoint| (endpoint.text().into_owned(), endpoint.bind)).collect();
         let parsed = Curve::parse(find, &endpoints).map_err(|error| in_arguments(&error.to_string()))?;
         Ok(parsed.map(|(curve, servers)| Self { curve, servers: servers.into_iter().flatten().collect() }))
     }

@@ -8,9 +8,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use bro_zeromq_writer::writer::Endpoint;
-use bro_zeromq_writer::zmq::Error;
 use bro_zeromq_writer::zmq::limits::{MAX_TOPIC, MAX_TOPICS};
+use bro_zeromq_writer::zmq::{Endpoint, Error};
 use memchr::memchr_iter;
 
 use crate::collector::{Collector, Compression, Settings};
@@ -20,7 +19,7 @@ use crate::print::{Format, Printer, shown};
 use crate::security::{KeyArgs, Keys};
 use crate::stats::{SENDER_STATS, Stats};
 use crate::stop::{Hangup, Stop};
-use crate::subscriber::{Received, Source, Subscriber, shown as address, to_connect, to_listen};
+use crate::subscriber::{Received, Source, Subscriber, to_connect, to_listen};
 use crate::{Fatal, INCOMPLETE, service, terminal};
 
 /// How long to wait for a message before it is looked what else there is to do.
@@ -339,7 +338,7 @@ fn greeting(bound: &[String], connect: &[Endpoint], topics: &[Vec<u8>]) -> Strin
         parts.push(format!("listening on {}", bound.join(", ")));
     }
     if !connect.is_empty() {
-        parts.push(format!("connecting to {}", connect.iter().map(address).collect::<Vec<_>>().join(", ")));
+        parts.push(format!("connecting to {}", connect.iter().map(Endpoint::text).collect::<Vec<_>>().join(", ")));
     }
     let what = match topics {
         [] => "all logs".to_owned(),

@@ -1,6 +1,5 @@
 //! The receiving end: a socket that listens and connects, and the messages that arrive at it.
 
-use std::borrow::Cow;
 use std::ffi::c_int;
 use std::fs::File;
 use std::net::IpAddr;
@@ -9,9 +8,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bro_zeromq_writer::transport::address_of;
-use bro_zeromq_writer::writer::{Endpoint, Side};
 use bro_zeromq_writer::zmq::limits;
-use bro_zeromq_writer::zmq::{Away, Context, Error, Event, Kind, Message, Socket, Stream, Watched, hang_up};
+use bro_zeromq_writer::zmq::{
+    Away, Context, Endpoint, Error, Event, Kind, Message, Side, Socket, Stream, Watched, hang_up,
+};
 
 use crate::console::{Console, counted};
 use crate::security::{Guard, Keys};
@@ -363,11 +363,6 @@ fn prepare(socket: &Socket, endpoint: &Endpoint) -> Result<(), Error> {
     socket.set(zmq_sys::ZMQ_IPV6, ipv6.into())
 }
 
-/// An endpoint as it was given, to listen on or to connect to.
-pub fn shown(endpoint: &Endpoint) -> Cow<'_, str> {
-    endpoint.address.to_string_lossy()
-}
-
 /// Reads an endpoint to listen on.
 pub fn to_listen(text: &str) -> Result<Endpoint, String> {
     Endpoint::parse(text, Side::Listens)
@@ -379,14 +374,14 @@ pub fn to_connect(text: &str) -> Result<Endpoint, String> {
 }
 
 fn explain(verb: &str, endpoint: &Endpoint, error: Error) -> String {
-    let address = shown(endpoint);
+    let address = endpoint.text();
     let hint = match error.0 {
         libc::EADDRINUSE => "another program listens there".to_owned(),
         libc::EEXIST => "a file is there that is no socket; move it away, or use another path".to_owned(),
         libc::ENOENT => "make the directory first".to_owned(),
         libc::ENOTSUP => "it cannot be encrypted".to_owned(),
         libc::ENODEV if endpoint.bind => {
-            let host = address.trim_start_matches("tcp://").rsplit_once(':').map_or(&*address, |(host, _)| host);
+            let host = endpoint.host_and_port().map_or(&*address, |(host, _)| host);
             format!(
                 "\"{host}\" is no address and no network interface of this machine; listen on an address, such as \
                  127.0.0.1, or on * for all of them"

@@ -10,9 +10,9 @@ use super::names::{self, Name};
 use super::thread::open_socket;
 use super::{Failure, State, Transport, locked};
 use crate::clock::coarse_millis;
-use crate::writer::{Burst, CLOSED_IN_A_ROW, Config, Endpoint, Level, News, Pattern, Servers};
+use crate::writer::{Burst, CLOSED_IN_A_ROW, Config, Level, News, Pattern, Servers};
 use crate::zmq::limits::ENFORCED;
-use crate::zmq::{Context, Error, Event, Handshake, PENALTY, Role, Socket, Watched, version};
+use crate::zmq::{Context, Endpoint, Error, Event, Handshake, PENALTY, Role, Socket, Watched, version};
 
 /// The side that connects.
 pub struct Dialer {

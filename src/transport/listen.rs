@@ -11,9 +11,9 @@ use super::door::Door;
 use super::thread::open_socket;
 use super::{Failure, State, Transport, locked};
 use crate::clock::coarse_millis;
-use crate::writer::{Clients, Config, Endpoint, LOOK_INTERVAL, Level, Pattern};
+use crate::writer::{Clients, Config, LOOK_INTERVAL, Level, Pattern};
 use crate::zmq::limits::MAX_PEERS;
-use crate::zmq::{Away, Context, Error, Event, Stream, Watched, descriptor_limit};
+use crate::zmq::{Away, Context, Endpoint, Error, Event, Stream, Watched, descriptor_limit};
 
 /// How often an address that is in use is tried again.
 const BIND_AGAIN: Duration = Duration::from_millis(500);
@@ -65,7 +65,7 @@ impl Listener {
         config: &Config,
     ) -> Result<(Watched, Self), Failure> {
         let door = match &config.curve {
-            Some(curve) => Some(Door::open(context, curve, &endpoint.address.to_string_lossy())?),
+            Some(curve) => Some(Door::open(context, curve, &endpoint.text())?),
             None => None,
         };
         let mut listener = Self {

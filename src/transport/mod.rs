@@ -30,8 +30,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::lock::locked;
-use crate::writer::{Config, Curve, Endpoint, KeepAlive, Level, Pattern};
-use crate::zmq::{Context, Error, Message, Stream, Watched};
+use crate::writer::{Config, Curve, KeepAlive, Level, Pattern};
+use crate::zmq::{Context, Endpoint, Error, Message, Stream, Watched};
 use subscriptions::{Topics, parse};
 use thread::Thread;
 

@@ -2,8 +2,7 @@
 
 use core::fmt::{self, Write as _};
 use core::time::Duration;
-use std::ffi::{CStr, CString};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ffi::CStr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,7 +11,7 @@ use super::extra::{self, ExtraFields};
 use super::topic::{Topic, host_name};
 use crate::json::{EscapePolicy, Style, TimeFormat};
 use crate::spool::{self, Sync, WhenFull};
-use crate::zmq::{MAX_CONSUMERS, PublicKey, Role};
+use crate::zmq::{Endpoint, MAX_CONSUMERS, PublicKey, Role, Side};
 
 /// The names of all options: `LogZeroMQ::NAME` in scripts, `NAME` in a filter's `$config`.
 pub static OPTION_NAMES: &[&CStr] = &[
@@ -148,120 +147,6 @@ pub struct KeepAlive {
 impl Default for KeepAlive {
     fn default() -> Self {
         Self { reconnect: 100, reconnect_max: 1000, keepalive: 60_000, heartbeat: 0, heartbeat_timeout: 0 }
-    }
-}
-
-/// An endpoint to connect or bind to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    /// As libzmq takes it, such as `tcp://192.0.2.1:12345`.
-    pub address: CString,
-    /// Subscribers connect to the plugin, not the other way round.
-    pub bind: bool,
-    /// `curve_server_key`: the key of the subscriber there; of those to connect to, if there are
-    /// keys at all.
-    pub server_key: Option<PublicKey>,
-    /// The host of a `tcp` endpoint.
-    host: Option<Host>,
-}
-
-/// Who reads an endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// The plugin: `@` in front says that it is bound.
-    Plugin,
-    /// Who listens there, at a port that the system chooses if it is `*`.
-    Listens,
-    /// Who connects to it.
-    Connects,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Host {
-    /// All addresses of the machine.
-    Any,
-    V4,
-    V6,
-    Name(String, u16),
-}
-
-impl Endpoint {
-    /// Reads one endpoint.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong with it, and what is right, without its text.
-    pub fn parse(text: &str, side: Side) -> Result<Self, String> {
-        // czmq's prefixes: "@" binds, ">" connects, as does an endpoint without one.
-        let (endpoint, bind) = match (side, text.as_bytes().first()) {
-            (Side::Plugin, Some(b'@')) => (&text[1..], true),
-            (Side::Plugin | Side::Connects, Some(b'>')) => (&text[1..], false),
-            (Side::Listens, Some(b'@')) => (&text[1..], true),
-            (Side::Connects, Some(b'@')) => return Err("@ is for an endpoint to listen on; leave it away".into()),
-            (Side::Listens, Some(b'>')) => return Err("> is for an endpoint to connect to; leave it away".into()),
-            _ => (text, side == Side::Listens),
-        };
-        if endpoint.is_empty() {
-            return Err(match side {
-                Side::Plugin => "there is an empty endpoint between the commas".into(),
-                Side::Listens | Side::Connects => AN_ENDPOINT.into(),
-            });
-        }
-        if side != Side::Plugin && [",tcp://", ",ipc://", ", "].iter().any(|next| endpoint.contains(next)) {
-            return Err("give several endpoints one by one, and not with commas".into());
-        }
-        let Ok(address) = CString::new(endpoint) else { return Err("an endpoint cannot contain a NUL byte".into()) };
-        let host = if let Some(rest) = endpoint.strip_prefix("tcp://") {
-            // libzmq takes a local address to connect from in front of a semicolon.
-            let rest = if bind { rest } else { rest.rsplit(';').next().unwrap_or(rest) };
-            Some(parse_host(rest, bind, side == Side::Listens)?)
-        } else if let Some(path) = endpoint.strip_prefix("ipc://") {
-            match path.len() {
-                0 => return Err("name the socket's path behind ipc://, such as ipc:///var/tmp/zeek-logs".into()),
-                1..=MAX_IPC_PATH => None,
-                len => return Err(format!("the socket's path has {len} bytes; the system allows {MAX_IPC_PATH}")),
-            }
-        } else if let Some((transport, _)) = endpoint.split_once("://") {
-            return Err(format!("the transport {transport} is not supported; use tcp://HOST:PORT or ipc://PATH"));
-        } else {
-            return Err(AN_ENDPOINT.into());
-        };
-        Ok(Self { address, bind, server_key: None, host })
-    }
-
-    /// The name and the port of an endpoint to connect to that is not given by its address.
-    #[must_use]
-    pub fn host_name(&self) -> Option<(&str, u16)> {
-        match &self.host {
-            Some(Host::Name(name, port)) if !self.bind => Some((name, *port)),
-            _ => None,
-        }
-    }
-
-    /// Returns true if the socket must be told to use IPv6.
-    #[must_use]
-    pub fn is_ipv6(&self) -> bool {
-        self.host == Some(Host::V6)
-    }
-
-    /// The same, with an address in the place of its name.
-    #[must_use]
-    pub fn at(&self, ip: IpAddr) -> CString {
-        let text = self.address.to_string_lossy();
-        // In front of a semicolon is the address to connect from.
-        let from = text.rfind(';').map_or("tcp://".len(), |semicolon| semicolon + 1);
-        let port = text.rsplit(':').next().unwrap_or_default();
-        let host = if ip.is_ipv6() { format!("[{ip}]") } else { ip.to_string() };
-        CString::new(format!("{}{host}:{port}", &text[..from])).unwrap_or_else(|_| self.address.clone())
-    }
-}
-
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.bind {
-            f.write_str("@")?;
-        }
-        f.write_str(&self.address.to_string_lossy())
     }
 }
 
@@ -459,8 +344,6 @@ impl<'a> Given<'a> {
     }
 }
 
-const AN_ENDPOINT: &str = "an endpoint is tcp://HOST:PORT or ipc://PATH, such as tcp://127.0.0.1:12345";
-
 const NO_ENDPOINT: &str = "there is no endpoint to send to; name the subscriber's, such as tcp://127.0.0.1:12345";
 
 fn number(option: Option<Given<'_>>, default: i32, min: i32, min_means: &str) -> Result<i32, ConfigError> {
@@ -572,38 +455,6 @@ fn parse_endpoints(option: Given<'_>) -> Result<Vec<Endpoint>, ConfigError> {
         );
     }
     Ok(endpoints)
-}
-
-/// Longest path of a Unix domain socket (`sun_path` less its terminator).
-const MAX_IPC_PATH: usize = 107;
-
-/// Reads host and port; `*` is a port if it can be any.
-fn parse_host(rest: &str, bind: bool, any_port: bool) -> Result<Host, String> {
-    let Some((host, port)) = rest.rsplit_once(':') else {
-        return Err("the port is missing; write tcp://HOST:PORT, such as tcp://127.0.0.1:12345".into());
-    };
-    let port = match port.parse::<u16>() {
-        Ok(port) if port > 0 => port,
-        _ if any_port && port == "*" => 0,
-        _ => return Err(format!("the port \"{port}\" is not a number from 1 to 65535")),
-    };
-    let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    // An IPv6 address may name its interface behind a percent sign.
-    let address = literal.unwrap_or(host).split('%').next().unwrap_or_default();
-    if address.parse::<Ipv6Addr>().is_ok() {
-        return Ok(Host::V6);
-    }
-    if literal.is_some() || host.contains(':') {
-        return Err(format!("\"{host}\" is not an IPv6 address; write tcp://[2001:db8::1]:{port}"));
-    }
-    match host {
-        "" => Err("the host is missing; write tcp://HOST:PORT, such as tcp://127.0.0.1:12345".into()),
-        "*" if bind => Ok(Host::Any),
-        "*" => Err("to connect, it needs the address of the other side instead of *".into()),
-        _ if host.parse::<Ipv4Addr>().is_ok() => Ok(Host::V4),
-        _ if host.contains(|c: char| c.is_whitespace() || c == '/') => Err(format!("{host:?} is not a host name")),
-        _ => Ok(Host::Name(host.to_owned(), port)),
-    }
 }
 
 #[cfg(test)]
@@ -754,44 +605,6 @@ mod tests {
         assert_eq!(config.endpoints[0].to_string(), "@tcp://*:5");
         assert!(config.endpoints[2].is_ipv6());
         assert!(!Config::parse(&[ENDPOINT]).unwrap().endpoints[0].bind);
-    }
-
-    #[test]
-    fn endpoints_of_either_side() {
-        let parse = |text, side| Endpoint::parse(text, side).map(|endpoint| (endpoint.to_string(), endpoint.bind));
-        for (text, side) in [
-            ("tcp://*:*", Side::Listens),
-            ("@tcp://*:*", Side::Listens),
-            ("tcp://127.0.0.1:5", Side::Listens),
-            ("ipc:///x,y", Side::Listens),
-            ("tcp://a:5", Side::Connects),
-            (">tcp://a:5", Side::Connects),
-            ("tcp://192.0.2.1:0;192.0.2.2:5", Side::Connects),
-        ] {
-            let bind = side == Side::Listens;
-            let shown = format!("{}{}", if bind { "@" } else { "" }, text.trim_start_matches(['@', '>']));
-            assert_eq!(parse(text, side), Ok((shown, bind)));
-        }
-        for (text, side, why) in [
-            ("tcp://127.0.0.1:70000", Side::Listens, "the port \"70000\" is not a number from 1 to 65535"),
-            ("tcp://127.0.0.1:0", Side::Listens, "the port \"0\" is not"),
-            ("tcp://a:*", Side::Connects, "the port \"*\" is not"),
-            ("@tcp://*:*", Side::Plugin, "the port \"*\" is not"),
-            ("tcp://*:5", Side::Connects, "to connect, it needs the address of the other side"),
-            ("@tcp://a:5", Side::Connects, "@ is for an endpoint to listen on"),
-            (">tcp://a:5", Side::Listens, "> is for an endpoint to connect to"),
-            ("tcp://a:5,tcp://b:5", Side::Connects, "one by one"),
-            ("tcp://a:5, ipc:///x", Side::Listens, "one by one"),
-            ("", Side::Listens, "an endpoint is tcp://HOST:PORT"),
-        ] {
-            let error = parse(text, side).unwrap_err();
-            assert!(error.contains(why), "{text}: {error}");
-        }
-        let name = |text| {
-            Endpoint::parse(text, Side::Connects).unwrap().host_name().map(|(name, port)| (name.to_owned(), port))
-        };
-        assert_eq!(name("tcp://a:5"), Some(("a".to_owned(), 5)));
-        assert_eq!(name("tcp://192.0.2.1:5"), None);
     }
 
     #[test]

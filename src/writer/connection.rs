@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::batch;
-use super::config::{Config, Endpoint};
+use super::config::Config;
 use super::counters::Counters;
 use super::ledger::{Kind, Seen, Share, Summary};
 use super::link::Link;
@@ -17,7 +17,7 @@ use super::patience::Progress;
 use super::report::{Level, News, Reporter};
 use super::spooling::Spooling;
 use crate::transport::{Failure, Refusal, Subscriptions};
-use crate::zmq::{Buffers, Context, Message};
+use crate::zmq::{Buffers, Context, Endpoint, Message};
 
 /// A connection to one endpoint, or to several that share the records.
 pub struct Connection {

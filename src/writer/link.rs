@@ -7,10 +7,10 @@ use core::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::config::{Config, Endpoint, Pattern};
+use super::config::{Config, Pattern};
 use super::report::Level;
 use crate::transport::{Events, Failure, Refusal, Subscriptions, Trail, User};
-use crate::zmq::{Buffers, Context, Message, TELLS, version};
+use crate::zmq::{Buffers, Context, Endpoint, Message, TELLS, version};
 
 /// Where records go.
 pub struct Link {

@@ -25,15 +25,13 @@ use std::time::Instant;
 use crate::clock::coarse_millis;
 use crate::host::{AnyShape, Field, Layout, Record, Shape};
 use crate::json::{EncodeError, Envelope, FieldPlan, Out, encode};
-use crate::zmq::{Buffers, CHUNK_SIZE, Context, Error, Termination};
+use crate::zmq::{Buffers, CHUNK_SIZE, Context, Endpoint, Error, Termination};
 use batch::Batch;
 use orphans::Orphans;
 use patience::Patience;
 use stats::Statistics;
 
-pub use config::{
-    Config, ConfigError, Endpoint, Given, KeepAlive, OPTION_NAMES, Pattern, SCRIPT_NAMES, Side, Source, unknown_options,
-};
+pub use config::{Config, ConfigError, Given, KeepAlive, OPTION_NAMES, Pattern, SCRIPT_NAMES, Source, unknown_options};
 pub use connection::Connection;
 pub use counters::{Counters, Totals};
 pub use curve::Curve;
