@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bro_zeromq_writer::host::{FAMILIES, Layout};
-use bro_zeromq_writer::writer::{Config, Given, OPTION_NAMES, Source as OptionSource};
+use bro_zeromq_writer::writer::{Config, Given, OPTIONS, Source as OptionSource, Spec};
 use bro_zeromq_writer::zeeklog::{ErrorKind, Header, Item, Reader};
 
 use crate::console::{Console, Progress, bytes, counted, duration, per_second, thousands};
@@ -120,9 +120,9 @@ pub fn parse_seconds(text: &str) -> Result<Duration, String> {
 }
 
 fn parse_option(text: &str) -> Result<(String, String), String> {
-    let names = || OPTION_NAMES.iter().map(|name| name.to_string_lossy()).collect::<Vec<_>>().join(", ");
+    let names = || OPTIONS.iter().map(Spec::name).collect::<Vec<_>>().join(", ");
     match text.split_once('=') {
-        Some((name, value)) if OPTION_NAMES.iter().any(|known| known.to_bytes() == name.as_bytes()) => {
+        Some((name, value)) if OPTIONS.iter().any(|known| known.name() == name) => {
             Ok((name.to_owned(), value.to_owned()))
         }
         Some((name, _)) => Err(format!("the plugin has no option {name}; it has {}", names())),

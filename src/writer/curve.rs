@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::config::{ConfigError, Given};
+use super::option::{ConfigError, Given};
 use crate::keys::{self, Authorized};
 use crate::zmq::{KEY_TEXT, KeyPair, PublicKey};
 
@@ -92,7 +92,8 @@ fn server_keys(option: Given<'_>) -> Result<Vec<PublicKey>, ConfigError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::config::{Config, Source};
+    use super::super::config::Config;
+    use super::super::option::Source;
     use super::*;
     use crate::keys::{tests::Dir, write_pair};
     use std::os::unix::fs::PermissionsExt;

@@ -9,6 +9,7 @@ mod extra;
 mod handshake;
 mod ledger;
 mod link;
+mod option;
 mod orphans;
 mod patience;
 mod raw;
@@ -31,12 +32,13 @@ use orphans::Orphans;
 use patience::Patience;
 use stats::Statistics;
 
-pub use config::{Config, ConfigError, Given, KeepAlive, OPTION_NAMES, Pattern, SCRIPT_NAMES, Source, unknown_options};
+pub use config::{Config, KeepAlive, OPTIONS, Pattern, SCRIPT_NAMES, Spec, unknown_options};
 pub use connection::Connection;
 pub use counters::{Counters, Totals};
 pub use curve::Curve;
 pub use extra::ExtraFields;
 pub use handshake::{CLOSED_IN_A_ROW, Clients, LOOK_INTERVAL, Servers};
+pub use option::{ConfigError, Given, Source};
 pub use report::{Burst, Level, News, Reporter};
 pub use topic::{Topic, readable};
 

@@ -7,7 +7,7 @@ use core::fmt::Write as _;
 use std::borrow::Cow;
 
 /// `topic`: a template for the first frame, with the sensor's name filled in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Topic {
     parts: Vec<Part>,
 }
