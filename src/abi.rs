@@ -8,9 +8,9 @@ use std::panic::catch_unwind;
 
 use crate::clock;
 use crate::host::{AnyShape, FAMILIES, Field, Layout};
+use crate::report::{Level, Reporter};
 use crate::writer::{
-    Config, Counters, Given, Level, OPTIONS, Reporter, SCRIPT_NAMES, Setup, Source, Totals, Writer, readable,
-    unknown_options,
+    Config, Counters, Given, OPTIONS, SCRIPT_NAMES, Setup, Source, Totals, Writer, readable, unknown_options,
 };
 
 /// `BZW_ABI_VERSION`.

@@ -9,8 +9,8 @@ use std::iter;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bro_zeromq_writer::transport::address_of;
-use bro_zeromq_writer::writer::{Config, Servers, Topic};
+use bro_zeromq_writer::transport::{Servers, address_of};
+use bro_zeromq_writer::writer::{Config, Topic};
 use bro_zeromq_writer::zmq::limits;
 use bro_zeromq_writer::zmq::{Context, Error, Event, Kind, Role, Socket, Watched};
 
@@ -98,7 +98,7 @@ impl Probe {
             let probed = Endpoint {
                 name: endpoint.to_string(),
                 address,
-                role: config.client(endpoint),
+                role: config.curve.as_ref().and_then(|curve| curve.client(endpoint)),
                 socket: open().map_err(failed)?,
                 topics: BTreeSet::new(),
                 servers,

@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use bro_zeromq_writer::clock::coarse_millis;
 use bro_zeromq_writer::keys::{Authorized, News};
-use bro_zeromq_writer::writer::{CLOSED_IN_A_ROW, Clients, Curve, Given, LOOK_INTERVAL, Servers, Source};
+use bro_zeromq_writer::transport::{CLOSED_IN_A_ROW, Clients, Curve, LOOK_INTERVAL, Servers};
+use bro_zeromq_writer::writer::{Given, Source, parse_curve};
 use bro_zeromq_writer::zmq::zap::Handler;
 use bro_zeromq_writer::zmq::{Context, Endpoint, Handshake, PublicKey, Role};
 
@@ -84,7 +85,7 @@ impl Keys {
         };
         let endpoints: Vec<_> =
             endpoints.iter().map(|endpoint| (endpoint.text().into_owned(), endpoint.bind)).collect();
-        let parsed = Curve::parse(find, &endpoints).map_err(|error| in_arguments(&error.to_string()))?;
+        let parsed = parse_curve(find, &endpoints).map_err(|error| in_arguments(&error.to_string()))?;
         Ok(parsed.map(|(curve, servers)| Self { curve, servers: servers.into_iter().flatten().collect() }))
     }
 

@@ -8,9 +8,9 @@ use std::time::Instant;
 
 use super::names::{self, Name};
 use super::thread::open_socket;
-use super::{Failure, State, Transport, locked};
+use super::{CLOSED_IN_A_ROW, Failure, Options, Pattern, Servers, State, Transport, locked};
 use crate::clock::coarse_millis;
-use crate::writer::{Burst, CLOSED_IN_A_ROW, Config, Level, News, Pattern, Servers};
+use crate::report::{Burst, Level, News};
 use crate::zmq::limits::ENFORCED;
 use crate::zmq::{Context, Endpoint, Error, Event, Handshake, PENALTY, Role, Socket, Watched, version};
 
@@ -49,20 +49,20 @@ pub struct Dialer {
 
 impl Dialer {
     /// Makes a socket and starts connecting it.
-    pub fn open(context: &Arc<Context>, endpoint: Endpoint, config: &Config) -> Result<(Watched, Self), Failure> {
-        let socket = open_socket(context, config)?;
-        if config.pattern == Pattern::Publish {
+    pub fn open(context: &Arc<Context>, endpoint: Endpoint, options: &Options) -> Result<(Watched, Self), Failure> {
+        let socket = open_socket(context, options)?;
+        if options.pattern == Pattern::Publish {
             // Of the next connection's subscriptions it tells whether the last one's have ended or not.
             socket.set(zmq_sys::ZMQ_XPUB_VERBOSE, 1).map_err(|error| ("cannot make a socket".to_owned(), error))?;
         }
         let name = endpoint.host_name().map(|(host, port)| Name::new(host, port, Instant::now()));
-        let role = config.client(&endpoint);
-        let strict = role.is_some() && config.pattern == Pattern::Push;
+        let role = options.curve.as_ref().and_then(|curve| curve.client(&endpoint));
+        let strict = role.is_some() && options.pattern == Pattern::Push;
         if strict {
             // Nothing is queued for a peer that has not shown that it has the right key.
             socket.set(zmq_sys::ZMQ_IMMEDIATE, 1).map_err(|error| ("cannot make a socket".to_owned(), error))?;
         }
-        let servers = config.curve.as_ref().map_or_else(Servers::default, |curve| {
+        let servers = options.curve.as_ref().map_or_else(Servers::default, |curve| {
             Servers::new(curve.keys.public(), endpoint.server_key.into_iter().collect())
         });
         let dialer = Self {

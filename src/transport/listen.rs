@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use super::door::Door;
 use super::thread::open_socket;
-use super::{Failure, State, Transport, locked};
+use super::{Clients, Failure, LOOK_INTERVAL, Options, Pattern, State, Transport, locked};
 use crate::clock::coarse_millis;
-use crate::writer::{Clients, Config, LOOK_INTERVAL, Level, Pattern};
+use crate::report::Level;
 use crate::zmq::limits::MAX_PEERS;
 use crate::zmq::{Away, Context, Endpoint, Error, Event, Stream, Watched, descriptor_limit};
 
@@ -24,7 +24,7 @@ const SPARE: u64 = 48;
 /// The side that subscribers connect to.
 pub struct Listener {
     endpoint: Endpoint,
-    config: Config,
+    options: Options,
     /// What the socket is bound to, with the addresses that libzmq has put in.
     bound: Option<CString>,
     /// When to bind again; `None` once it is bound.
@@ -62,22 +62,22 @@ impl Listener {
         context: &Arc<Context>,
         transport: &Transport,
         endpoint: Endpoint,
-        config: &Config,
+        options: &Options,
     ) -> Result<(Watched, Self), Failure> {
-        let door = match &config.curve {
+        let door = match &options.curve {
             Some(curve) => Some(Door::open(context, curve, &endpoint.text())?),
             None => None,
         };
         let mut listener = Self {
             endpoint,
-            config: config.clone(),
+            options: options.clone(),
             bound: None,
             bind_at: None,
             told: false,
             ended: false,
             door,
             look_at: Instant::now(),
-            clients: Clients::new(config.curve.is_some()),
+            clients: Clients::new(options.curve.is_some()),
             ready: 0,
             failing: false,
             full: false,
@@ -91,11 +91,11 @@ impl Listener {
     }
 
     fn open_socket(&self, context: &Arc<Context>) -> Result<Watched, Failure> {
-        let Self { endpoint, config, .. } = self;
-        let socket = open_socket(context, config)?;
-        if config.pattern == Pattern::Push {
+        let Self { endpoint, options, .. } = self;
+        let socket = open_socket(context, options)?;
+        if options.pattern == Pattern::Push {
             // Each peer has a limit of its own, so that one that stands still does not get everything.
-            let limit = config.high_water_mark;
+            let limit = options.high_water_mark;
             socket
                 .set(zmq_sys::ZMQ_SNDHWM, limit)
                 .map_err(|error| (format!("cannot set the high water mark to {limit}"), error))?;

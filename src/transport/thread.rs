@@ -10,8 +10,7 @@ use std::time::{Duration, Instant};
 use super::dial::Dialer;
 use super::listen::Listener;
 use super::options::{kind, prepare};
-use super::{Failure, Key, MAX_SUBSCRIPTIONS, Running, State, Transport, locked};
-use crate::writer::Config;
+use super::{Failure, Key, MAX_SUBSCRIPTIONS, Options, Running, State, Transport, locked};
 use crate::zmq::{Context, Error, Event, Socket, Stream, Watched, limits, wait_readable};
 
 /// How often it looks what time has brought, if nothing is due earlier.
@@ -34,10 +33,10 @@ enum Side {
 }
 
 /// Makes a socket with all its options.
-pub fn open_socket(context: &Arc<Context>, config: &Config) -> Result<Watched, Failure> {
+pub fn open_socket(context: &Arc<Context>, options: &Options) -> Result<Watched, Failure> {
     let no_socket = |error| ("cannot make a socket".to_owned(), error);
-    let socket = Socket::new(context, kind(config.pattern)).map_err(no_socket)?;
-    prepare(&socket, config)?;
+    let socket = Socket::new(context, kind(options.pattern)).map_err(no_socket)?;
+    prepare(&socket, options)?;
     Watched::new(context, socket).map_err(no_socket)
 }
 
@@ -47,7 +46,7 @@ impl Thread {
     /// # Errors
     ///
     /// What libzmq or the system could not do.
-    pub fn start(context: &Arc<Context>, key: Key, config: &Config) -> Result<Running, Failure> {
+    pub fn start(context: &Arc<Context>, key: Key, options: &Options) -> Result<Running, Failure> {
         let system =
             |what: &str, error: std::io::Error| (what.to_owned(), Error(error.raw_os_error().unwrap_or(libc::EAGAIN)));
         let (reader, stop) = pipe().map_err(|error| system("cannot make a pipe", error))?;
@@ -74,10 +73,10 @@ impl Thread {
             waits: AtomicBool::new(false),
         });
         let (socket, side) = if endpoint.bind {
-            let (socket, listener) = Listener::open(context, &transport, endpoint, config)?;
+            let (socket, listener) = Listener::open(context, &transport, endpoint, options)?;
             (socket, Side::Listener(Box::new(listener)))
         } else {
-            let (socket, dialer) = Dialer::open(context, endpoint, config)?;
+            let (socket, dialer) = Dialer::open(context, endpoint, options)?;
             (socket, Side::Dialer(Box::new(dialer)))
         };
         locked(&transport.state).socket = Some(socket);

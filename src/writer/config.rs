@@ -2,15 +2,15 @@
 
 use core::time::Duration;
 use std::ffi::CStr;
-use std::sync::Arc;
 
-use super::curve::Curve;
+use super::curve;
 use super::extra::{self, ExtraFields};
 use super::option::{ConfigError, Given, Source, Value};
 use super::topic::{Topic, host_name};
 use crate::json::{EscapePolicy, Style, TimeFormat};
 use crate::spool::{self, Sync, WhenFull};
-use crate::zmq::{Endpoint, MAX_CONSUMERS, Role, Side};
+use crate::transport::{self, Curve, KeepAlive, Pattern};
+use crate::zmq::{Endpoint, MAX_CONSUMERS, Side};
 
 /// An option.
 pub struct Spec {
@@ -175,32 +175,6 @@ pub struct Config {
     pub tag_json: bool,
 }
 
-/// ZeroMQ's patterns.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Pattern {
-    /// Every subscriber gets the records that it subscribes to.
-    #[default]
-    Publish,
-    /// Each record goes to one of the peers.
-    Push,
-}
-
-/// How a connection is kept; all durations in milliseconds, as libzmq takes them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct KeepAlive {
-    /// `reconnect_interval`: pause before connecting again.
-    pub reconnect: i32,
-    /// `reconnect_interval_max`: what that grows to, twice as long each time.
-    pub reconnect_max: i32,
-    /// `tcp_keepalive`: idle time before the system asks the peer whether it is there; 0 is
-    /// never.
-    pub keepalive: i32,
-    /// `heartbeat_interval`: how often ZeroMQ asks; 0 is never.
-    pub heartbeat: i32,
-    /// `heartbeat_timeout`: how long it waits for the answer.
-    pub heartbeat_timeout: i32,
-}
-
 impl Config {
     /// Reads the options. Of several values for one option the last from the filter counts,
     /// or else the last global. An empty endpoint counts as none.
@@ -216,12 +190,16 @@ impl Config {
         Ok(config)
     }
 
-    /// What a socket is to be before it connects to an endpoint: with keys, their client. `None`
-    /// without keys.
+    /// The part of it that the endpoints' transports need.
     #[must_use]
-    pub fn client(&self, endpoint: &Endpoint) -> Option<Role> {
-        let keys = Arc::clone(&self.curve.as_ref()?.keys);
-        endpoint.server_key.map(|server| Role::Client { keys, server })
+    pub fn transport(&self) -> transport::Options {
+        transport::Options {
+            pattern: self.pattern,
+            keep_alive: self.keep_alive.clone(),
+            curve: self.curve.clone(),
+            high_water_mark: self.high_water_mark,
+            resends: self.spool.is_some(),
+        }
     }
 }
 
@@ -277,7 +255,7 @@ fn endpoints(option: Given<'_>) -> Result<Vec<Endpoint>, ConfigError> {
 /// Reads the files of keys, and gives each endpoint its server's.
 fn keys(config: &mut Config, value: Value<'_>) -> Result<(), ConfigError> {
     let secured: Vec<_> = config.endpoints.iter().map(|endpoint| (endpoint.to_string(), endpoint.bind)).collect();
-    if let Some((curve, server_keys)) = Curve::parse(|name| value.find(name), &secured)? {
+    if let Some((curve, server_keys)) = curve::parse(|name| value.find(name), &secured)? {
         config.curve = Some(curve);
         for (endpoint, key) in config.endpoints.iter_mut().zip(server_keys) {
             endpoint.server_key = key;

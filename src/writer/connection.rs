@@ -14,8 +14,8 @@ use super::counters::Counters;
 use super::ledger::{Kind, Seen, Share, Summary};
 use super::link::Link;
 use super::patience::Progress;
-use super::report::{Level, News, Reporter};
 use super::spooling::Spooling;
+use crate::report::{Level, News, Reporter};
 use crate::transport::{Failure, Refusal, Subscriptions};
 use crate::zmq::{Buffers, Context, Endpoint, Message};
 

@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 use super::config::Config;
 use super::connection::Connection;
 use super::counters::{Counters, Totals};
-use super::report::{Level, Reporter};
 use crate::clock::coarse_millis;
+use crate::report::{Level, Reporter};
 use crate::spool::{self, Label, Loan};
 use crate::zmq::{Buffers, Context, Endpoint};
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::report::{Burst, News};
+use crate::report::{Burst, News};
 use crate::zmq::{Handshake, PublicKey};
 
 /// So many handshakes in a row that end without a word are no coincidence, such as a subscriber
