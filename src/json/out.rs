@@ -91,6 +91,18 @@ impl<'a> Out<'a> {
         self.cursor.next = unsafe { self.start.add(len) };
     }
 
+    /// Writes bytes.
+    ///
+    /// # Errors
+    ///
+    /// There is no room.
+    pub fn append(&mut self, bytes: &[u8]) -> Result<(), Full> {
+        self.reserve(bytes.len())?;
+        // SAFETY: just reserved.
+        unsafe { self.push_slice(bytes) };
+        Ok(())
+    }
+
     /// Replaces the byte written first.
     pub fn set_first(&mut self, byte: u8) {
         assert!(!self.is_empty());
