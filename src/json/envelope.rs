@@ -37,11 +37,7 @@ impl Envelope {
     ///
     /// There is no room.
     pub fn begin<'a>(&self, memory: &'a mut [MaybeUninit<u8>]) -> Result<Out<'a>, Full> {
-        let (prefix, rest) = memory.split_at_mut_checked(self.prefix.len()).ok_or(Full)?;
-        for (slot, byte) in prefix.iter_mut().zip(&*self.prefix) {
-            slot.write(*byte);
-        }
-        Ok(Out::new(rest))
+        Out::behind(memory, &self.prefix)
     }
 
     /// Ends a record, an object that `out` holds, and returns the length of all from where it
