@@ -19,7 +19,9 @@ use crate::print::{Format, Printer, shown};
 use crate::security::{KeyArgs, Keys};
 use crate::stats::{SENDER_STATS, Stats};
 use crate::stop::{Hangup, Stop};
-use crate::subscriber::{Received, Source, Subscriber, to_connect, to_listen};
+use crate::subscriber::{
+    HIGH_WATER_MARK, RECONNECT, RECONNECT_MAX, Received, Source, Subscriber, to_connect, to_listen,
+};
 use crate::{Fatal, INCOMPLETE, service, terminal};
 
 /// How long to wait for a message before it is looked what else there is to do.
@@ -40,13 +42,6 @@ const REPORTED: u64 = 10;
 
 /// Log paths that the summary lists, and topics that the greeting does.
 const LISTED: usize = 20;
-
-/// Messages that wait to be received, for each connection.
-pub const HIGH_WATER_MARK: i32 = 10_000;
-/// Milliseconds until a lost connection is tried again: at first.
-pub const RECONNECT: i32 = 100;
-/// And at most.
-pub const RECONNECT_MAX: i32 = 5_000;
 
 /// How often statistics are shown on a terminal, and elsewhere.
 const STATS_ON_TERMINAL: Duration = Duration::from_secs(1);

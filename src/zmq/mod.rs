@@ -33,7 +33,7 @@ pub use context::{Context, Termination};
 pub use curve::{KEY_TEXT, KeyPair, PublicKey, Role, SecretKey, has_curve, wipe};
 pub use endpoint::{Endpoint, Side};
 pub use message::Message;
-pub use monitor::{Event, Handshake, Watched, hang_up};
+pub use monitor::{Event, Handshake, Watched};
 pub use socket::{Kind, PollItem, Socket, poll, wait_readable};
 pub use stream::{Stream, descriptor_limit};
 pub use zmq_sys::record::TELLS;

@@ -263,14 +263,6 @@ impl Drop for Watched {
     }
 }
 
-/// Ends a connection. What has arrived of it can still be received; what arrives from now on is
-/// refused, and the peer is told. Does nothing to a descriptor that is no connection (any more).
-pub fn hang_up(descriptor: c_int) {
-    // SAFETY: no pointers; the descriptor is libzmq's, which closes it when it has read the end.
-    // One that was closed meanwhile is no socket, or a new connection of the same process.
-    unsafe { libc::shutdown(descriptor, libc::SHUT_RDWR) };
-}
-
 /// Has a listening socket drop all packets, so that clients try again for some time, or none.
 fn filter(listener: c_int, pass: bool) {
     let mut nothing = libc::sock_filter { code: (libc::BPF_RET | libc::BPF_K) as u16, jt: 0, jf: 0, k: 0 };
