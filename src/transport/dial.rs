@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::names::{self, Name};
 use super::thread::open_socket;
-use super::{CLOSED_IN_A_ROW, Failure, Options, Pattern, Servers, State, Transport, locked};
+use super::{CLOSED_IN_A_ROW, Failure, Options, Pattern, Peers, Servers, State, Transport, locked};
 use crate::clock::coarse_millis;
 use crate::report::{Burst, Level, News};
 use crate::zmq::limits::ENFORCED;
@@ -26,10 +26,8 @@ pub struct Dialer {
     name: Option<Name>,
     /// The address that the name has now, if that is another one than the socket is connected to.
     found: Option<IpAddr>,
-    /// Peers whose handshake has succeeded: one or none, or two for a moment.
-    ready: usize,
-    /// The next connection to end is one whose handshake has failed.
-    failing: bool,
+    /// One or none, or two for a moment.
+    peers: Peers,
     /// No handshake has succeeded since one has failed.
     refused: bool,
     /// Handshakes in a row that ended without a word.
@@ -72,8 +70,7 @@ impl Dialer {
             endpoint,
             name,
             found: None,
-            ready: 0,
-            failing: false,
+            peers: Peers::default(),
             refused: false,
             closed: 0,
             excess: false,
@@ -123,10 +120,8 @@ impl Dialer {
                 *locked(&transport.trouble) = Some(text);
             }
             Event::Disconnected(_) => {
-                let failed = std::mem::take(&mut self.failing);
-                let was_ready = !failed && (self.ready > 0 || version() < (4, 3, 0));
+                let was_ready = self.peers.ended().is_some_and(|before| before > 0 || version() < (4, 3, 0));
                 if was_ready {
-                    self.ready = self.ready.saturating_sub(1);
                     self.lost += 1;
                     self.renew |= transport.key.resends;
                     transport.disconnected.fetch_add(1, Ordering::Release);
@@ -161,7 +156,7 @@ impl Dialer {
                 }
             }
             Event::Failed(how) => {
-                self.failing = true;
+                self.peers.failed();
                 if how == Handshake::Closed {
                     self.closed += 1;
                     if self.closed < CLOSED_IN_A_ROW {
@@ -177,7 +172,7 @@ impl Dialer {
             Event::Ready => {
                 self.closed = 0;
                 self.refused = false;
-                self.ready += 1;
+                self.peers.ready();
                 if let Some(name) = &mut self.name {
                     name.connected();
                 }
@@ -190,7 +185,7 @@ impl Dialer {
             Event::Excess(_) => self.excess = true,
             Event::Full | Event::Unbound => {}
         }
-        transport.peers.store(self.ready, Ordering::Release);
+        transport.peers.store(self.peers.count(), Ordering::Release);
     }
 
     /// Does what is due, and returns when the next thing is.
@@ -242,8 +237,7 @@ impl Dialer {
         }
         // Of this end no event tells, and of the subscriptions' end libzmq only later: what is sent before
         // goes nowhere.
-        self.ready = 0;
-        self.failing = false;
+        self.peers = Peers::default();
         locked(&transport.topics).clear();
         transport.version.fetch_add(1, Ordering::Release);
     }

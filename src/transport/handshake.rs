@@ -12,6 +12,43 @@ pub const CLOSED_IN_A_ROW: u32 = 3;
 /// How often it is looked what there is to report of clients, and whether a key has been revoked.
 pub const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
+/// How many peers are there, as a socket's events tell it.
+#[derive(Debug, Default)]
+pub struct Peers {
+    /// Peers whose handshake has succeeded.
+    ready: usize,
+    /// The next connection to end is one whose handshake has failed.
+    failing: bool,
+}
+
+impl Peers {
+    /// Peers whose handshake has succeeded.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.ready
+    }
+
+    /// A handshake has succeeded.
+    pub fn ready(&mut self) {
+        self.ready += 1;
+    }
+
+    /// A handshake has failed. The end of its connection comes next.
+    pub fn failed(&mut self) {
+        self.failing = true;
+    }
+
+    /// A connection has ended. Returns how many peers there were before; `None` if its handshake had failed.
+    pub fn ended(&mut self) -> Option<usize> {
+        if std::mem::take(&mut self.failing) {
+            return None;
+        }
+        let before = self.ready;
+        self.ready = before.saturating_sub(1);
+        Some(before)
+    }
+}
+
 /// The peers that a socket connects to.
 #[derive(Debug, Default)]
 pub struct Servers {
@@ -149,6 +186,17 @@ mod tests {
         assert!(servers.failed(Handshake::Refused).unwrap().contains(&key.to_string()));
         let without = Servers::default().failed(Handshake::Mechanism).unwrap();
         assert!(without.contains("expects encryption"), "{without}");
+    }
+
+    #[test]
+    fn peers_come_and_go_and_those_that_failed_were_never_there() {
+        let mut peers = Peers::default();
+        peers.ready();
+        peers.failed();
+        assert_eq!((peers.ended(), peers.count()), (None, 1));
+        peers.ready();
+        assert_eq!([peers.ended(), peers.ended(), peers.ended()], [Some(2), Some(1), Some(0)]);
+        assert_eq!(peers.count(), 0);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::door::Door;
 use super::thread::open_socket;
-use super::{Clients, Failure, LOOK_INTERVAL, Options, Pattern, State, Transport, locked};
+use super::{Clients, Failure, LOOK_INTERVAL, Options, Pattern, Peers, State, Transport, locked};
 use crate::clock::coarse_millis;
 use crate::report::Level;
 use crate::zmq::limits::MAX_PEERS;
@@ -39,10 +39,7 @@ pub struct Listener {
     look_at: Instant,
     /// Clients that failed in the handshake.
     clients: Clients,
-    /// Peers whose handshake has succeeded.
-    ready: usize,
-    /// The next connection to end is one whose handshake has failed.
-    failing: bool,
+    peers: Peers,
     /// There are no descriptors for more connections; and that was told.
     full: bool,
     told_full: bool,
@@ -78,8 +75,7 @@ impl Listener {
             door,
             look_at: Instant::now(),
             clients: Clients::new(options.curve.is_some()),
-            ready: 0,
-            failing: false,
+            peers: Peers::default(),
             full: false,
             told_full: false,
             told_places: false,
@@ -145,17 +141,14 @@ impl Listener {
     /// Something has happened to a connection.
     pub fn note(&mut self, event: Event, transport: &Transport, now: Instant) {
         match event {
-            Event::Ready => self.ready += 1,
+            Event::Ready => self.peers.ready(),
             Event::Failed(how) => {
-                self.failing = true;
+                self.peers.failed();
                 self.clients.failed(how);
             }
             Event::Disconnected(_) => {
-                if !std::mem::take(&mut self.failing) {
-                    if self.ready == 1 {
-                        transport.disconnected.fetch_add(1, Ordering::Release);
-                    }
-                    self.ready = self.ready.saturating_sub(1);
+                if self.peers.ended() == Some(1) {
+                    transport.disconnected.fetch_add(1, Ordering::Release);
                 }
             }
             // libzmq tries to accept again and again, which takes a processor, when there is none left.
@@ -186,7 +179,7 @@ impl Listener {
             }
             Event::Full | Event::Retried(_) | Event::Unbound => {}
         }
-        transport.peers.store(self.ready, Ordering::Release);
+        transport.peers.store(self.peers.count(), Ordering::Release);
     }
 
     /// Does what is due, and returns when the next thing is.
@@ -265,7 +258,7 @@ impl Listener {
         }
         self.ended = true;
         self.bind_at = None;
-        self.ready = 0;
+        self.peers = Peers::default();
         locked(&transport.topics).clear();
         transport.version.fetch_add(1, Ordering::Release);
         transport.renew(state);

@@ -36,6 +36,7 @@ use crate::zmq::{Context, Endpoint, Error, Message, Stream, Watched};
 use subscriptions::{Topics, parse};
 use thread::Thread;
 
+use handshake::Peers;
 pub use handshake::{CLOSED_IN_A_ROW, Clients, LOOK_INTERVAL, Servers};
 pub use names::address_of;
 pub use options::{Curve, KeepAlive, Options, Pattern};
