@@ -7,7 +7,7 @@ use super::plan::{COLUMN_BLOCK, Column, FieldPlan};
 #[cfg(target_arch = "x86_64")]
 use super::scan::Avx2;
 use super::scan::{Baseline, Instructions, SHORT_ROOM};
-use super::text::{push_text, push_text_by};
+use super::text::{Escapes, push_text, push_text_by};
 use super::time::push_time;
 use crate::host::{Data, Kind, KindsOf, List, Malformed, Record, Shape, Text, Value};
 
@@ -64,7 +64,7 @@ pub unsafe fn encode<S: Shape>(plan: &FieldPlan, record: Record<'_, S>, out: &mu
 }
 
 /// Instructions together with what is compiled for them and not inlined.
-trait Encoder: Instructions + Sized {
+trait Encoder: Escapes + Sized {
     /// [`push_list`].
     ///
     /// # Safety
@@ -340,7 +340,7 @@ unsafe fn push_plain<I: Instructions>(out: &mut Out<'_>, text: Text<'_>) -> bool
 ///
 /// The processor has the instructions, and `room` bytes are reserved.
 #[inline(never)]
-unsafe fn any_text<I: Instructions>(out: Cursor, room: isize, text: Text<'_>) -> Result<Cursor, EncodeError> {
+unsafe fn any_text<I: Escapes>(out: Cursor, room: isize, text: Text<'_>) -> Result<Cursor, EncodeError> {
     let text = text.bytes()?;
     // SAFETY: this function's contract.
     Ok(unsafe { push_text::<I>(out, room, text) }?)
