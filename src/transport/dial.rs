@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::names::{self, Name};
-use super::thread::open_socket;
+use super::options::open_socket;
 use super::{CLOSED_IN_A_ROW, Failure, Options, Pattern, Peers, Servers, State, Transport, locked};
 use crate::clock::coarse_millis;
 use crate::report::{Burst, Level, News};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Failure;
-use crate::zmq::{Endpoint, KeyPair, Kind, Role, Socket, limits};
+use crate::zmq::{Context, Endpoint, KeyPair, Kind, Role, Socket, Watched, limits};
 
 /// What a transport needs of a writer's options.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,15 +73,23 @@ const CONNECT_TIMEOUT_MILLIS: i32 = 5000;
 const KEEPALIVE_PROBES: i32 = 4;
 
 /// The socket type that a pattern needs.
-pub fn kind(pattern: Pattern) -> Kind {
+fn kind(pattern: Pattern) -> Kind {
     match pattern {
         Pattern::Publish => Kind::XPub,
         Pattern::Push => Kind::Push,
     }
 }
 
+/// Makes a socket with all its options.
+pub fn open_socket(context: &Arc<Context>, options: &Options) -> Result<Watched, Failure> {
+    let no_socket = |error| ("cannot make a socket".to_owned(), error);
+    let socket = Socket::new(context, kind(options.pattern)).map_err(no_socket)?;
+    prepare(&socket, options)?;
+    Watched::new(context, socket).map_err(no_socket)
+}
+
 /// Sets the options that all sockets have.
-pub fn prepare(socket: &Socket, options: &Options) -> Result<(), Failure> {
+fn prepare(socket: &Socket, options: &Options) -> Result<(), Failure> {
     let set = |name: &str, option, value| {
         socket.set(option, value).map_err(|error| (format!("cannot set {name} to {value}"), error))
     };

@@ -9,9 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::dial::Dialer;
 use super::listen::Listener;
-use super::options::{kind, prepare};
 use super::{Failure, Key, MAX_SUBSCRIPTIONS, Options, Running, State, Transport, locked};
-use crate::zmq::{Context, Error, Event, Socket, Stream, Watched, limits, wait_readable};
+use crate::zmq::{Context, Error, Event, Stream, limits, wait_readable};
 
 /// How often it looks what time has brought, if nothing is due earlier.
 const IDLE: Duration = Duration::from_secs(1);
@@ -30,14 +29,6 @@ enum Side {
     Dialer(Box<Dialer>),
     /// The subscribers.
     Listener(Box<Listener>),
-}
-
-/// Makes a socket with all its options.
-pub fn open_socket(context: &Arc<Context>, options: &Options) -> Result<Watched, Failure> {
-    let no_socket = |error| ("cannot make a socket".to_owned(), error);
-    let socket = Socket::new(context, kind(options.pattern)).map_err(no_socket)?;
-    prepare(&socket, options)?;
-    Watched::new(context, socket).map_err(no_socket)
 }
 
 impl Thread {
