@@ -558,7 +558,7 @@ pub fn config(data: &[u8]) {
         }
     }
     let template = String::from_utf8_lossy(data);
-    if let Ok(topic) = Topic::parse(&template, || Ok("sensor".to_owned())) {
+    if let Ok(topic) = Topic::parse(&template, || Ok::<_, String>("sensor".to_owned())) {
         let _ = topic.of(template.as_bytes());
     }
 }

@@ -14,7 +14,7 @@ use bro_zeromq_writer::writer::{Config, Topic};
 use bro_zeromq_writer::zmq::limits;
 use bro_zeromq_writer::zmq::{Context, Error, Event, Kind, Role, Socket, Watched};
 
-use crate::security::in_arguments;
+use crate::security::unfit;
 use crate::stop::Stop;
 
 /// How long a wait lasts before it is looked whether to end.
@@ -194,7 +194,7 @@ impl Endpoint {
                     (self.reached, self.why) = (Reached::Ready, None);
                 }
                 Event::Failed(how) => {
-                    self.why = self.servers.failed(how).map(|why| in_arguments(&why)).or(self.why.take());
+                    self.why = self.servers.failed(how).map(|why| unfit(&why, "subscriber")).or(self.why.take());
                 }
                 Event::Connected(_) => self.reached = Reached::Connected,
                 Event::Disconnected(_) => self.reached = Reached::Nobody,

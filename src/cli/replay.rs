@@ -18,7 +18,7 @@ use crate::json;
 use crate::print::shown;
 use crate::probe::{Missing, Probe};
 use crate::publisher::{Publisher, Record, Setup};
-use crate::security::{KeyArgs, in_arguments};
+use crate::security::{KeyArgs, argument};
 use crate::stop::Stop;
 use crate::subscribe::raise_descriptor_limit;
 use crate::{Fatal, INCOMPLETE};
@@ -273,13 +273,7 @@ pub fn run(args: Args) -> Result<ExitCode, Fatal> {
 pub fn replay(settings: &Settings, console: &Rc<Console>, stop: &Stop) -> Result<Outcome, Fatal> {
     let given: Vec<_> =
         settings.options.iter().map(|(name, value)| Given { source: OptionSource::Global, name, value }).collect();
-    let config = Config::parse(&given).map_err(|error| {
-        // Say it in the words of this command line.
-        let text = error.to_string();
-        let text = text.replace("LogZeroMQ::endpoint", "--endpoint").replace("LogZeroMQ::zmq_hwm", "--hwm");
-        let text = in_arguments(&text.replace("LogZeroMQ::zmq_linger", "--linger"));
-        Fatal::new(text.replace("LogZeroMQ::", "--option "))
-    })?;
+    let config = Config::parse(&given).map_err(|error| Fatal::new(error.text(argument)))?;
     let mut probe = Probe::open(&config).map_err(Fatal::new)?;
     if !settings.wait.is_zero() {
         await_subscriber(&mut probe, settings.wait, console, stop)?;

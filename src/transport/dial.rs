@@ -165,7 +165,7 @@ impl Dialer {
                 }
                 self.refused = true;
                 if let Some(why) = self.servers.failed(how) {
-                    *locked(&transport.trouble) = Some(why.clone());
+                    *locked(&transport.trouble) = Some(why.to_string());
                     transport.notice(Level::Warning, format!("{endpoint}: {why}"));
                 }
             }

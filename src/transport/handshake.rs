@@ -1,5 +1,6 @@
 //! What it means when a handshake fails, and what to do about it.
 
+use core::fmt;
 use std::time::Duration;
 
 use crate::report::{Burst, News};
@@ -49,13 +50,71 @@ impl Peers {
     }
 }
 
+/// Why a socket gets no connection to a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// This side has no keys, and the peer expects them, or a password.
+    ExpectsKeys,
+    /// The peer lets this machine not in.
+    RefusesMachine,
+    /// The peer does not speak ZeroMQ's protocol without keys, or ends the connection.
+    OtherProtocol,
+    /// This side has keys, and the peer has none.
+    HasNoKeys,
+    /// The peer does not let this key in.
+    RefusesKey(PublicKey),
+    /// The peer has none of these keys, or ends the connection.
+    OtherKey(Vec<PublicKey>),
+}
+
+impl Unfit {
+    /// What it is, and what to do about it, in the words of whom it is for: what the peer is called there,
+    /// and how an option is.
+    #[must_use]
+    pub fn text(&self, peer: &str, option: impl Fn(&str) -> String) -> String {
+        let server_key = option("curve_server_key");
+        match self {
+            Self::ExpectsKeys => {
+                let secret = option("curve_secret_key_file");
+                format!("the {peer} expects encryption (CURVE), or a password; set {server_key} and {secret}")
+            }
+            Self::RefusesMachine => format!("the {peer} refuses this machine; see what it says"),
+            Self::OtherProtocol => format!(
+                "the peer is no ZeroMQ {peer}, or it expects encryption, or none is behind the address now; correct the \
+                 endpoint, or the peer's configuration"
+            ),
+            Self::HasNoKeys => format!(
+                "the {peer} does not use CURVE, and nothing goes without encryption; give the {peer} keys, or take \
+                 {server_key} away"
+            ),
+            Self::RefusesKey(own) => {
+                format!("the {peer} refuses this side's key {own}; add it to the keys that are authorized there")
+            }
+            Self::OtherKey(keys) => {
+                let keys = keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
+                format!(
+                    "the {peer} there does not have the secret key of {server_key} ({keys}), or ends the connection for \
+                     another reason, and nothing goes to it; correct the key, or the endpoint"
+                )
+            }
+        }
+    }
+}
+
+impl fmt::Display for Unfit {
+    /// In the words of the host's scripts.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text("subscriber", |name| format!("LogZeroMQ::{name}")))
+    }
+}
+
 /// The peers that a socket connects to.
 #[derive(Debug, Default)]
 pub struct Servers {
     /// This side's public key and the peers', if there are keys.
     keys: Option<(PublicKey, Vec<PublicKey>)>,
     /// What was told since a handshake has succeeded.
-    told: Vec<String>,
+    told: Vec<Unfit>,
 }
 
 impl Servers {
@@ -65,13 +124,13 @@ impl Servers {
         Self { keys: Some((own, peers)), told: Vec::new() }
     }
 
-    /// A handshake has succeeded. Whether that is news.
+    /// A handshake has succeeded. Returns true if that is news.
     pub fn ready(&mut self) -> bool {
         !std::mem::take(&mut self.told).is_empty()
     }
 
-    /// A handshake has failed. What is to be told, once until one succeeds.
-    pub fn failed(&mut self, how: Handshake) -> Option<String> {
+    /// A handshake has failed. Returns what is to be told, once until one succeeds.
+    pub fn failed(&mut self, how: Handshake) -> Option<Unfit> {
         let why = self.why(how);
         // How it shows can change from one time to the next.
         if self.told.contains(&why) {
@@ -81,35 +140,14 @@ impl Servers {
         Some(why)
     }
 
-    fn why(&self, how: Handshake) -> String {
-        let Some((own, peers)) = &self.keys else {
-            return match how {
-                Handshake::Mechanism => {
-                    "the subscriber expects encryption (CURVE), or a password; set LogZeroMQ::curve_server_key and \
-                     LogZeroMQ::curve_secret_key_file"
-                }
-                Handshake::Refused => "the subscriber refuses this machine; see what it says",
-                Handshake::Closed | Handshake::Protocol => {
-                    "the peer is no ZeroMQ subscriber, or it expects encryption, or none is behind the address now; \
-                     correct the endpoint, or the peer's configuration"
-                }
-            }
-            .to_owned();
-        };
-        match how {
-            Handshake::Mechanism => "the subscriber does not use CURVE, and nothing goes without encryption; give the \
-                                     subscriber keys, or take LogZeroMQ::curve_server_key away"
-                .to_owned(),
-            Handshake::Refused => {
-                format!("the subscriber refuses this side's key {own}; add it to the keys that are authorized there")
-            }
-            Handshake::Closed | Handshake::Protocol => {
-                let peers = peers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
-                format!(
-                    "the subscriber there does not have the secret key of LogZeroMQ::curve_server_key ({peers}), or \
-                     ends the connection for another reason, and nothing goes to it; correct the key, or the endpoint"
-                )
-            }
+    fn why(&self, how: Handshake) -> Unfit {
+        match (&self.keys, how) {
+            (None, Handshake::Mechanism) => Unfit::ExpectsKeys,
+            (None, Handshake::Refused) => Unfit::RefusesMachine,
+            (None, Handshake::Closed | Handshake::Protocol) => Unfit::OtherProtocol,
+            (Some(_), Handshake::Mechanism) => Unfit::HasNoKeys,
+            (Some((own, _)), Handshake::Refused) => Unfit::RefusesKey(*own),
+            (Some((_, peers)), Handshake::Closed | Handshake::Protocol) => Unfit::OtherKey(peers.clone()),
         }
     }
 }
@@ -183,8 +221,8 @@ mod tests {
         }
         assert_eq!(servers.failed(Handshake::Closed), None);
         assert!(servers.ready() && !servers.ready());
-        assert!(servers.failed(Handshake::Refused).unwrap().contains(&key.to_string()));
-        let without = Servers::default().failed(Handshake::Mechanism).unwrap();
+        assert!(servers.failed(Handshake::Refused).unwrap().to_string().contains(&key.to_string()));
+        let without = Servers::default().failed(Handshake::Mechanism).unwrap().to_string();
         assert!(without.contains("expects encryption"), "{without}");
     }
 

@@ -37,7 +37,7 @@ use subscriptions::{Topics, parse};
 use thread::Thread;
 
 use handshake::Peers;
-pub use handshake::{CLOSED_IN_A_ROW, Clients, LOOK_INTERVAL, Servers};
+pub use handshake::{CLOSED_IN_A_ROW, Clients, LOOK_INTERVAL, Servers, Unfit};
 pub use names::address_of;
 pub use options::{Curve, KeepAlive, Options, Pattern};
 pub use subscriptions::Subscriptions;

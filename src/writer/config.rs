@@ -5,7 +5,7 @@ use std::ffi::CStr;
 
 use super::curve;
 use super::extra::{self, ExtraFields};
-use super::option::{ConfigError, Given, Source, Value};
+use super::option::{ConfigError, Given, Mention, Reason, Source, Value};
 use super::topic::{Topic, host_name};
 use crate::json::{EscapePolicy, Style, TimeFormat};
 use crate::spool::{self, Sync, WhenFull};
@@ -95,7 +95,12 @@ pub static OPTIONS: &[Spec] = &[
         // A filter can do without.
         let without = v.find("spool_dir").is_some_and(|dir| dir.source == Source::Filter);
         if always && c.spool.is_none() && !without {
-            return Err(v.given.error("there is no spool; set spool_dir, too"));
+            return Err(v.given.error(Reason::naming(
+                "there is no spool; set ",
+                Mention::Anywhere,
+                "spool_dir",
+                ", too",
+            )));
         }
         c.spool_always = always && c.spool.is_some();
         Ok(())
@@ -267,7 +272,10 @@ fn keys(config: &mut Config, value: Value<'_>) -> Result<(), ConfigError> {
 fn topic(config: &mut Config, value: Value<'_>) -> Result<(), ConfigError> {
     let sensor = || match value.find("sensor") {
         Some(Given { value, .. }) if !value.is_empty() => Ok(value.to_owned()),
-        _ => host_name(),
+        _ => host_name().ok_or_else(|| {
+            let unknown = "%sensor is this machine's name, which the system does not tell; set ";
+            Reason::naming(unknown, Mention::From(Source::Global), "sensor", "")
+        }),
     };
     config.topic = Topic::parse(value.given.value, sensor).map_err(|reason| value.given.error(reason))?;
     Ok(())

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::option::{ConfigError, Given};
+use super::option::{ConfigError, Given, Mention, Reason};
 use crate::keys::{self, Authorized};
 use crate::transport::Curve;
 use crate::zmq::{KEY_TEXT, PublicKey};
@@ -26,13 +26,15 @@ pub fn parse<'a>(
     let Some(any) = secret.or(server).or(authorized).or(public) else { return Ok(None) };
     keys::require_curve().map_err(|reason| any.error(reason))?;
     let Some(secret) = secret else {
-        return Err(any.error("there is no secret key to go with it; set curve_secret_key_file, too"));
+        let missing = "there is no secret key to go with it; set ";
+        return Err(any.error(Reason::naming(missing, Mention::Anywhere, "curve_secret_key_file", ", too")));
     };
     let pair = keys::read_secret(secret.path()?).map_err(|reason| secret.error(reason))?;
     if let Some(public) = public
         && keys::read_public(public.path()?).map_err(|reason| public.error(reason))? != pair.public()
     {
-        return Err(public.error("it is not the public key of curve_secret_key_file; name the other file of the pair"));
+        let (other, fix) = ("it is not the public key of ", "; name the other file of the pair");
+        return Err(public.error(Reason::naming(other, Mention::Anywhere, "curve_secret_key_file", fix)));
     }
     let server_keys = server.map(server_keys).transpose()?.unwrap_or_default();
     let connected = endpoints.iter().filter(|(_, bind)| !bind).count();
@@ -50,9 +52,9 @@ pub fn parse<'a>(
             (false, None, _) => "curve_server_key",
             _ => continue,
         };
-        return Err(any.error(format!(
-            "{endpoint} would be without encryption; set {missing}, too, or no key at all for this endpoint"
-        )));
+        let bare = format!("{endpoint} would be without encryption; set ");
+        let fix = ", too, or no key at all for this endpoint";
+        return Err(any.error(Reason::naming(bare, Mention::Anywhere, missing, fix)));
     }
     let authorized = authorized.map(|dir| {
         let path = dir.path()?;

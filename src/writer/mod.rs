@@ -37,7 +37,7 @@ pub use connection::Connection;
 pub use counters::{Counters, Totals};
 pub use curve::parse as parse_curve;
 pub use extra::ExtraFields;
-pub use option::{ConfigError, Given, Source};
+pub use option::{ConfigError, Given, Mention, Source};
 pub use topic::{Topic, readable};
 
 /// How often the subscriptions are looked at while records come. A subscription takes

@@ -1,6 +1,6 @@
 //! Options as they are given: text, which is read as a number, an interval, a switch or a choice.
 
-use core::fmt::{self, Write as _};
+use core::fmt;
 use core::ops::RangeBounds;
 use core::str::FromStr;
 use std::path::Path;
@@ -27,37 +27,88 @@ pub struct Given<'a> {
     pub value: &'a str,
 }
 
-/// A value that is not allowed: names the option, the value, and the way out.
+/// A value that is not allowed: whose it is, the value, and the way out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
+    source: Source,
     option: String,
     value: String,
-    reason: String,
+    reason: Reason,
+}
+
+/// What is wrong with a value, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    text: String,
+    /// An option that is named next, and what stands behind its name.
+    option: Option<(Mention, &'static str, &'static str)>,
+}
+
+/// How an error has come to an option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mention {
+    /// It was given there, or is to be set there.
+    From(Source),
+    /// The error speaks of it, wherever it is set.
+    Anywhere,
+}
+
+impl From<String> for Reason {
+    fn from(text: String) -> Self {
+        Self { text, option: None }
+    }
+}
+
+impl From<&str> for Reason {
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
+    }
+}
+
+impl Reason {
+    /// With an option's name in it.
+    pub fn naming(before: impl Into<String>, how: Mention, option: &'static str, behind: &'static str) -> Self {
+        Self { text: before.into(), option: Some((how, option, behind)) }
+    }
+}
+
+impl ConfigError {
+    /// The error in the words of whom it is for: `name` says how an option is called there.
+    #[must_use]
+    pub fn text(&self, name: impl Fn(&str, Mention) -> String) -> String {
+        let Self { source, option, value, reason: Reason { text, option: other } } = self;
+        let mut reason = text.clone();
+        if let Some((how, option, behind)) = other {
+            reason.extend([&*name(option, *how), behind]);
+        }
+        let mut text = format!("{} = \"{}\": ", name(option, Mention::From(*source)), value.escape_debug());
+        // It can quote a part of the value, and is one line.
+        for c in reason.chars() {
+            if c.is_control() { text.extend(c.escape_debug()) } else { text.push(c) }
+        }
+        text
+    }
 }
 
 impl fmt::Display for ConfigError {
+    /// In the words of the host's scripts.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { option, value, reason } = self;
-        write!(f, "{option} = \"{}\": ", value.escape_debug())?;
-        // It can quote a part of the value, and is one line.
-        reason
-            .chars()
-            .try_for_each(|c| if c.is_control() { write!(f, "{}", c.escape_debug()) } else { f.write_char(c) })
+        f.write_str(&self.text(|name, how| match how {
+            Mention::From(Source::Global) => format!("LogZeroMQ::{name}"),
+            Mention::From(Source::Filter) => format!("$config[\"{name}\"]"),
+            Mention::Anywhere => name.to_owned(),
+        }))
     }
 }
 
 impl std::error::Error for ConfigError {}
 
 impl<'a> Given<'a> {
-    pub(super) fn error(&self, reason: impl Into<String>) -> ConfigError {
-        let option = match self.source {
-            Source::Global => format!("LogZeroMQ::{}", self.name),
-            Source::Filter => format!("$config[\"{}\"]", self.name),
-        };
+    pub(super) fn error(&self, reason: impl Into<Reason>) -> ConfigError {
         // By mistake it may be a secret key, instead of its file.
         let shown = !self.name.starts_with("curve_") || (self.value.starts_with('/') && !self.is_key());
         let value = if shown { self.value.to_owned() } else { "…".to_owned() };
-        ConfigError { option, value, reason: reason.into() }
+        ConfigError { source: self.source, option: self.name.to_owned(), value, reason: reason.into() }
     }
 
     /// Whether the value is a key and not a path. Keys can begin with a slash, too.

@@ -18,7 +18,7 @@ use super::Findings;
 use crate::console::{counted, thousands};
 use crate::print;
 use crate::probe::{Probe, Reached};
-use crate::security::{KeyArgs, absolute, in_arguments};
+use crate::security::{KeyArgs, absolute, argument};
 use crate::stop::Stop;
 
 /// Topics that are listed.
@@ -67,7 +67,7 @@ pub fn look(findings: &mut Findings, args: &EndpointArgs) {
         Err(error) => {
             // Of a key's file it was told above.
             if findings.wrong == before {
-                findings.wrong(in_arguments(&error.to_string().replace("LogZeroMQ::endpoint", "--endpoint")));
+                findings.wrong(error.text(argument));
             }
             return;
         }
