@@ -481,7 +481,7 @@ fn switch(option: Option<Given<'_>>) -> Result<bool, ConfigError> {
 }
 
 /// Default of `flush_interval`, in milliseconds. docs/performance.md has what others cost.
-const FLUSH_INTERVAL: i32 = 4;
+const FLUSH_INTERVAL: i32 = 2;
 
 /// Limit of `batch_records`: far more than a message gets.
 const MAX_BATCH: u64 = 65_536;
@@ -813,7 +813,7 @@ mod tests {
         let config = Config::parse(&[ENDPOINT]).unwrap();
         assert_eq!(config.keep_alive, KeepAlive::default());
         assert_eq!((config.wait_for_subscriber, config.stats_interval), (Duration::ZERO, None));
-        assert_eq!(config.flush_interval, Duration::from_millis(4));
+        assert_eq!(config.flush_interval, Duration::from_millis(2));
         let config = Config::parse(&[ENDPOINT, global("flush_interval", "0.000000000")]).unwrap();
         assert_eq!(config.flush_interval, Duration::ZERO);
     }
@@ -854,7 +854,7 @@ mod tests {
                 filter("batch_records", "65537"),
                 ["$config[\"batch_records\"] = \"65537\"", "from 1 (no batches) to 65536"],
             ),
-            (filter("flush_interval", "now"), ["$config[\"flush_interval\"] = \"now\"", "such as 4 msec"]),
+            (filter("flush_interval", "now"), ["$config[\"flush_interval\"] = \"now\"", "such as 2 msec"]),
             (global("batch_latency", "0"), ["LogZeroMQ::batch_latency = \"0\"", "from 1 msec"]),
             (filter("json_timestamps", "TS_EPOCH"), ["$config[\"json_timestamps\"]", "JSON::TS_EPOCH"]),
             (filter("json_include_unset_fields", "yes"), ["json_include_unset_fields", "T or F"]),
