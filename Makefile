@@ -172,6 +172,7 @@ demo:
 bench-host:
 	@benches/host/latency --results '$(target_dir)/bench' '$(plugin)'
 	@benches/host/bench '$(plugin)'
+	@benches/plot.py '$(target_dir)/bench' '$(target_dir)/bench'
 
 bench:
 	packaging/cargo bench $(CARGOFLAGS) --target-dir '$(target_dir)'

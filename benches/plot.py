@@ -209,7 +209,20 @@ def stopped(rows):
     return plot.lines(x, [points]).x_labels(x, range(0, 17, 2), "seconds, 50,000 records each")
 
 
+def latency(rows):
+    """Of one log whose records come one by one."""
+    rows = [row for row in rows if row["logs"] == "1" and row["burst"] == "1"]
+    ways = unique(row["way"] for row in rows)
+    series = [[(float(row["rate"]), float(row["p99"])) for row in rows if row["way"] == way] for way in ways]
+    values = [value for points in series for _, value in points]
+    plot = Plot("99 % of the records have arrived after", "ms, logarithmic", values, True, ways)
+    rates = unique(float(row["rate"]) for row in rows)
+    x = Scale(min(rates), max(rates), LEFT + 20, WIDTH - RIGHT - 20, True)
+    return plot.lines(x, series).x_labels(x, rates, "records a second")
+
+
 PLOTS = {
+    "latency": latency,
     "encoder": encoder,
     "throughput": throughput,
     "idle": idle,

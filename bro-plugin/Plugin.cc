@@ -32,7 +32,7 @@ protected:
     }
 
     void HookDrainEvents() override {
-        flush_frontends(host::flush);
+        flush_frontends_often(host::flush);
 #endif
     }
 

@@ -145,7 +145,7 @@ bool ZeroMQ::Open(const WriterInfo& info, int num_fields, const host::threading:
 }
 
 bool ZeroMQ::DoWrite(int num_fields, const host::threading::Field* const*, host::threading::Value** vals) {
-    Frontend::Came();
+    frontend.Came();
     if (!ends && host::terminating()) {
         ends = true;
         bzw_writer_host_ends(writer);

@@ -235,7 +235,7 @@ bool on_write(void* object, int num_fields, const void* const*, const void* cons
     if (!check(writer, num_fields, vals))
         return writer.GoesOn(
             bzw_writer_reject(writer.open, "a value is not of its column's type, or leads nowhere"));
-    Frontend::Came();
+    writer.frontend.Came();
     if (!writer.ends && host->Terminating()) {
         writer.ends = true;
         bzw_writer_host_ends(writer.open);
@@ -283,7 +283,7 @@ double on_round(void*) {
 }
 
 void on_drain_events(void*) {
-    flush_frontends(host->flush_frontend);
+    flush_frontends_often(host->flush_frontend);
 }
 
 // Makes the object what the host made it, and lets the host end it.

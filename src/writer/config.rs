@@ -59,7 +59,7 @@ pub static OPTIONS: &[Spec] = &[
     }),
     option(c"batch_latency", "interval", "1 sec", |c, v| v.interval(1).map(|n| c.batch_latency = millis(n))),
     // docs/performance.md has what others cost.
-    option(c"flush_interval", "interval", "4 msec", |c, v| v.interval(0).map(|n| c.flush_interval = millis(n))),
+    option(c"flush_interval", "interval", "2 msec", |c, v| v.interval(0).map(|n| c.flush_interval = millis(n))),
     option(c"json_timestamps", "JSON::TimestampFormat", "JSON::TS_EPOCH", |c, v| {
         v.choice(TIMES).map(|one| c.style.time = one)
     }),
@@ -462,7 +462,7 @@ mod tests {
             KeepAlive { reconnect: 100, reconnect_max: 1000, keepalive: 60_000, heartbeat: 0, heartbeat_timeout: 0 }
         );
         assert_eq!((config.wait_for_subscriber, config.stats_interval), (Duration::ZERO, None));
-        assert_eq!(config.flush_interval, Duration::from_millis(4));
+        assert_eq!(config.flush_interval, Duration::from_millis(2));
         let config = Config::parse(&[ENDPOINT, global("flush_interval", "0.000000000")]).unwrap();
         assert_eq!(config.flush_interval, Duration::ZERO);
     }
@@ -503,7 +503,7 @@ mod tests {
                 filter("batch_records", "65537"),
                 ["$config[\"batch_records\"] = \"65537\"", "from 1 (no batches) to 65536"],
             ),
-            (filter("flush_interval", "now"), ["$config[\"flush_interval\"] = \"now\"", "such as 4 msec"]),
+            (filter("flush_interval", "now"), ["$config[\"flush_interval\"] = \"now\"", "such as 2 msec"]),
             (global("batch_latency", "0"), ["LogZeroMQ::batch_latency = \"0\"", "from 1 msec"]),
             (filter("json_timestamps", "TS_EPOCH"), ["$config[\"json_timestamps\"]", "JSON::TS_EPOCH"]),
             (filter("json_include_unset_fields", "yes"), ["json_include_unset_fields", "T or F"]),
