@@ -63,7 +63,8 @@ A TOPIC is the start of a log path: \"dns\" brings dns, \"s\" brings ssl, ssh, s
 
 Output, a record on each line:
   (default)   path, a tab, the JSON exactly as it was published
-  --json      the JSON with \"_path\", the log path, as its first and only member of that name, for jq
+  --json      the JSON with \"_path\", the log path, as its first and only member of that name, for jq;
+              as it is if the message has no topic
   --pretty    the path, then the JSON with a member on each line
   --output-dir DIR
               the JSON, into a file for each log path: DIR/conn.log, DIR/dns.log and so on.
@@ -626,7 +627,7 @@ impl Tally {
     fn odd(&mut self, what: &str, console: &Console) {
         self.odd += 1;
         if self.odd <= REPORTED {
-            console.problem(format!("not a record of two frames, log path and JSON: {what}"));
+            console.problem(format!("not a record of log path and JSON, in two frames or one: {what}"));
         }
         if self.odd == REPORTED {
             console.problem("further such messages are counted only");

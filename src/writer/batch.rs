@@ -19,6 +19,8 @@ const SEPARATOR: u8 = b'\n';
 /// The batch that is being filled, at the start of the buffers' free space.
 #[derive(Debug)]
 pub struct Batch {
+    /// What the message begins with, in front of its records.
+    head: Box<[u8]>,
     /// Records that end it.
     limit: u64,
     /// How long its first record may wait, in milliseconds.
@@ -30,10 +32,10 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// An empty one.
-    pub fn new(config: &Config) -> Self {
+    /// An empty one, of messages that begin so.
+    pub fn new(config: &Config, head: &[u8]) -> Self {
         let latency = config.batch_latency.as_millis() as u64;
-        Self { limit: config.batch_records, latency, begun: 0, records: 0, len: 0 }
+        Self { head: head.into(), limit: config.batch_records, latency, begun: 0, records: 0, len: 0 }
     }
 
     /// Whether a message can have several records.
@@ -48,6 +50,11 @@ impl Batch {
         self.records
     }
 
+    /// Bytes in front of the first record.
+    pub fn head(&self) -> usize {
+        self.head.len()
+    }
+
     /// Where the next record goes.
     ///
     /// # Errors
@@ -56,7 +63,14 @@ impl Batch {
     #[inline]
     pub fn room<'a>(&self, memory: &'a mut [MaybeUninit<u8>]) -> Result<&'a mut [MaybeUninit<u8>], Full> {
         if self.records == 0 {
-            return Ok(memory);
+            if self.head.is_empty() {
+                return Ok(memory);
+            }
+            let (head, room) = memory.split_at_mut_checked(self.head.len()).ok_or(Full)?;
+            for (slot, byte) in head.iter_mut().zip(&*self.head) {
+                slot.write(*byte);
+            }
+            return Ok(room);
         }
         let (separator, room) = memory[self.len..].split_first_mut().ok_or(Full)?;
         separator.write(SEPARATOR);
@@ -68,6 +82,7 @@ impl Batch {
     pub fn add(&mut self, len: usize, now: u64) -> bool {
         if self.records == 0 {
             self.begun = now;
+            self.len = self.head.len();
         } else {
             self.len += 1;
         }
@@ -88,7 +103,7 @@ impl Batch {
     }
 }
 
-/// The records of a message.
+/// The records of a message, without what it begins with.
 pub fn records(message: &[u8]) -> impl Iterator<Item = &[u8]> {
     message.split(|&byte| byte == SEPARATOR)
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::curve::Curve;
 use super::extra::{self, ExtraFields};
-use super::topic::{Topic, host_name};
+use super::topic::{Frames, Head, Template, host_name};
 use crate::json::{EscapePolicy, Style, TimeFormat};
 use crate::spool::{self, Sync, WhenFull};
 use crate::zmq::{MAX_CONSUMERS, PublicKey, Role};
@@ -40,6 +40,7 @@ pub static OPTION_NAMES: &[&CStr] = &[
     c"json_include_unset_fields",
     c"json_string_escape_policy",
     c"topic",
+    c"frames",
     c"sensor",
     c"spool_dir",
     c"spool_max_bytes",
@@ -106,7 +107,9 @@ pub struct Config {
     /// `json_timestamps`, `json_include_unset_fields` and `json_string_escape_policy`.
     pub style: Style,
     /// `topic`, with `sensor` filled in.
-    pub topic: Topic,
+    pub topic: Template,
+    /// `frames`: how many frames a message has.
+    pub frames: Frames,
     /// `spool_dir`, and with it `spool_max_bytes`, `spool_when_full` and `spool_sync`.
     pub spool: Option<spool::Options>,
     /// `spool_always`: every record goes through the spool. Never without one.
@@ -332,10 +335,20 @@ impl Config {
             curve
         });
         let wait = interval(find("wait_for_subscriber"), 0, 0)?;
+        let frames = match find("frames") {
+            None => Frames::default(),
+            Some(option) => match option.value.trim() {
+                "two" => Frames::Two,
+                "one" => Frames::One,
+                _ => return Err(option.error("use two (topic, JSON) or one (both, with a space between)")),
+            },
+        };
         let stats_interval = interval(find("stats_interval"), 0, 0)?;
         let stats_topic = match find("stats_topic") {
             None => "zeromq_stats",
-            Some(option) if option.value.is_empty() => return Err(option.error("name a topic, such as zeromq_stats")),
+            Some(option) if option.value.is_empty() && frames == Frames::Two => {
+                return Err(option.error("name a topic, such as zeromq_stats"));
+            }
             Some(option) => option.value,
         };
         let batch_records = match find("batch_records") {
@@ -382,11 +395,17 @@ impl Config {
             Some(Given { value, .. }) if !value.is_empty() => Ok(value.to_owned()),
             _ => host_name(),
         };
-        let topic = Topic::parse(topic.value, sensor).map_err(|reason| topic.error(reason))?;
+        if topic.value.is_empty() && frames == Frames::Two {
+            return Err(topic.error("nobody can tell an empty topic from another; use %path, or a text with it"));
+        }
+        let topic = Template::parse(topic.value.as_bytes(), sensor).map_err(|reason| topic.error(reason))?;
         let (spool, spool_always) = parse_spool(find)?;
         let extra_fields = match (find("extra_fields"), find("extra_fields_hex")) {
-            (Some(option), _) => extra::parse_text(option.value).map_err(|reason| option.error(reason))?,
+            (Some(option), _) => extra::parse_text(option.value)
+                .and_then(|fields| extra::templates(fields, sensor))
+                .map_err(|reason| option.error(reason))?,
             (None, Some(option)) => extra::parse_hex(option.value)
+                .and_then(|fields| extra::templates(fields, sensor))
                 .map_err(|reason| Given { name: "extra_fields", ..option }.error(reason))?,
             (None, None) => ExtraFields::new(),
         };
@@ -407,12 +426,19 @@ impl Config {
             flush_interval: millis(flush_interval),
             style: Style { time, include_unset, escape },
             topic,
+            frames,
             spool,
             spool_always,
             borrows_spool: false,
             extra_fields,
             tag_json,
         })
+    }
+
+    /// What the messages of a log path begin with.
+    #[must_use]
+    pub fn head(&self, path: &[u8]) -> Head {
+        Head::new(self.topic.of(path), self.frames)
     }
 
     /// What a socket is to be before it connects to an endpoint: with keys, their client. `None`
@@ -711,7 +737,9 @@ mod tests {
     #[test]
     fn extra_fields_of_the_filter_replace_the_scripts() {
         let given = [ENDPOINT, global("extra_fields_hex", "62=32,61=31"), global("tag_json", "T")];
-        let pair = |name: &str, value: &str| (name.as_bytes().to_vec(), value.as_bytes().to_vec());
+        let pair = |name: &str, value: &str| {
+            (name.as_bytes().to_vec(), Template::parse(value.as_bytes(), || Ok("s1".to_owned())).unwrap())
+        };
         let config = Config::parse(&given).unwrap();
         assert_eq!(config.extra_fields, [pair("a", "1"), pair("b", "2")]);
         assert!(config.tag_json);
@@ -721,6 +749,22 @@ mod tests {
         assert!(!config.tag_json);
         let given = [&given[..], &[filter("extra_fields", "")]].concat();
         assert_eq!(Config::parse(&given).unwrap().extra_fields, []);
+        let given = [ENDPOINT, global("extra_fields_hex", "5f70617468=2570617468"), global("sensor", "s1")];
+        assert_eq!(Config::parse(&given).unwrap().extra_fields, [pair("_path", "%path")]);
+        let given = [&given[..], &[filter("extra_fields", "at=%sensor/%path")]].concat();
+        assert_eq!(Config::parse(&given).unwrap().extra_fields, [pair("at", "%sensor/%path")]);
+    }
+
+    #[test]
+    fn one_frame_may_have_no_topic() {
+        let head =
+            |given: &[Given<'_>]| Config::parse(&[&[ENDPOINT], given].concat()).map(|config| config.head(b"conn"));
+        assert_eq!(head(&[]), Ok(Head::new(b"conn".to_vec(), Frames::Two)));
+        assert_eq!(head(&[global("frames", "one")]), Ok(Head::new(b"conn".to_vec(), Frames::One)));
+        let bare = [global("frames", "one"), global("topic", ""), global("stats_topic", "")];
+        assert_eq!(head(&bare), Ok(Head::new(Vec::new(), Frames::One)));
+        assert!(head(&[&bare[..], &[filter("frames", "two")]].concat()).is_err());
+        assert!(head(&[global("frames", "one"), filter("frames", "two"), global("stats_topic", "")]).is_err());
     }
 
     #[test]
@@ -869,6 +913,9 @@ mod tests {
             (filter("extra_fields", "a"), ["$config[\"extra_fields\"] = \"a\"", "name=value"]),
             (global("extra_fields_hex", "=61"), ["LogZeroMQ::extra_fields", "no name"]),
             (global("topic", ""), ["LogZeroMQ::topic = \"\"", "%path"]),
+            (global("frames", "1"), ["LogZeroMQ::frames = \"1\"", "use two (topic, JSON) or one"]),
+            (filter("extra_fields", "a=%paht"), ["$config[\"extra_fields\"] = \"a=%paht\"", "%paht is no placeholder"]),
+            (global("extra_fields_hex", "61=25"), ["LogZeroMQ::extra_fields", "%% for a percent sign"]),
             (filter("topic", "%sensro/%path"), ["$config[\"topic\"] = \"%sensro/%path\"", "%sensor"]),
         ] {
             let given: &[Given<'_>] = if option.name == "endpoint" { &[option] } else { &[ENDPOINT, option] };

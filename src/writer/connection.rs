@@ -16,6 +16,7 @@ use super::link::Link;
 use super::patience::Progress;
 use super::report::{Level, News, Reporter};
 use super::spooling::Spooling;
+use super::topic::Head;
 use crate::transport::{Failure, Refusal, Subscriptions};
 use crate::zmq::{Buffers, Context, Message};
 
@@ -23,6 +24,8 @@ use crate::zmq::{Buffers, Context, Message};
 pub struct Connection {
     /// The endpoints, as they were given.
     name: String,
+    /// What each of the log's messages begins with.
+    head: Head,
     high_water_mark: i32,
     link: Link,
     /// The next record is to be encoded for [`Connection::send`].
@@ -95,6 +98,14 @@ impl Hold {
     }
 }
 
+/// Whose records a connection is for.
+pub struct Log<'a> {
+    /// The log path, as text.
+    pub path: &'a str,
+    /// What its messages begin with.
+    pub head: Head,
+}
+
 impl Connection {
     /// Joins the endpoints' transports. `consumer` is the first of the buffers' consumers for them.
     ///
@@ -106,13 +117,14 @@ impl Connection {
         endpoints: &[Endpoint],
         config: &Config,
         consumer: usize,
-        path: &str,
+        log: Log<'_>,
         buffers: &Buffers,
         reporter: &mut Reporter,
     ) -> Result<Self, Failure> {
+        let Log { path, head } = log;
         let link = Link::open(context, endpoints, config, consumer, buffers)?;
         let name = endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-        let spooling = Spooling::open(config, path, &name, reporter)
+        let spooling = Spooling::open(config, path, &name, head.within().len(), reporter)
             .map(|spool| Box::new(Backed { spool, full: false, oldest: (Instant::now(), 0) }));
         let wait = if link.is_strict() { FOREVER } else { config.wait_for_subscriber };
         let hold =
@@ -120,6 +132,7 @@ impl Connection {
         Ok(Self {
             share: Share::join(&name, path),
             name,
+            head,
             wants: link.wanted() || hold.is_some() || spooling.is_some(),
             high_water_mark: config.high_water_mark,
             link,
@@ -176,10 +189,10 @@ impl Connection {
     ///
     /// As [`Buffers::message`].
     #[inline]
-    pub unsafe fn send(&mut self, topic: &[u8], buffers: &mut Buffers, len: usize, records: u64) -> bool {
+    pub unsafe fn send(&mut self, buffers: &mut Buffers, len: usize, records: u64) -> bool {
         if self.spooling.is_some() {
             // SAFETY: this function's contract.
-            unsafe { self.send_or_spool(topic, buffers, len, records) };
+            unsafe { self.send_or_spool(buffers, len, records) };
             return false;
         }
         if self.hold.is_some() {
@@ -188,14 +201,14 @@ impl Connection {
             return false;
         }
         // SAFETY: this function's contract.
-        unsafe { self.try_send(topic, buffers, len, records) }
+        unsafe { self.try_send(buffers, len, records) }
     }
 
     /// # Safety
     ///
     /// As [`Buffers::message`].
     #[inline]
-    unsafe fn try_send(&mut self, topic: &[u8], buffers: &mut Buffers, len: usize, records: u64) -> bool {
+    unsafe fn try_send(&mut self, buffers: &mut Buffers, len: usize, records: u64) -> bool {
         let Some((lane, consumer)) = self.link.lane(records, buffers) else {
             self.blocked = Some(Blocked { records, message: None });
             return true;
@@ -213,13 +226,13 @@ impl Connection {
             return false;
         }
         self.link.made(lane, records);
-        self.hand_over(lane, topic, body, records)
+        self.hand_over(lane, body, records)
     }
 
     /// Gives a message to libzmq. Returns true if its peers have no room for it.
     #[inline]
-    fn hand_over(&mut self, lane: usize, topic: &[u8], mut body: Message, records: u64) -> bool {
-        match self.link.send(lane, topic, &mut body, records) {
+    fn hand_over(&mut self, lane: usize, mut body: Message, records: u64) -> bool {
+        match self.link.send(lane, &self.head, &mut body, records) {
             Ok(()) => return false,
             Err(Refusal::Full) => {
                 self.blocked = Some(Blocked { records, message: Some((lane, body)) });
@@ -247,7 +260,7 @@ impl Connection {
     /// # Safety
     ///
     /// As [`Buffers::message`], with what was given to [`Connection::send`].
-    pub unsafe fn retry(&mut self, topic: &[u8], buffers: &mut Buffers, len: usize) -> bool {
+    pub unsafe fn retry(&mut self, buffers: &mut Buffers, len: usize) -> bool {
         let Some(Blocked { records, message }) = self.blocked.take() else { return false };
         if self.hold.is_some() {
             drop(message);
@@ -260,9 +273,9 @@ impl Connection {
             return false;
         }
         let full = match message {
-            Some((lane, body)) => self.hand_over(lane, topic, body, records),
+            Some((lane, body)) => self.hand_over(lane, body, records),
             // SAFETY: this function's contract.
-            None => unsafe { self.try_send(topic, buffers, len, records) },
+            None => unsafe { self.try_send(buffers, len, records) },
         };
         if !full {
             return false;
@@ -302,17 +315,17 @@ impl Connection {
     /// # Safety
     ///
     /// As [`Buffers::message`].
-    unsafe fn send_or_spool(&mut self, topic: &[u8], buffers: &mut Buffers, len: usize, records: u64) {
+    unsafe fn send_or_spool(&mut self, buffers: &mut Buffers, len: usize, records: u64) {
         let Some(backed) = &mut self.spooling else { return };
         if !backed.spool.always && backed.spool.waiting() == 0 && self.link.wanted() {
             if let Some((lane, consumer)) = self.link.lane(records, buffers) {
                 let mut body = Message::new();
-                let size = self.link.size(lane, topic.len(), len);
+                let size = self.link.size(lane, &self.head, len);
                 // SAFETY: this function's contract.
                 if let Ok(flight) = unsafe { buffers.flight(&mut body, len, consumer, records, size) } {
                     self.link.made(lane, records);
                     backed.spool.announce(records);
-                    if self.link.send(lane, topic, &mut body, records).is_ok() {
+                    if self.link.send(lane, &self.head, &mut body, records).is_ok() {
                         backed.spool.sent(flight, lane);
                         return;
                     }
@@ -321,14 +334,14 @@ impl Connection {
             backed.full = true;
         }
         // SAFETY: this function's contract.
-        for record in batch::records(unsafe { buffers.written(len) }) {
+        for record in batch::records(unsafe { &buffers.written(len)[self.head.within().len()..] }) {
             backed.spool.push(record);
         }
     }
 
     /// Sends what is in the spool, some records or all that there is room for. Returns true if it sent
     /// any. Not to be called while a record is at the start of the buffers' free space.
-    pub fn drain(&mut self, topic: &[u8], buffers: &mut Buffers, limit: usize) -> bool {
+    pub fn drain(&mut self, buffers: &mut Buffers, limit: usize) -> bool {
         let Some(backed) = &mut self.spooling else { return false };
         if backed.full || !self.link.wanted() {
             return false;
@@ -347,17 +360,18 @@ impl Connection {
                 return count > 0;
             };
             let Some(record) = backed.spool.next() else { return count > 0 };
-            let len = record.len();
-            if !buffers.put(record) {
+            let within = self.head.within();
+            let len = within.len() + record.len();
+            if !buffers.put(&[within, record]) {
                 return count > 0;
             }
             let mut body = Message::new();
             // SAFETY: just written, and passed below.
-            let made = unsafe { buffers.flight(&mut body, len, consumer, 1, self.link.size(lane, topic.len(), len)) };
+            let made = unsafe { buffers.flight(&mut body, len, consumer, 1, self.link.size(lane, &self.head, len)) };
             let Ok(flight) = made else { return count > 0 };
             buffers.advance(len);
             self.link.made(lane, 1);
-            if self.link.send(lane, topic, &mut body, 1).is_err() {
+            if self.link.send(lane, &self.head, &mut body, 1).is_err() {
                 backed.full = true;
                 return count > 0;
             }
@@ -368,18 +382,18 @@ impl Connection {
 
     /// What a new record in the spool gives reason to.
     #[inline]
-    pub fn go_on(&mut self, topic: &[u8], buffers: &mut Buffers) {
+    pub fn go_on(&mut self, buffers: &mut Buffers) {
         if let Some(backed) = &self.spooling
             && backed.spool.waiting() > 0
         {
-            self.drain(topic, buffers, DRAIN);
+            self.drain(buffers, DRAIN);
         }
     }
 
     /// Publishes a message that is none of the log's records.
-    pub fn publish(&mut self, topic: &[u8], bytes: &[u8]) {
-        if let Ok(mut body) = Message::copy_of(bytes) {
-            self.link.publish(topic, &mut body);
+    pub fn publish(&mut self, head: &Head, json: &[u8]) {
+        if let Ok(mut body) = Message::copy_of(&[head.within(), json].concat()) {
+            self.link.publish(head, &mut body);
         }
     }
 
@@ -402,7 +416,7 @@ impl Connection {
 
     /// Sends what is held once somebody has subscribed; gives it up when its time is over. Not to be
     /// called while a record is at the start of the buffers' free space.
-    pub fn end_hold(&mut self, topic: &[u8], buffers: &mut Buffers) {
+    pub fn end_hold(&mut self, buffers: &mut Buffers) {
         let unwanted = self.hold.is_some() && self.unwanted();
         let Some(mut hold) = self.hold.take() else { return };
         if !self.link.wanted() {
@@ -415,12 +429,12 @@ impl Connection {
         }
         while let Some((bytes, records)) = hold.messages.pop_front() {
             hold.records -= records;
-            if !buffers.put(&bytes) {
+            if !buffers.put(&[&bytes]) {
                 self.counters.closed += records;
                 continue;
             }
             // SAFETY: just written, and passed below.
-            let full = unsafe { self.try_send(topic, buffers, bytes.len(), records) };
+            let full = unsafe { self.try_send(buffers, bytes.len(), records) };
             buffers.advance(bytes.len());
             if full {
                 // It was not taken: the next look tries again.
@@ -435,8 +449,8 @@ impl Connection {
 
     /// Looks at what has happened: subscriptions, connections, what was sent. Returns true if
     /// subscriptions have come or gone.
-    pub fn poll(&mut self, topic: &[u8], buffers: &Buffers) -> bool {
-        let news = self.link.poll(topic, buffers);
+    pub fn poll(&mut self, buffers: &Buffers) -> bool {
+        let news = self.link.poll(&self.head, buffers);
         self.counters.closed += news.lost;
         if let Some(backed) = &mut self.spooling {
             backed.full = false;
@@ -542,10 +556,10 @@ impl Connection {
     }
 
     /// Whether a record may still be sent if one waits, at the end.
-    pub fn busy(&mut self, topic: &[u8], buffers: &mut Buffers) -> bool {
-        self.poll(topic, buffers);
-        self.end_hold(topic, buffers);
-        self.drain(topic, buffers, usize::MAX);
+    pub fn busy(&mut self, buffers: &mut Buffers) -> bool {
+        self.poll(buffers);
+        self.end_hold(buffers);
+        self.drain(buffers, usize::MAX);
         if let Some(backed) = &self.spooling {
             return backed.spool.in_flight() > 0 || (backed.spool.waiting() > 0 && self.link.wanted());
         }

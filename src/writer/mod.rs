@@ -35,12 +35,13 @@ pub use config::{
     Config, ConfigError, Endpoint, Given, KeepAlive, OPTION_NAMES, Pattern, SCRIPT_NAMES, Side, Source, unknown_options,
 };
 pub use connection::Connection;
+use connection::Log;
 pub use counters::{Counters, Totals};
 pub use curve::Curve;
 pub use extra::ExtraFields;
 pub use handshake::{CLOSED_IN_A_ROW, Clients, LOOK_INTERVAL, Servers};
 pub use report::{Burst, Level, News, Reporter};
-pub use topic::{Topic, readable};
+pub use topic::{Frames, Head, Template, readable};
 
 /// How often the subscriptions are looked at while records come. A subscription takes
 /// effect within this time and a record; looking costs as much as sending.
@@ -111,8 +112,6 @@ impl std::error::Error for OpenError {}
 pub struct Writer {
     /// The log path as text, for messages and names.
     path: String,
-    /// The first frame of its messages.
-    topic: Vec<u8>,
     plan: FieldPlan,
     envelope: Option<Envelope>,
     shape: AnyShape,
@@ -148,6 +147,7 @@ impl Writer {
     pub fn open(setup: Setup<'_>) -> Result<Self, OpenError> {
         let Setup { path: path_bytes, fields, layout, shape, config, mut reporter } = setup;
         let path = &*readable(path_bytes);
+        let head = config.head(path_bytes);
         let envelope = envelope(path_bytes, fields, &config, &mut reporter);
         let context =
             Context::shared().map_err(|why| OpenError { what: "cannot make a ZeroMQ context".to_owned(), why })?;
@@ -158,12 +158,11 @@ impl Writer {
         };
         let mut writer = Self {
             path: path.to_owned(),
-            topic: config.topic.of(path_bytes),
             plan: FieldPlan::new(fields, layout, config.style),
             envelope,
             shape,
             buffers: Buffers::new(config.endpoints.len()),
-            batch: Batch::new(&config),
+            batch: Batch::new(&config, head.within()),
             connections: Vec::with_capacity(groups.len()),
             orphans: Orphans::new(&config, &groups),
             linger: config.linger,
@@ -173,7 +172,9 @@ impl Writer {
             reporter,
             totals: Totals::of(path),
             told: vec![Counters::default(); groups.len()],
-            statistics: config.stats_interval.map(|interval| Statistics::new(interval, &config.stats_topic)),
+            statistics: config.stats_interval.map(|interval| {
+                Statistics::new(interval, Head::new(config.stats_topic.clone().into_bytes(), config.frames))
+            }),
             polled: 0,
             written: 0,
             unknown: 0,
@@ -183,7 +184,8 @@ impl Writer {
         for endpoints in groups {
             let first = consumer;
             consumer += endpoints.len();
-            match Connection::open(&context, endpoints, &config, first, path, &writer.buffers, &mut writer.reporter) {
+            let log = Log { path, head: head.clone() };
+            match Connection::open(&context, endpoints, &config, first, log, &writer.buffers, &mut writer.reporter) {
                 Ok(connection) => writer.connections.push(connection),
                 Err((what, why)) => {
                     for connection in writer.connections.drain(..) {
@@ -205,7 +207,7 @@ impl Writer {
     fn await_subscribers(&mut self) {
         for connection in &mut self.connections {
             loop {
-                connection.poll(&self.topic, &self.buffers);
+                connection.poll(&self.buffers);
                 let (begun, heard) = connection.since();
                 let left = match connection.subscriptions().any() {
                     true => GREETING_LIMIT.saturating_sub(begun.elapsed()).min(SETTLED.saturating_sub(heard.elapsed())),
@@ -286,7 +288,7 @@ impl Writer {
         for connection in &mut self.connections {
             if connection.wants() {
                 // SAFETY: `encode` has written these bytes; `advance` passes them.
-                full |= unsafe { connection.send(&self.topic, &mut self.buffers, len, records) };
+                full |= unsafe { connection.send(&mut self.buffers, len, records) };
             } else {
                 connection.skip(records);
             }
@@ -297,7 +299,7 @@ impl Writer {
         }
         self.buffers.advance(len);
         for connection in &mut self.connections {
-            connection.go_on(&self.topic, &mut self.buffers);
+            connection.go_on(&mut self.buffers);
         }
     }
 
@@ -308,8 +310,7 @@ impl Writer {
     /// The first `len` bytes of the buffers' free space are what has found no room.
     #[cold]
     unsafe fn wait_for_room(&mut self, len: usize) {
-        let Self { connections, buffers, patience, topic, .. } = self;
-        let topic = &**topic;
+        let Self { connections, buffers, patience, .. } = self;
         let mut last = Instant::now();
         let mut looked = last;
         for connection in connections.iter_mut() {
@@ -320,7 +321,7 @@ impl Writer {
             let mut full = false;
             for connection in connections.iter_mut() {
                 // SAFETY: this function's contract; nothing is written to the free space here.
-                full |= unsafe { connection.retry(topic, buffers, len) };
+                full |= unsafe { connection.retry(buffers, len) };
             }
             if !full || !patience.lasts() {
                 break;
@@ -337,7 +338,7 @@ impl Writer {
             if now - looked >= Duration::from_millis(POLL_MILLIS) {
                 looked = now;
                 for connection in connections.iter_mut() {
-                    connection.poll(topic, buffers);
+                    connection.poll(buffers);
                 }
             }
         }
@@ -434,7 +435,7 @@ impl Writer {
         self.polled = now;
         for connection in &mut self.connections {
             connection.report(&self.buffers, self.problem, now, &mut self.reporter);
-            connection.poll(&self.topic, &self.buffers);
+            connection.poll(&self.buffers);
         }
         self.end_holds();
         self.drain_spools();
@@ -448,7 +449,7 @@ impl Writer {
         // Where the batch is, what is held is to be.
         self.flush();
         for connection in &mut self.connections {
-            connection.end_hold(&self.topic, &mut self.buffers);
+            connection.end_hold(&mut self.buffers);
         }
     }
 
@@ -459,10 +460,9 @@ impl Writer {
         }
         // Where the batch is, the spool's records are to be.
         self.flush();
-        let topic = &self.topic;
         let mut any = false;
         for connection in &mut self.connections {
-            any |= connection.drain(topic, &mut self.buffers, usize::MAX);
+            any |= connection.drain(&mut self.buffers, usize::MAX);
         }
         any
     }
@@ -473,7 +473,7 @@ impl Writer {
         let mut fruitless = 0;
         while fruitless < 5 && began.elapsed() < DRAIN_SLICE {
             for connection in &mut self.connections {
-                connection.poll(&self.topic, &self.buffers);
+                connection.poll(&self.buffers);
             }
             let any = self.drain_spools();
             if !self.connections.iter().any(Connection::drains) {
@@ -523,7 +523,7 @@ impl Writer {
         let Some(statistics) = &self.statistics else { return };
         for (connection, counters) in self.connections.iter_mut().zip(counters) {
             let record = statistics.record(&self.path, connection.name(), counters);
-            connection.publish(statistics.topic(), &record);
+            connection.publish(statistics.head(), &record);
         }
     }
 
@@ -571,8 +571,8 @@ impl Writer {
             let late = began.elapsed() >= PROMPT;
             for connection in &mut self.connections {
                 // What is not sent goes back to the spool, and is safe there.
-                busy |= connection.busy(&self.topic, &mut self.buffers)
-                    && !(late && self.linger.is_some() && connection.has_spool());
+                busy |=
+                    connection.busy(&mut self.buffers) && !(late && self.linger.is_some() && connection.has_spool());
             }
             if busy && late {
                 self.report_wait();
@@ -651,8 +651,9 @@ fn envelope(path: &[u8], fields: &[Field], config: &Config, reporter: &mut Repor
         }
         !taken
     });
+    let free: Vec<_> = free.map(|(name, value)| (&**name, value.of(path))).collect();
     let tag = config.tag_json.then_some(path);
-    Envelope::new(tag, free.map(|(name, value)| (&**name, &**value)), config.style.escape)
+    Envelope::new(tag, free.iter().map(|(name, value)| (*name, &**value)), config.style.escape)
 }
 
 /// A writer's totals. Of drops and of the spool there is only what is not zero.

@@ -34,7 +34,8 @@ impl Writer {
         if !fits {
             self.flush();
             // What it then has is enough.
-            fits = self.buffers.grow(object.len().max(CHUNK_SIZE / 2)) && put(self.buffers.free_space(), object);
+            fits = self.buffers.grow((self.batch.head() + object.len()).max(CHUNK_SIZE / 2))
+                && put(self.batch.room(self.buffers.free_space()).unwrap_or_default(), object);
         }
         if fits { Ok(()) } else { Err("memory is exhausted") }
     }

@@ -272,13 +272,20 @@ impl Buffers {
         }
     }
 
-    /// Copies bytes to the start of [`Buffers::free_space`]; `false` if memory is exhausted.
-    pub fn put(&mut self, bytes: &[u8]) -> bool {
-        if self.free_space().len() < bytes.len() && !self.grow(bytes.len().max(CHUNK_SIZE / 2)) {
+    /// Copies bytes to the start of [`Buffers::free_space`], one part behind the other; `false` if memory
+    /// is exhausted.
+    pub fn put(&mut self, parts: &[&[u8]]) -> bool {
+        let len = parts.iter().map(|part| part.len()).sum();
+        if self.free_space().len() < len && !self.grow(len.max(CHUNK_SIZE / 2)) {
             return false;
         }
-        for (to, from) in self.free_space().iter_mut().zip(bytes) {
-            to.write(*from);
+        let mut free = self.free_space();
+        for part in parts {
+            let (room, rest) = free.split_at_mut(part.len());
+            for (to, from) in room.iter_mut().zip(*part) {
+                to.write(*from);
+            }
+            free = rest;
         }
         true
     }
@@ -579,7 +586,7 @@ mod tests {
 
     fn put(buffers: &mut Buffers, bytes: &[u8]) -> Message {
         let mut message = Message::new();
-        assert!(buffers.put(bytes));
+        assert!(buffers.put(&[bytes]));
         // SAFETY: just written, and passed below.
         unsafe { buffers.message(&mut message, bytes.len(), 0) }.unwrap();
         buffers.advance(bytes.len());
@@ -610,7 +617,7 @@ mod tests {
         // As many messages as fit, at the end of each chunk too.
         for round in 0..200_u64 {
             let bytes = vec![round as u8; 2000 - round as usize];
-            assert!(buffers.put(&bytes));
+            assert!(buffers.put(&[&bytes]));
             let mut messages: Vec<_> = (0..MAX_CONSUMERS).map(|_| Message::new()).collect();
             for (consumer, message) in messages.iter_mut().enumerate() {
                 // SAFETY: written above, and passed below.
@@ -631,7 +638,7 @@ mod tests {
         let mut flights = Vec::new();
         for round in 0..3000_usize {
             let bytes = vec![round as u8; 100];
-            assert!(buffers.put(&bytes));
+            assert!(buffers.put(&[&bytes]));
             let mut message = Message::new();
             // SAFETY: just written, and passed below.
             let flight = unsafe { buffers.flight(&mut message, 100, 1, 2, 100) }.unwrap();
@@ -646,7 +653,7 @@ mod tests {
         assert_eq!((buffers.given_up(0), buffers.given_up(1)), (0, if TELLS { 6000 } else { 0 }));
         // Both kinds in one chunk.
         let plain = put(&mut buffers, &[1]);
-        assert!(buffers.put(&[2]));
+        assert!(buffers.put(&[&[2]]));
         let mut message = Message::new();
         // SAFETY: just written, and passed below.
         drop(unsafe { buffers.flight(&mut message, 1, 0, 7, 1) }.unwrap());
