@@ -60,6 +60,7 @@ The plugin connects, so the subscriber listens: give Zeek the endpoint that is b
   Zeek:  redef LogZeroMQ::endpoint = \"tcp://127.0.0.1:12345\";
 
 A TOPIC is the start of a log path: \"dns\" brings dns, \"s\" brings ssl, ssh, smtp and so on.
+Messages of one frame, which a Zeek sends with LogZeroMQ::frames = \"one\", are read as well.
 
 Output, a record on each line:
   (default)   path, a tab, the JSON exactly as it was published
