@@ -161,7 +161,7 @@ typedef struct bzw_stats {
     uint64_t dropped_encoding;      /* the record could not be turned into JSON */
     uint64_t dropped_closed;        /* the socket failed, or was closed before they were sent */
     uint64_t unknown_values;        /* values of a type without JSON form, sent as null */
-    uint64_t bytes_sent;            /* both frames of the records given to libzmq */
+    uint64_t bytes_sent;            /* all frames of the records given to libzmq */
     uint64_t records_queued;        /* waiting in memory */
     uint64_t records_spooled;       /* waiting in the spool */
     uint64_t records_recovered;     /* found in the spool, from an earlier run */

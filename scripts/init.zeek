@@ -111,13 +111,19 @@ export {
 	const json_string_escape_policy = "JSON::STRING_ESCAPE_POLICY_HEX" &redef;
 @endif
 
-	## The first frame of each message, which subscribers choose logs by. In
+	## What each message begins with, its first frame, which subscribers choose logs by. In
 	## it, "%path" stands for the log path, such as "conn", "%sensor" for
 	## ``LogZeroMQ::sensor`` and "%%" for a percent sign.
 	const topic = "%path" &redef;
 
-	## This sensor's name, for "%sensor" in ``LogZeroMQ::topic``; the
-	## machine's host name while it is empty.
+	## How many frames each message has: "two" are the topic and the JSON;
+	## "one" has both, with a space between, for subscribers that take every
+	## frame for a message. With "one", the topic may be empty: the message is
+	## the JSON alone.
+	const frames = "two" &redef;
+
+	## This sensor's name, for "%sensor" in ``LogZeroMQ::topic`` and
+	## ``LogZeroMQ::extra_fields``; the machine's host name while it is empty.
 	const sensor = "" &redef;
 
 	## A directory for records that cannot be sent now: they wait there, also
@@ -144,7 +150,9 @@ export {
 	const spool_always: bool = F &redef;
 
 	## Fields to add at the end of every record, such as this sensor's name
-	## or site: names and their values.
+	## or site: names and their values. In a value, "%path" stands for the
+	## log path, "%sensor" for ``LogZeroMQ::sensor`` and "%%" for a percent
+	## sign.
 	const extra_fields: table[string] of string &redef;
 
 	## Whether each record is put into an object of its own, as its only

@@ -99,7 +99,7 @@ pub struct Stats {
     pub dropped_closed: u64,
     /// Values written as null.
     pub unknown_values: u64,
-    /// Both frames of what was given to libzmq.
+    /// All frames of what was given to libzmq.
     pub bytes_sent: u64,
     /// Waiting in memory.
     pub records_queued: u64,

@@ -14,7 +14,7 @@ use bro_zeromq_writer::host::{Address, AnyShape, FAMILIES, Field, Layout, Record
 use bro_zeromq_writer::json::{EncodeError, Envelope, EscapePolicy, FieldPlan, Out, Style, TimeFormat, encode};
 use bro_zeromq_writer::keys::Certificate;
 use bro_zeromq_writer::spool::{Options, Spool, Sync, WhenFull};
-use bro_zeromq_writer::writer::{Config, Given, OPTIONS, Source, Topic};
+use bro_zeromq_writer::writer::{Config, Frames, Given, Head, OPTIONS, Source, Template};
 use bro_zeromq_writer::zeeklog::{Item, Reader};
 
 /// Takes an input apart. Behind its end are zeros.
@@ -250,7 +250,8 @@ pub fn abi(data: &[u8]) {
     for _ in 0..input.below(4) {
         let name = OPTIONS[input.below(OPTIONS.len())].name;
         // What waits, writes files or takes addresses is for other targets.
-        let harmless = ["topic", "sensor", "json_timestamps", "json_include_unset_fields", "json_string_escape_policy"];
+        let harmless =
+            ["topic", "frames", "sensor", "json_timestamps", "json_include_unset_fields", "json_string_escape_policy"];
         let name = match name.to_str() {
             Ok(known) if harmless.contains(&known) || known.starts_with("extra") || known.starts_with("tag") => {
                 name.into()
@@ -548,7 +549,7 @@ pub fn config(data: &[u8]) {
         Ok(config) => {
             assert!(!config.endpoints.is_empty());
             assert!(config.curve.is_none(), "no file of keys was named");
-            assert!(!config.topic.of(b"conn").is_empty());
+            assert!(!config.head(b"conn").beginning().is_empty());
             assert_eq!(Config::parse(&given).as_ref(), Ok(&config));
         }
         Err(error) => {
@@ -557,8 +558,10 @@ pub fn config(data: &[u8]) {
             assert!(text.starts_with("LogZeroMQ::") || text.starts_with("$config["), "{text}");
         }
     }
-    let template = String::from_utf8_lossy(data);
-    if let Ok(topic) = Topic::parse(&template, || Ok::<_, String>("sensor".to_owned())) {
-        let _ = topic.of(template.as_bytes());
+    if let Ok(topic) = Template::parse(data, || Ok::<_, String>("sensor".to_owned())) {
+        let _ = topic.of(data);
+    }
+    if let Some((topic, json)) = Head::split(data) {
+        assert_eq!([Head::new(topic.to_vec(), Frames::One).within(), json].concat(), data);
     }
 }

@@ -59,7 +59,10 @@ impl Printer {
                 json::write_line(out, &shown_body)?;
             }
             Format::Json => {
-                if !json::write_with_path(out, path, &shown_body)? {
+                // Without a topic the record may say itself what it is of.
+                if path.is_empty() && shown_body.starts_with(b"{") && shown_body.ends_with(b"}") {
+                    json::write_line(out, &shown_body)?;
+                } else if !json::write_with_path(out, path, &shown_body)? {
                     return Ok(false);
                 }
             }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bro_zeromq_writer::transport::{Servers, address_of};
-use bro_zeromq_writer::writer::{Config, Topic};
+use bro_zeromq_writer::writer::{Config, Frames, Head, Template};
 use bro_zeromq_writer::zmq::limits;
 use bro_zeromq_writer::zmq::{Context, Error, Event, Kind, Role, Socket, Watched};
 
@@ -27,7 +27,8 @@ const SETTLED: Duration = Duration::from_millis(300);
 /// Sees the subscriptions at every endpoint.
 pub struct Probe {
     endpoints: Vec<Endpoint>,
-    topic: Topic,
+    topic: Template,
+    frames: Frames,
 }
 
 struct Endpoint {
@@ -108,7 +109,8 @@ impl Probe {
             probed.connect().map_err(failed)?;
             Ok(probed)
         });
-        Ok(Self { endpoints: endpoints.collect::<Result<_, String>>()?, topic: config.topic.clone() })
+        let endpoints = endpoints.collect::<Result<_, String>>()?;
+        Ok(Self { endpoints, topic: config.topic.clone(), frames: config.frames })
     }
 
     /// The names of the endpoints, in order.
@@ -162,10 +164,10 @@ impl Probe {
 
     /// Whether a log path is subscribed to at an endpoint.
     pub fn wants(&self, endpoint: u32, path: &[u8]) -> bool {
-        let log = self.topic.of(path);
+        let log = Head::new(self.topic.of(path), self.frames);
         self.endpoints
             .get(endpoint as usize)
-            .is_some_and(|endpoint| endpoint.topics.iter().any(|topic| log.starts_with(topic)))
+            .is_some_and(|endpoint| endpoint.topics.iter().any(|topic| log.beginning().starts_with(topic)))
     }
 
     /// Whether anything is subscribed to at an endpoint.

@@ -185,7 +185,7 @@ pub struct Tally {
     pub name: String,
     /// Records sent.
     pub sent: u64,
-    /// Both frames of them.
+    /// All frames of them.
     pub bytes: u64,
     /// Of logs that the subscriber did not ask for.
     pub unwanted: u64,

@@ -54,10 +54,12 @@ The plugin connects, so the subscriber listens: give Zeek the endpoint that is b
   Zeek:  redef LogZeroMQ::endpoint = \"tcp://127.0.0.1:12345\";
 
 A TOPIC is the start of a log path: \"dns\" brings dns, \"s\" brings ssl, ssh, smtp and so on.
+Messages of one frame, which a Zeek sends with LogZeroMQ::frames = \"one\", are read as well.
 
 Output, a record on each line:
   (default)   path, a tab, the JSON exactly as it was published
-  --json      the JSON with \"_path\", the log path, as its first and only member of that name, for jq
+  --json      the JSON with \"_path\", the log path, as its first and only member of that name, for jq;
+              as it is if the message has no topic
   --pretty    the path, then the JSON with a member on each line
   --output-dir DIR
               the JSON, into a file for each log path: DIR/conn.log, DIR/dns.log and so on.
@@ -620,7 +622,7 @@ impl Tally {
     fn odd(&mut self, what: &str, console: &Console) {
         self.odd += 1;
         if self.odd <= REPORTED {
-            console.problem(format!("not a record of two frames, log path and JSON: {what}"));
+            console.problem(format!("not a record of log path and JSON, in two frames or one: {what}"));
         }
         if self.odd == REPORTED {
             console.problem("further such messages are counted only");

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bro_zeromq_writer::transport::address_of;
+use bro_zeromq_writer::writer::Head;
 use bro_zeromq_writer::zmq::limits;
 use bro_zeromq_writer::zmq::{Away, Context, Endpoint, Error, Event, Kind, Message, Side, Socket, Stream, Watched};
 
@@ -123,7 +124,7 @@ pub struct Subscriber {
 pub enum Received<'a> {
     /// A record: its log path and its JSON.
     Record(&'a [u8], &'a [u8]),
-    /// Something with another number of frames than two: how many, and the first.
+    /// Something else, of one frame or more than two: how many, and the first.
     Odd(usize, &'a [u8]),
 }
 
@@ -310,6 +311,10 @@ impl Subscriber {
         }
         Ok(Some(match frames {
             2 => Received::Record(self.first.as_bytes(), self.second.as_bytes()),
+            1 => match Head::split(self.first.as_bytes()) {
+                Some((topic, json)) => Received::Record(topic, json),
+                None => Received::Odd(1, self.first.as_bytes()),
+            },
             frames => Received::Odd(frames, self.first.as_bytes()),
         }))
     }

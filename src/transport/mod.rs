@@ -211,13 +211,13 @@ impl Transport {
         more
     }
 
-    /// Bytes of a record on the network: both frames with their headers, and what encryption adds.
-    fn size(&self, topic: usize, body: usize) -> u64 {
+    /// Bytes of a record on the network: its frames with their headers, and what encryption adds.
+    fn size(&self, first: Option<&[u8]>, body: usize) -> u64 {
         let frame = |len: usize| {
             let len = if self.key.curve.is_some() { len + 33 } else { len };
             len + if len > 255 { 9 } else { 2 }
         };
-        (frame(topic) + frame(body)) as u64
+        (first.map_or(0, |first| frame(first.len())) + frame(body)) as u64
     }
 }
 
@@ -269,28 +269,33 @@ impl User {
         Ok(Self { transport, version: 0, generation, disconnected, waiting: 0 })
     }
 
-    /// Sends a record: the topic, then the body, which is empty afterwards. If writers keep what they
-    /// have handed over, only once this one knows that the connection was made anew.
+    /// Sends a record: the first frame, if that is not the only one, then the body, which is empty
+    /// afterwards. If writers keep what they have handed over, only once this one knows that the connection
+    /// was made anew.
     ///
     /// # Errors
     ///
     /// It was not taken, neither frame.
     #[inline]
-    pub fn send(&self, topic: &[u8], body: &mut Message) -> Result<(), Refusal> {
+    pub fn send(&self, first: Option<&[u8]>, body: &mut Message) -> Result<(), Refusal> {
         let transport = &*self.transport;
-        let size = transport.size(topic.len(), body.as_bytes().len());
+        let size = transport.size(first, body.as_bytes().len());
         let state = locked(&transport.state);
         if transport.key.resends && transport.generation.load(Ordering::Relaxed) != self.generation {
             return Err(Refusal::Renewed);
         }
         let Some(socket) = &state.socket else { return Err(Refusal::Failed) };
-        let sent = socket.try_send_two(topic, body).or_else(|error| {
+        let mut send = || match first {
+            Some(first) => socket.try_send_two(first, body),
+            None => socket.try_send_one(body),
+        };
+        let sent = send().or_else(|error| {
             if error != Error(libc::EAGAIN) {
                 return Err(error);
             }
             // The queue may only look full.
             socket.catch_up();
-            socket.try_send_two(topic, body)
+            send()
         });
         match sent {
             Ok(()) => {
@@ -302,14 +307,15 @@ impl User {
         }
     }
 
-    /// The subscriptions, if they may have changed since the last time.
-    pub fn subscriptions(&mut self, topic: &[u8]) -> Option<Subscriptions> {
+    /// The subscriptions, if they may have changed since the last time, as they are for messages that
+    /// begin with this.
+    pub fn subscriptions(&mut self, beginning: &[u8]) -> Option<Subscriptions> {
         let version = self.transport.version.load(Ordering::Acquire);
         if version == self.version {
             return None;
         }
         self.version = version;
-        Some(Subscriptions::of(&locked(&self.transport.topics), topic))
+        Some(Subscriptions::of(&locked(&self.transport.topics), beginning))
     }
 
     /// When the transport was made, and when the subscriptions have changed last.
@@ -381,8 +387,8 @@ impl User {
 
     /// Bytes of a record on the network.
     #[must_use]
-    pub fn size(&self, topic: usize, body: usize) -> u64 {
-        self.transport.size(topic, body)
+    pub fn size(&self, first: Option<&[u8]>, body: usize) -> u64 {
+        self.transport.size(first, body)
     }
 
     /// How many writers use the connection, this one among them; about, while some come and go.

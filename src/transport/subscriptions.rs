@@ -41,7 +41,7 @@ impl Topics {
 /// The subscriptions that a socket has, seen from one log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Subscriptions {
-    /// Those that match the log's topic.
+    /// Those that match the log's messages.
     pub matching: u64,
     /// All others.
     pub other: u64,
@@ -59,10 +59,10 @@ pub fn parse(message: &[u8]) -> Option<(bool, &[u8])> {
 }
 
 impl Subscriptions {
-    /// The subscriptions to these topics.
+    /// The subscriptions to these topics, for messages that begin with this.
     #[must_use]
-    pub fn of(topics: &Topics, topic: &[u8]) -> Self {
-        let matching = (0..=topic.len()).filter(|&len| topics.contains(&topic[..len])).count() as u64;
+    pub fn of(topics: &Topics, beginning: &[u8]) -> Self {
+        let matching = (0..=beginning.len()).filter(|&len| topics.contains(&beginning[..len])).count() as u64;
         Self { matching, other: topics.len() as u64 - matching }
     }
 

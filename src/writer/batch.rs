@@ -11,11 +11,13 @@ use super::config::Config;
 const HEARTBEAT_MILLIS: u64 = 1000;
 
 /// What stands between two records. JSON as it is written here has none.
-pub const SEPARATOR: u8 = b'\n';
+const SEPARATOR: u8 = b'\n';
 
 /// The batch that is being filled: what is pending in the buffers.
 #[derive(Debug)]
 pub struct Batch {
+    /// What the message begins with, in front of its records.
+    head: Box<[u8]>,
     /// Records that end it.
     limit: u64,
     /// How long its first record may wait, in milliseconds.
@@ -26,10 +28,10 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// An empty one.
-    pub fn new(config: &Config) -> Self {
+    /// An empty one, of messages that begin so.
+    pub fn new(config: &Config, head: &[u8]) -> Self {
         let latency = config.batch_latency.as_millis() as u64;
-        Self { limit: config.batch_records, latency, begun: 0, records: 0 }
+        Self { head: head.into(), limit: config.batch_records, latency, begun: 0, records: 0 }
     }
 
     /// Whether a message can have several records.
@@ -42,6 +44,12 @@ impl Batch {
     #[inline]
     pub fn records(&self) -> u64 {
         self.records
+    }
+
+    /// What comes in front of the next record.
+    #[inline]
+    pub fn lead(&self) -> &[u8] {
+        if self.records == 0 { &self.head } else { &[SEPARATOR] }
     }
 
     /// Takes a record that was written. Returns true if the batch is to end.
@@ -66,7 +74,7 @@ impl Batch {
     }
 }
 
-/// The records of a message.
+/// The records of a message, without what it begins with.
 pub fn records(message: &[u8]) -> impl Iterator<Item = &[u8]> {
     message.split(|&byte| byte == SEPARATOR)
 }

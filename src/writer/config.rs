@@ -6,7 +6,7 @@ use std::ffi::CStr;
 use super::curve;
 use super::extra::{self, ExtraFields};
 use super::option::{ConfigError, Given, Mention, Reason, Source, Value};
-use super::topic::{Topic, host_name};
+use super::topic::{Frames, Head, Template, host_name};
 use crate::json::{EscapePolicy, Style, TimeFormat};
 use crate::spool::{self, Sync, WhenFull};
 use crate::transport::{self, Curve, KeepAlive, Pattern};
@@ -28,6 +28,10 @@ pub struct Spec {
 pub static OPTIONS: &[Spec] = &[
     option(c"endpoint", "string", "", |c, v| endpoints(v.given).map(|all| c.endpoints = all)),
     option(c"socket_type", "string", "publish", |c, v| v.trimmed().choice(PATTERNS).map(|one| c.pattern = one)),
+    option(c"frames", "string", "two", |c, v| {
+        let hint = "use two (topic, JSON) or one (both, with a space between)";
+        v.trimmed().choice(FRAMES).map(|one| c.frames = one).map_err(|_| v.given.error(hint))
+    }),
     option(c"zmq_hwm", "count", "1000", |c, v| v.number(0, "0 (no limit)").map(|n| c.high_water_mark = n)),
     option(c"zmq_linger", "int", "3000", |c, v| {
         v.number(-1, "-1 (for ever)").map(|n| c.linger = u64::try_from(n).ok().map(Duration::from_millis))
@@ -51,7 +55,11 @@ pub static OPTIONS: &[Spec] = &[
         v.interval(0).map(|n| c.stats_interval = (n > 0).then(|| millis(n)))
     }),
     option(c"stats_topic", "string", "zeromq_stats", |c, v| {
-        v.not_empty("name a topic, such as zeromq_stats").map(|text| c.stats_topic = text.to_owned())
+        if v.given.value.is_empty() && c.frames == Frames::Two {
+            return Err(v.given.error("name a topic, such as zeromq_stats"));
+        }
+        c.stats_topic = v.given.value.to_owned();
+        Ok(())
     }),
     option(c"batch_records", "count", "1", |c, v| {
         let range = "use a whole number of records from 1 (no batches) to 65536, such as 100";
@@ -111,6 +119,8 @@ pub static OPTIONS: &[Spec] = &[
 
 const PATTERNS: &[(&str, Pattern)] = &[("publish", Pattern::Publish), ("push", Pattern::Push)];
 
+const FRAMES: &[(&str, Frames)] = &[("two", Frames::Two), ("one", Frames::One)];
+
 const TIMES: &[(&str, TimeFormat)] = &[
     ("JSON::TS_EPOCH", TimeFormat::Epoch),
     ("JSON::TS_MILLIS", TimeFormat::Millis),
@@ -167,7 +177,9 @@ pub struct Config {
     /// `json_timestamps`, `json_include_unset_fields` and `json_string_escape_policy`.
     pub style: Style,
     /// `topic`, with `sensor` filled in.
-    pub topic: Topic,
+    pub topic: Template,
+    /// `frames`: how many frames a message has.
+    pub frames: Frames,
     /// `spool_dir`, and with it `spool_max_bytes`, `spool_when_full` and `spool_sync`.
     pub spool: Option<spool::Options>,
     /// `spool_always`: every record goes through the spool. Never without one.
@@ -193,6 +205,12 @@ impl Config {
             (option.read)(&mut config, Value::new(option.name(), option.default, given))?;
         }
         Ok(config)
+    }
+
+    /// What the messages of a log path begin with.
+    #[must_use]
+    pub fn head(&self, path: &[u8]) -> Head {
+        Head::new(self.topic.of(path), self.frames)
     }
 
     /// The part of it that the endpoints' transports need.
@@ -269,15 +287,24 @@ fn keys(config: &mut Config, value: Value<'_>) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn topic(config: &mut Config, value: Value<'_>) -> Result<(), ConfigError> {
-    let sensor = || match value.find("sensor") {
+/// The sensor's name, as it was given or as the machine is called.
+fn sensor(value: Value<'_>) -> Result<String, Reason> {
+    match value.find("sensor") {
         Some(Given { value, .. }) if !value.is_empty() => Ok(value.to_owned()),
         _ => host_name().ok_or_else(|| {
             let unknown = "%sensor is this machine's name, which the system does not tell; set ";
             Reason::naming(unknown, Mention::From(Source::Global), "sensor", "")
         }),
-    };
-    config.topic = Topic::parse(value.given.value, sensor).map_err(|reason| value.given.error(reason))?;
+    }
+}
+
+fn topic(config: &mut Config, value: Value<'_>) -> Result<(), ConfigError> {
+    let topic = value.given;
+    if topic.value.is_empty() && config.frames == Frames::Two {
+        return Err(topic.error("nobody can tell an empty topic from another; use %path, or a text with it"));
+    }
+    let template = Template::parse(topic.value.as_bytes(), || sensor(value));
+    config.topic = template.map_err(|reason| topic.error(reason))?;
     Ok(())
 }
 
@@ -286,6 +313,7 @@ fn extra_fields(config: &mut Config, value: Value<'_>) -> Result<(), ConfigError
         (None, Some(hex)) => (Given { name: "extra_fields", ..hex }, extra::parse_hex(hex.value)),
         _ => (value.given, extra::parse_text(value.given.value)),
     };
+    let fields = fields.map_err(Reason::from).and_then(|fields| extra::templates(fields, || sensor(value)));
     config.extra_fields = fields.map_err(|reason| given.error(reason))?;
     Ok(())
 }
@@ -395,7 +423,9 @@ mod tests {
     #[test]
     fn extra_fields_of_the_filter_replace_the_scripts() {
         let given = [ENDPOINT, global("extra_fields_hex", "62=32,61=31"), global("tag_json", "T")];
-        let pair = |name: &str, value: &str| (name.as_bytes().to_vec(), value.as_bytes().to_vec());
+        let pair = |name: &str, value: &str| {
+            (name.as_bytes().to_vec(), Template::parse(value.as_bytes(), || Ok::<_, String>("s1".to_owned())).unwrap())
+        };
         let config = Config::parse(&given).unwrap();
         assert_eq!(config.extra_fields, [pair("a", "1"), pair("b", "2")]);
         assert!(config.tag_json);
@@ -405,6 +435,22 @@ mod tests {
         assert!(!config.tag_json);
         let given = [&given[..], &[filter("extra_fields", "")]].concat();
         assert_eq!(Config::parse(&given).unwrap().extra_fields, []);
+        let given = [ENDPOINT, global("extra_fields_hex", "5f70617468=2570617468"), global("sensor", "s1")];
+        assert_eq!(Config::parse(&given).unwrap().extra_fields, [pair("_path", "%path")]);
+        let given = [&given[..], &[filter("extra_fields", "at=%sensor/%path")]].concat();
+        assert_eq!(Config::parse(&given).unwrap().extra_fields, [pair("at", "%sensor/%path")]);
+    }
+
+    #[test]
+    fn one_frame_may_have_no_topic() {
+        let head =
+            |given: &[Given<'_>]| Config::parse(&[&[ENDPOINT], given].concat()).map(|config| config.head(b"conn"));
+        assert_eq!(head(&[]), Ok(Head::new(b"conn".to_vec(), Frames::Two)));
+        assert_eq!(head(&[global("frames", "one")]), Ok(Head::new(b"conn".to_vec(), Frames::One)));
+        let bare = [global("frames", "one"), global("topic", ""), global("stats_topic", "")];
+        assert_eq!(head(&bare), Ok(Head::new(Vec::new(), Frames::One)));
+        assert!(head(&[&bare[..], &[filter("frames", "two")]].concat()).is_err());
+        assert!(head(&[global("frames", "one"), filter("frames", "two"), global("stats_topic", "")]).is_err());
     }
 
     #[test]
@@ -518,6 +564,9 @@ mod tests {
             (filter("extra_fields", "a"), ["$config[\"extra_fields\"] = \"a\"", "name=value"]),
             (global("extra_fields_hex", "=61"), ["LogZeroMQ::extra_fields", "no name"]),
             (global("topic", ""), ["LogZeroMQ::topic = \"\"", "%path"]),
+            (global("frames", "1"), ["LogZeroMQ::frames = \"1\"", "use two (topic, JSON) or one"]),
+            (filter("extra_fields", "a=%paht"), ["$config[\"extra_fields\"] = \"a=%paht\"", "%paht is no placeholder"]),
+            (global("extra_fields_hex", "61=25"), ["LogZeroMQ::extra_fields", "%% for a percent sign"]),
             (filter("topic", "%sensro/%path"), ["$config[\"topic\"] = \"%sensro/%path\"", "%sensor"]),
         ] {
             let given: &[Given<'_>] = if option.name == "endpoint" { &[option] } else { &[ENDPOINT, option] };

@@ -15,6 +15,7 @@ use super::ledger::{Kind, Seen, Share, Summary};
 use super::link::Link;
 use super::patience::Progress;
 use super::spooling::Spooling;
+use super::topic::Head;
 use crate::report::{Level, News, Reporter};
 use crate::transport::{Failure, Refusal, Subscriptions};
 use crate::zmq::{Buffers, Context, Endpoint, Message};
@@ -23,6 +24,8 @@ use crate::zmq::{Buffers, Context, Endpoint, Message};
 pub struct Connection {
     /// The endpoints, as they were given.
     name: String,
+    /// What each of the log's messages begins with.
+    head: Head,
     high_water_mark: i32,
     link: Link,
     /// The next record is to be encoded for [`Connection::send`].
@@ -95,6 +98,14 @@ impl Hold {
     }
 }
 
+/// Whose records a connection is for.
+pub struct Log<'a> {
+    /// The log path, as text.
+    pub path: &'a str,
+    /// What its messages begin with.
+    pub head: Head,
+}
+
 impl Connection {
     /// Joins the endpoints' transports. `consumer` is the first of the buffers' consumers for them.
     ///
@@ -106,13 +117,14 @@ impl Connection {
         endpoints: &[Endpoint],
         config: &Config,
         consumer: usize,
-        path: &str,
+        log: Log<'_>,
         buffers: &Buffers,
         reporter: &mut Reporter,
     ) -> Result<Self, Failure> {
+        let Log { path, head } = log;
         let link = Link::open(context, endpoints, config, consumer, buffers)?;
         let name = endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-        let spooling = Spooling::open(config, path, &name, reporter)
+        let spooling = Spooling::open(config, path, &name, head.within().len(), reporter)
             .map(|spool| Box::new(Backed { spool, full: false, oldest: (Instant::now(), 0) }));
         let wait = if link.is_strict() { FOREVER } else { config.wait_for_subscriber };
         let hold =
@@ -120,6 +132,7 @@ impl Connection {
         Ok(Self {
             share: Share::join(&name, path),
             name,
+            head,
             wants: link.wanted() || hold.is_some() || spooling.is_some(),
             high_water_mark: config.high_water_mark,
             link,
@@ -172,20 +185,20 @@ impl Connection {
     /// Takes a record, or so many in a batch, which are pending. Returns true if there is no room, see
     /// [`Connection::retry`].
     #[inline]
-    pub fn send(&mut self, topic: &[u8], buffers: &mut Buffers, records: u64) -> bool {
+    pub fn send(&mut self, buffers: &mut Buffers, records: u64) -> bool {
         if self.spooling.is_some() {
-            self.send_or_spool(topic, buffers, records);
+            self.send_or_spool(buffers, records);
             return false;
         }
         if self.hold.is_some() {
             self.hold(buffers.pending(), records);
             return false;
         }
-        self.try_send(topic, buffers, records)
+        self.try_send(buffers, records)
     }
 
     #[inline]
-    fn try_send(&mut self, topic: &[u8], buffers: &mut Buffers, records: u64) -> bool {
+    fn try_send(&mut self, buffers: &mut Buffers, records: u64) -> bool {
         let Some((lane, consumer)) = self.link.lane(records, buffers) else {
             self.blocked = Some(Blocked { records, message: None });
             return true;
@@ -200,13 +213,13 @@ impl Connection {
             return false;
         }
         self.link.made(lane, records);
-        self.hand_over(lane, topic, body, records)
+        self.hand_over(lane, body, records)
     }
 
     /// Gives a message to libzmq. Returns true if its peers have no room for it.
     #[inline]
-    fn hand_over(&mut self, lane: usize, topic: &[u8], mut body: Message, records: u64) -> bool {
-        match self.link.send(lane, topic, &mut body, records) {
+    fn hand_over(&mut self, lane: usize, mut body: Message, records: u64) -> bool {
+        match self.link.send(lane, &self.head, &mut body, records) {
             Ok(()) => return false,
             Err(Refusal::Full) => {
                 self.blocked = Some(Blocked { records, message: Some((lane, body)) });
@@ -231,7 +244,7 @@ impl Connection {
     /// Tries again to send what found no room. Returns true if that is to be tried once more; else it
     /// is sent, or counted, and there is nothing to wait for. What [`Connection::send`] was given is
     /// still pending.
-    pub fn retry(&mut self, topic: &[u8], buffers: &mut Buffers) -> bool {
+    pub fn retry(&mut self, buffers: &mut Buffers) -> bool {
         let Some(Blocked { records, message }) = self.blocked.take() else { return false };
         if self.hold.is_some() {
             drop(message);
@@ -243,8 +256,8 @@ impl Connection {
             return false;
         }
         let full = match message {
-            Some((lane, body)) => self.hand_over(lane, topic, body, records),
-            None => self.try_send(topic, buffers, records),
+            Some((lane, body)) => self.hand_over(lane, body, records),
+            None => self.try_send(buffers, records),
         };
         if !full {
             return false;
@@ -281,16 +294,16 @@ impl Connection {
         }
     }
 
-    fn send_or_spool(&mut self, topic: &[u8], buffers: &mut Buffers, records: u64) {
+    fn send_or_spool(&mut self, buffers: &mut Buffers, records: u64) {
         let Some(backed) = &mut self.spooling else { return };
         if !backed.spool.always && backed.spool.waiting() == 0 && self.link.wanted() {
             if let Some((lane, consumer)) = self.link.lane(records, buffers) {
                 let mut body = Message::new();
-                let size = self.link.size(lane, topic.len(), buffers.pending().len());
+                let size = self.link.size(lane, &self.head, buffers.pending().len());
                 if let Ok(flight) = buffers.flight(&mut body, consumer, records, size) {
                     self.link.made(lane, records);
                     backed.spool.announce(records);
-                    if self.link.send(lane, topic, &mut body, records).is_ok() {
+                    if self.link.send(lane, &self.head, &mut body, records).is_ok() {
                         backed.spool.sent(flight, lane);
                         return;
                     }
@@ -298,14 +311,14 @@ impl Connection {
             }
             backed.full = true;
         }
-        for record in batch::records(buffers.pending()) {
+        for record in batch::records(&buffers.pending()[self.head.within().len()..]) {
             backed.spool.push(record);
         }
     }
 
     /// Sends what is in the spool, some records or all that there is room for. Returns true if it sent
     /// any. Not to be called while a record is pending.
-    pub fn drain(&mut self, topic: &[u8], buffers: &mut Buffers, limit: usize) -> bool {
+    pub fn drain(&mut self, buffers: &mut Buffers, limit: usize) -> bool {
         let Some(backed) = &mut self.spooling else { return false };
         if backed.full || !self.link.wanted() {
             return false;
@@ -324,16 +337,17 @@ impl Connection {
                 return count > 0;
             };
             let Some(record) = backed.spool.next() else { return count > 0 };
-            let len = record.len();
-            if !buffers.put(record) {
+            let within = self.head.within();
+            let len = within.len() + record.len();
+            if !buffers.put(&[within, record]) {
                 return count > 0;
             }
             let mut body = Message::new();
-            let made = buffers.flight(&mut body, consumer, 1, self.link.size(lane, topic.len(), len));
+            let made = buffers.flight(&mut body, consumer, 1, self.link.size(lane, &self.head, len));
             buffers.advance();
             let Ok(flight) = made else { return count > 0 };
             self.link.made(lane, 1);
-            if self.link.send(lane, topic, &mut body, 1).is_err() {
+            if self.link.send(lane, &self.head, &mut body, 1).is_err() {
                 backed.full = true;
                 return count > 0;
             }
@@ -344,18 +358,18 @@ impl Connection {
 
     /// What a new record in the spool gives reason to.
     #[inline]
-    pub fn go_on(&mut self, topic: &[u8], buffers: &mut Buffers) {
+    pub fn go_on(&mut self, buffers: &mut Buffers) {
         if let Some(backed) = &self.spooling
             && backed.spool.waiting() > 0
         {
-            self.drain(topic, buffers, DRAIN);
+            self.drain(buffers, DRAIN);
         }
     }
 
     /// Publishes a message that is none of the log's records.
-    pub fn publish(&mut self, topic: &[u8], bytes: &[u8]) {
-        if let Ok(mut body) = Message::copy_of(bytes) {
-            self.link.publish(topic, &mut body);
+    pub fn publish(&mut self, head: &Head, json: &[u8]) {
+        if let Ok(mut body) = Message::copy_of(&[head.within(), json].concat()) {
+            self.link.publish(head, &mut body);
         }
     }
 
@@ -378,7 +392,7 @@ impl Connection {
 
     /// Sends what is held once somebody has subscribed; gives it up when its time is over. Not to be
     /// called while a record is pending.
-    pub fn end_hold(&mut self, topic: &[u8], buffers: &mut Buffers) {
+    pub fn end_hold(&mut self, buffers: &mut Buffers) {
         let unwanted = self.hold.is_some() && self.unwanted();
         let Some(mut hold) = self.hold.take() else { return };
         if !self.link.wanted() {
@@ -391,11 +405,11 @@ impl Connection {
         }
         while let Some((bytes, records)) = hold.messages.pop_front() {
             hold.records -= records;
-            if !buffers.put(&bytes) {
+            if !buffers.put(&[&bytes]) {
                 self.counters.closed += records;
                 continue;
             }
-            let full = self.try_send(topic, buffers, records);
+            let full = self.try_send(buffers, records);
             buffers.advance();
             if full {
                 // It was not taken: the next look tries again.
@@ -410,8 +424,8 @@ impl Connection {
 
     /// Looks at what has happened: subscriptions, connections, what was sent. Returns true if
     /// subscriptions have come or gone.
-    pub fn poll(&mut self, topic: &[u8], buffers: &Buffers) -> bool {
-        let news = self.link.poll(topic, buffers);
+    pub fn poll(&mut self, buffers: &Buffers) -> bool {
+        let news = self.link.poll(&self.head, buffers);
         self.counters.closed += news.lost;
         if let Some(backed) = &mut self.spooling {
             backed.full = false;
@@ -517,10 +531,10 @@ impl Connection {
     }
 
     /// Whether a record may still be sent if one waits, at the end.
-    pub fn busy(&mut self, topic: &[u8], buffers: &mut Buffers) -> bool {
-        self.poll(topic, buffers);
-        self.end_hold(topic, buffers);
-        self.drain(topic, buffers, usize::MAX);
+    pub fn busy(&mut self, buffers: &mut Buffers) -> bool {
+        self.poll(buffers);
+        self.end_hold(buffers);
+        self.drain(buffers, usize::MAX);
         if let Some(backed) = &self.spooling {
             return backed.spool.in_flight() > 0 || (backed.spool.waiting() > 0 && self.link.wanted());
         }

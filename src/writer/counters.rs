@@ -28,7 +28,7 @@ pub struct Counters {
     pub closed: u64,
     /// The spool was full or failed.
     pub spool: u64,
-    /// Both frames of the records given to libzmq.
+    /// All frames of the records given to libzmq.
     pub bytes: u64,
 }
 

@@ -1,7 +1,22 @@
 //! `extra_fields`: names and values that every record gets.
 
+use super::topic::Template;
+
 /// The fields: names, which differ, and values.
-pub type ExtraFields = Vec<(Vec<u8>, Vec<u8>)>;
+pub type ExtraFields = Vec<(Vec<u8>, Template)>;
+
+/// The same, with values as they are given: templates.
+type Texts = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// Makes templates of the values.
+///
+/// # Errors
+///
+/// As [`Template::parse`].
+pub fn templates<E: From<String>>(fields: Texts, sensor: impl Fn() -> Result<String, E>) -> Result<ExtraFields, E> {
+    let template = |(name, value): (_, Vec<u8>)| Ok((name, Template::parse(&value, &sensor)?));
+    fields.into_iter().map(template).collect()
+}
 
 /// Reads the form of a filter's `$config`: `name=value,name=value`. A backslash in front of a
 /// character makes it part of a name or value; other spaces around these do not count.
@@ -9,7 +24,7 @@ pub type ExtraFields = Vec<(Vec<u8>, Vec<u8>)>;
 /// # Errors
 ///
 /// What is wrong, and what to write.
-pub fn parse_text(text: &str) -> Result<ExtraFields, String> {
+pub fn parse_text(text: &str) -> Result<Texts, String> {
     let mut characters = Vec::new();
     let mut rest = text.chars();
     while let Some(c) = rest.next() {
@@ -27,7 +42,7 @@ pub fn parse_text(text: &str) -> Result<ExtraFields, String> {
         let (name, value) = field.split_at(equals.unwrap_or(field.len()));
         let name = string(name);
         match value {
-            [_, value @ ..] => Ok((name.into_bytes(), string(value).into_bytes())),
+            [_, value @ ..] => Ok((name.into_bytes(), template(value).into_bytes())),
             [] if name.is_empty() => Err(format!("there is an empty field between the commas; {FORM}")),
             [] => Err(format!("the field {name:?} has no value; {FORM}")),
         }
@@ -41,12 +56,12 @@ pub fn parse_text(text: &str) -> Result<ExtraFields, String> {
 /// # Errors
 ///
 /// As [`parse_text`].
-pub fn parse_hex(text: &str) -> Result<ExtraFields, String> {
+pub fn parse_hex(text: &str) -> Result<Texts, String> {
     let fields = text.split(',').filter(|field| !field.is_empty()).map(|field| {
         let (name, value) = field.split_once('=')?;
         Some((bytes(name)?, bytes(value)?))
     });
-    let mut fields: ExtraFields = fields.collect::<Option<_>>().ok_or("this is for the plugin's script only")?;
+    let mut fields: Texts = fields.collect::<Option<_>>().ok_or("this is for the plugin's script only")?;
     fields.sort();
     checked(fields)
 }
@@ -80,6 +95,18 @@ fn string(text: &[Character]) -> String {
     trimmed(text).iter().map(|&(Plain(c) | Literal(c))| c).collect()
 }
 
+/// The same, of which the percent signs behind a backslash begin no placeholder.
+fn template(text: &[Character]) -> String {
+    let mut template = String::new();
+    for &character in trimmed(text) {
+        match character {
+            Literal('%') => template.push_str("%%"),
+            Plain(c) | Literal(c) => template.push(c),
+        }
+    }
+    template
+}
+
 fn bytes(digits: &str) -> Option<Vec<u8>> {
     let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
     let digit = |byte: u8| char::from(byte).to_digit(16);
@@ -87,7 +114,7 @@ fn bytes(digits: &str) -> Option<Vec<u8>> {
     rest.is_empty().then(|| pairs.iter().map(byte).collect())?
 }
 
-fn checked(fields: ExtraFields) -> Result<ExtraFields, String> {
+fn checked(fields: Texts) -> Result<Texts, String> {
     for (index, (name, _)) in fields.iter().enumerate() {
         if name.is_empty() {
             return Err(format!("a field has no name; {FORM}"));
@@ -103,7 +130,7 @@ fn checked(fields: ExtraFields) -> Result<ExtraFields, String> {
 mod tests {
     use super::*;
 
-    fn fields(fields: &[(&str, &str)]) -> Result<ExtraFields, String> {
+    fn fields(fields: &[(&str, &str)]) -> Result<Texts, String> {
         Ok(fields.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec())).collect())
     }
 
@@ -116,6 +143,7 @@ mod tests {
             (" site = Berlin Mitte , sensor=s1 ", &[("site", "Berlin Mitte"), ("sensor", "s1")]),
             ("a=b=c,d=", &[("a", "b=c"), ("d", "")]),
             (r"a\=b=\,\\,ü\ =\ x\ ", &[("a=b", r",\"), ("ü ", " x ")]),
+            (r"_path=%path,a%=\%path\%%%", &[("_path", "%path"), ("a%", "%%path%%%%")]),
         ] {
             assert_eq!(parse_text(text), fields(expected), "{text:?}");
         }
@@ -126,6 +154,18 @@ mod tests {
         assert_eq!(parse_hex(""), fields(&[]));
         assert_eq!(parse_hex("73656e736f72=7331,61=,62=C3bc"), fields(&[("a", ""), ("b", "ü"), ("sensor", "s1")]));
         assert_eq!(parse_hex("61=ff00").unwrap(), [(b"a".to_vec(), vec![0xff, 0])]);
+    }
+
+    #[test]
+    fn values_have_placeholders() {
+        let value = |template: &str| {
+            let fields = vec![(b"%path".to_vec(), template.as_bytes().to_vec())];
+            templates(fields, || Ok::<_, String>("s1".to_owned())).map(|fields| fields[0].1.of(b"caf\xe9"))
+        };
+        assert_eq!(value("%path"), Ok(b"caf\xe9".to_vec()));
+        assert_eq!(value("%sensor/%path 100%%"), Ok(b"s1/caf\xe9 100%".to_vec()));
+        assert_eq!(value(""), Ok(Vec::new()));
+        assert!(value("100%").unwrap_err().contains("% is no placeholder; use %path, %sensor, or %%"));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::config::Config;
+use super::topic::Head;
 use crate::report::Level;
 use crate::transport::{Events, Failure, Pattern, Refusal, Subscriptions, Trail, User};
 use crate::zmq::{Buffers, Context, Endpoint, Message, TELLS, version};
@@ -38,7 +39,7 @@ struct Lane {
     handed: u64,
     /// The same with those that were lost, or taken back.
     given: u64,
-    /// Both frames of these, in bytes.
+    /// All frames of these, in bytes.
     bytes: u64,
     /// Records that there is room for, at least.
     room: u64,
@@ -145,14 +146,14 @@ impl Link {
     }
 
     /// Looks at what has happened: subscriptions, connections, what was sent.
-    pub fn poll(&mut self, topic: &[u8], buffers: &Buffers) -> News {
+    pub fn poll(&mut self, head: &Head, buffers: &Buffers) -> News {
         let mut news = News::default();
         for lane in &mut self.lanes {
             // Before the events: a connection that ends in between has told of it by then.
             let unacknowledged = lane.user.unacknowledged();
             // Before the subscriptions: those of a connection that has ended are not there by then.
             let mut events = lane.user.events();
-            if let (false, Some(subscriptions)) = (self.push, lane.user.subscriptions(topic)) {
+            if let (false, Some(subscriptions)) = (self.push, lane.user.subscriptions(head.beginning())) {
                 news.subscriptions |= subscriptions != self.subscriptions;
                 self.subscriptions = subscriptions;
             }
@@ -179,8 +180,8 @@ impl Link {
 
     /// Bytes of a record at a lane's connection.
     #[must_use]
-    pub fn size(&self, lane: usize, topic: usize, body: usize) -> u64 {
-        self.lanes[lane].user.size(topic, body)
+    pub fn size(&self, lane: usize, head: &Head, body: usize) -> u64 {
+        self.lanes[lane].user.size(head.frame(), body)
     }
 
     /// Has the connection of a lane made anew, whose peer stands still. For a while it gets nothing,
@@ -254,10 +255,11 @@ impl Link {
     ///
     /// It was not taken.
     #[inline]
-    pub fn send(&mut self, lane: usize, topic: &[u8], body: &mut Message, records: u64) -> Result<(), Refusal> {
+    pub fn send(&mut self, lane: usize, head: &Head, body: &mut Message, records: u64) -> Result<(), Refusal> {
         let lane = &mut self.lanes[lane];
-        let bytes = (topic.len() + body.as_bytes().len()) as u64;
-        lane.user.send(topic, body)?;
+        let first = head.frame();
+        let bytes = (first.map_or(0, <[u8]>::len) + body.as_bytes().len()) as u64;
+        lane.user.send(first, body)?;
         lane.handed += records;
         lane.given += records;
         lane.bytes += bytes;
@@ -265,10 +267,10 @@ impl Link {
     }
 
     /// Publishes a message that is none of the log's records.
-    pub fn publish(&mut self, topic: &[u8], body: &mut Message) {
+    pub fn publish(&mut self, head: &Head, body: &mut Message) {
         for lane in &self.lanes {
             // It is about records, and not one: nothing is lost.
-            if lane.user.send(topic, body).is_ok() {
+            if lane.user.send(head.frame(), body).is_ok() {
                 break;
             }
         }
@@ -286,7 +288,7 @@ impl Link {
         self.lanes.iter().map(|lane| lane.user.sharing()).max().unwrap_or(1)
     }
 
-    /// Both frames of all that were handed over, in bytes.
+    /// All frames of those that were handed over, in bytes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.lanes.iter().map(|lane| lane.bytes).sum()

@@ -27,18 +27,19 @@ use crate::json::{EncodeError, Envelope, FieldPlan, Out, encode};
 use crate::report::{Level, Reporter};
 use crate::transport::Pattern;
 use crate::zmq::{Buffers, CHUNK_SIZE, Context, Endpoint, Error, Termination};
-use batch::{Batch, SEPARATOR};
+use batch::Batch;
 use orphans::Orphans;
 use patience::Patience;
 use stats::Statistics;
 
 pub use config::{Config, OPTIONS, SCRIPT_NAMES, Spec, unknown_options};
 pub use connection::Connection;
+use connection::Log;
 pub use counters::{Counters, Totals};
 pub use curve::parse as parse_curve;
 pub use extra::ExtraFields;
 pub use option::{ConfigError, Given, Mention, Source};
-pub use topic::{Topic, readable};
+pub use topic::{Frames, Head, Template, readable};
 
 /// How often the subscriptions are looked at while records come. A subscription takes
 /// effect within this time and a record; looking costs as much as sending.
@@ -109,8 +110,6 @@ impl std::error::Error for OpenError {}
 pub struct Writer {
     /// The log path as text, for messages and names.
     path: String,
-    /// The first frame of its messages.
-    topic: Vec<u8>,
     plan: FieldPlan,
     envelope: Option<Envelope>,
     shape: AnyShape,
@@ -146,6 +145,7 @@ impl Writer {
     pub fn open(setup: Setup<'_>) -> Result<Self, OpenError> {
         let Setup { path: path_bytes, fields, layout, shape, config, mut reporter } = setup;
         let path = &*readable(path_bytes);
+        let head = config.head(path_bytes);
         let envelope = envelope(path_bytes, fields, &config, &mut reporter);
         let context =
             Context::shared().map_err(|why| OpenError { what: "cannot make a ZeroMQ context".to_owned(), why })?;
@@ -156,12 +156,11 @@ impl Writer {
         };
         let mut writer = Self {
             path: path.to_owned(),
-            topic: config.topic.of(path_bytes),
             plan: FieldPlan::new(fields, layout, config.style),
             envelope,
             shape,
             buffers: Buffers::new(config.endpoints.len()),
-            batch: Batch::new(&config),
+            batch: Batch::new(&config, head.within()),
             connections: Vec::with_capacity(groups.len()),
             orphans: Orphans::new(&config, &groups),
             linger: config.linger,
@@ -171,7 +170,9 @@ impl Writer {
             reporter,
             totals: Totals::of(path),
             told: vec![Counters::default(); groups.len()],
-            statistics: config.stats_interval.map(|interval| Statistics::new(interval, &config.stats_topic)),
+            statistics: config.stats_interval.map(|interval| {
+                Statistics::new(interval, Head::new(config.stats_topic.clone().into_bytes(), config.frames))
+            }),
             polled: 0,
             written: 0,
             unknown: 0,
@@ -181,7 +182,8 @@ impl Writer {
         for endpoints in groups {
             let first = consumer;
             consumer += endpoints.len();
-            match Connection::open(&context, endpoints, &config, first, path, &writer.buffers, &mut writer.reporter) {
+            let log = Log { path, head: head.clone() };
+            match Connection::open(&context, endpoints, &config, first, log, &writer.buffers, &mut writer.reporter) {
                 Ok(connection) => writer.connections.push(connection),
                 Err((what, why)) => {
                     for connection in writer.connections.drain(..) {
@@ -203,7 +205,7 @@ impl Writer {
     fn await_subscribers(&mut self) {
         for connection in &mut self.connections {
             loop {
-                connection.poll(&self.topic, &self.buffers);
+                connection.poll(&self.buffers);
                 let (begun, heard) = connection.since();
                 let left = match connection.subscriptions().any() {
                     true => GREETING_LIMIT.saturating_sub(begun.elapsed()).min(SETTLED.saturating_sub(heard.elapsed())),
@@ -284,7 +286,7 @@ impl Writer {
         let mut full = false;
         for connection in &mut self.connections {
             if connection.wants() {
-                full |= connection.send(&self.topic, &mut self.buffers, records);
+                full |= connection.send(&mut self.buffers, records);
             } else {
                 connection.skip(records);
             }
@@ -294,7 +296,7 @@ impl Writer {
         }
         self.buffers.advance();
         for connection in &mut self.connections {
-            connection.go_on(&self.topic, &mut self.buffers);
+            connection.go_on(&mut self.buffers);
         }
     }
 
@@ -302,8 +304,7 @@ impl Writer {
     /// room is pending.
     #[cold]
     fn wait_for_room(&mut self) {
-        let Self { connections, buffers, patience, topic, .. } = self;
-        let topic = &**topic;
+        let Self { connections, buffers, patience, .. } = self;
         let mut last = Instant::now();
         let mut looked = last;
         for connection in connections.iter_mut() {
@@ -313,7 +314,7 @@ impl Writer {
             // The first try is again without waiting: a queue that is not worth it is given up at once.
             let mut full = false;
             for connection in connections.iter_mut() {
-                full |= connection.retry(topic, buffers);
+                full |= connection.retry(buffers);
             }
             if !full || !patience.lasts() {
                 break;
@@ -330,7 +331,7 @@ impl Writer {
             if now - looked >= Duration::from_millis(POLL_MILLIS) {
                 looked = now;
                 for connection in connections.iter_mut() {
-                    connection.poll(topic, buffers);
+                    connection.poll(buffers);
                 }
             }
         }
@@ -390,7 +391,7 @@ impl Writer {
         loop {
             let Self { plan, envelope, buffers, batch, .. } = self;
             let before = buffers.pending().len();
-            let begun = batch.records() == 0 || buffers.append(&[SEPARATOR]);
+            let begun = batch.lead().is_empty() || buffers.append(batch.lead());
             let encoded = buffers.write(|memory| {
                 if !begun {
                     return Err(EncodeError::Full);
@@ -436,7 +437,7 @@ impl Writer {
         self.polled = now;
         for connection in &mut self.connections {
             connection.report(&self.buffers, self.problem, now, &mut self.reporter);
-            connection.poll(&self.topic, &self.buffers);
+            connection.poll(&self.buffers);
         }
         self.end_holds();
         self.drain_spools();
@@ -450,7 +451,7 @@ impl Writer {
         // Where the batch is, what is held is to be.
         self.flush();
         for connection in &mut self.connections {
-            connection.end_hold(&self.topic, &mut self.buffers);
+            connection.end_hold(&mut self.buffers);
         }
     }
 
@@ -461,10 +462,9 @@ impl Writer {
         }
         // Where the batch is, the spool's records are to be.
         self.flush();
-        let topic = &self.topic;
         let mut any = false;
         for connection in &mut self.connections {
-            any |= connection.drain(topic, &mut self.buffers, usize::MAX);
+            any |= connection.drain(&mut self.buffers, usize::MAX);
         }
         any
     }
@@ -475,7 +475,7 @@ impl Writer {
         let mut fruitless = 0;
         while fruitless < 5 && began.elapsed() < DRAIN_SLICE {
             for connection in &mut self.connections {
-                connection.poll(&self.topic, &self.buffers);
+                connection.poll(&self.buffers);
             }
             let any = self.drain_spools();
             if !self.connections.iter().any(Connection::drains) {
@@ -525,7 +525,7 @@ impl Writer {
         let Some(statistics) = &self.statistics else { return };
         for (connection, counters) in self.connections.iter_mut().zip(counters) {
             let record = statistics.record(&self.path, connection.name(), counters);
-            connection.publish(statistics.topic(), &record);
+            connection.publish(statistics.head(), &record);
         }
     }
 
@@ -573,8 +573,8 @@ impl Writer {
             let late = began.elapsed() >= PROMPT;
             for connection in &mut self.connections {
                 // What is not sent goes back to the spool, and is safe there.
-                busy |= connection.busy(&self.topic, &mut self.buffers)
-                    && !(late && self.linger.is_some() && connection.has_spool());
+                busy |=
+                    connection.busy(&mut self.buffers) && !(late && self.linger.is_some() && connection.has_spool());
             }
             if busy && late {
                 self.report_wait();
@@ -653,8 +653,9 @@ fn envelope(path: &[u8], fields: &[Field], config: &Config, reporter: &mut Repor
         }
         !taken
     });
+    let free: Vec<_> = free.map(|(name, value)| (&**name, value.of(path))).collect();
     let tag = config.tag_json.then_some(path);
-    Envelope::new(tag, free.map(|(name, value)| (&**name, &**value)), config.style.escape)
+    Envelope::new(tag, free.iter().map(|(name, value)| (*name, &**value)), config.style.escape)
 }
 
 /// A writer's totals. Of drops and of the spool there is only what is not zero.

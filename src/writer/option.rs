@@ -158,11 +158,6 @@ impl<'a> Value<'a> {
         self
     }
 
-    /// Text of at least one character.
-    pub fn not_empty(self, otherwise: &str) -> Result<&'a str, ConfigError> {
-        if self.given.value.is_empty() { Err(self.given.error(otherwise)) } else { Ok(self.given.value) }
-    }
-
     /// A number in a range, of which the error tells.
     pub fn within<T: FromStr + PartialOrd>(
         self,

@@ -15,8 +15,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::config::Config;
-use super::connection::Connection;
+use super::connection::{Connection, Log};
 use super::counters::{Counters, Totals};
+use super::topic::Head;
 use crate::clock::coarse_millis;
 use crate::report::{Level, Reporter};
 use crate::spool::{self, Label, Loan};
@@ -164,7 +165,8 @@ impl Borrowed {
         let heard = Rc::clone(&news);
         let mut listener: Reporter = Box::new(move |level, text| heard.borrow_mut().push((level, text.to_owned())));
         let buffers = Buffers::new(endpoints.len());
-        let connection = Connection::open(&context, endpoints, config, 0, &label.path, &buffers, &mut listener).ok()?;
+        let log = Log { path: &label.path, head: Head::new(label.topic.clone(), config.frames) };
+        let connection = Connection::open(&context, endpoints, config, 0, log, &buffers, &mut listener).ok()?;
         drop(context);
         let Some(loan) = spool::loan(dir, &label.path, &label.endpoint) else {
             // Somebody has opened it meanwhile.
@@ -181,12 +183,11 @@ impl Borrowed {
     /// Sends what libzmq takes. Returns false when there is no more to be done: it is empty, or its
     /// own writer has it.
     fn send(&mut self, end: Instant, reporter: &mut Reporter) -> bool {
-        let Self { label, loan, connection, buffers, totals, told, .. } = self;
-        let topic = &*label.topic;
+        let Self { loan, connection, buffers, totals, told, .. } = self;
         let sent = loan.with(|| {
             loop {
-                connection.poll(topic, buffers);
-                let any = connection.drain(topic, buffers, usize::MAX);
+                connection.poll(buffers);
+                let any = connection.drain(buffers, usize::MAX);
                 if !any || !connection.drains() || Instant::now() >= end {
                     break;
                 }

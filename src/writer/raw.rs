@@ -1,6 +1,6 @@
 //! Records that are JSON already, as logs that are replayed have them.
 
-use super::{MAX_RECORD, SEPARATOR, Writer};
+use super::{MAX_RECORD, Writer};
 use crate::clock::coarse_millis;
 
 impl Writer {
@@ -28,12 +28,11 @@ impl Writer {
             return Err("its JSON has more than 1 GiB");
         }
         let before = self.buffers.pending().len();
-        let begun = self.batch.records() == 0 || self.buffers.append(&[SEPARATOR]);
-        if begun && self.buffers.append(object) {
+        if self.buffers.append(self.batch.lead()) && self.buffers.append(object) {
             return Ok(());
         }
         self.buffers.truncate(before);
         self.flush();
-        if self.buffers.put(object) { Ok(()) } else { Err("memory is exhausted") }
+        if self.buffers.put(&[self.batch.lead(), object]) { Ok(()) } else { Err("memory is exhausted") }
     }
 }

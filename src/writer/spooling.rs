@@ -24,6 +24,8 @@ use crate::zmq::Flight;
 pub struct Spooling {
     store: Store,
     origin: Origin,
+    /// Bytes of a message in front of its records.
+    head: usize,
     /// Every record goes through it.
     pub always: bool,
     recovered: Recovered,
@@ -93,7 +95,8 @@ struct Entry {
 impl Spooling {
     /// Opens the spool of a log's records for an endpoint, if there is to be one. What is wrong is
     /// reported, and tried again.
-    pub fn open(config: &Config, path: &str, endpoint: &str, reporter: &mut Reporter) -> Option<Self> {
+    /// `head` is how many bytes a message has in front of its records.
+    pub fn open(config: &Config, path: &str, endpoint: &str, head: usize, reporter: &mut Reporter) -> Option<Self> {
         let options = config.spool.clone()?;
         let topic = (!config.borrows_spool).then(|| config.topic.of(&bytes_of(path)));
         let held = Held {
@@ -104,6 +107,7 @@ impl Spooling {
         let mut spooling = Self {
             store: Store::Memory(held),
             origin: Origin { options, path: path.to_owned(), endpoint: endpoint.to_owned(), topic },
+            head,
             always: config.spool_always,
             recovered: Recovered::default(),
             flights: VecDeque::new(),
@@ -294,9 +298,10 @@ impl Spooling {
         let all = std::mem::take(&mut self.in_flight);
         let direct = std::mem::take(&mut self.direct);
         self.put += all;
-        let records = flights
-            .iter()
-            .flat_map(|entry| batch::records(entry.flight.as_bytes()).map(|record| (record, entry.from_spool)));
+        let head = self.head;
+        let records = flights.iter().flat_map(|entry| {
+            batch::records(&entry.flight.as_bytes()[head..]).map(|record| (record, entry.from_spool))
+        });
         match &mut self.store {
             Store::Disk(spool) => {
                 let put_back = spool.unshift(records);

@@ -4,20 +4,21 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::counters::Counters;
+use super::topic::Head;
 
 /// When to publish, and under which topic.
 #[derive(Debug)]
 pub struct Statistics {
     interval: Duration,
-    topic: String,
+    head: Head,
     last: Instant,
 }
 
 impl Statistics {
     /// The first ones are due after an interval.
     #[must_use]
-    pub fn new(interval: Duration, topic: &str) -> Self {
-        Self { interval, topic: topic.to_owned(), last: Instant::now() }
+    pub fn new(interval: Duration, head: Head) -> Self {
+        Self { interval, head, last: Instant::now() }
     }
 
     /// Whether an interval has passed since this was last so.
@@ -29,13 +30,13 @@ impl Statistics {
         due
     }
 
-    /// The first frame.
+    /// What each of these messages begins with.
     #[must_use]
-    pub fn topic(&self) -> &[u8] {
-        self.topic.as_bytes()
+    pub fn head(&self) -> &Head {
+        &self.head
     }
 
-    /// The second: what became of a log's records at an endpoint, since the writer was opened.
+    /// Its JSON: what became of a log's records at an endpoint, since the writer was opened.
     #[must_use]
     pub fn record(&self, path: &str, endpoint: &str, counters: &Counters) -> Vec<u8> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
@@ -67,11 +68,12 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::topic::Frames;
     use super::*;
 
     #[test]
     fn a_record_is_json() {
-        let statistics = Statistics::new(Duration::from_secs(1), "zeromq_stats");
+        let statistics = Statistics::new(Duration::from_secs(1), Head::new(b"zeromq_stats".to_vec(), Frames::Two));
         let counters = Counters { written: 7, sent: 5, queue_full: 2, ..Counters::default() };
         let record = statistics.record("a\"b\\c\n", "tcp://localhost:1", &counters);
         let json: serde_json::Value = serde_json::from_slice(&record).unwrap();
@@ -83,7 +85,7 @@ mod tests {
 
     #[test]
     fn due_after_each_interval() {
-        let mut statistics = Statistics::new(Duration::from_secs(3600), "x");
+        let mut statistics = Statistics::new(Duration::from_secs(3600), Head::new(b"x".to_vec(), Frames::Two));
         assert!(!statistics.due());
         statistics.last = Instant::now().checked_sub(Duration::from_secs(3601)).unwrap();
         assert!(statistics.due());

@@ -1,4 +1,4 @@
-//! The first frame of every message, made of a template and the log path.
+//! What every message begins with, and other text that is made of a template and the log path.
 //!
 //! A log path is bytes, which are sent as the host has them. Where text is needed, in messages and
 //! names, [`readable`] makes it of them.
@@ -6,63 +6,134 @@
 use core::fmt::Write as _;
 use std::borrow::Cow;
 
-/// `topic`: a template for the first frame, with the sensor's name filled in.
+/// A text with placeholders, such as `topic`, with the sensor's name filled in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Topic {
+pub struct Template {
     parts: Vec<Part>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
-    Text(String),
+    Text(Vec<u8>),
     Path,
 }
 
-impl Topic {
+impl Template {
     /// Reads a template, in which `%path` is the log path, `%sensor` what `sensor` returns,
     /// and `%%` a percent sign.
     ///
     /// # Errors
     ///
-    /// There is another placeholder, nothing at all, or `sensor` failed.
-    pub fn parse<E: From<String>>(template: &str, sensor: impl Fn() -> Result<String, E>) -> Result<Self, E> {
-        if template.is_empty() {
-            let empty = "nobody can tell an empty topic from another; use %path, or a text with it";
-            return Err(empty.to_owned().into());
-        }
+    /// There is another placeholder, or `sensor` failed.
+    pub fn parse<E: From<String>>(template: &[u8], sensor: impl Fn() -> Result<String, E>) -> Result<Self, E> {
         let mut parts = Vec::new();
-        let mut text = String::new();
+        let mut text = Vec::new();
         let mut rest = template;
-        while let Some((before, after)) = rest.split_once('%') {
-            text.push_str(before);
-            rest = if let Some(rest) = after.strip_prefix('%') {
-                text.push('%');
+        while let Some(percent) = rest.iter().position(|&byte| byte == b'%') {
+            text.extend_from_slice(&rest[..percent]);
+            let after = &rest[percent + 1..];
+            rest = if let Some(rest) = after.strip_prefix(b"%") {
+                text.push(b'%');
                 rest
-            } else if let Some(rest) = after.strip_prefix("sensor") {
-                text.push_str(&sensor()?);
+            } else if let Some(rest) = after.strip_prefix(b"sensor") {
+                text.extend_from_slice(sensor()?.as_bytes());
                 rest
-            } else if let Some(rest) = after.strip_prefix("path") {
+            } else if let Some(rest) = after.strip_prefix(b"path") {
                 parts.extend([Part::Text(std::mem::take(&mut text)), Part::Path]);
                 rest
             } else {
+                let after = String::from_utf8_lossy(after);
                 let end = after.find(|c: char| !c.is_alphanumeric()).unwrap_or(after.len());
                 let name = &after[..end];
                 return Err(format!("%{name} is no placeholder; use %path, %sensor, or %% for a percent sign").into());
             };
         }
-        text.push_str(rest);
+        text.extend_from_slice(rest);
         parts.push(Part::Text(text));
         Ok(Self { parts })
     }
 
-    /// The topic of a log path.
+    /// The text for a log path.
     #[must_use]
     pub fn of(&self, path: &[u8]) -> Vec<u8> {
         let parts = self.parts.iter().map(|part| match part {
-            Part::Text(text) => text.as_bytes(),
+            Part::Text(text) => text,
             Part::Path => path,
         });
         parts.collect::<Vec<_>>().concat()
+    }
+}
+
+/// `frames`: how many frames a message has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Frames {
+    /// The topic, and the JSON.
+    #[default]
+    Two,
+    /// The topic, a space and the JSON; with an empty topic the JSON alone.
+    One,
+}
+
+/// What each message of a log begins with: its topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// With one frame, up to the brace that JSON begins with.
+    beginning: Vec<u8>,
+    frames: Frames,
+}
+
+impl Head {
+    /// That of messages with this topic.
+    #[must_use]
+    pub fn new(topic: Vec<u8>, frames: Frames) -> Self {
+        let mut beginning = topic;
+        if frames == Frames::One {
+            if !beginning.is_empty() {
+                beginning.push(b' ');
+            }
+            beginning.push(b'{');
+        }
+        Self { beginning, frames }
+    }
+
+    /// The beginning of the first frame, as far as all messages have it: what subscriptions are compared
+    /// with.
+    #[must_use]
+    pub fn beginning(&self) -> &[u8] {
+        &self.beginning
+    }
+
+    /// The frame in front of the JSON's; `None` if there is none.
+    #[inline]
+    #[must_use]
+    pub fn frame(&self) -> Option<&[u8]> {
+        match self.frames {
+            Frames::Two => Some(&self.beginning),
+            Frames::One => None,
+        }
+    }
+
+    /// What the JSON's frame begins with, in front of the JSON.
+    #[must_use]
+    pub fn within(&self) -> &[u8] {
+        match self.frames {
+            Frames::Two => b"",
+            Frames::One => &self.beginning[..self.beginning.len() - 1],
+        }
+    }
+
+    /// The topic and the JSON of a message of one frame; `None` if it is no such message.
+    #[must_use]
+    pub fn split(message: &[u8]) -> Option<(&[u8], &[u8])> {
+        let (topic, json) = match message {
+            [b'{', ..] => (&message[..0], message),
+            _ => {
+                // A topic may have spaces, too.
+                let end = message.windows(2).position(|pair| pair == b" {").filter(|&end| end > 0)?;
+                (&message[..end], &message[end + 1..])
+            }
+        };
+        json.ends_with(b"}").then_some((topic, json))
     }
 }
 
@@ -141,8 +212,28 @@ mod tests {
         }
     }
 
-    fn parse(template: &str) -> Result<Topic, String> {
-        Topic::parse(template, || Ok("s1%path".to_owned()))
+    fn parse(template: &str) -> Result<Template, String> {
+        Template::parse(template.as_bytes(), || Ok("s1%path".to_owned()))
+    }
+
+    #[test]
+    fn a_message_of_one_frame_is_taken_apart_again() {
+        for (topic, beginning, within) in
+            [("conn", "conn {", "conn "), ("", "{", ""), ("a b", "a b {", "a b "), ("\n", "\n {", "\n ")]
+        {
+            let head = Head::new(topic.into(), Frames::One);
+            assert_eq!((head.beginning(), head.within()), (beginning.as_bytes(), within.as_bytes()));
+            assert_eq!(head.frame(), None);
+            for json in ["{}", "{\"a\":\" {b} \"}", "{\"a\":1}\n{\"a\":2}"] {
+                let message = [head.within(), json.as_bytes()].concat();
+                assert_eq!(Head::split(&message), Some((topic.as_bytes(), json.as_bytes())));
+            }
+        }
+        for message in ["", "conn", "{", "conn {", " {}", "conn [1]", "conn{}", "conn {} "] {
+            assert_eq!(Head::split(message.as_bytes()), None, "{message:?}");
+        }
+        let head = Head::new(b"conn".to_vec(), Frames::Two);
+        assert_eq!((head.frame(), head.beginning(), head.within()), (Some(&b"conn"[..]), &b"conn"[..], &b""[..]));
     }
 
     #[test]
@@ -152,6 +243,7 @@ mod tests {
             ("zeek/%sensor/%path", "zeek/s1%path/conn"),
             ("%%%path%path2%%path", "%connconn2%path"),
             ("logs", "logs"),
+            ("", ""),
             ("ü-%path-ü", "ü-conn-ü"),
         ] {
             assert_eq!(parse(template).unwrap().of(b"conn"), topic.as_bytes(), "{template}");
@@ -162,7 +254,6 @@ mod tests {
     #[test]
     fn errors_name_the_placeholder() {
         for (template, part) in [
-            ("", "empty topic"),
             ("%paht", "%paht is no placeholder; use %path"),
             ("a%", "% is no placeholder"),
             ("%path%", "% is no placeholder"),
@@ -171,8 +262,9 @@ mod tests {
             let error = parse(template).unwrap_err();
             assert!(error.contains(part), "{error}");
         }
-        assert!(Topic::parse("%path", || Err("not asked for".to_owned())).is_ok());
-        assert_eq!(Topic::parse("%sensor", || Err("no name".to_owned())), Err("no name".to_owned()));
+        assert!(Template::parse(b"%path", || Err("not asked for".to_owned())).is_ok());
+        assert_eq!(Template::parse(b"%sensor", || Err("no name".to_owned())), Err("no name".to_owned()));
+        assert!(Template::parse(b"%\xff", || Ok::<_, String>(String::new())).is_err());
     }
 
     #[test]

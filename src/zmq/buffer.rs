@@ -335,10 +335,15 @@ impl Buffers {
         }
     }
 
-    /// Writes these bytes in the place of what is pending. Returns false if memory is exhausted.
-    pub fn put(&mut self, bytes: &[u8]) -> bool {
+    /// Writes these bytes, one part behind the other, in the place of what is pending. Returns false if memory
+    /// is exhausted.
+    pub fn put(&mut self, parts: &[&[u8]]) -> bool {
         self.truncate(0);
-        self.append(bytes) || self.grow(bytes.len().max(CHUNK_SIZE / 2)) && self.append(bytes)
+        let len = parts.iter().map(|part| part.len()).sum::<usize>();
+        if self.room() < len && !self.grow(len.max(CHUNK_SIZE / 2)) {
+            return false;
+        }
+        parts.iter().all(|part| self.append(part))
     }
 
     /// How many of the records made into messages for a consumer libzmq has given up: their
@@ -627,7 +632,7 @@ mod tests {
 
     fn put(buffers: &mut Buffers, bytes: &[u8]) -> Message {
         let mut message = Message::new();
-        assert!(buffers.put(bytes));
+        assert!(buffers.put(&[bytes]));
         buffers.message(&mut message, 0).unwrap();
         buffers.advance();
         message
@@ -655,7 +660,7 @@ mod tests {
     fn what_is_pending_is_written_in_parts_and_stays_with_its_messages() {
         let mut buffers = Buffers::new(2);
         assert!(!buffers.append(b"none") && buffers.pending().is_empty());
-        assert!(buffers.put(b"a") && buffers.append(b"bc"));
+        assert!(buffers.put(&[b"", b"a"]) && buffers.append(b"bc"));
         assert_eq!(buffers.write(|_| Err::<(&[u8], ()), _>("failed")), Err("failed"));
         assert_eq!(buffers.pending(), b"abc");
         buffers.truncate(2);
@@ -687,7 +692,7 @@ mod tests {
         // As many messages as fit, at the end of each chunk too.
         for round in 0..200_u64 {
             let bytes = vec![round as u8; 2000 - round as usize];
-            assert!(buffers.put(&bytes));
+            assert!(buffers.put(&[&bytes]));
             let mut messages: Vec<_> = (0..MAX_CONSUMERS).map(|_| Message::new()).collect();
             for (consumer, message) in messages.iter_mut().enumerate() {
                 buffers.message(message, consumer).unwrap();
@@ -707,7 +712,7 @@ mod tests {
         let mut flights = Vec::new();
         for round in 0..3000_usize {
             let bytes = vec![round as u8; 100];
-            assert!(buffers.put(&bytes));
+            assert!(buffers.put(&[&bytes]));
             let mut message = Message::new();
             let flight = buffers.flight(&mut message, 1, 2, 100).unwrap();
             buffers.advance();
@@ -721,7 +726,7 @@ mod tests {
         assert_eq!((buffers.given_up(0), buffers.given_up(1)), (0, if TELLS { 6000 } else { 0 }));
         // Both kinds in one chunk.
         let plain = put(&mut buffers, &[1]);
-        assert!(buffers.put(&[2]));
+        assert!(buffers.put(&[&[2]]));
         let mut message = Message::new();
         drop(buffers.flight(&mut message, 0, 7, 1).unwrap());
         buffers.advance();

@@ -6,7 +6,7 @@ use core::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
 
-use zmq_sys::record::send_two;
+use zmq_sys::record::{send_one, send_two};
 
 use super::{Context, Error, Message};
 
@@ -194,6 +194,25 @@ impl Socket {
             // SAFETY: a valid socket and message; libzmq copies the bytes. On success it has
             // emptied the message.
             if unsafe { send_two(self.socket.as_ptr(), bytes, size, &raw mut last.raw) } == 0 {
+                return Ok(());
+            }
+            match Error::last() {
+                Error(libc::EINTR) => {}
+                error => return Err(error),
+            }
+        }
+    }
+
+    /// Sends a message of one frame, as [`Socket::try_send_two`] sends one of two.
+    ///
+    /// # Errors
+    ///
+    /// The frame stays as it is; `EAGAIN` when the queue is full.
+    #[inline]
+    pub fn try_send_one(&self, message: &mut Message) -> Result<(), Error> {
+        loop {
+            // SAFETY: a valid socket and message; on success libzmq has emptied the message.
+            if unsafe { send_one(self.socket.as_ptr(), &raw mut message.raw) } == 0 {
                 return Ok(());
             }
             match Error::last() {

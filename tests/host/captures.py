@@ -42,6 +42,7 @@ class Subscriber(threading.Thread):
         self.socket.bind(endpoint)
         self.records = {}
         self.malformed = 0
+        self.alone = []
         self.over = threading.Event()
 
     def run(self):
@@ -53,6 +54,7 @@ class Subscriber(threading.Thread):
             frames = self.socket.recv_multipart()
             if len(frames) != 2:
                 self.malformed += 1
+                self.alone += frames if len(frames) == 1 else []
                 continue
             self.records.setdefault(frames[0].decode(), []).append(frames[1])
         self.socket.close(0)

@@ -31,7 +31,7 @@ DNS = os.path.join(captures.CAPTURES, "dns.pcap")
 class Run:
     """One run of the host: what it said, sent and wrote."""
 
-    def __init__(self, name, arguments, receivers=1, keys=None):
+    def __init__(self, name, arguments, receivers=1, keys=None, frames=2):
         self.work = os.path.join(SCRATCH, "options-" + name)
         os.makedirs(self.work)
         context = zmq.Context()
@@ -49,7 +49,9 @@ class Run:
         context.destroy(0)
         self.said = host.stdout.decode(errors="replace")
         assert host.returncode == 0, "exit status %d: %s" % (host.returncode, self.said)
-        assert not any(subscriber.malformed for subscriber in subscribers), "messages without two frames"
+        others = [subscriber.records if frames == 1 else subscriber.malformed for subscriber in subscribers]
+        assert not any(others), "messages that have not %d" % frames
+        self.alone = sorted(subscribers[0].alone)
         self.received = [subscriber.records for subscriber in subscribers]
         self.sent = self.received[0]
 
@@ -258,10 +260,29 @@ def fields_topics_tags():
     assert 'the extra field "resp_p" is left out of the log "other"' in run.said, run.said
 
 
+def one_frame():
+    """frames, and what extra_fields say then of the log: of the script, and of a filter."""
+    table = 'redef LogZeroMQ::extra_fields += { ["_path"] = "%path", ["s"] = "%sensor 100%%" };'
+    run = Run("one-frame", records("LogZeroMQ::frames=one", "LogZeroMQ::topic=", "LogZeroMQ::sensor=s1", code=table), frames=1)
+    run.quiet()
+    other = b'{"orig_h":"10.0.0.1","resp_p":53,"_path":"other","s":"s1 100%"}'
+    assert run.alone.count(other) == 2, run.alone
+    assert all(b'"_path":"hosttest","s":"s1 100%"}' in message for message in run.alone if message != other), run.alone
+
+    run = Run("one-frame-filter", records(code=(
+        'redef LogZeroMQ::frames = "one"; event zeek_init() &priority=-10 { Log::add_filter(HostTest::OTHER, [$name="own",'
+        ' $writer=Log::WRITER_ZEROMQ, $interv=0sec, $path="own", $config=table(["topic"] = "own topic")]); }')), frames=1)
+    run.quiet()
+    other = b'{"orig_h":"10.0.0.1","resp_p":53}'
+    for head in (b"other ", b"own topic "):
+        assert run.alone.count(head + other) == 2, run.alone
+
+
 def a_bad_value():
     """It costs its filter only, and the message names option, value and what is allowed."""
     for option, value, part in (
             ("topic", "%paht", "use %path, %sensor, or %%"), ("extra_fields", "site", "write name=value"),
+            ("frames", "three", "use two (topic, JSON) or one"),
             ("tag_json", "maybe", "use T or F"), ("json_timestamps", "TS_EPOCH", "JSON::TS_EPOCH"),
             ("json_string_escape_policy", "HEX", "JSON::STRING_ESCAPE_POLICY_HEX")):
         run = Run("bad-" + option, records(code=(
@@ -373,7 +394,7 @@ MODERN_ONLY = [filters_of_every_kind, defaults_of_all_filters, followed_filters]
 
 TESTS = [
     filters_of_every_kind, defaults_of_all_filters, escape_policies, followed_filters, followed_filters_of_the_host,
-    late_logs, no_files, fields_topics_tags, a_bad_value, encryption, configurations_of_the_original,
+    late_logs, no_files, fields_topics_tags, one_frame, a_bad_value, encryption, configurations_of_the_original,
     documented_configurations,
 ]
 

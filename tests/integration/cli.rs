@@ -319,6 +319,36 @@ fn json_logs_are_sent_as_they_are() {
 }
 
 #[test]
+fn messages_of_one_frame_are_the_same_records() {
+    let files = SAMPLES.map(sample);
+    let all = SAMPLES.iter().map(|name| records(name)).sum();
+    let output = |options: &[&str]| {
+        let (subscriber, replay) = round_trip(all, &[], options, &files);
+        replay.expect(0).expect_error(&format!("sent {all} records of 6 logs ("));
+        let mut lines: Vec<_> = subscriber.expect(0).lines().into_iter().map(str::to_owned).collect();
+        lines.sort_unstable();
+        lines
+    };
+    let two = output(&[]);
+    let one = ["--option", "frames=one"];
+    assert_eq!(output(&one), two);
+    assert_eq!(output(&[&one[..], &["--option", "batch_records=3"]].concat()), two);
+    // Without a topic the JSON may say which log it is of.
+    let bare = [&one[..], &["--option", "topic=", "--option", "extra_fields=_path=%path"]].concat();
+    let (subscriber, _) = round_trip(records("conn"), &["--json"], &bare, &[sample("conn")]);
+    let subscriber = subscriber.expect(0);
+    let line = subscriber.lines()[0];
+    assert!(line.starts_with(r#"{"ts":1735790403.104418,"#) && line.ends_with(r#","_path":"conn"}"#), "{line}");
+    // JSON is sent as it is, also when it is longer than a buffer.
+    let scratch = Scratch::new();
+    let long = format!("{{\"a\":\"{}\"}}", "x".repeat(100_000));
+    let log = scratch.file("long.log", format!("{{\"a\":1}}\n{long}\n{{}}\n"));
+    let (subscriber, replay) = round_trip(3, &["long"], &one, &[log]);
+    replay.expect(0);
+    assert_eq!(subscriber.expect(0).lines(), ["long\t{\"a\":1}", &format!("long\t{long}"), "long\t{}"]);
+}
+
+#[test]
 fn what_a_collector_has_written_is_replayed_byte_for_byte() {
     let scratch = Scratch::new();
     let (endpoint, directory) = (scratch.endpoint(), scratch.0.join("logs"));
@@ -704,16 +734,18 @@ fn messages_that_are_no_records_are_reported() {
         }
     };
     send(&[b"alone"]);
+    send(&[b"of an {other} kind"]);
     send(&[b"a\xff", b"{}", b"more", b"and more"]);
     send(&[b"x", b"not json"]);
     send(&[b"x", b""]);
     send(&[b"y\xff", b"{\n\"a\": 1\n}"]);
     let ended = subscriber.end().expect(1);
     assert_eq!(ended.stdout, "{\"_path\":\"y\\\\xff\",\"a\": 1 }\n");
-    ended.expect_error("not a record of two frames, log path and JSON: 1 frame, the first is \"alone\"\n");
+    ended.expect_error("not a record of log path and JSON, in two frames or one: 1 frame, the first is \"alone\"\n");
     ended.expect_error("4 frames, the first is \"a\\xff\"\n");
     ended.expect_error("a body that is no JSON object, of x\n");
-    ended.expect_error("; 4 messages that are no record\n");
+    ended.expect_error("1 frame, the first is \"of an {other} kind\"\n");
+    ended.expect_error("; 5 messages that are no record\n");
 }
 
 #[test]

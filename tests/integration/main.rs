@@ -19,6 +19,7 @@ mod docs;
 #[cfg(feature = "cli")]
 mod doctor;
 mod encoder;
+mod frames;
 mod fuzz;
 mod golden;
 mod install;

@@ -20,6 +20,12 @@ extern "C" int zmq_sys_msg_init_external(zmq_msg_t* msg, void* content, void* da
         static_cast<zmq::msg_t::content_t*>(content), data, size, ffn, hint);
 }
 
+// What zmq_msg_send does, with ZMQ_DONTWAIT, but that nothing is read that the I/O thread has told the
+// socket.
+extern "C" int zmq_sys_send_one(void* socket, zmq_msg_t* msg) {
+    return static_cast<zmq::socket_base_t*>(socket)->send_now(reinterpret_cast<zmq::msg_t*>(msg)) == 0 ? 0 : -1;
+}
+
 // What zmq_send and zmq_msg_send do, with ZMQ_DONTWAIT. Nothing is read that the I/O thread has told
 // the socket, so that a socket which has room for the first frame has it for the last.
 extern "C" int zmq_sys_send_two(void* socket, const void* first, size_t size, zmq_msg_t* last) {
@@ -34,5 +40,5 @@ extern "C" int zmq_sys_send_two(void* socket, const void* first, size_t size, zm
         errno = error;
         return -1;
     }
-    return base->send_now(reinterpret_cast<zmq::msg_t*>(last)) == 0 ? 0 : -1;
+    return zmq_sys_send_one(socket, last);
 }

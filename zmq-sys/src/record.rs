@@ -1,5 +1,6 @@
 //! What sending a record takes, without what libzmq's C interface costs: messages over memory of
-//! the caller's, bookkeeping included, and two frames with one call.
+//! the caller's, bookkeeping included, and two frames with one call, or one without looking at what
+//! the socket's I/O thread has told it.
 //!
 //! An installed libzmq (`BZW_ZMQ_PREFIX`) does not offer this. With it, the same is done with its
 //! C interface.
@@ -28,6 +29,7 @@ extern "C" {
         ffn: Option<zmq_free_fn>,
         hint: *mut c_void,
     ) -> c_int;
+    fn zmq_sys_send_one(socket: *mut c_void, msg: *mut zmq_msg_t) -> c_int;
     fn zmq_sys_send_two(socket: *mut c_void, first: *const c_void, size: usize, last: *mut zmq_msg_t) -> c_int;
 }
 
@@ -90,13 +92,28 @@ pub unsafe fn send_two(socket: *mut c_void, first: *const c_void, size: usize, l
         if crate::zmq_send(socket, first, size, crate::ZMQ_DONTWAIT | crate::ZMQ_SNDMORE) == -1 {
             return -1;
         }
-        loop {
-            if crate::zmq_msg_send(last, socket, crate::ZMQ_DONTWAIT) != -1 {
-                return 0;
-            }
-            if crate::zmq_errno() != EINTR {
-                return -1;
-            }
+        send_one(socket, last)
+    }
+}
+
+/// Sends a message of one frame, or the last one of a message, without waiting, and without the look
+/// that [`send_two`] has. Returns 0, or -1 and an error of `zmq_msg_send`'s: then it was not taken, and
+/// is what it was.
+///
+/// # Safety
+///
+/// As [`send_two`].
+#[inline]
+pub unsafe fn send_one(socket: *mut c_void, msg: *mut zmq_msg_t) -> c_int {
+    #[cfg(zmq_bundled)]
+    return zmq_sys_send_one(socket, msg);
+    #[cfg(not(zmq_bundled))]
+    loop {
+        if crate::zmq_msg_send(msg, socket, crate::ZMQ_DONTWAIT) != -1 {
+            return 0;
+        }
+        if crate::zmq_errno() != EINTR {
+            return -1;
         }
     }
 }
