@@ -47,7 +47,7 @@ define assemble
 endef
 
 .PHONY: all configured library tool plugin portable static install package package-host package-source package-deb test \
-	test-libzmq test-packages test-docs test-faults test-soak test-host fuzz demo bench bench-host clean distclean help
+	test-libzmq test-packages test-docs test-faults test-soak test-consumers test-host fuzz demo bench bench-host clean distclean help
 
 all: configured
 ifeq ($(wildcard $(BUILD)/config.mk),)
@@ -151,6 +151,13 @@ test-faults:
 		target/venv/bin/python tests/faults/run.py $(FAULTS)
 	COLLECTOR='$(target_dir)/debug/bro-zmq' target/venv/bin/python tests/faults/sensors.py
 
+# Subscribers that others wrote, which take long to download or to compile: those of docs/consumers.md that
+# make test leaves out.
+test-consumers:
+	ci/setup
+	test -x target/tenzir/bin/tenzir || { python3 -m venv target/tenzir && target/tenzir/bin/pip install -q tenzir; }
+	tests/examples/run rust tenzir
+
 # DURATION in seconds.
 test-soak: DURATION ?= 600
 test-soak:
@@ -201,6 +208,7 @@ help:
 	@echo "make test-libzmq run libzmq's own tests against the libzmq that is linked"
 	@echo 'make fuzz        fuzz what reads the bytes of others, for MINUTES=1 each (needs cargo-fuzz)'
 	@echo 'make test-packages  make all packages, and use each as those who get it do'
+	@echo 'make test-consumers  run subscribers that others wrote and that take long to get'
 	@echo 'make test-docs   run the commands of the documentation'
 	@echo 'make demo        publish records and print them, with no host needed'
 	@echo 'make bench       run the benchmarks'

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{channel, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
-use zmq_sys::record::{msg_init_external, send_two, was_written, Content, TELLS};
+use zmq_sys::record::{msg_init_external, send_one, send_two, was_written, Content, TELLS};
 use zmq_sys::*;
 
 const TOPIC: &[u8] = b"a log path that does not fit into a message of the smallest kind";
@@ -227,6 +227,40 @@ fn room_in_the_queue_is_that_of_whole_messages() {
     assert_eq!(pair.send(&mut message, false), 0);
     assert_eq!(pair.receive(), memory.data);
     memory.wait(4);
+}
+
+#[test]
+fn a_message_of_one_frame_is_sent_or_stays_as_it_is() {
+    let mut memory = Memory::new(1000, 20);
+    let pair = Pair::new(ZMQ_PUSH, ZMQ_PULL, 2, c"tcp://127.0.0.1:*");
+    let mut message = memory.message(0);
+    assert_eq!(unsafe { send_one(pair.sender, &mut message) }, -1, "nobody is there");
+    assert_eq!((unsafe { zmq_errno() }, bytes(&mut message).len()), (eagain(), 1000));
+    pair.connect();
+    for index in 0..20 {
+        if index > 0 {
+            message = memory.message(index);
+        }
+        for _ in 0..10_000 {
+            if unsafe { send_one(pair.sender, &mut message) } == 0 {
+                break;
+            }
+            assert_eq!(bytes(&mut message).len(), 1000);
+            std::thread::sleep(Duration::from_millis(1));
+            // Only this sees that somebody has come, or taken something.
+            let (mut events, mut size) = ([0_u8; 4], 4);
+            assert_eq!(unsafe { zmq_getsockopt(pair.sender, ZMQ_EVENTS, events.as_mut_ptr().cast(), &mut size) }, 0);
+        }
+        assert_eq!(bytes(&mut message), b"");
+        unsafe {
+            let mut received = std::mem::zeroed();
+            assert_eq!(zmq_msg_init(&mut received), 0);
+            assert_ne!(zmq_msg_recv(&mut received, pair.receiver, 0), -1, "nothing received");
+            assert_eq!((zmq_msg_more(&received), bytes(&mut received)), (0, &memory.data[..]));
+            zmq_msg_close(&mut received);
+        }
+    }
+    memory.wait(20);
 }
 
 /// What a message that is released tells of, and waits for: libzmq's I/O thread with it.
