@@ -8,7 +8,7 @@ use std::panic::catch_unwind;
 
 use crate::clock;
 use crate::host::{AnyShape, FAMILIES, Field, Layout};
-use crate::report::{Level, Reporter};
+use crate::report::{Level, Report, Reporter};
 use crate::writer::{
     Config, Counters, Given, OPTIONS, SCRIPT_NAMES, Setup, Source, Totals, Writer, readable, unknown_options,
 };
@@ -309,7 +309,7 @@ unsafe fn open(args: *const OpenArgs) -> Result<Writer, c_int> {
                 "this host's log records are laid out as no host known to the plugin ({member} is {value}); \
                  build the plugin from this host's headers: ./configure --zeek-dist=DIR && make"
             );
-            reporter(Level::Error, &message);
+            reporter(&Report::new(Level::Error, message));
             ERR_LAYOUT
         })?;
         let path = text(args.path)?.to_bytes();
@@ -324,7 +324,7 @@ unsafe fn open(args: *const OpenArgs) -> Result<Writer, c_int> {
         let filter = given(&config, Source::Filter);
         for name in unknown_options(&filter) {
             let message = format!("$config[\"{name}\"] is no option of the ZeroMQ writer, and is ignored");
-            reporter(Level::Warning, &message);
+            reporter(&Report::new(Level::Warning, message));
         }
         let all = [given(&globals, Source::Global), filter].concat();
         let config = Config::parse(&all).map_err(|error| {
@@ -332,14 +332,14 @@ unsafe fn open(args: *const OpenArgs) -> Result<Writer, c_int> {
                 Ok(name) => format!(" of filter \"{}\"", name.to_string_lossy()),
                 Err(_) => String::new(),
             };
-            reporter(Level::Error, &format!("{error}. The log \"{name}\"{of_filter} is not sent."));
+            reporter(&Report::new(Level::Error, format!("{error}. The log \"{name}\"{of_filter} is not sent.")));
             ERR_CONFIG
         })?;
         // The reporter goes with the writer; for the one error left it is made again.
         let setup = Setup { path, fields: &fields, layout: &layout, shape, config, reporter };
         Writer::open(setup).map_err(|error| {
             let mut reporter = self::reporter(args.report, args.report_context);
-            reporter(Level::Error, &format!("{error}. The log \"{name}\" is not sent."));
+            reporter(&Report::new(Level::Error, format!("{error}. The log \"{name}\" is not sent.")));
             ERR_SOCKET
         })
     }
@@ -355,13 +355,13 @@ fn given(options: &[(String, String)], source: Source) -> Vec<Given<'_>> {
 ///
 /// `report` may be called with `context` while calls into the writer last.
 unsafe fn reporter(report: Option<ReportFn>, context: *mut c_void) -> Reporter {
-    Box::new(move |level, message| {
+    Box::new(move |Report { level, text, .. }| {
         if let Some(report) = report {
             // A NUL cannot be passed on, and a line is a line.
-            let mut line: Vec<u8> = message.bytes().map(|byte| if byte < 0x20 { b' ' } else { byte }).collect();
+            let mut line: Vec<u8> = text.bytes().map(|byte| if byte < 0x20 { b' ' } else { byte }).collect();
             line.push(0);
             // SAFETY: this function's contract; the text is terminated.
-            unsafe { report(context, level as c_int, line.as_ptr().cast()) };
+            unsafe { report(context, *level as c_int, line.as_ptr().cast()) };
         }
     })
 }

@@ -13,8 +13,40 @@ pub enum Level {
     Error = 2,
 }
 
+/// What an operator is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// How severe it is.
+    pub level: Level,
+    /// What it is about, for those who do not tell everything.
+    pub about: About,
+    /// The text: one line.
+    pub text: String,
+}
+
+/// What a report is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// Records are dropped because the queue is full.
+    FullQueue,
+    /// What became of a log's records, of which so many were dropped because the queue was full.
+    Totals {
+        /// The records.
+        queue_full: u64,
+    },
+    /// Anything else.
+    Other,
+}
+
+impl Report {
+    /// A report about anything.
+    pub fn new(level: Level, text: impl Into<String>) -> Self {
+        Self { level, about: About::Other, text: text.into() }
+    }
+}
+
 /// Where reports go: the host's reporter.
-pub type Reporter = Box<dyn FnMut(Level, &str)>;
+pub type Reporter = Box<dyn FnMut(&Report)>;
 
 /// A burst is over when nothing was counted for this long.
 const QUIET_MILLIS: u64 = 5_000;

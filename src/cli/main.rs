@@ -15,7 +15,7 @@ mod manual;
 mod paths;
 mod print;
 mod probe;
-#[allow(unsafe_code, reason = "it plays a host, which calls the C interface")]
+#[allow(unsafe_code, reason = "it hands values to a writer as a host has them in memory")]
 mod publisher;
 mod replay;
 mod security;

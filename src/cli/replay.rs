@@ -1,7 +1,6 @@
 //! `bro-zmq replay`: publishes the records of log files as a host would.
 
 use std::cell::Cell;
-use std::ffi::CString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -278,10 +277,6 @@ pub fn replay(settings: &Settings, console: &Rc<Console>, stop: &Stop) -> Result
     if !settings.wait.is_zero() {
         await_subscriber(&mut probe, settings.wait, console, stop)?;
     }
-    let options = settings.options.iter().map(|(name, value)| {
-        let text = |text: &str| CString::new(text).map_err(|_| Fatal::new(format!("{name} contains a NUL byte")));
-        Ok((text(name)?, text(value)?))
-    });
     let family = FAMILIES.iter().find(|family| family.name.to_bytes() == settings.layout.as_bytes());
     let layout = &family.unwrap_or(&FAMILIES[FAMILIES.len() - 1]).layout;
     let sizes = settings.sources.iter().map(Source::size).collect::<Option<Vec<_>>>();
@@ -291,7 +286,6 @@ pub fn replay(settings: &Settings, console: &Rc<Console>, stop: &Stop) -> Result
         settings,
         console,
         stop,
-        options: options.collect::<Result<_, Fatal>>()?,
         config: &config,
         layout,
         retries: config.endpoints.len() == 1,
@@ -364,7 +358,6 @@ struct Replay<'a> {
     settings: &'a Settings,
     console: &'a Rc<Console>,
     stop: &'a Stop,
-    options: Vec<(CString, CString)>,
     config: &'a Config,
     layout: &'static Layout,
     /// A record that finds the queue full is written again.
@@ -512,9 +505,9 @@ impl Replay<'_> {
             }
         };
         let log = &mut self.logs[index];
-        let Self { layout, options, config, retries, console, .. } = self;
+        let Self { layout, config, retries, console, .. } = self;
         let (layout, config, retries) = (*layout, *config, *retries);
-        let setup = Setup { path: &log.path, layout, options, config, retries, console };
+        let setup = Setup { path: &log.path, layout, config, retries, console };
         let mut publisher = Publisher::open(&setup, log.header.as_deref())
             .map_err(|error| Fatal::new(format!("{}: cannot be published: {error}", shown(&log.path))))?;
         // Whoever is known to want the log gets all of it.
@@ -525,7 +518,7 @@ impl Replay<'_> {
         };
         while missing(&publisher, &self.probe) && Instant::now() < deadline && !self.stop.requested() {
             std::thread::sleep(Duration::from_millis(2));
-            publisher.heartbeat().map_err(Fatal::new)?;
+            publisher.heartbeat();
         }
         log.publisher = Some(publisher);
         Ok(index)
@@ -596,7 +589,7 @@ impl Replay<'_> {
             self.heartbeat = Instant::now();
             self.probe.poll();
             for publisher in self.logs.iter_mut().filter_map(|log| log.publisher.as_mut()) {
-                publisher.heartbeat().map_err(Fatal::new)?;
+                publisher.heartbeat();
             }
         }
         self.console.progress(|| Progress {

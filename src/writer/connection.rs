@@ -16,7 +16,7 @@ use super::link::Link;
 use super::patience::Progress;
 use super::spooling::Spooling;
 use super::topic::Head;
-use crate::report::{Level, News, Reporter};
+use crate::report::{About, Level, News, Report, Reporter};
 use crate::transport::{Failure, Refusal, Subscriptions};
 use crate::zmq::{Buffers, Context, Endpoint, Message};
 
@@ -547,7 +547,7 @@ impl Connection {
         for (level, text) in self.link.notices() {
             // At the end nothing is made again, and nobody is waited for.
             if !self.ends || level != Level::Info {
-                reporter(level, &text);
+                reporter(&Report::new(level, text));
             }
         }
         let Counters { no_subscriber, queue_full, encoding, closed, .. } = self.counters;
@@ -582,7 +582,11 @@ impl Connection {
     fn tell(&self, summaries: &[Summary], reporter: &mut Reporter) {
         for summary in summaries {
             let (level, text) = self.text(summary);
-            reporter(level, &format!("{}: {text}", self.name));
+            let about = match (summary.kind, summary.news) {
+                (Kind::QueueFull, News::Began(_) | News::Lasts(_)) => About::FullQueue,
+                _ => About::Other,
+            };
+            reporter(&Report { level, about, text: format!("{}: {text}", self.name) });
         }
     }
 

@@ -24,7 +24,7 @@ use std::time::Instant;
 use crate::clock::coarse_millis;
 use crate::host::{AnyShape, Field, Layout, Record, Shape};
 use crate::json::{EncodeError, Envelope, FieldPlan, Out, encode};
-use crate::report::{Level, Reporter};
+use crate::report::{About, Level, Report, Reporter};
 use crate::transport::Pattern;
 use crate::zmq::{Buffers, CHUNK_SIZE, Context, Endpoint, Error, Termination};
 use batch::Batch;
@@ -602,11 +602,12 @@ impl Writer {
             connection.report_last(lingered, coarse_millis(), &mut self.reporter);
             let (name, counters) = connection.close(self.written, &self.buffers, left());
             self.totals.update(told, &counters);
-            (self.reporter)(Level::Info, &format!("{name}: {}", totals(&counters)));
+            let about = About::Totals { queue_full: counters.queue_full };
+            (self.reporter)(&Report { level: Level::Info, about, text: format!("{name}: {}", totals(&counters)) });
         }
         if self.unknown > 0 {
             let message = format!("{} values of types without JSON form were sent as null", self.unknown);
-            (self.reporter)(Level::Warning, &message);
+            (self.reporter)(&Report::new(Level::Warning, message));
         }
         let left = left();
         self.release(context, left);
@@ -626,7 +627,8 @@ impl Writer {
     /// Ends the context if nobody else uses it.
     fn release(&mut self, context: Arc<Context>, linger: Option<Duration>) {
         if context.release(linger.map(|linger| linger + TERM_GRACE)) == Termination::TimedOut {
-            (self.reporter)(Level::Warning, "ZeroMQ did not end within the linger time; unsent records are lost");
+            let text = "ZeroMQ did not end within the linger time; unsent records are lost";
+            (self.reporter)(&Report::new(Level::Warning, text));
         }
     }
 }
@@ -649,7 +651,7 @@ fn envelope(path: &[u8], fields: &[Field], config: &Config, reporter: &mut Repor
                  rename it in LogZeroMQ::extra_fields, or in $config[\"extra_fields\"] of this filter",
                 readable(path)
             );
-            reporter(Level::Warning, &message);
+            reporter(&Report::new(Level::Warning, message));
         }
         !taken
     });

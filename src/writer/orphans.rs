@@ -19,7 +19,7 @@ use super::connection::{Connection, Log};
 use super::counters::{Counters, Totals};
 use super::topic::Head;
 use crate::clock::coarse_millis;
-use crate::report::{Level, Reporter};
+use crate::report::{Level, Report, Reporter};
 use crate::spool::{self, Label, Loan};
 use crate::zmq::{Buffers, Context, Endpoint};
 
@@ -163,7 +163,7 @@ impl Borrowed {
         let context = Context::shared().ok()?;
         let news = Rc::new(RefCell::new(Vec::new()));
         let heard = Rc::clone(&news);
-        let mut listener: Reporter = Box::new(move |level, text| heard.borrow_mut().push((level, text.to_owned())));
+        let mut listener: Reporter = Box::new(move |report| heard.borrow_mut().push(report.clone()));
         let buffers = Buffers::new(endpoints.len());
         let log = Log { path: &label.path, head: Head::new(label.topic.clone(), config.frames) };
         let connection = Connection::open(&context, endpoints, config, 0, log, &buffers, &mut listener).ok()?;
@@ -173,8 +173,9 @@ impl Borrowed {
             connection.close(0, &buffers, Some(Duration::ZERO));
             return None;
         };
-        for (level, text) in news.take() {
-            reporter(level, &format!("of the log \"{}\", which has no writer now: {text}", label.path));
+        for Report { level, about, text } in news.take() {
+            let text = format!("of the log \"{}\", which has no writer now: {text}", label.path);
+            reporter(&Report { level, about, text });
         }
         let totals = Totals::of(&label.path);
         Some(Self { label, loan, connection, buffers, totals, told: Counters::default(), sent: 0 })
@@ -219,11 +220,11 @@ impl Borrowed {
         if now.sent > 0 {
             let text =
                 format!("{endpoint}: {} records of the log \"{path}\", which had no writer, were sent", now.sent);
-            reporter(Level::Info, &text);
+            reporter(&Report::new(Level::Info, text));
         }
         if now.spool > 0 {
             let text = format!("{endpoint}: {} records of the log \"{path}\", in its spool, are lost", now.spool);
-            reporter(Level::Warning, &text);
+            reporter(&Report::new(Level::Warning, text));
         }
     }
 }

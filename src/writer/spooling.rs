@@ -16,7 +16,7 @@ use super::config::Config;
 use super::ledger::{Kind, Seen};
 use super::link::Link;
 use super::topic::bytes_of;
-use crate::report::{Level, Reporter};
+use crate::report::{Level, Report, Reporter};
 use crate::spool::{self, Recovered, Spool};
 use crate::zmq::Flight;
 
@@ -154,7 +154,7 @@ impl Spooling {
 
     fn tell(&mut self, reporter: &mut Reporter) {
         for (level, text) in self.news.drain(..) {
-            reporter(level, &text);
+            reporter(&Report::new(level, text));
         }
     }
 
