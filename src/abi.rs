@@ -8,9 +8,9 @@ use std::panic::catch_unwind;
 
 use crate::clock;
 use crate::host::{AnyShape, FAMILIES, Field, Layout};
+use crate::report::{Level, Reporter};
 use crate::writer::{
-    Config, Counters, Given, Level, OPTION_NAMES, Reporter, SCRIPT_NAMES, Setup, Source, Totals, Writer, readable,
-    unknown_options,
+    Config, Counters, Given, OPTIONS, SCRIPT_NAMES, Setup, Source, Totals, Writer, readable, unknown_options,
 };
 
 /// `BZW_ABI_VERSION`.
@@ -221,7 +221,7 @@ pub extern "C" fn bzw_strerror(code: c_int) -> *const c_char {
 /// See the header.
 #[unsafe(no_mangle)]
 pub extern "C" fn bzw_option_name(index: u32) -> *const c_char {
-    let mut names = OPTION_NAMES.iter().chain(SCRIPT_NAMES);
+    let mut names = OPTIONS.iter().map(|option| &option.name).chain(SCRIPT_NAMES);
     names.nth(index as usize).map_or(core::ptr::null(), |name| name.as_ptr())
 }
 

@@ -14,7 +14,7 @@ use bro_zeromq_writer::host::{Address, AnyShape, FAMILIES, Field, Layout, Record
 use bro_zeromq_writer::json::{EncodeError, Envelope, EscapePolicy, FieldPlan, Out, Style, TimeFormat, encode};
 use bro_zeromq_writer::keys::Certificate;
 use bro_zeromq_writer::spool::{Options, Spool, Sync, WhenFull};
-use bro_zeromq_writer::writer::{Config, Given, OPTION_NAMES, Source, Topic};
+use bro_zeromq_writer::writer::{Config, Given, OPTIONS, Source, Topic};
 use bro_zeromq_writer::zeeklog::{Item, Reader};
 
 /// Takes an input apart. Behind its end are zeros.
@@ -248,7 +248,7 @@ pub fn abi(data: &[u8]) {
         (CString::from(c"zmq_linger"), CString::from(c"0")),
     ];
     for _ in 0..input.below(4) {
-        let name = OPTION_NAMES[input.below(OPTION_NAMES.len())];
+        let name = OPTIONS[input.below(OPTIONS.len())].name;
         // What waits, writes files or takes addresses is for other targets.
         let harmless = ["topic", "sensor", "json_timestamps", "json_include_unset_fields", "json_string_escape_policy"];
         let name = match name.to_str() {
@@ -532,9 +532,9 @@ pub fn config(data: &[u8]) {
     let mut options = Vec::new();
     while !input.is_empty() && options.len() < 30 {
         let source = [Source::Global, Source::Filter][input.below(2)];
-        let name = match input.below(OPTION_NAMES.len() + 2) {
-            index if index < OPTION_NAMES.len() => OPTION_NAMES[index].to_string_lossy().into_owned(),
-            index if index == OPTION_NAMES.len() => "extra_fields_hex".to_owned(),
+        let name = match input.below(OPTIONS.len() + 2) {
+            index if index < OPTIONS.len() => OPTIONS[index].name().to_owned(),
+            index if index == OPTIONS.len() => "extra_fields_hex".to_owned(),
             _ => String::from_utf8_lossy(input.text()).into_owned(),
         };
         let value = String::from_utf8_lossy(input.text()).into_owned();
@@ -558,7 +558,7 @@ pub fn config(data: &[u8]) {
         }
     }
     let template = String::from_utf8_lossy(data);
-    if let Ok(topic) = Topic::parse(&template, || Ok("sensor".to_owned())) {
+    if let Ok(topic) = Topic::parse(&template, || Ok::<_, String>("sensor".to_owned())) {
         let _ = topic.of(template.as_bytes());
     }
 }

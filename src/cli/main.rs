@@ -1,5 +1,7 @@
 //! `bro-zmq`: the plugin's other end, and a host without a network, on the command line.
 
+#![deny(unsafe_code)]
+
 mod collector;
 mod compressed;
 mod console;
@@ -13,6 +15,7 @@ mod manual;
 mod paths;
 mod print;
 mod probe;
+#[allow(unsafe_code, reason = "it plays a host, which calls the C interface")]
 mod publisher;
 mod replay;
 mod security;
@@ -21,6 +24,7 @@ mod stats;
 mod stop;
 mod subscribe;
 mod subscriber;
+#[allow(unsafe_code, reason = "the standard library tells neither a size nor what a poll finds")]
 mod terminal;
 
 use std::io::{self, Write};

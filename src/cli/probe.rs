@@ -9,12 +9,12 @@ use std::iter;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bro_zeromq_writer::transport::address_of;
-use bro_zeromq_writer::writer::{Config, Servers, Topic};
+use bro_zeromq_writer::transport::{Servers, address_of};
+use bro_zeromq_writer::writer::{Config, Topic};
 use bro_zeromq_writer::zmq::limits;
 use bro_zeromq_writer::zmq::{Context, Error, Event, Kind, Role, Socket, Watched};
 
-use crate::security::in_arguments;
+use crate::security::unfit;
 use crate::stop::Stop;
 
 /// How long a wait lasts before it is looked whether to end.
@@ -98,7 +98,7 @@ impl Probe {
             let probed = Endpoint {
                 name: endpoint.to_string(),
                 address,
-                role: config.client(endpoint),
+                role: config.curve.as_ref().and_then(|curve| curve.client(endpoint)),
                 socket: open().map_err(failed)?,
                 topics: BTreeSet::new(),
                 servers,
@@ -194,7 +194,7 @@ impl Endpoint {
                     (self.reached, self.why) = (Reached::Ready, None);
                 }
                 Event::Failed(how) => {
-                    self.why = self.servers.failed(how).map(|why| in_arguments(&why)).or(self.why.take());
+                    self.why = self.servers.failed(how).map(|why| unfit(&why, "subscriber")).or(self.why.take());
                 }
                 Event::Connected(_) => self.reached = Reached::Connected,
                 Event::Disconnected(_) => self.reached = Reached::Nobody,

@@ -12,7 +12,8 @@ use bro_zeromq_writer::abi::{
 };
 use bro_zeromq_writer::host::synth::{Cell, Columns, Synth};
 use bro_zeromq_writer::host::{AnyShape, Layout};
-use bro_zeromq_writer::writer::{self, Config, Level, Writer};
+use bro_zeromq_writer::report::Level;
+use bro_zeromq_writer::writer::{self, Config, Writer};
 use bro_zeromq_writer::zeeklog::Header;
 
 use crate::console::Console;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bro_zeromq_writer::host::{FAMILIES, Layout};
-use bro_zeromq_writer::writer::{Config, Given, OPTION_NAMES, Source as OptionSource};
+use bro_zeromq_writer::writer::{Config, Given, OPTIONS, Source as OptionSource, Spec};
 use bro_zeromq_writer::zeeklog::{ErrorKind, Header, Item, Reader};
 
 use crate::console::{Console, Progress, bytes, counted, duration, per_second, thousands};
@@ -18,7 +18,7 @@ use crate::json;
 use crate::print::shown;
 use crate::probe::{Missing, Probe};
 use crate::publisher::{Publisher, Record, Setup};
-use crate::security::{KeyArgs, in_arguments};
+use crate::security::{KeyArgs, argument};
 use crate::stop::Stop;
 use crate::subscribe::raise_descriptor_limit;
 use crate::{Fatal, INCOMPLETE};
@@ -120,9 +120,9 @@ pub fn parse_seconds(text: &str) -> Result<Duration, String> {
 }
 
 fn parse_option(text: &str) -> Result<(String, String), String> {
-    let names = || OPTION_NAMES.iter().map(|name| name.to_string_lossy()).collect::<Vec<_>>().join(", ");
+    let names = || OPTIONS.iter().map(Spec::name).collect::<Vec<_>>().join(", ");
     match text.split_once('=') {
-        Some((name, value)) if OPTION_NAMES.iter().any(|known| known.to_bytes() == name.as_bytes()) => {
+        Some((name, value)) if OPTIONS.iter().any(|known| known.name() == name) => {
             Ok((name.to_owned(), value.to_owned()))
         }
         Some((name, _)) => Err(format!("the plugin has no option {name}; it has {}", names())),
@@ -273,13 +273,7 @@ pub fn run(args: Args) -> Result<ExitCode, Fatal> {
 pub fn replay(settings: &Settings, console: &Rc<Console>, stop: &Stop) -> Result<Outcome, Fatal> {
     let given: Vec<_> =
         settings.options.iter().map(|(name, value)| Given { source: OptionSource::Global, name, value }).collect();
-    let config = Config::parse(&given).map_err(|error| {
-        // Say it in the words of this command line.
-        let text = error.to_string();
-        let text = text.replace("LogZeroMQ::endpoint", "--endpoint").replace("LogZeroMQ::zmq_hwm", "--hwm");
-        let text = in_arguments(&text.replace("LogZeroMQ::zmq_linger", "--linger"));
-        Fatal::new(text.replace("LogZeroMQ::", "--option "))
-    })?;
+    let config = Config::parse(&given).map_err(|error| Fatal::new(error.text(argument)))?;
     let mut probe = Probe::open(&config).map_err(Fatal::new)?;
     if !settings.wait.is_zero() {
         await_subscriber(&mut probe, settings.wait, console, stop)?;

@@ -6,12 +6,12 @@ use std::time::Instant;
 
 use bro_zeromq_writer::clock::coarse_millis;
 use bro_zeromq_writer::keys::{Authorized, News};
-use bro_zeromq_writer::writer::{CLOSED_IN_A_ROW, Clients, Curve, Endpoint, Given, LOOK_INTERVAL, Servers, Source};
+use bro_zeromq_writer::transport::{CLOSED_IN_A_ROW, Clients, Curve, LOOK_INTERVAL, Servers, Unfit};
+use bro_zeromq_writer::writer::{Given, Mention, Source, parse_curve};
 use bro_zeromq_writer::zmq::zap::Handler;
-use bro_zeromq_writer::zmq::{Context, Handshake, PublicKey, Role};
+use bro_zeromq_writer::zmq::{Context, Endpoint, Handshake, PublicKey, Role};
 
 use crate::console::Console;
-use crate::subscriber::shown;
 
 /// The keys of this side and of the one that it connects to.
 #[derive(clap::Args)]
@@ -53,14 +53,21 @@ pub fn absolute(path: &Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).to_string_lossy().into_owned()
 }
 
-/// Says something about the plugin's options in the words of the command line.
-pub fn in_arguments(text: &str) -> String {
-    let mut text = text.to_owned();
-    for name in ["curve_server_key", "curve_public_key_file", "curve_secret_key_file", "curve_authorized_keys_dir"] {
-        let argument = format!("--{}", name.replace('_', "-"));
-        text = text.replace(&format!("LogZeroMQ::{name}"), &argument).replace(name, &argument);
+/// How an option of the plugin's is called on the command line.
+pub fn argument(name: &str, how: Mention) -> String {
+    match (name, how) {
+        ("zmq_hwm", Mention::From(_)) => "--hwm".to_owned(),
+        ("zmq_linger", Mention::From(_)) => "--linger".to_owned(),
+        ("endpoint", Mention::From(_)) => "--endpoint".to_owned(),
+        _ if name.starts_with("curve_") => format!("--{}", name.replace('_', "-")),
+        (_, Mention::From(_)) => format!("--option {name}"),
+        (_, Mention::Anywhere) => name.to_owned(),
     }
-    text
+}
+
+/// Why a connection to a peer of this kind cannot be, in the words of the command line.
+pub fn unfit(why: &Unfit, peer: &str) -> String {
+    why.text(peer, |name| argument(name, Mention::Anywhere))
 }
 
 /// The keys of a subscriber.
@@ -84,8 +91,8 @@ impl Keys {
             })
         };
         let endpoints: Vec<_> =
-            endpoints.iter().map(|endpoint| (shown(endpoint).into_owned(), endpoint.bind)).collect();
-        let parsed = Curve::parse(find, &endpoints).map_err(|error| in_arguments(&error.to_string()))?;
+            endpoints.iter().map(|endpoint| (endpoint.text().into_owned(), endpoint.bind)).collect();
+        let parsed = parse_curve(find, &endpoints).map_err(|error| error.text(argument))?;
         Ok(parsed.map(|(curve, servers)| Self { curve, servers: servers.into_iter().flatten().collect() }))
     }
 
@@ -158,7 +165,7 @@ impl Guard {
         if (how != Handshake::Closed || self.closed >= CLOSED_IN_A_ROW)
             && let Some(why) = self.servers.failed(how)
         {
-            console.problem(in_arguments(&why.replace("subscriber", "publisher")));
+            console.problem(unfit(&why, "publisher"));
         }
     }
 

@@ -8,9 +8,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use bro_zeromq_writer::writer::Endpoint;
-use bro_zeromq_writer::zmq::Error;
 use bro_zeromq_writer::zmq::limits::{MAX_TOPIC, MAX_TOPICS};
+use bro_zeromq_writer::zmq::{Endpoint, Error};
 use memchr::memchr_iter;
 
 use crate::collector::{Collector, Compression, Settings};
@@ -20,7 +19,9 @@ use crate::print::{Format, Printer, shown};
 use crate::security::{KeyArgs, Keys};
 use crate::stats::{SENDER_STATS, Stats};
 use crate::stop::{Hangup, Stop};
-use crate::subscriber::{Received, Source, Subscriber, shown as address, to_connect, to_listen};
+use crate::subscriber::{
+    HIGH_WATER_MARK, RECONNECT, RECONNECT_MAX, Received, Source, Subscriber, to_connect, to_listen,
+};
 use crate::{Fatal, INCOMPLETE, service, terminal};
 
 /// How long to wait for a message before it is looked what else there is to do.
@@ -41,13 +42,6 @@ const REPORTED: u64 = 10;
 
 /// Log paths that the summary lists, and topics that the greeting does.
 const LISTED: usize = 20;
-
-/// Messages that wait to be received, for each connection.
-pub const HIGH_WATER_MARK: i32 = 10_000;
-/// Milliseconds until a lost connection is tried again: at first.
-pub const RECONNECT: i32 = 100;
-/// And at most.
-pub const RECONNECT_MAX: i32 = 5_000;
 
 /// How often statistics are shown on a terminal, and elsewhere.
 const STATS_ON_TERMINAL: Duration = Duration::from_secs(1);
@@ -339,7 +333,7 @@ fn greeting(bound: &[String], connect: &[Endpoint], topics: &[Vec<u8>]) -> Strin
         parts.push(format!("listening on {}", bound.join(", ")));
     }
     if !connect.is_empty() {
-        parts.push(format!("connecting to {}", connect.iter().map(address).collect::<Vec<_>>().join(", ")));
+        parts.push(format!("connecting to {}", connect.iter().map(Endpoint::text).collect::<Vec<_>>().join(", ")));
     }
     let what = match topics {
         [] => "all logs".to_owned(),

@@ -1,6 +1,5 @@
 //! The receiving end: a socket that listens and connects, and the messages that arrive at it.
 
-use std::borrow::Cow;
 use std::ffi::c_int;
 use std::fs::File;
 use std::net::IpAddr;
@@ -9,12 +8,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bro_zeromq_writer::transport::address_of;
-use bro_zeromq_writer::writer::{Endpoint, Side};
 use bro_zeromq_writer::zmq::limits;
-use bro_zeromq_writer::zmq::{Away, Context, Error, Event, Kind, Message, Socket, Stream, Watched, hang_up};
+use bro_zeromq_writer::zmq::{Away, Context, Endpoint, Error, Event, Kind, Message, Side, Socket, Stream, Watched};
 
 use crate::console::{Console, counted};
 use crate::security::{Guard, Keys};
+
+/// Messages that wait to be received, for each connection.
+pub const HIGH_WATER_MARK: i32 = 10_000;
+/// Milliseconds until a lost connection is tried again: at first.
+pub const RECONNECT: i32 = 100;
+/// And at most.
+pub const RECONNECT_MAX: i32 = 5_000;
 
 /// Seconds without a word after which a TCP peer is asked whether it is still there, seconds
 /// between such questions, and how many remain without an answer. A peer that has vanished
@@ -55,8 +60,8 @@ impl Source {
             bind,
             connect: Vec::new(),
             topics: Vec::new(),
-            hwm: crate::subscribe::HIGH_WATER_MARK,
-            reconnect: (crate::subscribe::RECONNECT, crate::subscribe::RECONNECT_MAX),
+            hwm: HIGH_WATER_MARK,
+            reconnect: (RECONNECT, RECONNECT_MAX),
             keys: None,
         }
     }
@@ -90,8 +95,8 @@ impl Source {
 pub struct Subscriber {
     source: Source,
     socket: Watched,
-    /// The connections' descriptors, the newest last.
-    connections: Vec<c_int>,
+    /// The connections, the newest last.
+    connections: Vec<Stream>,
     /// How many there can be, and by which limit of descriptors.
     most: usize,
     limit: u64,
@@ -206,7 +211,7 @@ impl Subscriber {
         if self.guard.look(console) {
             // Whoever was let in with that key is among them.
             self.take_events(console);
-            self.connections.iter().copied().for_each(hang_up);
+            self.connections.iter().for_each(Stream::hang_up);
             console.info("all connections were ended, because a key was revoked; publishers with other keys come back");
         }
         self.keep_within_limit(console);
@@ -219,7 +224,7 @@ impl Subscriber {
             match event {
                 Event::Connected(descriptor) => self.connected(descriptor),
                 Event::Disconnected(descriptor) => {
-                    self.connections.retain(|&other| other != descriptor);
+                    self.connections.retain(|stream| stream.descriptor() != descriptor);
                     self.ending.iter_mut().for_each(|ending| ending.retain(|&other| other != descriptor));
                 }
                 Event::Ready => self.guard.ready(console),
@@ -247,13 +252,12 @@ impl Subscriber {
 
     /// Ends a connection at once if there is no descriptor for it, or no more are taken.
     fn connected(&mut self, descriptor: c_int) {
-        self.connections.push(descriptor);
-        if self.away.turn_away(&Stream::new(descriptor), Instant::now()) {
-            return;
+        let stream = Stream::new(descriptor);
+        let turned_away = self.away.turn_away(&stream, Instant::now());
+        if !turned_away && (self.connections.len() >= self.most || self.ending.is_some()) {
+            stream.hang_up();
         }
-        if self.connections.len() > self.most || self.ending.is_some() {
-            hang_up(descriptor);
-        }
+        self.connections.push(stream);
     }
 
     /// Has clients wait while there are no descriptors for more of them.
@@ -277,9 +281,9 @@ impl Subscriber {
 
     /// Ends all connections, and those that come. What has arrived can still be received.
     pub fn hang_up(&mut self) {
-        self.ending = Some(self.connections.clone());
+        self.ending = Some(self.connections.iter().map(Stream::descriptor).collect());
         self.socket.admit(false);
-        self.connections.iter().copied().for_each(hang_up);
+        self.connections.iter().for_each(Stream::hang_up);
     }
 
     /// How many of the connections that were ended have not been read to their ends.
@@ -363,11 +367,6 @@ fn prepare(socket: &Socket, endpoint: &Endpoint) -> Result<(), Error> {
     socket.set(zmq_sys::ZMQ_IPV6, ipv6.into())
 }
 
-/// An endpoint as it was given, to listen on or to connect to.
-pub fn shown(endpoint: &Endpoint) -> Cow<'_, str> {
-    endpoint.address.to_string_lossy()
-}
-
 /// Reads an endpoint to listen on.
 pub fn to_listen(text: &str) -> Result<Endpoint, String> {
     Endpoint::parse(text, Side::Listens)
@@ -379,14 +378,14 @@ pub fn to_connect(text: &str) -> Result<Endpoint, String> {
 }
 
 fn explain(verb: &str, endpoint: &Endpoint, error: Error) -> String {
-    let address = shown(endpoint);
+    let address = endpoint.text();
     let hint = match error.0 {
         libc::EADDRINUSE => "another program listens there".to_owned(),
         libc::EEXIST => "a file is there that is no socket; move it away, or use another path".to_owned(),
         libc::ENOENT => "make the directory first".to_owned(),
         libc::ENOTSUP => "it cannot be encrypted".to_owned(),
         libc::ENODEV if endpoint.bind => {
-            let host = address.trim_start_matches("tcp://").rsplit_once(':').map_or(&*address, |(host, _)| host);
+            let host = endpoint.host_and_port().map_or(&*address, |(host, _)| host);
             format!(
                 "\"{host}\" is no address and no network interface of this machine; listen on an address, such as \
                  127.0.0.1, or on * for all of them"

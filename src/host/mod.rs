@@ -1,7 +1,9 @@
 //! The host's log records in memory: how they are laid out, and reading and making them.
 
 pub mod layout;
+#[allow(unsafe_code, reason = "it makes values as a host has them in memory")]
 pub mod synth;
+#[allow(unsafe_code, reason = "it reads values where the host has them in memory")]
 mod value;
 
 pub use layout::{ABSENT, FAMILIES, Family, LAST_KNOWN, Layout, family_of_version};
@@ -12,7 +14,15 @@ pub use value::{
 /// Bindings that `build.rs` generated from the headers of the host given to the build,
 /// with compile-time checks against the family chosen for that host.
 #[cfg(bzw_host)]
-#[allow(missing_docs, non_camel_case_types, non_upper_case_globals, dead_code, clippy::all, clippy::pedantic)]
+#[allow(
+    unsafe_code,
+    missing_docs,
+    non_camel_case_types,
+    non_upper_case_globals,
+    dead_code,
+    clippy::all,
+    clippy::pedantic
+)]
 mod generated {
     include!(concat!(env!("OUT_DIR"), "/host_bindings.rs"));
 }

@@ -37,11 +37,7 @@ impl Envelope {
     ///
     /// There is no room.
     pub fn begin<'a>(&self, memory: &'a mut [MaybeUninit<u8>]) -> Result<Out<'a>, Full> {
-        let (prefix, rest) = memory.split_at_mut_checked(self.prefix.len()).ok_or(Full)?;
-        for (slot, byte) in prefix.iter_mut().zip(&*self.prefix) {
-            slot.write(*byte);
-        }
-        Ok(Out::new(rest))
+        Out::behind(memory, &self.prefix)
     }
 
     /// Ends a record, an object that `out` holds, and returns the length of all from where it
@@ -51,18 +47,15 @@ impl Envelope {
     ///
     /// There is no room.
     pub fn end(&self, out: &mut Out<'_>) -> Result<usize, Full> {
-        out.reserve(self.members.len() + 1)?;
-        // SAFETY: just reserved; an object ends with the brace that is taken back.
-        unsafe {
-            if let [_, first @ ..] = &*self.members {
-                out.rewind(1);
-                let members = if out.len() == 1 { first } else { &self.members };
-                out.push_slice(members);
-                out.push(b'}');
-            }
-            if !self.prefix.is_empty() {
-                out.push(b'}');
-            }
+        if let [_, first @ ..] = &*self.members {
+            // An object ends with the brace that is taken back.
+            out.truncate(out.len() - 1);
+            let members = if out.len() == 1 { first } else { &self.members };
+            out.append(members)?;
+            out.append(b"}")?;
+        }
+        if !self.prefix.is_empty() {
+            out.append(b"}")?;
         }
         Ok(self.prefix.len() + out.len())
     }

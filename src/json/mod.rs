@@ -10,16 +10,24 @@
 //!
 //! It knows nothing of ZeroMQ: it writes into memory that it is given ([`Out`]).
 
+#[allow(unsafe_code, reason = "it writes to memory that was reserved for a whole block of columns")]
 pub mod address;
 mod envelope;
+#[allow(unsafe_code, reason = "it writes to memory that was reserved for a whole block of columns")]
 pub mod number;
+#[allow(unsafe_code, reason = "the cursor writes without looking whether there is room")]
 mod out;
 mod plan;
+#[allow(unsafe_code, reason = "it reads the host's values, and writes to memory that was reserved")]
 mod record;
+#[allow(unsafe_code, reason = "it uses the instructions that a processor was seen to have")]
 mod scan;
+#[allow(unsafe_code, reason = "it writes to memory that was reserved for a whole block of columns")]
 pub mod text;
+#[allow(unsafe_code, reason = "it writes to memory that was reserved for a whole block of columns")]
 pub mod time;
 #[cfg(target_arch = "x86_64")]
+#[allow(unsafe_code, reason = "it uses the instructions that a processor was seen to have")]
 mod utf8;
 
 pub use envelope::Envelope;
@@ -30,6 +38,7 @@ pub use text::EscapePolicy;
 pub use time::TimeFormat;
 
 #[cfg(test)]
+#[allow(unsafe_code, reason = "it maps memory that ends at a page which cannot be read")]
 mod test_support {
     use super::Out;
 

@@ -15,6 +15,8 @@ pub struct Full;
 /// instead of per byte is worth about a third of the encoder's time, and is why this is not
 /// a `&mut [u8]`.
 pub struct Out<'a> {
+    /// The beginning of the memory.
+    origin: *mut u8,
     start: *mut u8,
     cursor: Cursor,
     /// The end of the memory, less what is held back.
@@ -60,7 +62,19 @@ impl<'a> Out<'a> {
             #[cfg(debug_assertions)]
             end,
         };
-        Self { start, cursor, end, lifetime: PhantomData }
+        Self { origin: start, start, cursor, end, lifetime: PhantomData }
+    }
+
+    /// Starts in `memory` behind a prefix, which it writes, and which is none of its own bytes.
+    ///
+    /// # Errors
+    ///
+    /// There is no room.
+    pub fn behind(memory: &'a mut [MaybeUninit<u8>], prefix: &[u8]) -> Result<Self, Full> {
+        let mut out = Self::new(memory);
+        out.append(prefix)?;
+        out.start = out.cursor.next;
+        Ok(out)
     }
 
     /// How many bytes have been written.
@@ -84,11 +98,31 @@ impl<'a> Out<'a> {
         unsafe { core::slice::from_raw_parts(self.start, self.len()) }
     }
 
+    /// All bytes written, those in front of its own included, for as long as the memory is there.
+    #[inline]
+    #[must_use]
+    pub fn into_written(self) -> &'a [u8] {
+        // SAFETY: the bytes from `origin` to `next` have been written by this cursor, which is gone.
+        unsafe { core::slice::from_raw_parts(self.origin, self.cursor.next as usize - self.origin as usize) }
+    }
+
     /// Goes back to where [`Out::len`] was `len`, to write again from there.
     pub fn truncate(&mut self, len: usize) {
         assert!(len <= self.len());
         // SAFETY: within what has been written.
         self.cursor.next = unsafe { self.start.add(len) };
+    }
+
+    /// Writes bytes.
+    ///
+    /// # Errors
+    ///
+    /// There is no room.
+    pub fn append(&mut self, bytes: &[u8]) -> Result<(), Full> {
+        self.reserve(bytes.len())?;
+        // SAFETY: just reserved.
+        unsafe { self.push_slice(bytes) };
+        Ok(())
     }
 
     /// Replaces the byte written first.

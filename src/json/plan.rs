@@ -1,10 +1,12 @@
 //! What is known of a log's records before the first one comes.
 
-use super::record::MAX_SCALAR;
+use super::address::MAX_ADDRESS;
+use super::number::MAX_NUMBER;
 #[cfg(target_arch = "x86_64")]
 use super::scan::Avx2;
+use super::scan::SHORT_ROOM;
 use super::text::{EscapePolicy, push_escaped_name};
-use super::time::TimeFormat;
+use super::time::{MAX_TIME, TimeFormat};
 use crate::host::{Field, KindsOf, Layout, Tags};
 
 /// Names up to this length are copied as a whole, in a few moves.
@@ -13,6 +15,22 @@ pub(super) const NAME_BLOCK: usize = 32;
 /// For so many columns at a time it is checked that there is room for their names and values
 /// of limited size.
 pub(super) const COLUMN_BLOCK: usize = 32;
+
+/// Bytes that a value takes at most, quotes included, but for longer text and lists.
+pub(super) const MAX_SCALAR: usize = {
+    let mut max = MAX_NUMBER;
+    if MAX_TIME > max {
+        max = MAX_TIME;
+    }
+    // A subnet: two quotes, the slash and a length of up to ten digits.
+    if MAX_ADDRESS + 13 > max {
+        max = MAX_ADDRESS + 13;
+    }
+    if SHORT_ROOM > max {
+        max = SHORT_ROOM;
+    }
+    max
+};
 
 /// How records are written; the defaults are the host's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

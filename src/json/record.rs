@@ -1,14 +1,14 @@
 //! Encoding a record: one pass over its values.
 
-use super::address::{MAX_ADDRESS, push_address, push_subnet};
-use super::number::{MAX_NUMBER, push_double, push_i64, push_u64};
+use super::address::{push_address, push_subnet};
+use super::number::{push_double, push_i64, push_u64};
 use super::out::{Cursor, Full, Out};
 use super::plan::{COLUMN_BLOCK, Column, FieldPlan};
 #[cfg(target_arch = "x86_64")]
 use super::scan::Avx2;
 use super::scan::{Baseline, Instructions, SHORT_ROOM};
-use super::text::{push_text, push_text_by};
-use super::time::{MAX_TIME, push_time};
+use super::text::{Escapes, push_text, push_text_by};
+use super::time::push_time;
 use crate::host::{Data, Kind, KindsOf, List, Malformed, Record, Shape, Text, Value};
 
 /// How deep sets and vectors may be nested. Zeek itself logs one level; a limit keeps
@@ -41,22 +41,6 @@ impl From<Malformed> for EncodeError {
     }
 }
 
-/// Bytes that a value takes at most, quotes included, but for longer text and lists.
-pub(super) const MAX_SCALAR: usize = {
-    let mut max = MAX_NUMBER;
-    if MAX_TIME > max {
-        max = MAX_TIME;
-    }
-    // A subnet: two quotes, the slash and a length of up to ten digits.
-    if MAX_ADDRESS + 13 > max {
-        max = MAX_ADDRESS + 13;
-    }
-    if SHORT_ROOM > max {
-        max = SHORT_ROOM;
-    }
-    max
-};
-
 /// Writes a record as one JSON object and returns how many of its values were of a type
 /// without JSON form (written as null).
 ///
@@ -80,7 +64,7 @@ pub unsafe fn encode<S: Shape>(plan: &FieldPlan, record: Record<'_, S>, out: &mu
 }
 
 /// Instructions together with what is compiled for them and not inlined.
-trait Encoder: Instructions + Sized {
+trait Encoder: Escapes + Sized {
     /// [`push_list`].
     ///
     /// # Safety
@@ -240,7 +224,7 @@ unsafe fn push_columns<S: Shape, I: Encoder>(
 ///
 /// # Safety
 ///
-/// The processor has the instructions. Room for the rest of the name and [`MAX_SCALAR`] bytes is
+/// The processor has the instructions. Room for the rest of the name and [`MAX_SCALAR`](super::plan::MAX_SCALAR) bytes is
 /// reserved.
 #[inline(always)]
 unsafe fn push_value<S: Shape, I: Encoder>(
@@ -288,7 +272,7 @@ unsafe fn push_value<S: Shape, I: Encoder>(
 ///
 /// # Safety
 ///
-/// Room for [`MAX_SCALAR`] bytes is reserved.
+/// Room for [`MAX_SCALAR`](super::plan::MAX_SCALAR) bytes is reserved.
 #[cold]
 #[inline(never)]
 unsafe fn push_other<S: Shape>(
@@ -334,7 +318,7 @@ unsafe fn push_deferred<S: Shape>(
 ///
 /// # Safety
 ///
-/// The processor has the instructions; room for [`MAX_SCALAR`] bytes is reserved.
+/// The processor has the instructions; room for [`MAX_SCALAR`](super::plan::MAX_SCALAR) bytes is reserved.
 #[inline(always)]
 unsafe fn push_plain<I: Instructions>(out: &mut Out<'_>, text: Text<'_>) -> bool {
     // SAFETY: this function's contract.
@@ -356,7 +340,7 @@ unsafe fn push_plain<I: Instructions>(out: &mut Out<'_>, text: Text<'_>) -> bool
 ///
 /// The processor has the instructions, and `room` bytes are reserved.
 #[inline(never)]
-unsafe fn any_text<I: Instructions>(out: Cursor, room: isize, text: Text<'_>) -> Result<Cursor, EncodeError> {
+unsafe fn any_text<I: Escapes>(out: Cursor, room: isize, text: Text<'_>) -> Result<Cursor, EncodeError> {
     let text = text.bytes()?;
     // SAFETY: this function's contract.
     Ok(unsafe { push_text::<I>(out, room, text) }?)
@@ -366,7 +350,7 @@ unsafe fn any_text<I: Instructions>(out: Cursor, room: isize, text: Text<'_>) ->
 ///
 /// # Safety
 ///
-/// The value is one, and room for [`MAX_SCALAR`] bytes is reserved.
+/// The value is one, and room for [`MAX_SCALAR`](super::plan::MAX_SCALAR) bytes is reserved.
 #[inline(never)]
 unsafe fn subnet<S: Shape>(mut out: Cursor, value: Value<'_, S>) -> Cursor {
     // SAFETY: this function's contract.

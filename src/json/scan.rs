@@ -5,13 +5,26 @@
 //! implementation gives what [`is_plain`] says of each byte.
 
 use super::out::Cursor;
-use super::text::push_accepted;
 
 /// Whether a byte is copied as it is: printable ASCII, but for the quote and the backslash.
 #[inline]
 #[must_use]
 pub const fn is_plain(byte: u8) -> bool {
     matches!(byte, 0x20..=0x7e) && byte != b'"' && byte != b'\\'
+}
+
+/// The letter behind the backslash, for bytes that JSON has one for.
+#[inline]
+pub const fn short_escape(byte: u8) -> Option<u8> {
+    Some(match byte {
+        b'"' | b'\\' => byte,
+        0x08 => b'b',
+        0x09 => b't',
+        0x0a => b'n',
+        0x0c => b'f',
+        0x0d => b'r',
+        _ => return None,
+    })
 }
 
 /// Room that copies of whole blocks need beyond the text's own length.
@@ -22,9 +35,6 @@ pub const SHORT: usize = 64;
 
 /// Room that [`Instructions::push_short`] needs.
 pub const SHORT_ROOM: usize = 1 + SHORT + SLACK;
-
-/// Room that [`Instructions::accepted`] needs beyond twice the text's length and its quotes.
-pub const TEXT_SLACK: usize = 64;
 
 /// What is done with all of a text, in the instructions that a kind of processor has.
 pub trait Instructions {
@@ -46,18 +56,6 @@ pub trait Instructions {
     /// The processor has the instructions. `room` bytes are reserved, and a text that is not null
     /// and not of negative length can be read.
     unsafe fn long(out: Cursor, room: isize, text: (*const u8, i32)) -> Option<Cursor>;
-
-    /// Writes any text with its quotes, and with JSON's escapes, if hosts accept all of it (see
-    /// [`super::text`]).
-    ///
-    /// # Safety
-    ///
-    /// The processor has the instructions. Room for twice the text's length, two quotes and
-    /// [`TEXT_SLACK`] is reserved.
-    unsafe fn accepted(out: Cursor, text: &[u8]) -> Option<Cursor> {
-        // SAFETY: this function's contract.
-        unsafe { push_accepted(out, text) }
-    }
 }
 
 /// The text, if it is one for [`Instructions::long`].
@@ -329,12 +327,6 @@ pub(super) mod x86 {
         unsafe fn long(out: Cursor, room: isize, text: (*const u8, i32)) -> Option<Cursor> {
             // SAFETY: this function's contract.
             unsafe { long_avx2(out, room, text) }
-        }
-
-        #[inline(always)]
-        unsafe fn accepted(out: Cursor, text: &[u8]) -> Option<Cursor> {
-            // SAFETY: this function's contract.
-            unsafe { crate::json::utf8::push_accepted(out, text) }
         }
     }
 

@@ -12,7 +12,9 @@
 //! Zeek 9 has two more rules to choose from for strings, see [`EscapePolicy`].
 
 use super::out::{Cursor, Full, Out};
-use super::scan::{Baseline, Instructions, SLACK, TEXT_SLACK, is_plain, plain_of_block, specials_of_block};
+#[cfg(target_arch = "x86_64")]
+use super::scan::Avx2;
+use super::scan::{Baseline, Instructions, SLACK, is_plain, plain_of_block, short_escape, specials_of_block};
 
 /// What becomes of a string's bytes that are not accepted (`JSON::StringEscapePolicy`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,6 +31,35 @@ pub enum EscapePolicy {
     Tsv,
 }
 
+/// Room that [`Escapes::accepted`] needs beyond twice the text's length and its quotes.
+pub const TEXT_SLACK: usize = 64;
+
+/// What is done with a text that is not all plain, in the instructions that a kind of processor has.
+pub trait Escapes: Instructions {
+    /// Writes any text with its quotes, and with JSON's escapes, if hosts accept all of it (see
+    /// [this module](self)).
+    ///
+    /// # Safety
+    ///
+    /// The processor has the instructions. Room for twice the text's length, two quotes and
+    /// [`TEXT_SLACK`] is reserved.
+    unsafe fn accepted(out: Cursor, text: &[u8]) -> Option<Cursor> {
+        // SAFETY: this function's contract.
+        unsafe { push_accepted(out, text) }
+    }
+}
+
+impl Escapes for Baseline {}
+
+#[cfg(target_arch = "x86_64")]
+impl Escapes for Avx2 {
+    #[inline(always)]
+    unsafe fn accepted(out: Cursor, text: &[u8]) -> Option<Cursor> {
+        // SAFETY: this function's contract.
+        unsafe { super::utf8::push_accepted(out, text) }
+    }
+}
+
 /// Writes text with its quotes, where `room` bytes may be written.
 ///
 /// # Safety
@@ -38,7 +69,7 @@ pub enum EscapePolicy {
 /// # Errors
 ///
 /// It is too little.
-pub unsafe fn push_text<I: Instructions>(out: Cursor, room: isize, text: &[u8]) -> Result<Cursor, Full> {
+pub unsafe fn push_text<I: Escapes>(out: Cursor, room: isize, text: &[u8]) -> Result<Cursor, Full> {
     let fits = |len: usize| isize::try_from(len).is_ok_and(|len| len <= room);
     if !fits(text.len().saturating_mul(2).saturating_add(2 + TEXT_SLACK)) {
         return Err(Full);
@@ -52,12 +83,12 @@ pub unsafe fn push_text<I: Instructions>(out: Cursor, room: isize, text: &[u8]) 
     }
 }
 
-/// [`Instructions::accepted`] for any processor.
+/// [`Escapes::accepted`] for any processor.
 ///
 /// # Safety
 ///
 /// As there.
-pub(super) unsafe fn push_accepted(mut out: Cursor, text: &[u8]) -> Option<Cursor> {
+unsafe fn push_accepted(mut out: Cursor, text: &[u8]) -> Option<Cursor> {
     // SAFETY: this function's contract.
     unsafe {
         out.push(b'"');
@@ -259,20 +290,6 @@ static HEX: [[u8; 2]; 256] = {
     table
 };
 
-/// The letter behind the backslash, for bytes that JSON has one for.
-#[inline]
-pub(super) const fn short_escape(byte: u8) -> Option<u8> {
-    Some(match byte {
-        b'"' | b'\\' => byte,
-        0x08 => b'b',
-        0x09 => b't',
-        0x0a => b'n',
-        0x0c => b'f',
-        0x0d => b'r',
-        _ => return None,
-    })
-}
-
 /// Whether the host writes all of this as it is.
 #[inline(always)]
 fn accepts(mut text: &[u8]) -> bool {
@@ -318,6 +335,9 @@ mod tests {
     use crate::json::scan::Avx2;
     use crate::json::scan::Portable;
     use crate::json::test_support::{written, written_bytes};
+
+    #[cfg(target_arch = "x86_64")]
+    impl Escapes for Portable {}
 
     fn text(bytes: &[u8]) -> String {
         text_by(EscapePolicy::Hex, bytes)

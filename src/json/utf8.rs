@@ -22,7 +22,7 @@ use super::scan::x86::{both_lanes, load_32, load_32_beyond, special_32, within_p
 /// # Safety
 ///
 /// The processor has the instructions. Room for twice the text's length, two quotes and
-/// [`TEXT_SLACK`](super::scan::TEXT_SLACK) is reserved.
+/// `TEXT_SLACK` is reserved.
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
 #[inline(never)]
 pub(super) unsafe fn push_accepted(mut out: Cursor, text: &[u8]) -> Option<Cursor> {
@@ -211,7 +211,7 @@ const LETTERS: [u8; 16] = {
     let mut table = [0; 16];
     let mut byte = 0;
     while byte < 16 {
-        if let Some(letter) = super::text::short_escape(byte) {
+        if let Some(letter) = super::scan::short_escape(byte) {
             table[byte as usize] = letter - byte;
         }
         byte += 1;

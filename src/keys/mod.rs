@@ -179,6 +179,7 @@ fn certificate(path: &Path, content: &Content) -> Result<Certificate, String> {
     Certificate::parse(&content.bytes[..content.len]).map_err(|what| format!("{}: {what}", path.display()))
 }
 
+#[allow(unsafe_code, reason = "the standard library does not tell the user")]
 fn effective_user() -> u32 {
     // SAFETY: no arguments, and it cannot fail.
     unsafe { libc::geteuid() }

@@ -35,8 +35,10 @@
 //! Knows nothing of ZeroMQ and JSON.
 
 #[cfg(all(test, target_os = "linux", target_env = "gnu"))]
+#[allow(unsafe_code, reason = "it stands in for system calls that fail")]
 mod faults;
 mod look;
+#[allow(unsafe_code, reason = "the standard library has neither these locks nor statvfs")]
 mod root;
 mod segment;
 mod state;

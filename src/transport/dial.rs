@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::names::{self, Name};
-use super::thread::open_socket;
-use super::{Failure, State, Transport, locked};
+use super::options::open_socket;
+use super::{CLOSED_IN_A_ROW, Failure, Options, Pattern, Peers, Servers, State, Transport, locked};
 use crate::clock::coarse_millis;
-use crate::writer::{Burst, CLOSED_IN_A_ROW, Config, Endpoint, Level, News, Pattern, Servers};
+use crate::report::{Burst, Level, News};
 use crate::zmq::limits::ENFORCED;
-use crate::zmq::{Context, Error, Event, Handshake, PENALTY, Role, Socket, Watched, version};
+use crate::zmq::{Context, Endpoint, Error, Event, Handshake, PENALTY, Role, Socket, Watched, version};
 
 /// The side that connects.
 pub struct Dialer {
@@ -26,10 +26,8 @@ pub struct Dialer {
     name: Option<Name>,
     /// The address that the name has now, if that is another one than the socket is connected to.
     found: Option<IpAddr>,
-    /// Peers whose handshake has succeeded: one or none, or two for a moment.
-    ready: usize,
-    /// The next connection to end is one whose handshake has failed.
-    failing: bool,
+    /// One or none, or two for a moment.
+    peers: Peers,
     /// No handshake has succeeded since one has failed.
     refused: bool,
     /// Handshakes in a row that ended without a word.
@@ -49,20 +47,20 @@ pub struct Dialer {
 
 impl Dialer {
     /// Makes a socket and starts connecting it.
-    pub fn open(context: &Arc<Context>, endpoint: Endpoint, config: &Config) -> Result<(Watched, Self), Failure> {
-        let socket = open_socket(context, config)?;
-        if config.pattern == Pattern::Publish {
+    pub fn open(context: &Arc<Context>, endpoint: Endpoint, options: &Options) -> Result<(Watched, Self), Failure> {
+        let socket = open_socket(context, options)?;
+        if options.pattern == Pattern::Publish {
             // Of the next connection's subscriptions it tells whether the last one's have ended or not.
             socket.set(zmq_sys::ZMQ_XPUB_VERBOSE, 1).map_err(|error| ("cannot make a socket".to_owned(), error))?;
         }
         let name = endpoint.host_name().map(|(host, port)| Name::new(host, port, Instant::now()));
-        let role = config.client(&endpoint);
-        let strict = role.is_some() && config.pattern == Pattern::Push;
+        let role = options.curve.as_ref().and_then(|curve| curve.client(&endpoint));
+        let strict = role.is_some() && options.pattern == Pattern::Push;
         if strict {
             // Nothing is queued for a peer that has not shown that it has the right key.
             socket.set(zmq_sys::ZMQ_IMMEDIATE, 1).map_err(|error| ("cannot make a socket".to_owned(), error))?;
         }
-        let servers = config.curve.as_ref().map_or_else(Servers::default, |curve| {
+        let servers = options.curve.as_ref().map_or_else(Servers::default, |curve| {
             Servers::new(curve.keys.public(), endpoint.server_key.into_iter().collect())
         });
         let dialer = Self {
@@ -72,8 +70,7 @@ impl Dialer {
             endpoint,
             name,
             found: None,
-            ready: 0,
-            failing: false,
+            peers: Peers::default(),
             refused: false,
             closed: 0,
             excess: false,
@@ -123,10 +120,8 @@ impl Dialer {
                 *locked(&transport.trouble) = Some(text);
             }
             Event::Disconnected(_) => {
-                let failed = std::mem::take(&mut self.failing);
-                let was_ready = !failed && (self.ready > 0 || version() < (4, 3, 0));
+                let was_ready = self.peers.ended().is_some_and(|before| before > 0 || version() < (4, 3, 0));
                 if was_ready {
-                    self.ready = self.ready.saturating_sub(1);
                     self.lost += 1;
                     self.renew |= transport.key.resends;
                     transport.disconnected.fetch_add(1, Ordering::Release);
@@ -161,7 +156,7 @@ impl Dialer {
                 }
             }
             Event::Failed(how) => {
-                self.failing = true;
+                self.peers.failed();
                 if how == Handshake::Closed {
                     self.closed += 1;
                     if self.closed < CLOSED_IN_A_ROW {
@@ -170,14 +165,14 @@ impl Dialer {
                 }
                 self.refused = true;
                 if let Some(why) = self.servers.failed(how) {
-                    *locked(&transport.trouble) = Some(why.clone());
+                    *locked(&transport.trouble) = Some(why.to_string());
                     transport.notice(Level::Warning, format!("{endpoint}: {why}"));
                 }
             }
             Event::Ready => {
                 self.closed = 0;
                 self.refused = false;
-                self.ready += 1;
+                self.peers.ready();
                 if let Some(name) = &mut self.name {
                     name.connected();
                 }
@@ -190,7 +185,7 @@ impl Dialer {
             Event::Excess(_) => self.excess = true,
             Event::Full | Event::Unbound => {}
         }
-        transport.peers.store(self.ready, Ordering::Release);
+        transport.peers.store(self.peers.count(), Ordering::Release);
     }
 
     /// Does what is due, and returns when the next thing is.
@@ -242,8 +237,7 @@ impl Dialer {
         }
         // Of this end no event tells, and of the subscriptions' end libzmq only later: what is sent before
         // goes nowhere.
-        self.ready = 0;
-        self.failing = false;
+        self.peers = Peers::default();
         locked(&transport.topics).clear();
         transport.version.fetch_add(1, Ordering::Release);
     }

@@ -5,10 +5,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Failure;
+use super::{Curve, Failure};
 use crate::keys::{Authorized, News};
-use crate::writer::Curve;
-use crate::writer::Level;
+use crate::report::Level;
 use crate::zmq::zap::Handler;
 use crate::zmq::{Context, Error, Role};
 

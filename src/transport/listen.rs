@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::door::Door;
-use super::thread::open_socket;
-use super::{Failure, State, Transport, locked};
+use super::options::open_socket;
+use super::{Clients, Failure, LOOK_INTERVAL, Options, Pattern, Peers, State, Transport, locked};
 use crate::clock::coarse_millis;
-use crate::writer::{Clients, Config, Endpoint, LOOK_INTERVAL, Level, Pattern};
+use crate::report::Level;
 use crate::zmq::limits::MAX_PEERS;
-use crate::zmq::{Away, Context, Error, Event, Stream, Watched, descriptor_limit};
+use crate::zmq::{Away, Context, Endpoint, Error, Event, Stream, Watched, descriptor_limit};
 
 /// How often an address that is in use is tried again.
 const BIND_AGAIN: Duration = Duration::from_millis(500);
@@ -24,7 +24,7 @@ const SPARE: u64 = 48;
 /// The side that subscribers connect to.
 pub struct Listener {
     endpoint: Endpoint,
-    config: Config,
+    options: Options,
     /// What the socket is bound to, with the addresses that libzmq has put in.
     bound: Option<CString>,
     /// When to bind again; `None` once it is bound.
@@ -39,10 +39,7 @@ pub struct Listener {
     look_at: Instant,
     /// Clients that failed in the handshake.
     clients: Clients,
-    /// Peers whose handshake has succeeded.
-    ready: usize,
-    /// The next connection to end is one whose handshake has failed.
-    failing: bool,
+    peers: Peers,
     /// There are no descriptors for more connections; and that was told.
     full: bool,
     told_full: bool,
@@ -62,24 +59,23 @@ impl Listener {
         context: &Arc<Context>,
         transport: &Transport,
         endpoint: Endpoint,
-        config: &Config,
+        options: &Options,
     ) -> Result<(Watched, Self), Failure> {
-        let door = match &config.curve {
-            Some(curve) => Some(Door::open(context, curve, &endpoint.address.to_string_lossy())?),
+        let door = match &options.curve {
+            Some(curve) => Some(Door::open(context, curve, &endpoint.text())?),
             None => None,
         };
         let mut listener = Self {
             endpoint,
-            config: config.clone(),
+            options: options.clone(),
             bound: None,
             bind_at: None,
             told: false,
             ended: false,
             door,
             look_at: Instant::now(),
-            clients: Clients::new(config.curve.is_some()),
-            ready: 0,
-            failing: false,
+            clients: Clients::new(options.curve.is_some()),
+            peers: Peers::default(),
             full: false,
             told_full: false,
             told_places: false,
@@ -91,11 +87,11 @@ impl Listener {
     }
 
     fn open_socket(&self, context: &Arc<Context>) -> Result<Watched, Failure> {
-        let Self { endpoint, config, .. } = self;
-        let socket = open_socket(context, config)?;
-        if config.pattern == Pattern::Push {
+        let Self { endpoint, options, .. } = self;
+        let socket = open_socket(context, options)?;
+        if options.pattern == Pattern::Push {
             // Each peer has a limit of its own, so that one that stands still does not get everything.
-            let limit = config.high_water_mark;
+            let limit = options.high_water_mark;
             socket
                 .set(zmq_sys::ZMQ_SNDHWM, limit)
                 .map_err(|error| (format!("cannot set the high water mark to {limit}"), error))?;
@@ -145,17 +141,14 @@ impl Listener {
     /// Something has happened to a connection.
     pub fn note(&mut self, event: Event, transport: &Transport, now: Instant) {
         match event {
-            Event::Ready => self.ready += 1,
+            Event::Ready => self.peers.ready(),
             Event::Failed(how) => {
-                self.failing = true;
+                self.peers.failed();
                 self.clients.failed(how);
             }
             Event::Disconnected(_) => {
-                if !std::mem::take(&mut self.failing) {
-                    if self.ready == 1 {
-                        transport.disconnected.fetch_add(1, Ordering::Release);
-                    }
-                    self.ready = self.ready.saturating_sub(1);
+                if self.peers.ended() == Some(1) {
+                    transport.disconnected.fetch_add(1, Ordering::Release);
                 }
             }
             // libzmq tries to accept again and again, which takes a processor, when there is none left.
@@ -186,7 +179,7 @@ impl Listener {
             }
             Event::Full | Event::Retried(_) | Event::Unbound => {}
         }
-        transport.peers.store(self.ready, Ordering::Release);
+        transport.peers.store(self.peers.count(), Ordering::Release);
     }
 
     /// Does what is due, and returns when the next thing is.
@@ -265,7 +258,7 @@ impl Listener {
         }
         self.ended = true;
         self.bind_at = None;
-        self.ready = 0;
+        self.peers = Peers::default();
         locked(&transport.topics).clear();
         transport.version.fetch_add(1, Ordering::Release);
         transport.renew(state);

@@ -15,6 +15,7 @@
 
 mod dial;
 mod door;
+mod handshake;
 mod listen;
 mod names;
 mod options;
@@ -30,12 +31,15 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::lock::locked;
-use crate::writer::{Config, Curve, Endpoint, KeepAlive, Level, Pattern};
-use crate::zmq::{Context, Error, Message, Stream, Watched};
+use crate::report::Level;
+use crate::zmq::{Context, Endpoint, Error, Message, Stream, Watched};
 use subscriptions::{Topics, parse};
 use thread::Thread;
 
+use handshake::Peers;
+pub use handshake::{CLOSED_IN_A_ROW, Clients, LOOK_INTERVAL, Servers, Unfit};
 pub use names::address_of;
+pub use options::{Curve, KeepAlive, Options, Pattern};
 pub use subscriptions::Subscriptions;
 pub use trail::Trail;
 
@@ -84,14 +88,14 @@ struct Key {
 }
 
 impl Key {
-    fn new(endpoint: &Endpoint, config: &Config) -> Self {
+    fn new(endpoint: &Endpoint, options: &Options) -> Self {
         Self {
             endpoint: endpoint.clone(),
-            pattern: config.pattern,
-            curve: config.curve.clone(),
-            keep_alive: config.keep_alive.clone(),
+            pattern: options.pattern,
+            curve: options.curve.clone(),
+            keep_alive: options.keep_alive.clone(),
             // The peers of a bound endpoint come and go one by one.
-            resends: config.spool.is_some() && !endpoint.bind,
+            resends: options.resends && !endpoint.bind,
         }
     }
 }
@@ -235,8 +239,8 @@ impl User {
     /// # Errors
     ///
     /// A socket cannot be made, the address can never be bound, or it is bound with other keys.
-    pub fn join(context: &Arc<Context>, endpoint: &Endpoint, config: &Config) -> Result<Self, Failure> {
-        let key = Key::new(endpoint, config);
+    pub fn join(context: &Arc<Context>, endpoint: &Endpoint, options: &Options) -> Result<Self, Failure> {
+        let key = Key::new(endpoint, options);
         let mut running = locked(&RUNNING);
         let same = |one: &Running| {
             let other = &one.transport.key;
@@ -253,7 +257,7 @@ impl User {
             }
             Some(index) => index,
             None => {
-                running.push(Thread::start(context, key, config)?);
+                running.push(Thread::start(context, key, options)?);
                 running.len() - 1
             }
         };

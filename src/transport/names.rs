@@ -13,7 +13,7 @@ use std::ffi::CString;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
-use crate::writer::Endpoint;
+use crate::zmq::Endpoint;
 
 /// How often an address is tried before it is another one's turn.
 const TRIES: u32 = 3;

@@ -1,8 +1,69 @@
 //! The options that sockets get.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use super::Failure;
-use crate::writer::{Config, Pattern};
-use crate::zmq::{Kind, Socket, limits};
+use crate::zmq::{Context, Endpoint, KeyPair, Kind, Role, Socket, Watched, limits};
+
+/// What a transport needs of a writer's options.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// What kind of socket it is.
+    pub pattern: Pattern,
+    /// How the connections are kept.
+    pub keep_alive: KeepAlive,
+    /// The keys.
+    pub curve: Option<Curve>,
+    /// Records that wait for each peer of a bound socket that pushes; 0 is no limit.
+    pub high_water_mark: i32,
+    /// Writers keep what they have handed over, and hand it over again when a connection was lost.
+    pub resends: bool,
+}
+
+/// ZeroMQ's patterns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Pattern {
+    /// Every subscriber gets the records that it subscribes to.
+    #[default]
+    Publish,
+    /// Each record goes to one of the peers.
+    Push,
+}
+
+/// How a connection is kept; all durations in milliseconds, as libzmq takes them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct KeepAlive {
+    /// `reconnect_interval`: pause before connecting again.
+    pub reconnect: i32,
+    /// `reconnect_interval_max`: what that grows to, twice as long each time.
+    pub reconnect_max: i32,
+    /// `tcp_keepalive`: idle time before the system asks the peer whether it is there; 0 is
+    /// never.
+    pub keepalive: i32,
+    /// `heartbeat_interval`: how often ZeroMQ asks; 0 is never.
+    pub heartbeat: i32,
+    /// `heartbeat_timeout`: how long it waits for the answer.
+    pub heartbeat_timeout: i32,
+}
+
+/// Who this side is, and who is let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Curve {
+    /// `curve_secret_key_file`, whose public key is the one of `curve_public_key_file`.
+    pub keys: Arc<KeyPair>,
+    /// `curve_authorized_keys_dir`; there if an endpoint is bound.
+    pub authorized: Option<PathBuf>,
+}
+
+impl Curve {
+    /// What a socket is to be before it connects to an endpoint, which has the key of its server.
+    #[must_use]
+    pub fn client(&self, endpoint: &Endpoint) -> Option<Role> {
+        let keys = Arc::clone(&self.keys);
+        endpoint.server_key.map(|server| Role::Client { keys, server })
+    }
+}
 
 /// Limit for one try to connect.
 const CONNECT_TIMEOUT_MILLIS: i32 = 5000;
@@ -12,15 +73,23 @@ const CONNECT_TIMEOUT_MILLIS: i32 = 5000;
 const KEEPALIVE_PROBES: i32 = 4;
 
 /// The socket type that a pattern needs.
-pub fn kind(pattern: Pattern) -> Kind {
+fn kind(pattern: Pattern) -> Kind {
     match pattern {
         Pattern::Publish => Kind::XPub,
         Pattern::Push => Kind::Push,
     }
 }
 
+/// Makes a socket with all its options.
+pub fn open_socket(context: &Arc<Context>, options: &Options) -> Result<Watched, Failure> {
+    let no_socket = |error| ("cannot make a socket".to_owned(), error);
+    let socket = Socket::new(context, kind(options.pattern)).map_err(no_socket)?;
+    prepare(&socket, options)?;
+    Watched::new(context, socket).map_err(no_socket)
+}
+
 /// Sets the options that all sockets have.
-pub fn prepare(socket: &Socket, config: &Config) -> Result<(), Failure> {
+fn prepare(socket: &Socket, options: &Options) -> Result<(), Failure> {
     let set = |name: &str, option, value| {
         socket.set(option, value).map_err(|error| (format!("cannot set {name} to {value}"), error))
     };
@@ -35,7 +104,7 @@ pub fn prepare(socket: &Socket, config: &Config) -> Result<(), Failure> {
     set("the high water mark", zmq_sys::ZMQ_SNDHWM, 0)?;
     // Peers send subscriptions only. More costs the peer its connection, and not the host its memory.
     limits::of_publisher(socket).map_err(|error| ("cannot set limits".to_owned(), error))?;
-    let keep_alive = &config.keep_alive;
+    let keep_alive = &options.keep_alive;
     set("reconnect_interval", zmq_sys::ZMQ_RECONNECT_IVL, keep_alive.reconnect)?;
     set("reconnect_interval_max", zmq_sys::ZMQ_RECONNECT_IVL_MAX, keep_alive.reconnect_max)?;
     // A firewall that drops what it does not like would hold up the next try for minutes.

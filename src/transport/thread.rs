@@ -9,10 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::dial::Dialer;
 use super::listen::Listener;
-use super::options::{kind, prepare};
-use super::{Failure, Key, MAX_SUBSCRIPTIONS, Running, State, Transport, locked};
-use crate::writer::Config;
-use crate::zmq::{Context, Error, Event, Socket, Stream, Watched, limits, wait_readable};
+use super::{Failure, Key, MAX_SUBSCRIPTIONS, Options, Running, State, Transport, locked};
+use crate::zmq::{Context, Error, Event, Stream, limits, wait_readable};
 
 /// How often it looks what time has brought, if nothing is due earlier.
 const IDLE: Duration = Duration::from_secs(1);
@@ -33,21 +31,13 @@ enum Side {
     Listener(Box<Listener>),
 }
 
-/// Makes a socket with all its options.
-pub fn open_socket(context: &Arc<Context>, config: &Config) -> Result<Watched, Failure> {
-    let no_socket = |error| ("cannot make a socket".to_owned(), error);
-    let socket = Socket::new(context, kind(config.pattern)).map_err(no_socket)?;
-    prepare(&socket, config)?;
-    Watched::new(context, socket).map_err(no_socket)
-}
-
 impl Thread {
     /// Makes the socket, binds it or begins to connect it, and starts the thread.
     ///
     /// # Errors
     ///
     /// What libzmq or the system could not do.
-    pub fn start(context: &Arc<Context>, key: Key, config: &Config) -> Result<Running, Failure> {
+    pub fn start(context: &Arc<Context>, key: Key, options: &Options) -> Result<Running, Failure> {
         let system =
             |what: &str, error: std::io::Error| (what.to_owned(), Error(error.raw_os_error().unwrap_or(libc::EAGAIN)));
         let (reader, stop) = pipe().map_err(|error| system("cannot make a pipe", error))?;
@@ -74,10 +64,10 @@ impl Thread {
             waits: AtomicBool::new(false),
         });
         let (socket, side) = if endpoint.bind {
-            let (socket, listener) = Listener::open(context, &transport, endpoint, config)?;
+            let (socket, listener) = Listener::open(context, &transport, endpoint, options)?;
             (socket, Side::Listener(Box::new(listener)))
         } else {
-            let (socket, dialer) = Dialer::open(context, endpoint, config)?;
+            let (socket, dialer) = Dialer::open(context, endpoint, options)?;
             (socket, Side::Dialer(Box::new(dialer)))
         };
         locked(&transport.state).socket = Some(socket);

@@ -4,19 +4,16 @@
 //! batch costs neither a copy nor an allocation for each record. It ends early when that memory
 //! does, which is the case after some 64 KiB.
 
-use core::mem::MaybeUninit;
-
 use super::config::Config;
-use crate::json::Full;
 
 /// How often a host calls [`super::Writer::heartbeat`], in milliseconds: a batch that would be
 /// due before the next one is ended.
 const HEARTBEAT_MILLIS: u64 = 1000;
 
 /// What stands between two records. JSON as it is written here has none.
-const SEPARATOR: u8 = b'\n';
+pub const SEPARATOR: u8 = b'\n';
 
-/// The batch that is being filled, at the start of the buffers' free space.
+/// The batch that is being filled: what is pending in the buffers.
 #[derive(Debug)]
 pub struct Batch {
     /// Records that end it.
@@ -26,14 +23,13 @@ pub struct Batch {
     /// When it got that, in [`crate::clock::coarse_millis`].
     begun: u64,
     records: u64,
-    len: usize,
 }
 
 impl Batch {
     /// An empty one.
     pub fn new(config: &Config) -> Self {
         let latency = config.batch_latency.as_millis() as u64;
-        Self { limit: config.batch_records, latency, begun: 0, records: 0, len: 0 }
+        Self { limit: config.batch_records, latency, begun: 0, records: 0 }
     }
 
     /// Whether a message can have several records.
@@ -48,30 +44,12 @@ impl Batch {
         self.records
     }
 
-    /// Where the next record goes.
-    ///
-    /// # Errors
-    ///
-    /// The memory does not suffice.
+    /// Takes a record that was written. Returns true if the batch is to end.
     #[inline]
-    pub fn room<'a>(&self, memory: &'a mut [MaybeUninit<u8>]) -> Result<&'a mut [MaybeUninit<u8>], Full> {
-        if self.records == 0 {
-            return Ok(memory);
-        }
-        let (separator, room) = memory[self.len..].split_first_mut().ok_or(Full)?;
-        separator.write(SEPARATOR);
-        Ok(room)
-    }
-
-    /// Takes the record of `len` bytes that was written there. Whether the batch is to end.
-    #[inline]
-    pub fn add(&mut self, len: usize, now: u64) -> bool {
+    pub fn add(&mut self, now: u64) -> bool {
         if self.records == 0 {
             self.begun = now;
-        } else {
-            self.len += 1;
         }
-        self.len += len;
         self.records += 1;
         self.records >= self.limit || now.wrapping_sub(self.begun) >= self.latency
     }
@@ -81,10 +59,10 @@ impl Batch {
         self.records > 0 && now.wrapping_sub(self.begun) + HEARTBEAT_MILLIS > self.latency
     }
 
-    /// Ends it: its bytes and records, and an empty one in its place.
+    /// Ends it: its records, and an empty one in its place.
     #[inline]
-    pub fn take(&mut self) -> (usize, u64) {
-        (std::mem::take(&mut self.len), std::mem::take(&mut self.records))
+    pub fn take(&mut self) -> u64 {
+        std::mem::take(&mut self.records)
     }
 }
 

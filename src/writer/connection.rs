@@ -9,15 +9,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::batch;
-use super::config::{Config, Endpoint};
+use super::config::Config;
 use super::counters::Counters;
 use super::ledger::{Kind, Seen, Share, Summary};
 use super::link::Link;
 use super::patience::Progress;
-use super::report::{Level, News, Reporter};
 use super::spooling::Spooling;
+use crate::report::{Level, News, Reporter};
 use crate::transport::{Failure, Refusal, Subscriptions};
-use crate::zmq::{Buffers, Context, Message};
+use crate::zmq::{Buffers, Context, Endpoint, Message};
 
 /// A connection to one endpoint, or to several that share the records.
 pub struct Connection {
@@ -51,7 +51,7 @@ struct Backed {
     oldest: (Instant, u64),
 }
 
-/// The record at the start of the buffers' free space, or a batch.
+/// The record that is pending, or a batch.
 struct Blocked {
     records: u64,
     /// What it was made into, and for which lane, if only a lane's peers have no room.
@@ -169,44 +169,31 @@ impl Connection {
         self.counters.encoding += 1;
     }
 
-    /// Takes a record, or so many in a batch, which are the first `len` bytes of the buffers'
-    /// free space. Returns true if there is no room, see [`Connection::retry`].
-    ///
-    /// # Safety
-    ///
-    /// As [`Buffers::message`].
+    /// Takes a record, or so many in a batch, which are pending. Returns true if there is no room, see
+    /// [`Connection::retry`].
     #[inline]
-    pub unsafe fn send(&mut self, topic: &[u8], buffers: &mut Buffers, len: usize, records: u64) -> bool {
+    pub fn send(&mut self, topic: &[u8], buffers: &mut Buffers, records: u64) -> bool {
         if self.spooling.is_some() {
-            // SAFETY: this function's contract.
-            unsafe { self.send_or_spool(topic, buffers, len, records) };
+            self.send_or_spool(topic, buffers, records);
             return false;
         }
         if self.hold.is_some() {
-            // SAFETY: this function's contract.
-            self.hold(unsafe { buffers.written(len) }, records);
+            self.hold(buffers.pending(), records);
             return false;
         }
-        // SAFETY: this function's contract.
-        unsafe { self.try_send(topic, buffers, len, records) }
+        self.try_send(topic, buffers, records)
     }
 
-    /// # Safety
-    ///
-    /// As [`Buffers::message`].
     #[inline]
-    unsafe fn try_send(&mut self, topic: &[u8], buffers: &mut Buffers, len: usize, records: u64) -> bool {
+    fn try_send(&mut self, topic: &[u8], buffers: &mut Buffers, records: u64) -> bool {
         let Some((lane, consumer)) = self.link.lane(records, buffers) else {
             self.blocked = Some(Blocked { records, message: None });
             return true;
         };
         let mut body = Message::new();
-        // SAFETY: this function's contract.
-        let made = unsafe {
-            match records {
-                1 => buffers.message(&mut body, len, consumer),
-                _ => buffers.flight(&mut body, len, consumer, records, 0).map(drop),
-            }
+        let made = match records {
+            1 => buffers.message(&mut body, consumer),
+            _ => buffers.flight(&mut body, consumer, records, 0).map(drop),
         };
         if made.is_err() {
             self.counters.closed += records;
@@ -242,17 +229,13 @@ impl Connection {
     }
 
     /// Tries again to send what found no room. Returns true if that is to be tried once more; else it
-    /// is sent, or counted, and there is nothing to wait for.
-    ///
-    /// # Safety
-    ///
-    /// As [`Buffers::message`], with what was given to [`Connection::send`].
-    pub unsafe fn retry(&mut self, topic: &[u8], buffers: &mut Buffers, len: usize) -> bool {
+    /// is sent, or counted, and there is nothing to wait for. What [`Connection::send`] was given is
+    /// still pending.
+    pub fn retry(&mut self, topic: &[u8], buffers: &mut Buffers) -> bool {
         let Some(Blocked { records, message }) = self.blocked.take() else { return false };
         if self.hold.is_some() {
             drop(message);
-            // SAFETY: this function's contract.
-            self.hold(unsafe { buffers.written(len) }, records);
+            self.hold(buffers.pending(), records);
             return false;
         }
         if !self.link.wanted() {
@@ -261,8 +244,7 @@ impl Connection {
         }
         let full = match message {
             Some((lane, body)) => self.hand_over(lane, topic, body, records),
-            // SAFETY: this function's contract.
-            None => unsafe { self.try_send(topic, buffers, len, records) },
+            None => self.try_send(topic, buffers, records),
         };
         if !full {
             return false;
@@ -299,17 +281,13 @@ impl Connection {
         }
     }
 
-    /// # Safety
-    ///
-    /// As [`Buffers::message`].
-    unsafe fn send_or_spool(&mut self, topic: &[u8], buffers: &mut Buffers, len: usize, records: u64) {
+    fn send_or_spool(&mut self, topic: &[u8], buffers: &mut Buffers, records: u64) {
         let Some(backed) = &mut self.spooling else { return };
         if !backed.spool.always && backed.spool.waiting() == 0 && self.link.wanted() {
             if let Some((lane, consumer)) = self.link.lane(records, buffers) {
                 let mut body = Message::new();
-                let size = self.link.size(lane, topic.len(), len);
-                // SAFETY: this function's contract.
-                if let Ok(flight) = unsafe { buffers.flight(&mut body, len, consumer, records, size) } {
+                let size = self.link.size(lane, topic.len(), buffers.pending().len());
+                if let Ok(flight) = buffers.flight(&mut body, consumer, records, size) {
                     self.link.made(lane, records);
                     backed.spool.announce(records);
                     if self.link.send(lane, topic, &mut body, records).is_ok() {
@@ -320,14 +298,13 @@ impl Connection {
             }
             backed.full = true;
         }
-        // SAFETY: this function's contract.
-        for record in batch::records(unsafe { buffers.written(len) }) {
+        for record in batch::records(buffers.pending()) {
             backed.spool.push(record);
         }
     }
 
     /// Sends what is in the spool, some records or all that there is room for. Returns true if it sent
-    /// any. Not to be called while a record is at the start of the buffers' free space.
+    /// any. Not to be called while a record is pending.
     pub fn drain(&mut self, topic: &[u8], buffers: &mut Buffers, limit: usize) -> bool {
         let Some(backed) = &mut self.spooling else { return false };
         if backed.full || !self.link.wanted() {
@@ -352,10 +329,9 @@ impl Connection {
                 return count > 0;
             }
             let mut body = Message::new();
-            // SAFETY: just written, and passed below.
-            let made = unsafe { buffers.flight(&mut body, len, consumer, 1, self.link.size(lane, topic.len(), len)) };
+            let made = buffers.flight(&mut body, consumer, 1, self.link.size(lane, topic.len(), len));
+            buffers.advance();
             let Ok(flight) = made else { return count > 0 };
-            buffers.advance(len);
             self.link.made(lane, 1);
             if self.link.send(lane, topic, &mut body, 1).is_err() {
                 backed.full = true;
@@ -401,7 +377,7 @@ impl Connection {
     }
 
     /// Sends what is held once somebody has subscribed; gives it up when its time is over. Not to be
-    /// called while a record is at the start of the buffers' free space.
+    /// called while a record is pending.
     pub fn end_hold(&mut self, topic: &[u8], buffers: &mut Buffers) {
         let unwanted = self.hold.is_some() && self.unwanted();
         let Some(mut hold) = self.hold.take() else { return };
@@ -419,9 +395,8 @@ impl Connection {
                 self.counters.closed += records;
                 continue;
             }
-            // SAFETY: just written, and passed below.
-            let full = unsafe { self.try_send(topic, buffers, bytes.len(), records) };
-            buffers.advance(bytes.len());
+            let full = self.try_send(topic, buffers, records);
+            buffers.advance();
             if full {
                 // It was not taken: the next look tries again.
                 self.blocked = None;

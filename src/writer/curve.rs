@@ -1,77 +1,66 @@
 //! The options of CURVE: who this side is, whom it sends to, and who is let in.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use super::config::{ConfigError, Given};
+use super::option::{ConfigError, Given, Mention, Reason};
 use crate::keys::{self, Authorized};
-use crate::zmq::{KEY_TEXT, KeyPair, PublicKey};
+use crate::transport::Curve;
+use crate::zmq::{KEY_TEXT, PublicKey};
 
-/// Who this side is, and who is let in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Curve {
-    /// `curve_secret_key_file`, whose public key is the one of `curve_public_key_file`.
-    pub keys: Arc<KeyPair>,
-    /// `curve_authorized_keys_dir`; there if an endpoint is bound.
-    pub authorized: Option<PathBuf>,
-}
-
-impl Curve {
-    /// Reads the options and the files that they name. `None` without any; with one, each endpoint
-    /// (its name, and whether it is bound) must have what it needs, and those to connect to get their
-    /// servers' keys.
-    ///
-    /// # Errors
-    ///
-    /// The first value that is not allowed, or the option that is missing.
-    #[allow(clippy::type_complexity, reason = "two results of one call")]
-    pub fn parse<'a>(
-        find: impl Fn(&str) -> Option<Given<'a>>,
-        endpoints: &[(String, bool)],
-    ) -> Result<Option<(Self, Vec<Option<PublicKey>>)>, ConfigError> {
-        let given = |name: &str| find(name).filter(|option| !option.value.is_empty());
-        let [server, public, secret, authorized] =
-            ["curve_server_key", "curve_public_key_file", "curve_secret_key_file", "curve_authorized_keys_dir"]
-                .map(given);
-        let Some(any) = secret.or(server).or(authorized).or(public) else { return Ok(None) };
-        keys::require_curve().map_err(|reason| any.error(reason))?;
-        let Some(secret) = secret else {
-            return Err(any.error("there is no secret key to go with it; set curve_secret_key_file, too"));
-        };
-        let pair = keys::read_secret(secret.path()?).map_err(|reason| secret.error(reason))?;
-        if let Some(public) = public
-            && keys::read_public(public.path()?).map_err(|reason| public.error(reason))? != pair.public()
-        {
-            return Err(
-                public.error("it is not the public key of curve_secret_key_file; name the other file of the pair")
-            );
-        }
-        let server_keys = server.map(server_keys).transpose()?.unwrap_or_default();
-        let connected = endpoints.iter().filter(|(_, bind)| !bind).count();
-        if let Some(server) = server.filter(|_| connected > 0 && ![1, connected].contains(&server_keys.len())) {
-            return Err(server.error(format!(
-                "there are {} keys for {connected} endpoints to connect to; give one for all, or one for each",
-                server_keys.len()
-            )));
-        }
-        let mut servers = server_keys.into_iter().cycle();
-        let servers: Vec<_> = endpoints.iter().map(|(_, bind)| if *bind { None } else { servers.next() }).collect();
-        for ((endpoint, bind), key) in endpoints.iter().zip(&servers) {
-            let missing = match (bind, key, authorized) {
-                (true, _, None) => "curve_authorized_keys_dir",
-                (false, None, _) => "curve_server_key",
-                _ => continue,
-            };
-            return Err(any.error(format!(
-                "{endpoint} would be without encryption; set {missing}, too, or no key at all for this endpoint"
-            )));
-        }
-        let authorized = authorized.map(|dir| {
-            let path = dir.path()?;
-            Authorized::open(path).map(|_| path.to_owned()).map_err(|reason| dir.error(reason))
-        });
-        Ok(Some((Self { keys: Arc::new(pair), authorized: authorized.transpose()? }, servers)))
+/// Reads the options and the files that they name. `None` without any; with one, each endpoint
+/// (its name, and whether it is bound) must have what it needs, and those to connect to get their
+/// servers' keys.
+///
+/// # Errors
+///
+/// The first value that is not allowed, or the option that is missing.
+#[allow(clippy::type_complexity, reason = "two results of one call")]
+pub fn parse<'a>(
+    find: impl Fn(&str) -> Option<Given<'a>>,
+    endpoints: &[(String, bool)],
+) -> Result<Option<(Curve, Vec<Option<PublicKey>>)>, ConfigError> {
+    let given = |name: &str| find(name).filter(|option| !option.value.is_empty());
+    let [server, public, secret, authorized] =
+        ["curve_server_key", "curve_public_key_file", "curve_secret_key_file", "curve_authorized_keys_dir"].map(given);
+    let Some(any) = secret.or(server).or(authorized).or(public) else { return Ok(None) };
+    keys::require_curve().map_err(|reason| any.error(reason))?;
+    let Some(secret) = secret else {
+        let missing = "there is no secret key to go with it; set ";
+        return Err(any.error(Reason::naming(missing, Mention::Anywhere, "curve_secret_key_file", ", too")));
+    };
+    let pair = keys::read_secret(secret.path()?).map_err(|reason| secret.error(reason))?;
+    if let Some(public) = public
+        && keys::read_public(public.path()?).map_err(|reason| public.error(reason))? != pair.public()
+    {
+        let (other, fix) = ("it is not the public key of ", "; name the other file of the pair");
+        return Err(public.error(Reason::naming(other, Mention::Anywhere, "curve_secret_key_file", fix)));
     }
+    let server_keys = server.map(server_keys).transpose()?.unwrap_or_default();
+    let connected = endpoints.iter().filter(|(_, bind)| !bind).count();
+    if let Some(server) = server.filter(|_| connected > 0 && ![1, connected].contains(&server_keys.len())) {
+        return Err(server.error(format!(
+            "there are {} keys for {connected} endpoints to connect to; give one for all, or one for each",
+            server_keys.len()
+        )));
+    }
+    let mut servers = server_keys.into_iter().cycle();
+    let servers: Vec<_> = endpoints.iter().map(|(_, bind)| if *bind { None } else { servers.next() }).collect();
+    for ((endpoint, bind), key) in endpoints.iter().zip(&servers) {
+        let missing = match (bind, key, authorized) {
+            (true, _, None) => "curve_authorized_keys_dir",
+            (false, None, _) => "curve_server_key",
+            _ => continue,
+        };
+        let bare = format!("{endpoint} would be without encryption; set ");
+        let fix = ", too, or no key at all for this endpoint";
+        return Err(any.error(Reason::naming(bare, Mention::Anywhere, missing, fix)));
+    }
+    let authorized = authorized.map(|dir| {
+        let path = dir.path()?;
+        Authorized::open(path).map(|_| path.to_owned()).map_err(|reason| dir.error(reason))
+    });
+    Ok(Some((Curve { keys: Arc::new(pair), authorized: authorized.transpose()? }, servers)))
 }
 
 /// Public keys with commas between, or files that have them.
@@ -92,9 +81,11 @@ fn server_keys(option: Given<'_>) -> Result<Vec<PublicKey>, ConfigError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::config::{Config, Source};
+    use super::super::config::Config;
+    use super::super::option::Source;
     use super::*;
     use crate::keys::{tests::Dir, write_pair};
+    use crate::zmq::KeyPair;
     use std::os::unix::fs::PermissionsExt;
 
     const KEY: &str = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7";
@@ -119,11 +110,11 @@ mod tests {
         let (out, bound) = ("tcp://a:1", "@tcp://*:2");
 
         let none = parse(out, &[("curve_server_key", ""), ("curve_secret_key_file", "")]).unwrap();
-        assert!(none.curve.is_none() && none.client(&none.endpoints[0]).is_none());
+        assert!(none.curve.is_none());
         let client = parse(out, &[server, own, ("curve_public_key_file", public)]).unwrap();
         assert_eq!(client.curve.as_ref().unwrap().keys.public(), pair.public());
         assert_eq!(client.endpoints[0].server_key.unwrap().to_string(), KEY);
-        assert!(client.client(&client.endpoints[0]).is_some());
+        assert!(client.curve.as_ref().unwrap().client(&client.endpoints[0]).is_some());
         let both = parse(&format!("{bound},{out},tcp://b:1"), &[server, own, authorized]).unwrap();
         let keys: Vec<_> = both.endpoints.iter().map(|endpoint| endpoint.server_key.is_some()).collect();
         assert_eq!(keys, [false, true, true]);

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, Weak};
 
-use super::report::{Burst, News};
 use crate::lock::locked;
+use crate::report::{Burst, News};
 
 /// Logs that a report names; of more than one above it names so many, and how many more there are.
 const NAMED: usize = 3;

@@ -7,10 +7,10 @@ use core::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::config::{Config, Endpoint, Pattern};
-use super::report::Level;
-use crate::transport::{Events, Failure, Refusal, Subscriptions, Trail, User};
-use crate::zmq::{Buffers, Context, Message, TELLS, version};
+use super::config::Config;
+use crate::report::Level;
+use crate::transport::{Events, Failure, Pattern, Refusal, Subscriptions, Trail, User};
+use crate::zmq::{Buffers, Context, Endpoint, Message, TELLS, version};
 
 /// Where records go.
 pub struct Link {
@@ -102,8 +102,9 @@ impl Link {
             next: 0,
             subscriptions: Subscriptions::default(),
         };
+        let options = config.transport();
         for (index, endpoint) in endpoints.iter().enumerate() {
-            match User::join(context, endpoint, config) {
+            match User::join(context, endpoint, &options) {
                 Ok(user) => {
                     buffers.follow(consumer + index, user.written());
                     link.lanes.push(Lane::new(user, consumer + index));

@@ -6,13 +6,12 @@ mod connection;
 mod counters;
 mod curve;
 mod extra;
-mod handshake;
 mod ledger;
 mod link;
+mod option;
 mod orphans;
 mod patience;
 mod raw;
-mod report;
 mod spooling;
 mod stats;
 mod topic;
@@ -25,21 +24,20 @@ use std::time::Instant;
 use crate::clock::coarse_millis;
 use crate::host::{AnyShape, Field, Layout, Record, Shape};
 use crate::json::{EncodeError, Envelope, FieldPlan, Out, encode};
-use crate::zmq::{Buffers, CHUNK_SIZE, Context, Error, Termination};
-use batch::Batch;
+use crate::report::{Level, Reporter};
+use crate::transport::Pattern;
+use crate::zmq::{Buffers, CHUNK_SIZE, Context, Endpoint, Error, Termination};
+use batch::{Batch, SEPARATOR};
 use orphans::Orphans;
 use patience::Patience;
 use stats::Statistics;
 
-pub use config::{
-    Config, ConfigError, Endpoint, Given, KeepAlive, OPTION_NAMES, Pattern, SCRIPT_NAMES, Side, Source, unknown_options,
-};
+pub use config::{Config, OPTIONS, SCRIPT_NAMES, Spec, unknown_options};
 pub use connection::Connection;
 pub use counters::{Counters, Totals};
-pub use curve::Curve;
+pub use curve::parse as parse_curve;
 pub use extra::ExtraFields;
-pub use handshake::{CLOSED_IN_A_ROW, Clients, LOOK_INTERVAL, Servers};
-pub use report::{Burst, Level, News, Reporter};
+pub use option::{ConfigError, Given, Mention, Source};
 pub use topic::{Topic, readable};
 
 /// How often the subscriptions are looked at while records come. A subscription takes
@@ -233,6 +231,7 @@ impl Writer {
     ///
     /// `values` is as [`Record::new`] demands, for [`Writer::columns`] values.
     #[inline]
+    #[allow(unsafe_code, reason = "this is where the host's records come in")]
     pub unsafe fn write(&mut self, values: *const *const u8) {
         let now = coarse_millis();
         if !self.begin(now) {
@@ -250,8 +249,8 @@ impl Writer {
             }
         };
         match encoded {
-            Ok(len) => {
-                if self.batch.add(len, now) {
+            Ok(()) => {
+                if self.batch.add(now) {
                     self.flush();
                 }
             }
@@ -278,36 +277,31 @@ impl Writer {
     /// Sends the batch, as far as it is filled.
     #[inline]
     pub fn flush(&mut self) {
-        let (len, records) = self.batch.take();
+        let records = self.batch.take();
         if records == 0 {
             return;
         }
         let mut full = false;
         for connection in &mut self.connections {
             if connection.wants() {
-                // SAFETY: `encode` has written these bytes; `advance` passes them.
-                full |= unsafe { connection.send(&self.topic, &mut self.buffers, len, records) };
+                full |= connection.send(&self.topic, &mut self.buffers, records);
             } else {
                 connection.skip(records);
             }
         }
         if full {
-            // SAFETY: as above.
-            unsafe { self.wait_for_room(len) };
+            self.wait_for_room();
         }
-        self.buffers.advance(len);
+        self.buffers.advance();
         for connection in &mut self.connections {
             connection.go_on(&self.topic, &mut self.buffers);
         }
     }
 
-    /// Waits for queues that are full, as long as that is worth it; see [`patience`].
-    ///
-    /// # Safety
-    ///
-    /// The first `len` bytes of the buffers' free space are what has found no room.
+    /// Waits for queues that are full, as long as that is worth it; see [`patience`]. What has found no
+    /// room is pending.
     #[cold]
-    unsafe fn wait_for_room(&mut self, len: usize) {
+    fn wait_for_room(&mut self) {
         let Self { connections, buffers, patience, topic, .. } = self;
         let topic = &**topic;
         let mut last = Instant::now();
@@ -319,8 +313,7 @@ impl Writer {
             // The first try is again without waiting: a queue that is not worth it is given up at once.
             let mut full = false;
             for connection in connections.iter_mut() {
-                // SAFETY: this function's contract; nothing is written to the free space here.
-                full |= unsafe { connection.retry(topic, buffers, len) };
+                full |= connection.retry(topic, buffers);
             }
             if !full || !patience.lasts() {
                 break;
@@ -379,38 +372,47 @@ impl Writer {
         self.problem = problem;
     }
 
-    /// Encodes a record at the end of the batch and returns its length.
+    /// Encodes a record at the end of the batch.
     ///
     /// # Safety
     ///
     /// As [`Writer::write`].
     #[inline]
-    unsafe fn encode<S: Shape>(&mut self, values: *const *const u8, shape: S) -> Result<usize, &'static str> {
+    #[allow(unsafe_code, reason = "a part of `write`")]
+    unsafe fn encode<S: Shape>(&mut self, values: *const *const u8, shape: S) -> Result<(), &'static str> {
         // SAFETY: this function's contract.
         let record = unsafe { Record::new(values, shape) };
         let mut room = CHUNK_SIZE / 2;
-        if self.batch.is_wanted() && self.batch.records() == 0 && self.buffers.free_space().len() < room {
+        if self.batch.is_wanted() && self.batch.records() == 0 && self.buffers.room() < room {
             // Little would fit behind it. If there is no memory now, that shows below.
             self.buffers.grow(room);
         }
         loop {
-            let memory = self.batch.room(self.buffers.free_space());
-            let begun = memory.and_then(|memory| match &self.envelope {
-                None => Ok(Out::new(memory)),
-                Some(envelope) => envelope.begin(memory),
-            });
-            let encoded = begun.map_err(EncodeError::from).and_then(|mut out| {
-                // SAFETY: as above.
-                let unknown = unsafe { encode(&self.plan, record, &mut out)? };
-                match &self.envelope {
-                    None => Ok((out.len(), unknown)),
-                    Some(envelope) => Ok((envelope.end(&mut out)?, unknown)),
+            let Self { plan, envelope, buffers, batch, .. } = self;
+            let before = buffers.pending().len();
+            let begun = batch.records() == 0 || buffers.append(&[SEPARATOR]);
+            let encoded = buffers.write(|memory| {
+                if !begun {
+                    return Err(EncodeError::Full);
                 }
+                let mut out = match envelope {
+                    None => Out::new(memory),
+                    Some(envelope) => envelope.begin(memory)?,
+                };
+                // SAFETY: as above.
+                let unknown = unsafe { encode(plan, record, &mut out)? };
+                if let Some(envelope) = envelope {
+                    envelope.end(&mut out)?;
+                }
+                Ok((out.into_written(), unknown))
             });
+            if encoded.is_err() {
+                buffers.truncate(before);
+            }
             match encoded {
-                Ok((len, unknown)) => {
+                Ok(unknown) => {
                     self.unknown += unknown;
-                    return Ok(len);
+                    return Ok(());
                 }
                 Err(EncodeError::Full) => {
                     self.flush();

@@ -14,13 +14,13 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::config::{Config, Endpoint};
+use super::config::Config;
 use super::connection::Connection;
 use super::counters::{Counters, Totals};
-use super::report::{Level, Reporter};
 use crate::clock::coarse_millis;
+use crate::report::{Level, Reporter};
 use crate::spool::{self, Label, Loan};
-use crate::zmq::{Buffers, Context};
+use crate::zmq::{Buffers, Context, Endpoint};
 
 /// How often it is looked for spools that nobody has open.
 const LOOK: Duration = Duration::from_secs(5);

@@ -1,10 +1,7 @@
 //! Records that are JSON already, as logs that are replayed have them.
 
-use core::mem::MaybeUninit;
-
-use super::{MAX_RECORD, Writer};
+use super::{MAX_RECORD, SEPARATOR, Writer};
 use crate::clock::coarse_millis;
-use crate::zmq::CHUNK_SIZE;
 
 impl Writer {
     /// Publishes a JSON object, without line feeds, byte for byte: options that say how a record is
@@ -17,7 +14,7 @@ impl Writer {
         }
         match self.copy(object) {
             Ok(()) => {
-                if self.batch.add(object.len(), now) {
+                if self.batch.add(now) {
                     self.flush();
                 }
             }
@@ -30,21 +27,13 @@ impl Writer {
         if object.len() > MAX_RECORD {
             return Err("its JSON has more than 1 GiB");
         }
-        let mut fits = put(self.batch.room(self.buffers.free_space()).unwrap_or_default(), object);
-        if !fits {
-            self.flush();
-            // What it then has is enough.
-            fits = self.buffers.grow(object.len().max(CHUNK_SIZE / 2)) && put(self.buffers.free_space(), object);
+        let before = self.buffers.pending().len();
+        let begun = self.batch.records() == 0 || self.buffers.append(&[SEPARATOR]);
+        if begun && self.buffers.append(object) {
+            return Ok(());
         }
-        if fits { Ok(()) } else { Err("memory is exhausted") }
+        self.buffers.truncate(before);
+        self.flush();
+        if self.buffers.put(object) { Ok(()) } else { Err("memory is exhausted") }
     }
-}
-
-/// Copies bytes to the start of `room`; false if there are too many.
-fn put(room: &mut [MaybeUninit<u8>], bytes: &[u8]) -> bool {
-    let Some(room) = room.get_mut(..bytes.len()) else { return false };
-    for (to, from) in room.iter_mut().zip(bytes) {
-        to.write(*from);
-    }
-    true
 }

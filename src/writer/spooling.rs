@@ -15,8 +15,8 @@ use super::batch;
 use super::config::Config;
 use super::ledger::{Kind, Seen};
 use super::link::Link;
-use super::report::{Level, Reporter};
 use super::topic::bytes_of;
+use crate::report::{Level, Reporter};
 use crate::spool::{self, Recovered, Spool};
 use crate::zmq::Flight;
 

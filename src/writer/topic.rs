@@ -7,7 +7,7 @@ use core::fmt::Write as _;
 use std::borrow::Cow;
 
 /// `topic`: a template for the first frame, with the sensor's name filled in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Topic {
     parts: Vec<Part>,
 }
@@ -25,9 +25,10 @@ impl Topic {
     /// # Errors
     ///
     /// There is another placeholder, nothing at all, or `sensor` failed.
-    pub fn parse(template: &str, sensor: impl Fn() -> Result<String, String>) -> Result<Self, String> {
+    pub fn parse<E: From<String>>(template: &str, sensor: impl Fn() -> Result<String, E>) -> Result<Self, E> {
         if template.is_empty() {
-            return Err("nobody can tell an empty topic from another; use %path, or a text with it".into());
+            let empty = "nobody can tell an empty topic from another; use %path, or a text with it";
+            return Err(empty.to_owned().into());
         }
         let mut parts = Vec::new();
         let mut text = String::new();
@@ -46,7 +47,7 @@ impl Topic {
             } else {
                 let end = after.find(|c: char| !c.is_alphanumeric()).unwrap_or(after.len());
                 let name = &after[..end];
-                return Err(format!("%{name} is no placeholder; use %path, %sensor, or %% for a percent sign"));
+                return Err(format!("%{name} is no placeholder; use %path, %sensor, or %% for a percent sign").into());
             };
         }
         text.push_str(rest);
@@ -114,16 +115,10 @@ pub fn bytes_of(readable: &str) -> Vec<u8> {
     path
 }
 
-/// This machine's host name.
-///
-/// # Errors
-///
-/// The system does not tell it; says what to do.
-pub fn host_name() -> Result<String, String> {
-    match std::fs::read_to_string("/proc/sys/kernel/hostname") {
-        Ok(name) if !name.trim().is_empty() => Ok(name.trim().to_owned()),
-        _ => Err("%sensor is this machine's name, which the system does not tell; set LogZeroMQ::sensor".into()),
-    }
+/// This machine's host name; `None` if the system does not tell it.
+pub fn host_name() -> Option<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
 #[cfg(test)]

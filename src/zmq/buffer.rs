@@ -113,6 +113,8 @@ struct Current {
     /// End of what libzmq has to know of the messages over the first of the free bytes; 0 if
     /// there are none.
     noted: usize,
+    /// How many of the free bytes, from the first on, are pending: written, and not passed yet.
+    pending: usize,
     /// Messages made from it.
     messages: u64,
     /// The chunk's size, and where the room for further messages' [`Content`] begins. libzmq's I/O
@@ -127,13 +129,12 @@ impl Current {
         self.used + size_of::<Content>()
     }
 
-    /// Room for what libzmq has to know of a message over the first `len` free bytes, and these
-    /// bytes. It is in front of them, where libzmq comes by on its way to them, or for further
-    /// messages behind them.
-    fn note(&mut self, len: usize) -> Result<(*mut Content, *mut u8), Error> {
+    /// Room for what libzmq has to know of a message over the pending bytes, and these bytes. It is in
+    /// front of them, where libzmq comes by on its way to them, or for further messages behind them.
+    fn note(&mut self) -> Result<(*mut Content, *mut u8), Error> {
         let start = match self.noted {
             0 => self.used,
-            noted => (self.start() + len).max(noted).next_multiple_of(align_of::<Content>()),
+            noted => (self.start() + self.pending).max(noted).next_multiple_of(align_of::<Content>()),
         };
         let end = start + size_of::<Content>();
         if end > self.size {
@@ -178,23 +179,95 @@ impl Buffers {
         size_of::<Content>() * self.shared.released.len().saturating_sub(1) + align_of::<Content>()
     }
 
-    /// The memory left in the chunk being filled; possibly none.
+    /// The memory behind what is pending; possibly none.
     #[inline]
-    pub fn free_space(&mut self) -> &mut [MaybeUninit<u8>] {
+    fn free_space(&mut self) -> &mut [MaybeUninit<u8>] {
         let Some(current) = &self.current else { return &mut [] };
-        let start = current.start();
+        let start = current.start() + current.pending;
         if start >= current.end {
             return &mut [];
         }
-        // SAFETY: the rest of the chunk belongs to nobody yet.
+        // SAFETY: the rest of the chunk belongs to nobody yet: messages are made of what is pending, and
+        // what was noted of them is passed before more is written.
         unsafe {
             let memory = current.chunk.as_ptr().cast::<MaybeUninit<u8>>().add(start);
             core::slice::from_raw_parts_mut(memory, current.end - start)
         }
     }
 
-    /// Leaves the chunk being filled and gets one with at least `room` bytes free.
-    /// `false` if memory is exhausted.
+    /// How many bytes can be written.
+    #[inline]
+    pub fn room(&mut self) -> usize {
+        self.free_space().len()
+    }
+
+    /// The bytes that are pending: messages can be made of them.
+    #[inline]
+    #[must_use]
+    pub fn pending(&self) -> &[u8] {
+        let Some(current) = &self.current else { return &[] };
+        // SAFETY: these bytes of the chunk have been written.
+        unsafe {
+            core::slice::from_raw_parts(current.chunk.as_ptr().cast::<u8>().add(current.start()), current.pending)
+        }
+    }
+
+    /// Has something written into the free memory, from its first byte on. What `write` returns of it is
+    /// pending then, behind what was before; if it fails, nothing is.
+    ///
+    /// # Errors
+    ///
+    /// Those of `write`.
+    ///
+    /// # Panics
+    ///
+    /// `write` returns other bytes.
+    #[inline]
+    pub fn write<T, E>(
+        &mut self,
+        write: impl for<'a> FnOnce(&'a mut [MaybeUninit<u8>]) -> Result<(&'a [u8], T), E>,
+    ) -> Result<T, E> {
+        if self.current.as_ref().is_some_and(|current| current.noted != 0) {
+            // Messages were made of what was pending.
+            self.advance();
+        }
+        let memory = self.free_space();
+        let (start, size) = (memory.as_ptr().cast::<u8>(), memory.len());
+        let (written, result) = write(memory)?;
+        assert!(written.as_ptr() == start && written.len() <= size);
+        let len = written.len();
+        if let Some(current) = &mut self.current {
+            current.pending += len;
+        }
+        Ok(result)
+    }
+
+    /// Writes these bytes behind what is pending. Returns false if there is no room.
+    #[inline]
+    pub fn append(&mut self, bytes: &[u8]) -> bool {
+        let copied = self.write(|memory| {
+            let memory = memory.get_mut(..bytes.len()).ok_or(())?;
+            for (to, from) in memory.iter_mut().zip(bytes) {
+                to.write(*from);
+            }
+            // SAFETY: just written.
+            let written = unsafe { core::slice::from_raw_parts(memory.as_ptr().cast(), bytes.len()) };
+            Ok::<_, ()>((written, ()))
+        });
+        copied.is_ok()
+    }
+
+    /// Takes back what is pending, but for so many bytes; not what messages were made of.
+    pub fn truncate(&mut self, len: usize) {
+        if let Some(current) = &mut self.current
+            && current.noted == 0
+        {
+            current.pending = current.pending.min(len);
+        }
+    }
+
+    /// Leaves the chunk being filled, with what is pending there, and gets one with at least `room` bytes
+    /// free. `false` if memory is exhausted.
     #[cold]
     pub fn grow(&mut self, room: usize) -> bool {
         self.retire();
@@ -204,32 +277,26 @@ impl Buffers {
         let chunk = if size <= CHUNK_SIZE { self.standard_chunk() } else { self.allocate(size) };
         let size = size.max(CHUNK_SIZE);
         let end = size - self.reserve();
-        self.current = chunk.map(|chunk| Current { chunk, used: header, noted: 0, messages: 0, size, end });
+        self.current = chunk.map(|chunk| Current { chunk, used: header, noted: 0, pending: 0, messages: 0, size, end });
         self.current.is_some()
     }
 
-    /// Makes an empty message one of the first `len` bytes of [`Buffers::free_space`], which stay
-    /// free: [`Buffers::advance`] passes them. Several messages may share them, one for each
-    /// consumer.
-    ///
-    /// # Safety
-    ///
-    /// These bytes have been written, and nothing is written to the free space before
-    /// [`Buffers::advance`].
+    /// Makes an empty message one of what is pending, which stays so: [`Buffers::advance`] passes it.
+    /// Several messages may share it, one for each consumer.
     ///
     /// # Errors
     ///
     /// There is no room for more messages over the same bytes than there are consumers.
     #[inline]
-    pub unsafe fn message(&mut self, message: &mut Message, len: usize, consumer: usize) -> Result<(), Error> {
+    pub fn message(&mut self, message: &mut Message, consumer: usize) -> Result<(), Error> {
         debug_assert!(consumer < self.shared.released.len());
         let Some(current) = &mut self.current else { return Err(Error(libc::EINVAL)) };
-        // SAFETY: the bytes lie in the chunk, which stays until `release` was called once
-        // for each message, counted here. The hint stays within the chunk.
+        // SAFETY: the bytes have been written, and lie in the chunk, which stays until `release` was
+        // called once for each message, counted here. The hint stays within the chunk.
         unsafe {
-            let (content, data) = current.note(len)?;
+            let (content, data) = current.note()?;
             let hint = current.chunk.as_ptr().cast::<u8>().add(consumer);
-            message.refer_to(content, data, len, release, hint.cast())?;
+            message.refer_to(content, data, current.pending, release, hint.cast())?;
             current.messages += 1;
             Ok(())
         }
@@ -238,27 +305,23 @@ impl Buffers {
     /// As [`Buffers::message`], for a message of so many records, which takes so many bytes at a
     /// connection, and tells when libzmq has released it. Allocates.
     ///
-    /// # Safety
-    ///
-    /// As [`Buffers::message`].
-    ///
     /// # Errors
     ///
     /// As [`Buffers::message`].
-    pub unsafe fn flight(
+    pub fn flight(
         &mut self,
         message: &mut Message,
-        len: usize,
         consumer: usize,
         records: u64,
         size: u64,
     ) -> Result<Arc<Flight>, Error> {
         debug_assert!(consumer < self.shared.released.len());
         let Some(current) = &mut self.current else { return Err(Error(libc::EINVAL)) };
-        // SAFETY: the bytes lie in the chunk, which stays until the flight is dropped; that
-        // is counted here. `release_flight` takes the share that the hint is.
+        let len = current.pending;
+        // SAFETY: the bytes have been written, and lie in the chunk, which stays until the flight is
+        // dropped; that is counted here. `release_flight` takes the share that the hint is.
         unsafe {
-            let (content, data) = current.note(len)?;
+            let (content, data) = current.note()?;
             let end = AtomicU64::new(WITH_LIBZMQ);
             let flight = Flight { chunk: current.chunk, data, len, consumer, records, size, end };
             current.messages += 1;
@@ -272,26 +335,10 @@ impl Buffers {
         }
     }
 
-    /// Copies bytes to the start of [`Buffers::free_space`]; `false` if memory is exhausted.
+    /// Writes these bytes in the place of what is pending. Returns false if memory is exhausted.
     pub fn put(&mut self, bytes: &[u8]) -> bool {
-        if self.free_space().len() < bytes.len() && !self.grow(bytes.len().max(CHUNK_SIZE / 2)) {
-            return false;
-        }
-        for (to, from) in self.free_space().iter_mut().zip(bytes) {
-            to.write(*from);
-        }
-        true
-    }
-
-    /// The first `len` bytes of [`Buffers::free_space`].
-    ///
-    /// # Safety
-    ///
-    /// They have been written.
-    pub unsafe fn written(&mut self, len: usize) -> &[u8] {
-        let bytes = &self.free_space()[..len];
-        // SAFETY: this function's contract.
-        unsafe { core::slice::from_raw_parts(bytes.as_ptr().cast(), len) }
+        self.truncate(0);
+        self.append(bytes) || self.grow(bytes.len().max(CHUNK_SIZE / 2)) && self.append(bytes)
     }
 
     /// How many of the records made into messages for a consumer libzmq has given up: their
@@ -317,13 +364,14 @@ impl Buffers {
             .fold(counted + self.released, |sum, chunk| unsafe { sum + chunk.as_ref().released() })
     }
 
-    /// Goes on behind the first `len` bytes of [`Buffers::free_space`].
+    /// Goes on behind what is pending, and what was noted of its messages.
     #[inline]
-    pub fn advance(&mut self, len: usize) {
-        assert!(len <= self.free_space().len());
+    pub fn advance(&mut self) {
         if let Some(current) = &mut self.current {
-            current.used = (current.start() + len).max(current.noted).next_multiple_of(align_of::<Content>());
+            let end = current.start() + current.pending;
+            current.used = end.max(current.noted).next_multiple_of(align_of::<Content>());
             current.noted = 0;
+            current.pending = 0;
         }
     }
 
@@ -580,9 +628,8 @@ mod tests {
     fn put(buffers: &mut Buffers, bytes: &[u8]) -> Message {
         let mut message = Message::new();
         assert!(buffers.put(bytes));
-        // SAFETY: just written, and passed below.
-        unsafe { buffers.message(&mut message, bytes.len(), 0) }.unwrap();
-        buffers.advance(bytes.len());
+        buffers.message(&mut message, 0).unwrap();
+        buffers.advance();
         message
     }
 
@@ -605,6 +652,36 @@ mod tests {
     }
 
     #[test]
+    fn what_is_pending_is_written_in_parts_and_stays_with_its_messages() {
+        let mut buffers = Buffers::new(2);
+        assert!(!buffers.append(b"none") && buffers.pending().is_empty());
+        assert!(buffers.put(b"a") && buffers.append(b"bc"));
+        assert_eq!(buffers.write(|_| Err::<(&[u8], ()), _>("failed")), Err("failed"));
+        assert_eq!(buffers.pending(), b"abc");
+        buffers.truncate(2);
+        assert!(buffers.append(b"!"));
+        let [mut first, mut second] = [Message::new(), Message::new()];
+        buffers.message(&mut first, 0).unwrap();
+        // A message was made of it: neither is it taken back, nor does more come to it.
+        buffers.truncate(1);
+        buffers.message(&mut second, 1).unwrap();
+        assert!(buffers.append(b"next"));
+        assert_eq!(buffers.pending(), b"next");
+        let mut third = Message::new();
+        buffers.message(&mut third, 0).unwrap();
+        drop(buffers);
+        assert_eq!([first.as_bytes(), second.as_bytes(), third.as_bytes()], [&b"ab!"[..], b"ab!", b"next"]);
+    }
+
+    #[test]
+    #[should_panic(expected = "written.as_ptr() == start")]
+    fn what_was_not_written_into_the_memory_is_never_pending() {
+        let mut buffers = Buffers::new(1);
+        assert!(buffers.grow(1));
+        let _ = buffers.write(|_| Ok::<_, ()>((&b"elsewhere"[..], ())));
+    }
+
+    #[test]
     fn what_is_released_is_counted_for_each_consumer() {
         let mut buffers = Buffers::new(MAX_CONSUMERS);
         // As many messages as fit, at the end of each chunk too.
@@ -613,10 +690,9 @@ mod tests {
             assert!(buffers.put(&bytes));
             let mut messages: Vec<_> = (0..MAX_CONSUMERS).map(|_| Message::new()).collect();
             for (consumer, message) in messages.iter_mut().enumerate() {
-                // SAFETY: written above, and passed below.
-                unsafe { buffers.message(message, bytes.len(), consumer) }.unwrap();
+                buffers.message(message, consumer).unwrap();
             }
-            buffers.advance(bytes.len());
+            buffers.advance();
             assert!(messages.iter().all(|message| message.as_bytes() == bytes));
             drop(messages);
             for consumer in 0..MAX_CONSUMERS {
@@ -633,9 +709,8 @@ mod tests {
             let bytes = vec![round as u8; 100];
             assert!(buffers.put(&bytes));
             let mut message = Message::new();
-            // SAFETY: just written, and passed below.
-            let flight = unsafe { buffers.flight(&mut message, 100, 1, 2, 100) }.unwrap();
-            buffers.advance(100);
+            let flight = buffers.flight(&mut message, 1, 2, 100).unwrap();
+            buffers.advance();
             assert!(!flight.given_up());
             drop(message);
             // Nobody was there to write it to; only the bundled libzmq tells.
@@ -648,9 +723,8 @@ mod tests {
         let plain = put(&mut buffers, &[1]);
         assert!(buffers.put(&[2]));
         let mut message = Message::new();
-        // SAFETY: just written, and passed below.
-        drop(unsafe { buffers.flight(&mut message, 1, 0, 7, 1) }.unwrap());
-        buffers.advance(1);
+        drop(buffers.flight(&mut message, 0, 7, 1).unwrap());
+        buffers.advance();
         drop(plain);
         assert_eq!(buffers.released(0), 1);
         drop(message);

@@ -4,11 +4,9 @@
 //! doing so, and nobody would ever reach it again.
 
 use core::ffi::CStr;
-use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
@@ -16,6 +14,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use super::Error;
+use super::endpoint::socket_path;
 
 /// Between closing a socket and removing its file its owner may take so long.
 const REMOVAL: Duration = Duration::from_millis(20);
@@ -37,10 +36,9 @@ pub struct Claim {
 ///
 /// `EADDRINUSE`: somebody does. `EEXIST`: the file there is not a socket.
 pub fn claim(endpoint: &CStr) -> Result<Claim, Error> {
-    let path = match endpoint.to_bytes().strip_prefix(b"ipc://") {
-        // `*` is a path that libzmq makes up; behind `@` the system itself keeps others out.
-        None | Some([] | b"*" | [b'@', ..]) => return Ok(Claim { _directory: None }),
-        Some(path) => Path::new(OsStr::from_bytes(path)),
+    // `*` is a path that libzmq makes up; behind `@` the system itself keeps others out.
+    let Some(path) = socket_path(endpoint).filter(|&path| path != Path::new("*")) else {
+        return Ok(Claim { _directory: None });
     };
     let claim = Claim { _directory: lock(path) };
     if occupied(path)? {

@@ -3,14 +3,23 @@
 //! Thin wrappers over `zmq-sys` that know nothing of logs.
 
 mod away;
+#[allow(unsafe_code, reason = "libzmq has a share in the memory")]
 mod buffer;
+#[allow(unsafe_code, reason = "libzmq is called")]
 mod context;
+#[allow(unsafe_code, reason = "libzmq is called")]
 mod curve;
+mod endpoint;
+#[allow(unsafe_code, reason = "the standard library waits for a lock")]
 mod ipc;
 pub mod limits;
+#[allow(unsafe_code, reason = "libzmq is called")]
 mod message;
+#[allow(unsafe_code, reason = "the system is called with descriptors that libzmq tells")]
 mod monitor;
+#[allow(unsafe_code, reason = "libzmq is called")]
 mod socket;
+#[allow(unsafe_code, reason = "the system is called with descriptors that libzmq tells")]
 mod stream;
 pub mod zap;
 
@@ -22,8 +31,9 @@ pub use away::{Away, PENALTY};
 pub use buffer::{Buffers, CHUNK_SIZE, Flight, MAX_CONSUMERS};
 pub use context::{Context, Termination};
 pub use curve::{KEY_TEXT, KeyPair, PublicKey, Role, SecretKey, has_curve, wipe};
+pub use endpoint::{Endpoint, Side};
 pub use message::Message;
-pub use monitor::{Event, Handshake, Watched, hang_up};
+pub use monitor::{Event, Handshake, Watched};
 pub use socket::{Kind, PollItem, Socket, poll, wait_readable};
 pub use stream::{Stream, descriptor_limit};
 pub use zmq_sys::record::TELLS;
@@ -34,6 +44,7 @@ pub struct Error(pub c_int);
 
 impl Error {
     /// The error of the call that this thread made last.
+    #[allow(unsafe_code, reason = "libzmq is called")]
     fn last() -> Self {
         // SAFETY: reads a number of this thread's own.
         Self(unsafe { zmq_sys::zmq_errno() })
@@ -45,6 +56,7 @@ impl Error {
     }
 }
 
+#[allow(unsafe_code, reason = "libzmq is called")]
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // SAFETY: libzmq returns a static string for every number, known or not.
@@ -63,6 +75,7 @@ impl std::error::Error for Error {}
 
 /// libzmq's version: major, minor, patch.
 #[must_use]
+#[allow(unsafe_code, reason = "libzmq is called")]
 pub fn version() -> (i32, i32, i32) {
     let (mut major, mut minor, mut patch) = (0, 0, 0);
     // SAFETY: three integers to write to.

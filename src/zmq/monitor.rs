@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use zmq_sys::limits::{ENFORCED, ZMQ_PROTOCOL_ERROR_ZMTP_TOO_MUCH};
 
+use super::endpoint::{ip_of, may_be};
 use super::{Context, Error, Kind, Message, Socket};
 
 /// Something that happened to a connection.
@@ -245,30 +246,6 @@ impl Watched {
     }
 }
 
-/// The IP address in an event's address.
-fn ip_of(address: &str) -> Option<IpAddr> {
-    let (host, _port) = address.strip_prefix("tcp://")?.rsplit_once(':')?;
-    host.trim_matches(['[', ']']).split('%').next()?.parse().ok()
-}
-
-/// Whether an endpoint, as it was given, can be the address of an event, which may be resolved.
-fn may_be(endpoint: &str, address: &str) -> bool {
-    if endpoint == address {
-        return true;
-    }
-    let (Some(endpoint), Some(address)) = (endpoint.strip_prefix("tcp://"), address.strip_prefix("tcp://")) else {
-        return false;
-    };
-    // In front of a semicolon is the address to connect from.
-    let endpoint = endpoint.rsplit(';').next().unwrap_or(endpoint);
-    let (Some((host, port)), Some((found, found_port))) = (endpoint.rsplit_once(':'), address.rsplit_once(':')) else {
-        return false;
-    };
-    let literal = |host: &str| host.trim_matches(['[', ']']).split('%').next().and_then(|ip| ip.parse::<IpAddr>().ok());
-    // A name can be any address.
-    port == found_port && literal(host).is_none_or(|host| literal(found).is_none_or(|found| host == found))
-}
-
 impl Deref for Watched {
     type Target = Socket;
 
@@ -286,14 +263,6 @@ impl Drop for Watched {
     }
 }
 
-/// Ends a connection. What has arrived of it can still be received; what arrives from now on is
-/// refused, and the peer is told. Does nothing to a descriptor that is no connection (any more).
-pub fn hang_up(descriptor: c_int) {
-    // SAFETY: no pointers; the descriptor is libzmq's, which closes it when it has read the end.
-    // One that was closed meanwhile is no socket, or a new connection of the same process.
-    unsafe { libc::shutdown(descriptor, libc::SHUT_RDWR) };
-}
-
 /// Has a listening socket drop all packets, so that clients try again for some time, or none.
 fn filter(listener: c_int, pass: bool) {
     let mut nothing = libc::sock_filter { code: (libc::BPF_RET | libc::BPF_K) as u16, jt: 0, jf: 0, k: 0 };
@@ -309,43 +278,5 @@ fn filter(listener: c_int, pass: bool) {
             (&raw const program).cast(),
             size_of::<libc::sock_fprog>() as libc::socklen_t,
         );
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ip_addresses_of_events() {
-        for (address, ip) in [
-            ("tcp://127.0.0.1:5", Some("127.0.0.1")),
-            ("tcp://[2001:db8::1]:5", Some("2001:db8::1")),
-            ("tcp://[fe80::1%eth0]:5", Some("fe80::1")),
-            ("ipc:///a", None),
-            ("", None),
-        ] {
-            assert_eq!(ip_of(address), ip.map(|ip| ip.parse().unwrap()), "{address}");
-        }
-    }
-
-    #[test]
-    fn addresses_of_endpoints() {
-        for (endpoint, address, may) in [
-            ("ipc:///a", "ipc:///a", true),
-            ("ipc:///a", "ipc:///b", false),
-            ("tcp://127.0.0.1:5", "tcp://127.0.0.1:5", true),
-            ("tcp://127.0.0.1:5", "tcp://127.0.0.2:5", false),
-            ("tcp://127.0.0.1:5", "tcp://127.0.0.1:6", false),
-            ("tcp://localhost:5", "tcp://127.0.0.1:5", true),
-            ("tcp://localhost:5", "tcp://localhost:6", false),
-            ("tcp://::1:5", "tcp://[::1]:5", true),
-            ("tcp://fe80::1%eth0:5", "tcp://[fe80::1]:5", true),
-            ("tcp://10.0.0.1:0;10.0.0.2:5", "tcp://10.0.0.2:5", true),
-            ("tcp://127.0.0.1:5", "ipc:///a", false),
-            ("tcp://", "tcp://x", false),
-        ] {
-            assert_eq!(may_be(endpoint, address), may, "{endpoint} {address}");
-        }
     }
 }

@@ -193,7 +193,7 @@ impl Socket {
         loop {
             // SAFETY: a valid socket and message; libzmq copies the bytes. On success it has
             // emptied the message.
-            if unsafe { send_two(self.socket.as_ptr(), bytes, size, &raw mut last.raw, false) } == 0 {
+            if unsafe { send_two(self.socket.as_ptr(), bytes, size, &raw mut last.raw) } == 0 {
                 return Ok(());
             }
             match Error::last() {

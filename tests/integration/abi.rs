@@ -11,7 +11,7 @@ use std::process::Command;
 use crate::native::{compile, library, manifest, run, scratch};
 use bro_zeromq_writer::abi::{self, Handle, NamedValue, OpenArgs, Stats};
 use bro_zeromq_writer::host::{ABSENT, Layout};
-use bro_zeromq_writer::writer::Level;
+use bro_zeromq_writer::report::Level;
 
 /// What a program needs besides the static library.
 const STATIC_LIBS: [&str; 5] = ["-lstdc++", "-lm", "-lpthread", "-ldl", "-lrt"];

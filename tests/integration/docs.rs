@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use bro_zeromq_writer::writer::{Config, Given, OPTION_NAMES, Source};
+use bro_zeromq_writer::writer::{Config, Given, OPTIONS, Source};
 
 fn read(file: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
@@ -73,8 +73,11 @@ fn sections() -> Vec<(Vec<String>, String, String)> {
 #[test]
 fn every_option_of_the_library_is_in_the_scripts_and_commented() {
     let declared = all_declared();
-    for name in OPTION_NAMES.iter().map(|name| name.to_str().unwrap()) {
-        assert!(declared.contains_key(name), "no script declares LogZeroMQ::{name}");
+    for option in OPTIONS {
+        let name = option.name();
+        let script = declared.get(name).unwrap_or_else(|| panic!("no script declares LogZeroMQ::{name}"));
+        let default = script.default.as_deref().unwrap_or_default().trim_matches('"');
+        assert_eq!((&*script.kind, default), (option.kind, option.default), "LogZeroMQ::{name}");
     }
     for (name, option) in &declared {
         assert!(!option.comment.is_empty(), "LogZeroMQ::{name} has no ## comment");
@@ -91,7 +94,7 @@ fn declared_in_init() -> Vec<String> {
 }
 
 fn is_of_the_library(name: &str) -> bool {
-    OPTION_NAMES.iter().any(|option| option.to_bytes() == name.as_bytes())
+    OPTIONS.iter().any(|option| option.name() == name)
 }
 
 #[test]

@@ -1,12 +1,15 @@
 //! Every message that the plugin and the tool can print is in the documentation, and every
 //! message there is one that they can print.
 //!
-//! Messages are found in the source as the string literals that read like a part of a sentence.
+//! Messages are found in the source as the string literals that read like a part of a sentence; what options
+//! say of wrong values, by giving them some.
 //! One is in the documentation if the first three words of its longest part without a placeholder
 //! are; documents have `…` for what differs from case to case.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use bro_zeromq_writer::writer::{Config, Given, OPTIONS, Source};
 
 /// The document that has symptom, cause and fix; some are in others below docs.
 const TROUBLESHOOTING: &str = "docs/troubleshooting.md";
@@ -199,7 +202,22 @@ fn is_sentence(key: &str) -> bool {
         >= 2
 }
 
-/// All literals: the file, and the text.
+/// What each option says of a value that it does not allow.
+fn errors_of_options() -> impl Iterator<Item = (String, String)> {
+    let endpoint = Given { source: Source::Global, name: "endpoint", value: "tcp://127.0.0.1:1" };
+    OPTIONS.iter().filter_map(move |option| {
+        let wrong = Given { source: Source::Filter, name: option.name(), value: "?" };
+        let error = Config::parse(&[endpoint, wrong]).err()?.to_string();
+        let (_, reason) = error.split_once("\": ").unwrap();
+        // What it quotes is put into a literal.
+        if reason.contains(wrong.value) {
+            return None;
+        }
+        Some((option.name().to_owned(), reason.to_owned()))
+    })
+}
+
+/// All literals, and what is put together of more than one: where it is from, and the text.
 fn all_literals() -> Vec<(String, String)> {
     let mut paths = Vec::new();
     for source in SOURCES {
@@ -212,6 +230,7 @@ fn all_literals() -> Vec<(String, String)> {
             let name = path.strip_prefix(root()).unwrap().display().to_string();
             literals(&fs::read_to_string(path).unwrap()).into_iter().map(move |text| (name.clone(), text))
         })
+        .chain(errors_of_options())
         .collect()
 }
 

@@ -20,17 +20,15 @@ extern "C" int zmq_sys_msg_init_external(zmq_msg_t* msg, void* content, void* da
         static_cast<zmq::msg_t::content_t*>(content), data, size, ffn, hint);
 }
 
-// What zmq_send and zmq_msg_send do, with ZMQ_DONTWAIT. Between the frames nothing is read that
-// the I/O thread has told the socket, so that a socket which has room for the first has it for
-// the last.
-extern "C" int zmq_sys_send_two(void* socket, const void* first, size_t size, zmq_msg_t* last, int look) {
+// What zmq_send and zmq_msg_send do, with ZMQ_DONTWAIT. Nothing is read that the I/O thread has told
+// the socket, so that a socket which has room for the first frame has it for the last.
+extern "C" int zmq_sys_send_two(void* socket, const void* first, size_t size, zmq_msg_t* last) {
     zmq::socket_base_t* const base = static_cast<zmq::socket_base_t*>(socket);
     zmq::msg_t msg;
     if (msg.init_buffer(first, size) != 0)
         return -1;
     msg.set_flags(zmq::msg_t::more);
-    const int sent = look != 0 ? base->send(&msg, ZMQ_DONTWAIT | ZMQ_SNDMORE) : base->send_now(&msg);
-    if (sent != 0) {
+    if (base->send_now(&msg) != 0) {
         const int error = errno;
         msg.close();
         errno = error;

@@ -28,13 +28,7 @@ extern "C" {
         ffn: Option<zmq_free_fn>,
         hint: *mut c_void,
     ) -> c_int;
-    fn zmq_sys_send_two(
-        socket: *mut c_void,
-        first: *const c_void,
-        size: usize,
-        last: *mut zmq_msg_t,
-        look: c_int,
-    ) -> c_int;
+    fn zmq_sys_send_two(socket: *mut c_void, first: *const c_void, size: usize, last: *mut zmq_msg_t) -> c_int;
 }
 
 /// Whether libzmq tells of a message that it releases what became of it; see [`was_written`].
@@ -79,27 +73,20 @@ pub unsafe fn msg_init_external(
 /// waiting. Returns 0, or -1 and an error of `zmq_msg_send`'s: then neither frame was taken,
 /// unless the context has been terminated, and `last` is what it was.
 ///
-/// Only with `look` does the socket look first at what its I/O thread has told it, such as that
-/// peers have come and gone, and that there is room again. Whoever sends without it has to do so
-/// by other calls from time to time, and when there is no room (`EAGAIN`).
+/// The bundled libzmq's socket does not look first at what its I/O thread has told it, such as that
+/// peers have come and gone, and that there is room again. Whoever sends has to make it look by
+/// other calls from time to time, and when there is no room (`EAGAIN`).
 ///
 /// # Safety
 ///
 /// `socket` is a valid socket of a kind that can send, used by this thread only; there are as
 /// many bytes at `first`, and `last` is an initialised message without `ZMQ_MORE`.
 #[inline]
-pub unsafe fn send_two(
-    socket: *mut c_void,
-    first: *const c_void,
-    size: usize,
-    last: *mut zmq_msg_t,
-    look: bool,
-) -> c_int {
+pub unsafe fn send_two(socket: *mut c_void, first: *const c_void, size: usize, last: *mut zmq_msg_t) -> c_int {
     #[cfg(zmq_bundled)]
-    return zmq_sys_send_two(socket, first, size, last, look.into());
+    return zmq_sys_send_two(socket, first, size, last);
     #[cfg(not(zmq_bundled))]
     {
-        let _ = look;
         if crate::zmq_send(socket, first, size, crate::ZMQ_DONTWAIT | crate::ZMQ_SNDMORE) == -1 {
             return -1;
         }

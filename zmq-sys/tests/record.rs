@@ -46,7 +46,8 @@ impl Pair {
         }
     }
 
-    /// Sends a topic and `last`: 0, or the error.
+    /// Sends a topic and `last`, with `look` after the socket has looked at what its I/O thread has told
+    /// it: 0, or the error.
     fn send(&self, last: &mut zmq_msg_t, look: bool) -> c_int {
         Self::send_at(self.sender, last, look)
     }
@@ -56,8 +57,14 @@ impl Pair {
     }
 
     fn send_at(socket: *mut c_void, last: &mut zmq_msg_t, look: bool) -> c_int {
+        if look {
+            let mut events: c_int = 0;
+            let mut size = std::mem::size_of::<c_int>();
+            let to: *mut c_int = &mut events;
+            assert_eq!(unsafe { zmq_getsockopt(socket, ZMQ_EVENTS, to.cast(), &mut size) }, 0);
+        }
         unsafe {
-            let sent = send_two(socket, TOPIC.as_ptr().cast(), TOPIC.len(), last, look);
+            let sent = send_two(socket, TOPIC.as_ptr().cast(), TOPIC.len(), last);
             if sent == 0 {
                 0
             } else {

@@ -11,16 +11,15 @@ use std::thread;
 use std::time::Duration;
 
 use bro_zeromq_writer::keys::{Authorized, News, read_public, read_secret};
-use bro_zeromq_writer::writer::{Config, Endpoint, Given, Source};
-use bro_zeromq_writer::zmq::{Context, Error, Kind, PublicKey, Socket};
+use bro_zeromq_writer::writer::{Config, Given, Source};
+use bro_zeromq_writer::zmq::{Context, Endpoint, Error, Kind, PublicKey, Socket};
 
 use super::Findings;
 use crate::console::{counted, thousands};
 use crate::print;
 use crate::probe::{Probe, Reached};
-use crate::security::{KeyArgs, absolute, in_arguments};
+use crate::security::{KeyArgs, absolute, argument};
 use crate::stop::Stop;
-use crate::subscriber::shown;
 
 /// Topics that are listed.
 const LISTED: usize = 10;
@@ -68,7 +67,7 @@ pub fn look(findings: &mut Findings, args: &EndpointArgs) {
         Err(error) => {
             // Of a key's file it was told above.
             if findings.wrong == before {
-                findings.wrong(in_arguments(&error.to_string().replace("LogZeroMQ::endpoint", "--endpoint")));
+                findings.wrong(error.text(argument));
             }
             return;
         }
@@ -150,12 +149,8 @@ fn try_to_bind(findings: &mut Findings, endpoint: &Endpoint) {
 
 /// Whether anything listens at an endpoint, without a word to it.
 fn is_reached(findings: &mut Findings, endpoint: &Endpoint) -> bool {
-    let address = shown(endpoint);
-    if let Some(path) = address.strip_prefix("ipc://") {
-        let path = path.strip_prefix('@').map_or_else(|| PathBuf::from(path), |_| PathBuf::new());
-        return match UnixStream::connect(&path) {
-            // An abstract name is no path: libzmq says more.
-            _ if path.as_os_str().is_empty() => true,
+    if let Some(path) = endpoint.socket_path() {
+        return match UnixStream::connect(path) {
             Ok(_) => true,
             Err(error) => {
                 findings.wrong(format!("{endpoint}: {}", of_socket(&error)));
@@ -163,12 +158,9 @@ fn is_reached(findings: &mut Findings, endpoint: &Endpoint) -> bool {
             }
         };
     }
-    let rest = address.strip_prefix("tcp://").unwrap_or(&address);
-    // In front of a semicolon is the address to connect from.
-    let rest = rest.rsplit(';').next().unwrap_or(rest);
-    let Some((host, port)) = rest.rsplit_once(':') else { return true };
-    let (host, port) = (host.trim_matches(['[', ']']).to_owned(), port.parse().unwrap_or_default());
-    let addresses = match resolve(host.clone(), port) {
+    // Of a name that is no file, libzmq says more.
+    let Some((host, port)) = endpoint.host_and_port() else { return true };
+    let addresses = match resolve(host.to_owned(), port.parse().unwrap_or_default()) {
         Ok(addresses) => addresses,
         Err(why) => {
             findings.wrong(format!("{endpoint}: {why}"));

@@ -1,0 +1,259 @@
+//! What it means when a handshake fails, and what to do about it.
+
+use core::fmt;
+use std::time::Duration;
+
+use crate::report::{Burst, News};
+use crate::zmq::{Handshake, PublicKey};
+
+/// So many handshakes in a row that end without a word are no coincidence, such as a subscriber
+/// that is just being restarted.
+pub const CLOSED_IN_A_ROW: u32 = 3;
+
+/// How often it is looked what there is to report of clients, and whether a key has been revoked.
+pub const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+
+/// How many peers are there, as a socket's events tell it.
+#[derive(Debug, Default)]
+pub struct Peers {
+    /// Peers whose handshake has succeeded.
+    ready: usize,
+    /// The next connection to end is one whose handshake has failed.
+    failing: bool,
+}
+
+impl Peers {
+    /// Peers whose handshake has succeeded.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.ready
+    }
+
+    /// A handshake has succeeded.
+    pub fn ready(&mut self) {
+        self.ready += 1;
+    }
+
+    /// A handshake has failed. The end of its connection comes next.
+    pub fn failed(&mut self) {
+        self.failing = true;
+    }
+
+    /// A connection has ended. Returns how many peers there were before; `None` if its handshake had failed.
+    pub fn ended(&mut self) -> Option<usize> {
+        if std::mem::take(&mut self.failing) {
+            return None;
+        }
+        let before = self.ready;
+        self.ready = before.saturating_sub(1);
+        Some(before)
+    }
+}
+
+/// Why a socket gets no connection to a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// This side has no keys, and the peer expects them, or a password.
+    ExpectsKeys,
+    /// The peer lets this machine not in.
+    RefusesMachine,
+    /// The peer does not speak ZeroMQ's protocol without keys, or ends the connection.
+    OtherProtocol,
+    /// This side has keys, and the peer has none.
+    HasNoKeys,
+    /// The peer does not let this key in.
+    RefusesKey(PublicKey),
+    /// The peer has none of these keys, or ends the connection.
+    OtherKey(Vec<PublicKey>),
+}
+
+impl Unfit {
+    /// What it is, and what to do about it, in the words of whom it is for: what the peer is called there,
+    /// and how an option is.
+    #[must_use]
+    pub fn text(&self, peer: &str, option: impl Fn(&str) -> String) -> String {
+        let server_key = option("curve_server_key");
+        match self {
+            Self::ExpectsKeys => {
+                let secret = option("curve_secret_key_file");
+                format!("the {peer} expects encryption (CURVE), or a password; set {server_key} and {secret}")
+            }
+            Self::RefusesMachine => format!("the {peer} refuses this machine; see what it says"),
+            Self::OtherProtocol => format!(
+                "the peer is no ZeroMQ {peer}, or it expects encryption, or none is behind the address now; correct the \
+                 endpoint, or the peer's configuration"
+            ),
+            Self::HasNoKeys => format!(
+                "the {peer} does not use CURVE, and nothing goes without encryption; give the {peer} keys, or take \
+                 {server_key} away"
+            ),
+            Self::RefusesKey(own) => {
+                format!("the {peer} refuses this side's key {own}; add it to the keys that are authorized there")
+            }
+            Self::OtherKey(keys) => {
+                let keys = keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
+                format!(
+                    "the {peer} there does not have the secret key of {server_key} ({keys}), or ends the connection for \
+                     another reason, and nothing goes to it; correct the key, or the endpoint"
+                )
+            }
+        }
+    }
+}
+
+impl fmt::Display for Unfit {
+    /// In the words of the host's scripts.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text("subscriber", |name| format!("LogZeroMQ::{name}")))
+    }
+}
+
+/// The peers that a socket connects to.
+#[derive(Debug, Default)]
+pub struct Servers {
+    /// This side's public key and the peers', if there are keys.
+    keys: Option<(PublicKey, Vec<PublicKey>)>,
+    /// What was told since a handshake has succeeded.
+    told: Vec<Unfit>,
+}
+
+impl Servers {
+    /// This side's key, and those of the peers.
+    #[must_use]
+    pub fn new(own: PublicKey, peers: Vec<PublicKey>) -> Self {
+        Self { keys: Some((own, peers)), told: Vec::new() }
+    }
+
+    /// A handshake has succeeded. Returns true if that is news.
+    pub fn ready(&mut self) -> bool {
+        !std::mem::take(&mut self.told).is_empty()
+    }
+
+    /// A handshake has failed. Returns what is to be told, once until one succeeds.
+    pub fn failed(&mut self, how: Handshake) -> Option<Unfit> {
+        let why = self.why(how);
+        // How it shows can change from one time to the next.
+        if self.told.contains(&why) {
+            return None;
+        }
+        self.told.push(why.clone());
+        Some(why)
+    }
+
+    fn why(&self, how: Handshake) -> Unfit {
+        match (&self.keys, how) {
+            (None, Handshake::Mechanism) => Unfit::ExpectsKeys,
+            (None, Handshake::Refused) => Unfit::RefusesMachine,
+            (None, Handshake::Closed | Handshake::Protocol) => Unfit::OtherProtocol,
+            (Some(_), Handshake::Mechanism) => Unfit::HasNoKeys,
+            (Some((own, _)), Handshake::Refused) => Unfit::RefusesKey(*own),
+            (Some((_, peers)), Handshake::Closed | Handshake::Protocol) => Unfit::OtherKey(peers.clone()),
+        }
+    }
+}
+
+/// The peers that connect to a socket.
+#[derive(Debug)]
+pub struct Clients {
+    /// There are keys.
+    encrypted: bool,
+    /// How many have failed, by how.
+    failed: [(u64, Burst); 3],
+}
+
+impl Clients {
+    /// With keys or without.
+    #[must_use]
+    pub fn new(encrypted: bool) -> Self {
+        Self { encrypted, failed: Default::default() }
+    }
+
+    /// A handshake has failed.
+    pub fn failed(&mut self, how: Handshake) {
+        match how {
+            Handshake::Mechanism => self.failed[0].0 += 1,
+            Handshake::Protocol => self.failed[1].0 += 1,
+            // Who refuses tells of the one; port scanners do the other.
+            Handshake::Refused | Handshake::Closed => {}
+        }
+    }
+
+    /// One has sent more than it may.
+    pub fn flooded(&mut self) {
+        self.failed[2].0 += 1;
+    }
+
+    /// What is to be told, once in a burst. `now` is in milliseconds.
+    pub fn news(&mut self, now: u64) -> Vec<String> {
+        let [other, wrong] = match self.encrypted {
+            true => [
+                "they do not use CURVE, and nothing goes without encryption",
+                "they do not have this side's public key as their server key",
+            ],
+            false => ["they use CURVE, and this endpoint has no keys", "they do not speak ZeroMQ's protocol"],
+        };
+        let flood = "they have sent more than a subscriber may: more than 10,000 topics, or too much at once; their \
+                     connections were ended, and their addresses are kept away for 10 seconds";
+        let whys = [other, wrong, flood];
+        let news =
+            self.failed.iter_mut().zip(whys).filter_map(|((count, burst), why)| match burst.observe(*count, now) {
+                Some(News::Began(count) | News::Lasts(count)) => {
+                    Some(format!("refusing clients ({count} so far): {why}"))
+                }
+                Some(News::Ended(_)) | None => None,
+            });
+        news.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_told_of_once_for_each_reason_until_it_is_there() {
+        let key = PublicKey::from_bytes(&[1; 32]).unwrap();
+        let mut servers = Servers::new(key, vec![key]);
+        assert!(!servers.ready());
+        for how in [Handshake::Mechanism, Handshake::Refused, Handshake::Protocol] {
+            assert!(servers.failed(how).is_some());
+            assert_eq!(servers.failed(how), None);
+        }
+        assert_eq!(servers.failed(Handshake::Closed), None);
+        assert!(servers.ready() && !servers.ready());
+        assert!(servers.failed(Handshake::Refused).unwrap().to_string().contains(&key.to_string()));
+        let without = Servers::default().failed(Handshake::Mechanism).unwrap().to_string();
+        assert!(without.contains("expects encryption"), "{without}");
+    }
+
+    #[test]
+    fn peers_come_and_go_and_those_that_failed_were_never_there() {
+        let mut peers = Peers::default();
+        peers.ready();
+        peers.failed();
+        assert_eq!((peers.ended(), peers.count()), (None, 1));
+        peers.ready();
+        assert_eq!([peers.ended(), peers.ended(), peers.ended()], [Some(2), Some(1), Some(0)]);
+        assert_eq!(peers.count(), 0);
+    }
+
+    #[test]
+    fn clients_are_told_of_once_in_a_burst() {
+        let mut clients = Clients::new(true);
+        let mut told = Vec::new();
+        for second in 0..30 {
+            clients.failed(Handshake::Mechanism);
+            clients.failed(Handshake::Closed);
+            told.extend(clients.news(second * 1000));
+        }
+        clients.failed(Handshake::Protocol);
+        told.extend(clients.news(30_000));
+        assert_eq!(
+            told,
+            [
+                "refusing clients (1 so far): they do not use CURVE, and nothing goes without encryption",
+                "refusing clients (1 so far): they do not have this side's public key as their server key",
+            ]
+        );
+    }
+}
