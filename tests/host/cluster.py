@@ -141,7 +141,7 @@ class Cluster:
     def end(self):
         """Ends all nodes, those first that others hear from; the messages that came."""
         wrong = []
-        for node in ("worker-1", "worker-2", "proxy", "manager", "logger"):
+        for node in (*WORKERS, "proxy", "manager", "logger"):
             process = self.processes[node]
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
@@ -268,8 +268,8 @@ def killed(backend, way):
 
 
 def has_zeromq_backend():
-    return subprocess.run([PROGRAM, "-e", "@load frameworks/cluster/backend/zeromq"], stdout=subprocess.DEVNULL,
-                          stderr=subprocess.DEVNULL, timeout=PATIENCE).returncode == 0
+    return subprocess.run([PROGRAM, "--parse-only", "-e", "@load frameworks/cluster/backend/zeromq"],
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=PATIENCE).returncode == 0
 
 
 def main():
