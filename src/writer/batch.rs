@@ -63,17 +63,20 @@ impl Batch {
     #[inline]
     pub fn room<'a>(&self, memory: &'a mut [MaybeUninit<u8>]) -> Result<&'a mut [MaybeUninit<u8>], Full> {
         if self.records == 0 {
-            if self.head.is_empty() {
-                return Ok(memory);
-            }
-            let (head, room) = memory.split_at_mut_checked(self.head.len()).ok_or(Full)?;
-            for (slot, byte) in head.iter_mut().zip(&*self.head) {
-                slot.write(*byte);
-            }
-            return Ok(room);
+            return if self.head.is_empty() { Ok(memory) } else { self.begin(memory) };
         }
         let (separator, room) = memory[self.len..].split_first_mut().ok_or(Full)?;
         separator.write(SEPARATOR);
+        Ok(room)
+    }
+
+    /// Writes what the message begins with; its records come next.
+    #[inline(never)]
+    fn begin<'a>(&self, memory: &'a mut [MaybeUninit<u8>]) -> Result<&'a mut [MaybeUninit<u8>], Full> {
+        let (head, room) = memory.split_at_mut_checked(self.head.len()).ok_or(Full)?;
+        for (slot, byte) in head.iter_mut().zip(&*self.head) {
+            slot.write(*byte);
+        }
         Ok(room)
     }
 

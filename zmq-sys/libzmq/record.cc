@@ -42,5 +42,5 @@ extern "C" int zmq_sys_send_two(void* socket, const void* first, size_t size, zm
         errno = error;
         return -1;
     }
-    return zmq_sys_send_one(socket, last);
+    return base->send_now(reinterpret_cast<zmq::msg_t*>(last)) == 0 ? 0 : -1;
 }
