@@ -409,7 +409,8 @@ void test_global_types(const Setup& setup) {
     set_global("LogZeroMQ::topic", new StringVal("%sensor/%path"));
     set_global("LogZeroMQ::sensor", new StringVal("s1"));
     set_global("LogZeroMQ::tag_json", new Val(TYPE_BOOL, int64_t(1)));
-    set_global("LogZeroMQ::extra_fields_hex", new StringVal("73697465=5ac3bc72696368,61=22,5f70617468=2570617468"));
+    set_global("LogZeroMQ::extra_fields_hex",
+               new StringVal("73697465=5ac3bc72696368,61=22,5f70617468=2570617468"));
     Subscriber subscriber(setup.subscriber, endpoint, 1, 20000 * slow());
     const std::unique_ptr<logging::Writer> writer = small_writer(setup, "types", {{"endpoint", endpoint}});
     let_subscribe(*writer);
@@ -418,9 +419,10 @@ void test_global_types(const Setup& setup) {
     check(subscriber.Wait() == 0, "options of every type: arrives");
     const std::vector<Subscriber::Message>& messages = subscriber.Messages();
     check_equal(messages.empty() ? "" : messages[0].first, "s1/types", "options of every type: topic");
-    check_equal(messages.empty() ? "" : messages[0].second,
-                "{\"types\":{\"n\":1,\"who\":\"x\",\"_path\":\"types\",\"a\":\"\\\"\",\"site\":\"Z\xc3\xbcrich\"}}",
-                "options of every type: JSON");
+    check_equal(
+        messages.empty() ? "" : messages[0].second,
+        "{\"types\":{\"n\":1,\"who\":\"x\",\"_path\":\"types\",\"a\":\"\\\"\",\"site\":\"Z\xc3\xbcrich\"}}",
+        "options of every type: JSON");
     set_global("LogZeroMQ::topic", new StringVal("%path"));
     set_global("LogZeroMQ::tag_json", new Val(TYPE_BOOL, int64_t(0)));
     set_global("LogZeroMQ::extra_fields_hex", new StringVal(""));

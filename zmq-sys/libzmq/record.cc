@@ -23,7 +23,8 @@ extern "C" int zmq_sys_msg_init_external(zmq_msg_t* msg, void* content, void* da
 // What zmq_msg_send does, with ZMQ_DONTWAIT, but that nothing is read that the I/O thread has told the
 // socket.
 extern "C" int zmq_sys_send_one(void* socket, zmq_msg_t* msg) {
-    return static_cast<zmq::socket_base_t*>(socket)->send_now(reinterpret_cast<zmq::msg_t*>(msg)) == 0 ? 0 : -1;
+    return static_cast<zmq::socket_base_t*>(socket)->send_now(reinterpret_cast<zmq::msg_t*>(msg)) == 0 ? 0
+                                                                                                       : -1;
 }
 
 // What zmq_send and zmq_msg_send do, with ZMQ_DONTWAIT. Nothing is read that the I/O thread has told
@@ -40,5 +41,5 @@ extern "C" int zmq_sys_send_two(void* socket, const void* first, size_t size, zm
         errno = error;
         return -1;
     }
-    return zmq_sys_send_one(socket, last);
+    return base->send_now(reinterpret_cast<zmq::msg_t*>(last)) == 0 ? 0 : -1;
 }
