@@ -106,7 +106,8 @@ fn replay_sends_to_a_subscriber_that_lets_it_in_and_to_no_other() {
     let args = ["--curve-secret-key-file", text(&collector.secret), "--curve-authorized-keys-dir", text(&authorized)];
     let directory = scratch.0.join("logs");
     let greeting = {
-        let args = [&["subscribe", "-b", &endpoint, "-n", "1", "-o", text(&directory)][..], &args].concat();
+        let all = records().to_string();
+        let args = [&["subscribe", "-b", &endpoint, "-n", &all, "-o", text(&directory)][..], &args].concat();
         let collecting = Running::start(&mut command(args));
         replay(&endpoint, &client(&sensor, &collector)).expect(0);
         collecting.end().expect(0).stderr
