@@ -101,7 +101,11 @@ def filters_of_every_kind():
     for name in names:
         sent = run.sent["sent_" + name]
         if MODERN:
-            same(sent, run.file("file_" + name), name)
+            written = run.file("file_" + name)
+            if name == "millis" and "unsigned" not in names:
+                # A host that does not know the other form takes -1.5 seconds for unsigned.
+                written = [line.replace(b"18446744073709550116", b"-1500") for line in written]
+            same(sent, written, name)
         for record in sent:
             json.loads(record)
     assert b'"source \\"address\\"":"192.0.2.1"' in run.sent["sent_names"][0], run.sent["sent_names"][0]
