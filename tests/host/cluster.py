@@ -10,6 +10,7 @@ PROGRAM is the bro or zeek, its environment naming and activating the plugin. Pr
 each test and ends with 1 if one of them failed.
 """
 
+import functools
 import json
 import os
 import signal
@@ -32,6 +33,7 @@ WORKERS = [name for name, kind in NODES.items() if kind == "WORKER"]
 # What nodes log about themselves and the cluster while it begins and ends.
 IGNORED = {"reporter", "loaded_scripts", "packet_filter", "stats", "telemetry", "cluster", "broker"}
 PATIENCE = 60
+BACKENDS = {"broker": "frameworks/cluster/backend/broker", "zeromq": "frameworks/cluster/backend/zeromq/connect"}
 # What must be there of the captures. A Bro that goes on after it was suspended has today's time, in which
 # each packet of a capture is a connection that is over: it finds no requests.
 BRO = False
@@ -97,9 +99,10 @@ class Cluster:
             f'\t["{node}"] = [$node_type=Cluster::{kind}, $ip=127.0.0.1, $p={ports[node]}/tcp'
             + (', $manager="manager"' if kind != "MANAGER" else "") + "],\n"
             for node, kind in NODES.items()) + "};\n"
+        if has(backend):
+            self.arguments.insert(0, BACKENDS[backend])
         if backend == "zeromq":
             xsub, xpub = (f'"tcp://127.0.0.1:{port}"' for port in free_ports(2))
-            self.arguments.insert(0, "frameworks/cluster/backend/zeromq/connect")
             module = "Cluster::Backend::ZeroMQ::"
             self.arguments += ["-e", "".join(f"redef {module}{name} = {value}; " for name, value in (
                 ("listen_xsub_endpoint", xsub), ("listen_xpub_endpoint", xpub),
@@ -267,15 +270,17 @@ def killed(backend, way):
     return "; ".join(told)
 
 
-def has_zeromq_backend():
-    return subprocess.run([PROGRAM, "--parse-only", "-e", "@load frameworks/cluster/backend/zeromq"],
-                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=PATIENCE).returncode == 0
+@functools.cache
+def has(backend):
+    """Whether the host has the backend's script. (Hosts before Zeek 9 use Broker without one.)"""
+    return subprocess.run([PROGRAM, "--parse-only", "-e", f"@load {BACKENDS[backend]}"], stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL, timeout=PATIENCE).returncode == 0
 
 
 def main():
     failed = 0
     backends = ["broker"]
-    if has_zeromq_backend():
+    if has("zeromq"):
         backends.append("zeromq")
     else:
         print("SKIPPED the ZeroMQ backend: this host does not have it")
