@@ -13,6 +13,7 @@ use std::{env, fs, io, thread};
 
 use bro_zeromq_writer::host::synth::Cell;
 use bro_zeromq_writer::zmq::limits::ENFORCED;
+use bro_zeromq_writer::zmq::{Context, Kind, Socket};
 
 mod common;
 #[allow(dead_code, reason = "other tests use more of it")]
@@ -615,6 +616,47 @@ fn random_peers_of_the_collector() {
         good.send(0, b"{\"good\":1}").unwrap();
         victim.wait_for("{\"good\":1}");
     });
+}
+
+/// A peer is gone, by a reset, while its receiver takes nothing; what libzmq has read of it has a heartbeat
+/// in it, which nobody can answer any more. (libzmq ended the process.)
+#[test]
+fn a_heartbeat_of_a_peer_that_is_gone() {
+    if !limited() {
+        return;
+    }
+    let context = Arc::new(Context::new().unwrap());
+    let receiver = Socket::new(&context, Kind::Sub).unwrap();
+    receiver.set(zmq_sys::ZMQ_RCVHWM, 1).unwrap();
+    receiver.set_bytes(zmq_sys::ZMQ_SUBSCRIBE, b"").unwrap();
+    let endpoint = free_endpoint();
+    receiver.bind(&std::ffi::CString::new(endpoint.as_str()).unwrap()).unwrap();
+
+    let mut peer = Zmtp::connect(endpoint.strip_prefix("tcp://").unwrap()).unwrap();
+    peer.introduce("PUB", None, false).unwrap();
+    let mut all = Vec::new();
+    for n in 0..100 {
+        peer.encode(&mut all, 0, &[n]);
+    }
+    peer.encode(&mut all, COMMAND, b"\x04PING\0\x0acontext");
+    for n in 100..105 {
+        peer.encode(&mut all, 0, &[n]);
+    }
+    peer.raw(&all).unwrap();
+    // It is read, as far as there is room. The peer has not read its subscription: the system resets.
+    thread::sleep(Duration::from_millis(300));
+    drop(peer);
+    thread::sleep(Duration::from_millis(300));
+
+    let begun = Instant::now();
+    let mut received = Vec::new();
+    while received.len() < 105 && begun.elapsed() < PATIENCE {
+        match receiver.try_recv().unwrap() {
+            Some(message) => received.extend_from_slice(message.as_bytes()),
+            None => thread::sleep(Duration::from_millis(5)),
+        }
+    }
+    assert_eq!(received, (0..105).collect::<Vec<u8>>());
 }
 
 /// Connections that say nothing, half of a greeting, or nothing after it: others have their turn
