@@ -12,6 +12,9 @@ use proptest::prelude::*;
 use serde_json::{Map, Number, Value};
 
 /// The layout of Zeek 8.0.
+/// Room that records may be refused for lack of, though they would fit.
+const SPARE: usize = 16_000;
+
 fn zeek_80() -> &'static Layout {
     &family_of_version(8, 0).unwrap().layout
 }
@@ -47,7 +50,14 @@ fn encode_within(
     // With the instructions that every processor has, it must be the same.
     if plan.use_baseline() {
         // SAFETY: as above.
-        assert_eq!(unsafe { encode_values(envelope, layout, &plan, values, room) }, encoded);
+        let baseline = unsafe { encode_values(envelope, layout, &plan, values, room) };
+        match (&baseline, &encoded) {
+            // How much room a text may need is judged by how it is read, which depends on where it lies.
+            (Ok((json, _)), Err(EncodeError::Full)) | (Err(EncodeError::Full), Ok((json, _))) => {
+                assert!(room < json.len() + SPARE, "{room} for {}", json.len());
+            }
+            _ => assert_eq!(baseline, encoded),
+        }
     }
     encoded
 }
@@ -320,7 +330,7 @@ fn long_lists() {
         let list = [Cell::List(Type::Vector, cells)];
         let (json, _) = encode_in(zeek_80(), Style::default(), &["c0".to_owned()], &list, 1 << 20).unwrap();
         assert_eq!(serde_json::from_str::<Value>(&json).unwrap()["c0"], Value::from(wanted));
-        for room in (0..json.len()).chain(json.len()..json.len() + 16_000).step_by(97) {
+        for room in (0..json.len()).chain(json.len()..json.len() + SPARE).step_by(97) {
             let encoded = encode_in(zeek_80(), Style::default(), &["c0".to_owned()], &list, room);
             let same = encoded.as_ref().is_ok_and(|(again, _)| *again == json);
             assert!(encoded == Err(EncodeError::Full) || room >= json.len() && same, "{room}: {encoded:?}");
