@@ -13,6 +13,7 @@
 //! All that can take time happens on the transport's thread: names are looked up, addresses tried
 //! again, keys read. What writers ask for at every turn they read from memory.
 
+mod acknowledged;
 mod dial;
 mod door;
 mod handshake;
@@ -32,10 +33,11 @@ use std::time::{Duration, Instant};
 
 use crate::lock::locked;
 use crate::report::Level;
-use crate::zmq::{Context, Endpoint, Error, Message, Stream, Watched};
+use crate::zmq::{Context, Endpoint, Error, Message, Place, Stream, Watched, Written};
 use subscriptions::{Topics, parse};
 use thread::Thread;
 
+pub use acknowledged::Acknowledged;
 use handshake::Peers;
 pub use handshake::{CLOSED_IN_A_ROW, Clients, LOOK_INTERVAL, Servers, Unfit};
 pub use names::address_of;
@@ -74,6 +76,8 @@ pub struct Events {
     pub disconnected: bool,
     /// What was queued for a connection was lost with it, or all connections were ended.
     pub renewed: bool,
+    /// So many of [`User::unacknowledged`] were on their way to peers that have left while others stay.
+    pub astray: u64,
 }
 
 /// What makes endpoints one transport: all that a socket is told.
@@ -126,9 +130,11 @@ struct Transport {
     waiting: AtomicU64,
     /// Of those, the ones that libzmq has written to connections, as far as writers keep them until
     /// they have arrived.
-    written: Arc<AtomicU64>,
+    written: Arc<Written>,
     /// Of the peers that are there.
-    connections: Mutex<Vec<Stream>>,
+    connections: Mutex<Vec<Connection>>,
+    /// Bytes that were on their way to peers that have left while others stayed.
+    astray: AtomicU64,
     /// What there is to report.
     notices: Mutex<VecDeque<(Level, String)>>,
     /// Why there is no peer, if that is known, and what to do about it.
@@ -139,6 +145,13 @@ struct Transport {
     stop: AtomicBool,
     /// The thread waits for a name server.
     waits: AtomicBool,
+}
+
+/// To a peer that is there.
+struct Connection {
+    stream: Stream,
+    /// Bytes that its system had not acknowledged when a writer last looked.
+    unsent: u64,
 }
 
 /// What only one thread may use at a time.
@@ -237,6 +250,7 @@ pub struct User {
     version: u64,
     generation: u32,
     disconnected: u32,
+    astray: u64,
     /// This writer's part of [`Transport::waiting`].
     waiting: u64,
 }
@@ -275,7 +289,8 @@ impl User {
         let transport = Arc::clone(&one.transport);
         let generation = transport.generation.load(Ordering::Acquire);
         let disconnected = transport.disconnected.load(Ordering::Acquire);
-        Ok(Self { transport, version: 0, generation, disconnected, waiting: 0 })
+        let astray = transport.astray.load(Ordering::Acquire);
+        Ok(Self { transport, version: 0, generation, disconnected, astray, waiting: 0 })
     }
 
     /// Sends a record: the first frame, if that is not the only one, then the body, which is empty
@@ -333,7 +348,9 @@ impl User {
     pub fn events(&mut self) -> Events {
         let generation = self.transport.generation.load(Ordering::Acquire);
         let disconnected = self.transport.disconnected.load(Ordering::Acquire);
+        let astray = self.transport.astray.load(Ordering::Acquire);
         Events {
+            astray: astray - std::mem::replace(&mut self.astray, astray),
             renewed: std::mem::replace(&mut self.generation, generation) != generation,
             disconnected: std::mem::replace(&mut self.disconnected, disconnected) != disconnected,
         }
@@ -405,8 +422,15 @@ impl User {
 
     /// Counts the bytes that were written to connections.
     #[must_use]
-    pub fn written(&self) -> &Arc<AtomicU64> {
+    pub fn written(&self) -> &Arc<Written> {
         &self.transport.written
+    }
+
+    /// Returns true if there are several peers, each of which gets other records.
+    #[must_use]
+    pub fn is_divided(&self) -> bool {
+        let Key { endpoint, pattern, .. } = &self.transport.key;
+        *pattern == Pattern::Push && endpoint.bind && self.peers() > 1
     }
 
     /// How many of the last bytes that were written were not acknowledged by the peer's system; of
@@ -414,15 +438,34 @@ impl User {
     /// ends: nobody knows then.
     #[must_use]
     pub fn unacknowledged(&self) -> Option<u64> {
-        let connections = locked(&self.transport.connections);
+        let mut connections = locked(&self.transport.connections);
         if connections.is_empty() {
             return None;
         }
         let all_get_all = self.transport.key.pattern == Pattern::Publish;
-        connections.iter().try_fold(0_u64, |all, stream| {
-            let unsent = stream.unsent()?;
-            Some(if all_get_all { all.max(unsent) } else { all + unsent })
+        connections.iter_mut().try_fold(0_u64, |all, connection| {
+            connection.unsent = connection.stream.unsent()?;
+            Some(if all_get_all { all.max(connection.unsent) } else { all + connection.unsent })
         })
+    }
+
+    /// How far the peers' systems have acknowledged what was [written](User::written).
+    #[must_use]
+    pub fn acknowledged(&self) -> Acknowledged {
+        // First: what is written afterwards is among the unacknowledged.
+        let written = &self.transport.written;
+        let Some(mut places) = written.each() else {
+            let written = written.all();
+            return Acknowledged::All(self.unacknowledged().and_then(|unsent| written.checked_sub(unsent)));
+        };
+        let connections = locked(&self.transport.connections);
+        places.retain_mut(|Place { connection, end }| {
+            let found = connections.iter().find(|one| one.stream.number() == Some(*connection));
+            let unsent = found.and_then(|one| one.stream.unsent());
+            *end = end.saturating_sub(unsent.unwrap_or(0));
+            unsent.is_some()
+        });
+        Acknowledged::Each(places)
     }
 
     /// Has the connection ended and made anew, within a second: what is queued there is lost.

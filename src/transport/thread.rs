@@ -1,5 +1,6 @@
 //! The thread of a transport: all that may take time, and that nobody waits for.
 
+use core::ffi::c_int;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::collections::VecDeque;
 use std::io::{PipeReader, pipe};
@@ -9,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use super::dial::Dialer;
 use super::listen::Listener;
-use super::{Failure, Key, MAX_SUBSCRIPTIONS, Options, Running, State, Transport, locked};
-use crate::zmq::{Context, Error, Event, Stream, limits, wait_readable};
+use super::{Connection, Failure, Key, MAX_SUBSCRIPTIONS, Options, Pattern, Running, State, Transport, locked};
+use crate::zmq::{Context, Error, Event, Stream, TELLS, Written, limits, wait_readable};
 
 /// How often it looks what time has brought, if nothing is due earlier.
 const IDLE: Duration = Duration::from_secs(1);
@@ -42,6 +43,8 @@ impl Thread {
             |what: &str, error: std::io::Error| (what.to_owned(), Error(error.raw_os_error().unwrap_or(libc::EAGAIN)));
         let (reader, stop) = pipe().map_err(|error| system("cannot make a pipe", error))?;
         let endpoint = key.endpoint.clone();
+        // Each of its peers gets other records.
+        let divided = key.pattern == Pattern::Push && endpoint.bind;
         let transport = Arc::new(Transport {
             key,
             begun: Instant::now(),
@@ -55,8 +58,9 @@ impl Thread {
             generation: AtomicU32::new(0),
             handed: AtomicU64::new(0),
             waiting: AtomicU64::new(0),
-            written: Arc::default(),
+            written: Arc::new(if divided && TELLS { Written::of_each() } else { Written::default() }),
             connections: Mutex::default(),
+            astray: AtomicU64::new(0),
             notices: Mutex::new(VecDeque::new()),
             trouble: Mutex::default(),
             renew: AtomicBool::new(false),
@@ -127,9 +131,23 @@ impl Thread {
     fn note(&self, event: Event) {
         let mut connections = locked(&self.transport.connections);
         match event {
-            Event::Connected(descriptor) => connections.push(Stream::new(descriptor)),
-            Event::Disconnected(descriptor) => connections.retain(|stream| stream.descriptor() != descriptor),
+            Event::Connected(descriptor) => {
+                connections.push(Connection { stream: Stream::new(descriptor), unsent: 0 });
+            }
+            Event::Disconnected(descriptor) => self.part(&mut connections, descriptor),
             Event::Failed(_) | Event::Ready | Event::Retried(_) | Event::Excess(_) | Event::Full | Event::Unbound => {}
+        }
+    }
+
+    /// The connection with this descriptor has ended.
+    fn part(&self, connections: &mut Vec<Connection>, descriptor: c_int) {
+        let Some(index) = connections.iter().position(|one| one.stream.descriptor() == descriptor) else { return };
+        let Connection { stream, unsent } = connections.remove(index);
+        if let Some(number) = stream.number() {
+            self.transport.written.forget(number);
+        }
+        if self.transport.key.pattern == Pattern::Push && !connections.is_empty() {
+            self.transport.astray.fetch_add(unsent, Ordering::Release);
         }
     }
 

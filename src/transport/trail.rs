@@ -2,7 +2,7 @@
 //!
 //! All logs of an endpoint share a connection. What the systems' buffers hold when it is lost is
 //! known in bytes at the end of what was handed over, not whose these are. So each writer remembers
-//! for a while how far the stream was when it had handed over how many records.
+//! how far the stream was when it had handed over how many records, the longer ago the less closely.
 
 use std::collections::VecDeque;
 
@@ -25,7 +25,12 @@ impl Trail {
             return;
         }
         if self.looks.len() == LOOKS {
-            self.looks.pop_front();
+            // Every second one of the older half.
+            let mut index = 0;
+            self.looks.retain(|_| {
+                index += 1;
+                index % 2 == 1 || index > LOOKS / 2
+            });
         }
         self.looks.push_back((position, records));
     }
@@ -79,7 +84,29 @@ mod tests {
         for step in 0..1000 {
             trail.note(6000 + step * 10, 15 + step);
         }
-        assert_eq!(trail.looks.len(), LOOKS);
         assert_eq!(trail.between(15_500, 15_600), 10);
+    }
+
+    #[test]
+    fn what_lies_far_back_is_known_less_closely() {
+        let mut trail = Trail::default();
+        for step in 0..1_000_000 {
+            trail.note(step * 300, step);
+            assert!(trail.looks.len() <= LOOKS);
+        }
+        assert_eq!(trail.between(0, 300_000_000), 999_999);
+        // As when a connection is lost after it has stood still for long.
+        for back in [10, 100, 1000, 10_000, 100_000] {
+            assert!(trail.between(299_999_700 - back * 300, 299_999_700).abs_diff(back) <= 1, "{back}");
+        }
+        // Half of what was long ago were other logs' records.
+        let mut trail = Trail::default();
+        for step in 0..100_000 {
+            trail.note(step * 600 + 300, step);
+            trail.note(step * 600 + 600, step + 1);
+        }
+        for back in [10, 100, 1000, 10_000] {
+            assert!(trail.between((100_000 - back) * 600, 60_000_000).abs_diff(back) <= 1, "{back}");
+        }
     }
 }

@@ -430,10 +430,10 @@ impl Connection {
         if let Some(backed) = &mut self.spooling {
             backed.full = false;
             if news.disconnected {
-                self.link.take_back(backed.spool.take_back());
+                self.link.take_back(backed.spool.take_back(&self.link));
             }
             if backed.spool.reap(&self.link) {
-                self.link.take_back(backed.spool.take_back());
+                self.link.take_back(backed.spool.take_back(&self.link));
             }
             backed.move_on(&mut self.link);
         }
@@ -681,7 +681,7 @@ impl Connection {
     /// of which those that libzmq still had then are lost.
     pub fn close(mut self, written: u64, buffers: &Buffers, left: Option<Duration>) -> (String, Counters) {
         if let Some(mut backed) = self.spooling.take() {
-            self.link.take_back(backed.spool.end());
+            self.link.take_back(backed.spool.end(&self.link));
             let counters = Counters {
                 written,
                 recovered: backed.spool.recovered(),
@@ -712,14 +712,21 @@ impl Backed {
     fn move_on(&mut self, link: &mut Link) {
         let acknowledged = self.spool.acknowledged();
         let now = Instant::now();
-        let Some(lane) = self.spool.oldest().filter(|_| link.lanes() > 1 && acknowledged == self.oldest.1) else {
+        let others = |&lane: &usize| link.lanes() > 1 || link.is_divided(lane);
+        let Some(lane) = self.spool.oldest().filter(others).filter(|_| acknowledged == self.oldest.1) else {
             self.oldest = (now, acknowledged);
             return;
         };
         let full = self.spool.in_flight() >= link.limit().saturating_add(MAX_FLIGHTS);
-        if now - self.oldest.0 >= if full { IN_THE_WAY } else { STUCK } {
-            self.oldest.0 = now;
+        if now - self.oldest.0 < if full { IN_THE_WAY } else { STUCK } {
+            return;
+        }
+        self.oldest.0 = now;
+        if link.lanes() > 1 {
             link.renew(lane);
+        } else {
+            // Its queue is full: it gets no more before it reads again, and what it has got then.
+            link.take_back(self.spool.take_back(link));
         }
     }
 }

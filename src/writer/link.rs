@@ -3,14 +3,13 @@
 //! Each endpoint is a *lane*: a share in its transport, and what this writer has there. So it is known
 //! for each how much of it waits, and one that is slow or down holds up nobody.
 
-use core::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::config::Config;
 use super::topic::Head;
 use crate::report::Level;
-use crate::transport::{Events, Failure, Pattern, Refusal, Subscriptions, Trail, User};
+use crate::transport::{Acknowledged, Events, Failure, Pattern, Refusal, Subscriptions, Trail, User};
 use crate::zmq::{Buffers, Context, Endpoint, Message, TELLS, version};
 
 /// Where records go.
@@ -46,8 +45,8 @@ struct Lane {
     /// Somebody at this endpoint wanted the log's records as of the last look.
     wanted: bool,
     trail: Trail,
-    /// Records that would be lost with the connection, as of the last look.
-    at_stake: u64,
+    /// Records that would be lost with the connection, and the bytes that these are, as of the last look.
+    at_stake: (u64, u64),
     /// Records that waited as of the last look.
     queued: u64,
     /// Records that libzmq has given up, as of the last look.
@@ -169,13 +168,16 @@ impl Link {
         news
     }
 
-    /// How far the peer's system has acknowledged what was written to a lane's connection.
+    /// How far the peers' systems have acknowledged what was written to each lane's connections.
     #[must_use]
-    pub fn acknowledged(&self, lane: usize) -> Option<u64> {
-        let user = &self.lanes[lane].user;
-        // First: what is written afterwards is among the unacknowledged.
-        let written = user.written().load(Ordering::Acquire);
-        written.checked_sub(user.unacknowledged()?)
+    pub fn acknowledged(&self) -> Vec<Acknowledged> {
+        self.lanes.iter().map(|lane| lane.user.acknowledged()).collect()
+    }
+
+    /// Returns true if a lane has several peers, each of which gets other records.
+    #[must_use]
+    pub fn is_divided(&self, lane: usize) -> bool {
+        self.lanes[lane].user.is_divided()
     }
 
     /// Bytes of a record at a lane's connection.
@@ -374,7 +376,7 @@ impl Lane {
             room: 0,
             wanted: false,
             trail: Trail::default(),
-            at_stake: 0,
+            at_stake: (0, 0),
             queued: 0,
             given_up: 0,
             avoided: None,
@@ -432,7 +434,12 @@ impl Lane {
     fn lose(&mut self, events: Events, buffers: &Buffers) -> u64 {
         let mut lost = self.newly_given_up(buffers);
         if events.disconnected || events.renewed {
-            lost += std::mem::take(&mut self.at_stake);
+            lost += std::mem::take(&mut self.at_stake).0;
+        } else if events.astray > 0 {
+            let (records, bytes) = self.at_stake;
+            let part = (records * events.astray.min(bytes)).div_ceil(bytes.max(1));
+            self.at_stake = (records - part, bytes.saturating_sub(events.astray));
+            lost += part;
         }
         if events.renewed && !TELLS {
             lost += self.queued;
@@ -468,7 +475,7 @@ impl Lane {
             let released = position.saturating_sub(waiting);
             let lost = self.trail.between(released.saturating_sub(unacknowledged), released);
             // A message of which a part is missing is missing.
-            self.at_stake = if lost > 0 { lost + batch_records - 1 } else { 0 };
+            self.at_stake = (if lost > 0 { lost + batch_records - 1 } else { 0 }, unacknowledged);
         }
     }
 }

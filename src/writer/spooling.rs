@@ -10,6 +10,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::batch;
 use super::config::Config;
@@ -19,6 +20,9 @@ use super::topic::bytes_of;
 use crate::report::{Level, Report, Reporter};
 use crate::spool::{self, Recovered, Spool};
 use crate::zmq::Flight;
+
+/// How long a connection may not be known that a message was written to: its end is sometimes not told.
+const UNKNOWN: Duration = Duration::from_secs(1);
 
 /// The spool of a connection.
 pub struct Spooling {
@@ -30,6 +34,8 @@ pub struct Spooling {
     pub always: bool,
     recovered: Recovered,
     flights: VecDeque<Entry>,
+    /// Since when the first of them has been with a connection that is not known.
+    astray: Option<Instant>,
     /// Records in `flights`.
     in_flight: u64,
     /// Records that have been acknowledged.
@@ -111,6 +117,7 @@ impl Spooling {
             always: config.spool_always,
             recovered: Recovered::default(),
             flights: VecDeque::new(),
+            astray: None,
             in_flight: 0,
             acknowledged: 0,
             direct: 0,
@@ -252,14 +259,13 @@ impl Spooling {
         self.flights.push_back(Entry { flight, from_spool: false, lane });
     }
 
-    /// Takes note of what the peers' systems have acknowledged. Returns true if libzmq has given up what
-    /// is next.
+    /// Takes note of what the peers' systems have acknowledged. Returns true if what is next is lost: libzmq
+    /// has given it up, or its connection has ended while others stay.
     pub fn reap(&mut self, link: &Link) -> bool {
-        let acknowledged: Vec<_> = (0..link.lanes()).map(|lane| link.acknowledged(lane)).collect();
+        let acknowledged = link.acknowledged();
         let mut from_spool = 0;
         while let Some(entry) = self.flights.front()
-            && let Some(end) = entry.flight.written()
-            && acknowledged[entry.lane] >= Some(end)
+            && acknowledged[entry.lane].covers(&entry.flight)
         {
             let records = entry.flight.records();
             self.in_flight -= records;
@@ -277,7 +283,12 @@ impl Spooling {
             }
             spool.set_in_flight(self.direct);
         }
-        self.flights.front().is_some_and(|entry| entry.flight.given_up())
+        let Some(Entry { flight, lane, .. }) = self.flights.front() else { return false };
+        if !acknowledged[*lane].misses(flight) {
+            self.astray = None;
+            return flight.given_up();
+        }
+        self.astray.get_or_insert_with(Instant::now).elapsed() >= UNKNOWN
     }
 
     /// Records that were given to libzmq and acknowledged.
@@ -293,8 +304,22 @@ impl Spooling {
     }
 
     /// Puts back what has not been acknowledged, in front. Returns how many records that was.
-    pub fn take_back(&mut self) -> u64 {
-        let flights = std::mem::take(&mut self.flights);
+    pub fn take_back(&mut self, link: &Link) -> u64 {
+        let mut flights = std::mem::take(&mut self.flights);
+        let acknowledged = link.acknowledged();
+        // What other peers have got meanwhile, if that is known of each. The spool confirms its records in
+        // their order only.
+        flights.retain(|Entry { flight, from_spool, lane }| {
+            let acknowledged = &acknowledged[*lane];
+            let has_arrived = !from_spool && acknowledged.tells_apart() && acknowledged.covers(flight);
+            if has_arrived {
+                self.in_flight -= flight.records();
+                self.direct -= flight.records();
+                self.acknowledged += flight.records();
+            }
+            !has_arrived
+        });
+        self.astray = None;
         let all = std::mem::take(&mut self.in_flight);
         let direct = std::mem::take(&mut self.direct);
         self.put += all;
@@ -331,8 +356,8 @@ impl Spooling {
 
     /// What [`Spooling::take_back`] does, at the end: what waits for a spool that cannot be opened
     /// even now is lost.
-    pub fn end(&mut self) -> u64 {
-        let all = self.take_back();
+    pub fn end(&mut self, link: &Link) -> u64 {
+        let all = self.take_back(link);
         self.try_open();
         if let Store::Memory(held) = &mut self.store {
             let lost = std::mem::take(&mut held.records).len() as u64;

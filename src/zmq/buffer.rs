@@ -29,14 +29,14 @@ use core::alloc::Layout;
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::alloc::{alloc, dealloc};
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 
-use zmq_sys::record::{Content, was_written};
+use zmq_sys::record::{Content, was_written, written_to};
 
-use super::{Error, Message};
+use super::{Error, Message, Place, Written};
 
 /// Bytes of a chunk, header included. Larger records get a chunk of their own, which is not
 /// used again.
@@ -77,8 +77,8 @@ struct Shared {
     released: Box<[Count]>,
     /// Those of them that were given up, with those that the chunks count.
     given_up: Box<[AtomicU64]>,
-    /// Where each consumer's flights are written.
-    streams: Box<[OnceLock<Arc<AtomicU64>>]>,
+    /// What counts each consumer's flights when they are written.
+    streams: Box<[OnceLock<Arc<Written>>]>,
 }
 
 /// In a cache line of its own: libzmq's I/O thread writes it for each message.
@@ -167,10 +167,10 @@ impl Buffers {
         Self { shared: Arc::new(shared), current: None, sent: VecDeque::new(), ready, released: 0 }
     }
 
-    /// What a consumer's flights have at the connection is added to this when they are written, from
+    /// What a consumer's flights have at a connection is added to this when they are written, from
     /// now on. Does nothing the next time.
-    pub fn follow(&self, consumer: usize, stream: &Arc<AtomicU64>) {
-        let _ = self.shared.streams[consumer].set(Arc::clone(stream));
+    pub fn follow(&self, consumer: usize, written: &Arc<Written>) {
+        let _ = self.shared.streams[consumer].set(Arc::clone(written));
     }
 
     /// Bytes kept for what libzmq has to know of messages, behind their bytes: one for each
@@ -322,8 +322,8 @@ impl Buffers {
         // dropped; that is counted here. `release_flight` takes the share that the hint is.
         unsafe {
             let (content, data) = current.note()?;
-            let end = AtomicU64::new(WITH_LIBZMQ);
-            let flight = Flight { chunk: current.chunk, data, len, consumer, records, size, end };
+            let (connection, end) = (AtomicU32::new(0), AtomicU64::new(WITH_LIBZMQ));
+            let flight = Flight { chunk: current.chunk, content, data, len, consumer, records, size, connection, end };
             current.messages += 1;
             let flight = Arc::new(flight);
             let hint = Arc::into_raw(Arc::clone(&flight));
@@ -442,12 +442,15 @@ impl Buffers {
 pub struct Flight {
     /// Counts as a message made of it.
     chunk: NonNull<Chunk>,
+    content: *const Content,
     data: *const u8,
     len: usize,
     consumer: usize,
     records: u64,
     size: u64,
-    /// Where it ends in what was written of its consumer's, or one of these.
+    /// Of the place where it ends in what was written; set before `end`.
+    connection: AtomicU32,
+    /// The same, or one of these.
     end: AtomicU64,
 }
 
@@ -463,11 +466,12 @@ unsafe impl Send for Flight {}
 unsafe impl Sync for Flight {}
 
 impl Flight {
-    /// Once libzmq has written the message to a connection: where it ends in the stream that its
-    /// consumer [follows](Buffers::follow).
+    /// Once libzmq has written the message to a connection: where it ends in what its consumer
+    /// [follows](Buffers::follow).
     #[must_use]
-    pub fn written(&self) -> Option<u64> {
-        Some(self.end.load(Ordering::Acquire)).filter(|&end| end < GIVEN_UP)
+    pub fn written(&self) -> Option<Place> {
+        let end = self.end.load(Ordering::Acquire);
+        (end < GIVEN_UP).then(|| Place { connection: self.connection.load(Ordering::Relaxed), end })
     }
 
     /// Whether libzmq has given the message up.
@@ -614,8 +618,12 @@ unsafe extern "C" fn release_flight(data: *mut c_void, hint: *mut c_void) {
     };
     let Flight { consumer, records, size, .. } = *flight;
     let end = if was_written(data) {
+        // SAFETY: libzmq is done with the message, and the flight keeps its chunk.
+        let connection = unsafe { written_to(flight.content) };
         // Those of a connection are written in this order.
-        shared.streams[consumer].get().map_or(0, |stream| stream.fetch_add(size, Ordering::AcqRel) + size)
+        let place = shared.streams[consumer].get().map(|written| written.add(connection, size));
+        flight.connection.store(place.map_or(0, |place| place.connection), Ordering::Relaxed);
+        place.map_or(0, |place| place.end)
     } else {
         shared.given_up[consumer].fetch_add(records, Ordering::Release);
         GIVEN_UP

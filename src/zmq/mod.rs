@@ -21,6 +21,7 @@ mod monitor;
 mod socket;
 #[allow(unsafe_code, reason = "the system is called with descriptors that libzmq tells")]
 mod stream;
+mod written;
 pub mod zap;
 
 use core::ffi::c_int;
@@ -36,6 +37,7 @@ pub use message::Message;
 pub use monitor::{Event, Handshake, Watched};
 pub use socket::{Kind, PollItem, Socket, poll, wait_readable};
 pub use stream::{Stream, descriptor_limit};
+pub use written::{Place, Written};
 pub use zmq_sys::record::TELLS;
 
 /// An error of libzmq: its error number.

@@ -20,6 +20,13 @@ impl Stream {
         Self { descriptor, inode: inode(descriptor) }
     }
 
+    /// The number by which messages that were written to it name it.
+    #[must_use]
+    pub fn number(&self) -> Option<u32> {
+        // As much of it as libzmq takes: those of sockets have no more.
+        self.inode.map(|inode| inode as u32)
+    }
+
     /// The number by which events name it.
     #[must_use]
     pub fn descriptor(&self) -> c_int {

@@ -886,6 +886,129 @@ fn one_of_several_peers_that_stands_still_keeps_nothing() {
     let _ = std::fs::remove_dir_all(&dir);
 }
 
+/// A peer that reads nothing, whose libzmq takes a message and whose system takes little.
+fn still_peer(context: &Arc<Context>, endpoint: &str) -> Socket {
+    let still = Socket::new(context, Kind::Pull).unwrap();
+    still.set(zmq_sys::ZMQ_RCVBUF, 8192).unwrap();
+    still.set(zmq_sys::ZMQ_RCVHWM, 1).unwrap();
+    still.connect(&std::ffi::CString::new(endpoint).unwrap()).unwrap();
+    still
+}
+
+#[test]
+fn what_one_of_several_peers_of_a_bound_endpoint_has_not_taken_goes_to_the_others() {
+    let dir = std::env::temp_dir().join(format!("bzw-parted-{}", std::process::id()));
+    for always in ["F", "T"] {
+        let endpoint = free_endpoint();
+        let context = Arc::new(Context::new().unwrap());
+        let options = [
+            ("socket_type", "push"),
+            ("spool_dir", dir.to_str().unwrap()),
+            ("spool_always", always),
+            ("zmq_hwm", "100"),
+            ("zmq_linger", "20000"),
+        ];
+        let mut writer = Writer::open(zeek_80(), "conn", &format!("@{endpoint}"), &options, &["n", "text"]);
+        let healthy = Subscriber::start(Kind::Pull, &endpoint, &[]);
+        writer.write(&[Cell::Count(0), Cell::Text(Type::String, Vec::new())]);
+        until(&mut writer, "the healthy one is there", |stats| stats.records_sent == 1);
+        let still = still_peer(&context, &endpoint);
+        std::thread::sleep(Duration::from_millis(300));
+        let count = 20_000;
+        let mut seen = std::collections::BTreeSet::new();
+        for n in 1..count {
+            writer.write(&[Cell::Count(n), Cell::Text(Type::String, vec![b'x'; 300])]);
+            if n % 1000 == 999 {
+                writer.heartbeat();
+                seen.extend(healthy.arrived().iter().map(number_of));
+            }
+        }
+        // It leaves, and what its system had taken with it.
+        drop(still);
+        drop(context);
+        until(&mut writer, "all arrived somewhere", |stats| stats.records_queued + stats.records_spooled == 0);
+        let stats = writer.stats();
+        assert_eq!((stats.records_sent, stats.dropped_spool), (count, 0), "{always}");
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while (seen.len() as u64) < count && Instant::now() < deadline {
+            seen.extend(healthy.arrived().iter().map(number_of));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        // What its system had acknowledged counts as sent.
+        let missing = count - seen.len() as u64;
+        assert!(missing < 200, "{always}: {missing} are missing; {:?}", writer.take_reports());
+    }
+    let _ = std::fs::remove_dir_all(&dir);
+}
+
+#[test]
+fn a_peer_of_a_bound_push_endpoint_that_stands_still_holds_up_no_spool() {
+    let dir = std::env::temp_dir().join(format!("bzw-held-up-{}", std::process::id()));
+    let endpoint = free_endpoint();
+    let context = Arc::new(Context::new().unwrap());
+    let options =
+        [("socket_type", "push"), ("spool_dir", dir.to_str().unwrap()), ("zmq_hwm", "100"), ("zmq_linger", "20000")];
+    let mut writer = Writer::open(zeek_80(), "conn", &format!("@{endpoint}"), &options, &["n", "text"]);
+    let healthy = Subscriber::start(Kind::Pull, &endpoint, &[]);
+    writer.write(&[Cell::Count(0), Cell::Text(Type::String, Vec::new())]);
+    until(&mut writer, "the healthy one is there", |stats| stats.records_sent == 1);
+    let _still = still_peer(&context, &endpoint);
+    std::thread::sleep(Duration::from_millis(300));
+    let count = 60_000;
+    let mut seen = std::collections::BTreeSet::new();
+    for n in 1..count {
+        writer.write(&[Cell::Count(n), Cell::Text(Type::String, vec![b'x'; 300])]);
+        if n % 1000 == 999 {
+            writer.heartbeat();
+            seen.extend(healthy.arrived().iter().map(number_of));
+        }
+    }
+    // What the other one has got comes to this one, too.
+    let deadline = Instant::now() + PATIENCE;
+    while (seen.len() as u64) < count - 200 {
+        let stats = writer.stats();
+        assert!(Instant::now() < deadline, "{} {stats:?} {:?}", seen.len(), writer.take_reports());
+        writer.heartbeat();
+        seen.extend(healthy.arrived().iter().map(number_of));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    drop(writer);
+    let _ = std::fs::remove_dir_all(&dir);
+}
+
+#[test]
+fn without_a_spool_what_one_of_several_peers_has_not_taken_is_counted() {
+    let endpoint = free_endpoint();
+    let context = Arc::new(Context::new().unwrap());
+    let options = [("socket_type", "push"), ("zmq_hwm", "100"), ("zmq_linger", "20000")];
+    let mut writer = Writer::open(zeek_80(), "conn", &format!("@{endpoint}"), &options, &["n", "text"]);
+    let healthy = Subscriber::start(Kind::Pull, &endpoint, &[]);
+    writer.write(&[Cell::Count(0), Cell::Text(Type::String, Vec::new())]);
+    until(&mut writer, "the healthy one is there", |stats| stats.records_sent == 1);
+    let still = still_peer(&context, &endpoint);
+    std::thread::sleep(Duration::from_millis(300));
+    let mut seen = std::collections::BTreeSet::new();
+    for n in 1..40_000 {
+        writer.write(&[Cell::Count(n), Cell::Text(Type::String, vec![b'x'; 300])]);
+        if n % 100 == 99 {
+            writer.heartbeat();
+            seen.extend(healthy.arrived().iter().map(number_of));
+        }
+    }
+    drop(still);
+    drop(context);
+    until(&mut writer, "it has left", |stats| stats.dropped_closed > 100);
+    until(&mut writer, "all sent", |stats| stats.records_queued == 0);
+    std::thread::sleep(Duration::from_millis(500));
+    writer.heartbeat();
+    seen.extend(healthy.arrived().iter().map(number_of));
+    let stats = writer.stats();
+    let missing = 40_000 - seen.len() as u64;
+    let counted = stats.dropped_closed + stats.dropped_queue_full;
+    // What its system had acknowledged counts as sent; the last one may have had a part of a record.
+    assert!(missing <= counted + 200 && counted <= missing + 10, "{missing} missing, {counted} counted; {stats:?}");
+}
+
 #[test]
 fn statistics_are_published_like_a_log() {
     let subscriber = Subscriber::bind(&[b""]);

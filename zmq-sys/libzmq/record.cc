@@ -20,6 +20,12 @@ extern "C" int zmq_sys_msg_init_external(zmq_msg_t* msg, void* content, void* da
         static_cast<zmq::msg_t::content_t*>(content), data, size, ffn, hint);
 }
 
+// The connection that a message was written to, once its storage was released: the number of its socket's
+// inode. 0 is none.
+extern "C" uint32_t zmq_sys_written_to(const void* content) {
+    return static_cast<const zmq::msg_t::content_t*>(content)->written.get();
+}
+
 // What zmq_msg_send does, with ZMQ_DONTWAIT, but that nothing is read that the I/O thread has told the
 // socket.
 extern "C" int zmq_sys_send_one(void* socket, zmq_msg_t* msg) {

@@ -11,7 +11,7 @@ use core::mem::MaybeUninit;
 use crate::{zmq_free_fn, zmq_msg_t};
 
 /// What libzmq has to know of a message over memory of the caller's: where it is, how large, how
-/// to release it, by how many it is shared, and to how many connections it was written.
+/// to release it, by how many it is shared, and to which connection it was written.
 #[repr(C)]
 pub struct Content([MaybeUninit<*mut c_void>; 6]);
 
@@ -29,6 +29,7 @@ extern "C" {
         ffn: Option<zmq_free_fn>,
         hint: *mut c_void,
     ) -> c_int;
+    fn zmq_sys_written_to(content: *const c_void) -> u32;
     fn zmq_sys_send_one(socket: *mut c_void, msg: *mut zmq_msg_t) -> c_int;
     fn zmq_sys_send_two(socket: *mut c_void, first: *const c_void, size: usize, last: *mut zmq_msg_t) -> c_int;
 }
@@ -44,6 +45,24 @@ pub const TELLS: bool = cfg!(zmq_bundled);
 #[must_use]
 pub fn was_written(data: *mut c_void) -> bool {
     !TELLS || data.is_null()
+}
+
+/// The connection that a message was written to: its socket's inode, never 0. Of several that the message
+/// was for, the last. 0 if it was given up, and with an installed libzmq.
+///
+/// # Safety
+///
+/// `content` is that of a message of [`msg_init_external`] whose `ffn` is being called, or was.
+#[inline]
+#[must_use]
+pub unsafe fn written_to(content: *const Content) -> u32 {
+    #[cfg(zmq_bundled)]
+    return zmq_sys_written_to(content.cast());
+    #[cfg(not(zmq_bundled))]
+    {
+        let _ = content;
+        0
+    }
 }
 
 /// As [`crate::zmq_msg_init_data`], with `content` in the place of what that allocates, and an `ffn`

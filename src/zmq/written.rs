@@ -1,0 +1,85 @@
+//! How many bytes were written to connections.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Mutex;
+
+use crate::lock::locked;
+
+/// Where a message ends in what was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The connection, if each is counted: its socket's inode.
+    pub connection: u32,
+    /// Bytes that were written, these included.
+    pub end: u64,
+}
+
+/// Counts bytes, of all connections together or of each. libzmq's I/O thread adds; writers ask.
+#[derive(Debug, Default)]
+pub struct Written {
+    all: AtomicU64,
+    /// Of peers each of which gets other messages.
+    each: Option<Mutex<Vec<Place>>>,
+}
+
+impl Written {
+    /// Counts each connection for itself.
+    #[must_use]
+    pub fn of_each() -> Self {
+        Self { each: Some(Mutex::default()), ..Self::default() }
+    }
+
+    /// So many more were written to a connection.
+    pub fn add(&self, connection: u32, bytes: u64) -> Place {
+        let Some(each) = &self.each else {
+            return Place { connection: 0, end: self.all.fetch_add(bytes, Ordering::AcqRel) + bytes };
+        };
+        let mut places = locked(each);
+        if let Some(place) = places.iter_mut().find(|place| place.connection == connection) {
+            place.end += bytes;
+            return *place;
+        }
+        let place = Place { connection, end: bytes };
+        places.push(place);
+        place
+    }
+
+    /// All that were written to all connections, unless each is counted for itself.
+    #[must_use]
+    pub fn all(&self) -> u64 {
+        self.all.load(Ordering::Acquire)
+    }
+
+    /// What was written to each connection, if that is counted.
+    #[must_use]
+    pub fn each(&self) -> Option<Vec<Place>> {
+        self.each.as_ref().map(|each| locked(each).clone())
+    }
+
+    /// A connection has ended.
+    pub fn forget(&self, connection: u32) {
+        if let Some(each) = &self.each {
+            locked(each).retain(|place| place.connection != connection);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_are_counted_together_or_apart() {
+        let together = Written::default();
+        assert_eq!(together.add(7, 100), Place { connection: 0, end: 100 });
+        assert_eq!(together.add(8, 50), Place { connection: 0, end: 150 });
+        assert_eq!((together.all(), together.each()), (150, None));
+        let apart = Written::of_each();
+        assert_eq!(apart.add(7, 100), Place { connection: 7, end: 100 });
+        assert_eq!(apart.add(8, 50), Place { connection: 8, end: 50 });
+        assert_eq!(apart.add(7, 1), Place { connection: 7, end: 101 });
+        apart.forget(7);
+        assert_eq!(apart.each(), Some(vec![Place { connection: 8, end: 50 }]));
+        assert_eq!(apart.add(7, 9), Place { connection: 7, end: 9 });
+    }
+}
