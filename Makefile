@@ -62,10 +62,10 @@ configured:
 	@test -f '$(BUILD)/config.mk' || ./configure --build-dir='$(BUILD)'
 
 library:
-	packaging/cargo rustc $(CARGOFLAGS) --release --lib --crate-type cdylib,staticlib --target-dir '$(target_dir)'
+	packaging/cargo rustc $(CARGOFLAGS) -p bro-zeromq-writer --release --lib --crate-type cdylib,staticlib --target-dir '$(target_dir)'
 
 tool:
-	packaging/cargo build $(CARGOFLAGS) --release --bin bro-zmq --target-dir '$(target_dir)'
+	packaging/cargo build $(CARGOFLAGS) -p bro-zmq --release --target-dir '$(target_dir)'
 	@mkdir -p '$(BUILD)/bin'
 	@install -m 755 '$(built)/bro-zmq' '$(BUILD)/bin/bro-zmq'
 	@ln -sf bro-zmq '$(BUILD)/bin/zeek-zmq'
@@ -78,22 +78,22 @@ tool:
 
 # Only as a shared object: together with other kinds there is no link-time optimization.
 plugin:
-	$(for_host) packaging/cargo rustc $(CARGOFLAGS) --release --lib --no-default-features --features host \
+	$(for_host) packaging/cargo rustc $(CARGOFLAGS) -p bro-zeromq-writer --release --lib --features host \
 		--crate-type cdylib --target-dir '$(target_dir)'
 	$(call assemble,$(plugin))
 	@echo "The plugin for $(BZW_HOST_KIND) $(BZW_HOST_VERSION) is in $(plugin)"
 
 # For every host; see docs/portable.md.
 portable:
-	BZW_PORTABLE=1 packaging/cargo rustc $(CARGOFLAGS) --release --lib --no-default-features --crate-type cdylib \
+	BZW_PORTABLE=1 packaging/cargo rustc $(CARGOFLAGS) -p bro-zeromq-writer --release --lib --crate-type cdylib \
 		--target-dir '$(target_dir)'
 	$(call assemble,$(PORTABLE))
 	@echo "The plugin for every host is in $(PORTABLE)"
 
 # What a Zeek that contains the plugin links: for CMakeLists.txt.
 static:
-	$(for_host) BZW_OBJECTS='$(BUILD)/static' packaging/cargo rustc $(CARGOFLAGS) --release --lib \
-		--no-default-features --features host --crate-type staticlib --target-dir '$(target_dir)'
+	$(for_host) BZW_OBJECTS='$(BUILD)/static' packaging/cargo rustc $(CARGOFLAGS) -p bro-zeromq-writer --release --lib \
+		--features host --crate-type staticlib --target-dir '$(target_dir)'
 	install -m 644 '$(target_dir)/release/libbro_zeromq_writer.a' '$(BUILD)/static'
 
 install:
@@ -146,7 +146,7 @@ test-docs:
 # FAULTS='late link' runs those whose names begin so.
 test-faults:
 	ci/setup
-	$(CARGO) build $(CARGOFLAGS) --bins --example faults-sender --target-dir '$(target_dir)'
+	$(CARGO) build $(CARGOFLAGS) --bin bro-zmq --example faults-sender --target-dir '$(target_dir)'
 	FAULTS_SENDER='$(target_dir)/debug/examples/faults-sender' \
 		target/venv/bin/python tests/faults/run.py $(FAULTS)
 	COLLECTOR='$(target_dir)/debug/bro-zmq' target/venv/bin/python tests/faults/sensors.py
@@ -173,7 +173,7 @@ fuzz:
 
 # As the tests have it: nothing is compiled for this alone.
 demo:
-	$(CARGO) run $(CARGOFLAGS) --bin bro-zmq --target-dir '$(target_dir)' -- demo
+	$(CARGO) run $(CARGOFLAGS) -p bro-zmq --target-dir '$(target_dir)' -- demo
 
 # Needs the plugin that make has built, and ZEEK_CONFIG or BRO_CONFIG.
 bench-host:

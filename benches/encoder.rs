@@ -13,10 +13,10 @@ use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use bro_zeromq_writer::host::Address;
-use bro_zeromq_writer::host::synth::Cell;
 use common::rapidjson::{RapidJson, same_but_for_digits};
 use common::table::{self, number};
 use common::{Arguments, MEMORY, Peer, Set, compare, logs};
+use fake_host::Cell;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
 /// A value as a Rust program that uses serde_json would have it.

@@ -83,7 +83,7 @@ fn throughput(arguments: &Arguments, logs: &[Log]) {
                     (RawSocket::publisher(&context, &subscriber.endpoint, HWM), context)
                 })
                 .collect();
-            let writer = Writer::open(&set, &path(0), &subscriber.endpoint, HWM);
+            let mut writer = Writer::open(&set, &path(0), &subscriber.endpoint, HWM);
             writer.await_subscription();
             for round in 0..3 {
                 let run = publish(&subscriber, 0, total, WINDOW, |record| writer.write(record as usize % set.len()));
@@ -193,7 +193,7 @@ fn batch(set: &Set, python: &Path, total: u64, records: u64, parse: Option<&str>
     let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut next_line = || output.next().unwrap().unwrap();
     // No limit: what cannot be received yet waits here, and nothing is lost.
-    let writer = Writer::with_batches(set, "conn", &next_line(), 0, records);
+    let mut writer = Writer::with_batches(set, "conn", &next_line(), 0, records);
     writer.await_subscription();
     let cpu = thread_cpu();
     for record in 0..total {
@@ -278,7 +278,7 @@ fn writers(arguments: &Arguments, logs: &[Log]) {
             };
             let subscriber = Subscriber::bind("log", 0);
             let ours = on_threads(count, |number, barrier| {
-                let writer = Writer::open(set, &path(number), &subscriber.endpoint, HWM);
+                let mut writer = Writer::open(set, &path(number), &subscriber.endpoint, HWM);
                 writer.await_subscription();
                 let send = |record| writer.write(record as usize % set.len());
                 // Memory that goes round from then on.
@@ -358,10 +358,10 @@ fn memory_of_a_writer(log: &Log) {
     let sockets: Vec<_> = (0..COUNT).map(|_| RawSocket::publisher(&context, &subscriber.endpoint, HWM)).collect();
     let bare = each(before);
     let before = resident();
-    let writers: Vec<_> =
+    let mut writers: Vec<_> =
         (0..COUNT).map(|number| Writer::open(&set, &path(number), &subscriber.endpoint, HWM)).collect();
     let idle = each(before);
-    for (number, writer) in writers.iter().enumerate() {
+    for (number, writer) in writers.iter_mut().enumerate() {
         writer.await_subscription();
         publish(&subscriber, number, 1, 1, |_| writer.write(0));
     }
@@ -393,7 +393,7 @@ fn memory_over_time(arguments: &Arguments, log: &Log) {
     let second = if arguments.quick { 0.3 } else { 1.0 };
     let set = Set::of(log);
     let subscriber = Subscriber::bind("log", 1000);
-    let writer = Writer::open(&set, &path(0), &subscriber.endpoint, 1000);
+    let mut writer = Writer::open(&set, &path(0), &subscriber.endpoint, 1000);
     writer.await_subscription();
     let start = Instant::now();
     let (mut written, mut next_sample) = (0_u64, 0.0);

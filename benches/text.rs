@@ -8,10 +8,10 @@ mod common;
 use std::hint::black_box;
 use std::mem::MaybeUninit;
 
-use bro_zeromq_writer::host::synth::{Cell, Type};
 use common::rapidjson::{RapidJson, same_but_for_digits};
 use common::table::{self, number};
 use common::{Arguments, MEMORY, Peer, RECORDS, Random, Set, compare};
+use fake_host::{Cell, Type};
 
 /// Text of a kind, of so many bytes.
 type Make = fn(&mut Random, usize) -> Vec<u8>;

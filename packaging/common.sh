@@ -74,12 +74,12 @@ licences() {
         [[ ! -d $crate ]] || where+=("$crate")
     done
     {
-        cargo tree --locked --edges normal --prefix none --format '{p}'
+        cargo tree --locked --edges normal --prefix none --format '{p}' --package bro-zmq
         cargo tree --locked --edges normal,build --prefix none --format '{p}' --package zmq-sys | grep '^zeromq-src '
     } | sort -u | while read -r name number _; do
         crate=$(find "${where[@]}" -maxdepth 1 -name "$name-${number#v}" | head -n 1)
         case $name in
-            bro-zeromq-writer | zmq-sys) continue ;; # LICENSE
+            bro-zmq | bro-zeromq-writer | fake-host | zmq-sys) continue ;; # LICENSE
             libsodium-sys-stable)
                 tar -xzf "$crate/LATEST.tar.gz" -O libsodium-stable/LICENSE |
                     install -Dm 644 /dev/stdin "$to/libsodium/LICENSE"

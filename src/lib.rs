@@ -29,5 +29,4 @@ pub mod report;
 pub mod spool;
 pub mod transport;
 pub mod writer;
-pub mod zeeklog;
 pub mod zmq;

@@ -6,7 +6,7 @@ use std::cell::Cell as Counter;
 use std::ffi::c_void;
 
 use bro_zeromq_writer::host::Address;
-use bro_zeromq_writer::host::synth::{Cell, Type};
+use fake_host::{Cell, Type};
 
 mod common;
 

@@ -1,7 +1,7 @@
 //! That writers which come and go leave nothing behind: descriptors and threads are counted, so that
 //! nothing else may run in this process.
 
-use bro_zeromq_writer::host::synth::Cell;
+use fake_host::Cell;
 
 use std::sync::Mutex;
 

@@ -18,10 +18,16 @@ use std::io::BufReader;
 use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
 
-use bro_zeromq_writer::host::synth::{Cell, Columns, Synth, Type};
 use bro_zeromq_writer::host::{AnyShape, FAMILIES, Field, Fixed, Layout, Record};
 use bro_zeromq_writer::json::{FieldPlan, Out, Style, encode};
-use bro_zeromq_writer::zeeklog::{Column, Item, Reader};
+use fake_host::zeeklog::{Column, Item, Reader};
+use fake_host::{Cell, Columns, Synth, Type};
+
+/// The repository's directory, which is above that of the tool's benchmark.
+fn root() -> &'static Path {
+    let mut above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    above.find(|directory| directory.join("Cargo.lock").exists()).unwrap()
+}
 
 /// The layout that all benchmarks use: Zeek 8.0's, which the RapidJSON peer reads too.
 #[must_use]
@@ -43,7 +49,7 @@ pub struct Log {
 /// several forms of one log the one with most records counts.
 #[must_use]
 pub fn logs() -> Vec<Log> {
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    let data = root().join("tests/data");
     let mut files = Vec::new();
     find_logs(&data.join("logs"), &mut files);
     if files.is_empty() {
@@ -119,7 +125,7 @@ pub struct Set {
     pub cells: Vec<Vec<Cell>>,
     plan: FieldPlan,
     shape: Fixed<1, 32, 8>,
-    fields: Columns,
+    columns: Columns,
     _synth: Synth,
     values: Vec<*const c_void>,
 }
@@ -166,7 +172,7 @@ impl Set {
             path: path.to_owned(),
             plan: FieldPlan::new(&plan_fields, &layout, Style::default()),
             shape,
-            fields: Columns::new(&layout, columns),
+            columns: Columns::new(&layout, columns),
             _synth: synth,
             values,
             names,
@@ -184,10 +190,10 @@ impl Set {
         self.cells.len()
     }
 
-    /// `threading::Field* const*`.
+    /// Its columns.
     #[must_use]
-    pub fn fields(&self) -> *const *const c_void {
-        self.fields.as_ptr()
+    pub fn columns(&self) -> &Columns {
+        &self.columns
     }
 
     /// `threading::Value**` of a record.

@@ -5,11 +5,10 @@
 
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::process::Command;
 
-use super::Set;
 use super::table::directory;
+use super::{Set, root};
 
 type FormatFn = unsafe extern "C" fn(
     num_fields: c_int,
@@ -31,7 +30,7 @@ impl RapidJson {
     }
 
     fn try_load() -> Result<Self, String> {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/rapidjson/formatter.cc");
+        let source = root().join("benches/rapidjson/formatter.cc");
         let library = directory().join("libformatter.so");
         std::fs::create_dir_all(directory()).map_err(|error| error.to_string())?;
         let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
@@ -71,7 +70,8 @@ impl RapidJson {
         let columns = set.names.len() as c_int;
         // SAFETY: a record of as many columns, in the layout that the C++ side declares, and
         // memory of the size given.
-        let len = unsafe { (self.0)(columns, set.fields(), set.values(index), out.as_mut_ptr().cast(), out.len()) };
+        let len =
+            unsafe { (self.0)(columns, set.columns().as_ptr(), set.values(index), out.as_mut_ptr().cast(), out.len()) };
         assert!(len <= out.len());
         len
     }

@@ -1,15 +1,15 @@
 //! Publishing: our writer through the C ABI, and a subscriber for it and for bare libzmq.
 
-use std::ffi::{CString, c_int};
+use std::ffi::c_int;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use bro_zeromq_writer::abi::{self, Handle, NamedValue, OpenArgs, Stats};
+use bro_zeromq_writer::abi::{self, Stats};
 
 use super::libzmq::{Library, RawContext, RawSocket};
-use super::{Set, layout, process_cpu, thread_cpu};
+use super::{Set, process_cpu, thread_cpu};
 
 /// Time within which anything must have happened.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -113,7 +113,7 @@ impl Shared {
 
 /// Our writer, through the C ABI.
 pub struct Writer<'a> {
-    handle: *mut Handle,
+    writer: fake_host::Writer,
     set: &'a Set,
 }
 
@@ -127,31 +127,10 @@ impl<'a> Writer<'a> {
     /// Opens a writer that puts so many records into a message.
     #[must_use]
     pub fn with_batches(set: &'a Set, path: &str, endpoint: &str, hwm: c_int, records: u64) -> Self {
-        let layout = layout();
-        let path = CString::new(path).unwrap();
         let (hwm, records) = (hwm.to_string(), records.to_string());
-        let strings = [("endpoint", endpoint), ("zmq_hwm", &hwm), ("zmq_linger", "0"), ("batch_records", &records)]
-            .map(|(name, value)| (CString::new(name).unwrap(), CString::new(value).unwrap()));
-        let options = strings.each_ref().map(|(name, value)| NamedValue { name: name.as_ptr(), value: value.as_ptr() });
-        let args = OpenArgs {
-            struct_size: size_of::<OpenArgs>() as u32,
-            abi_version: abi::ABI_VERSION,
-            layout: &raw const layout,
-            path: path.as_ptr(),
-            filter_name: std::ptr::null(),
-            globals: options.as_ptr(),
-            num_globals: options.len(),
-            config: std::ptr::null(),
-            num_config: 0,
-            fields: set.fields(),
-            num_fields: set.names.len() as c_int,
-            report: None,
-            report_context: std::ptr::null_mut(),
-        };
-        let mut handle = std::ptr::null_mut();
-        // SAFETY: everything in `args` lives until the call returns.
-        assert_eq!(unsafe { abi::bzw_writer_open(&raw const args, &raw mut handle) }, abi::OK);
-        Self { handle, set }
+        let options = [("zmq_hwm", &hwm[..]), ("zmq_linger", "0"), ("batch_records", &records)];
+        let writer = fake_host::Writer::with_columns(path, endpoint, &options, set.columns());
+        Self { writer: writer.unwrap(), set }
     }
 
     /// Publishes a record, as the glue does.
@@ -159,39 +138,23 @@ impl<'a> Writer<'a> {
     pub fn write(&self, index: usize) {
         let columns = self.set.names.len() as c_int;
         // SAFETY: the writer is open, and the values were laid out for it.
-        assert_eq!(unsafe { abi::bzw_writer_write(self.handle, columns, self.set.values(index)) }, abi::OK);
+        let code = unsafe { abi::bzw_writer_write(self.writer.handle(), columns, self.set.values(index)) };
+        assert_eq!(code, abi::OK);
     }
 
     /// Sends a batch that is not full.
-    pub fn flush(&self) {
-        // SAFETY: the writer is open.
-        assert_eq!(unsafe { abi::bzw_writer_flush(self.handle) }, abi::OK);
+    pub fn flush(&mut self) {
+        self.writer.flush();
     }
 
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let mut stats = Stats { struct_size: size_of::<Stats>() as u32, ..Stats::default() };
-        // SAFETY: the writer is open.
-        assert_eq!(unsafe { abi::bzw_writer_stats(self.handle, 0, &raw mut stats) }, abi::OK);
-        stats
+        self.writer.stats()
     }
 
     /// Waits until the subscription has arrived.
-    pub fn await_subscription(&self) {
-        let deadline = Instant::now() + PATIENCE;
-        while self.stats().subscribed == 0 {
-            assert!(Instant::now() < deadline, "nobody subscribed");
-            std::thread::sleep(Duration::from_millis(2));
-            // SAFETY: the writer is open.
-            assert_eq!(unsafe { abi::bzw_writer_heartbeat(self.handle, 0.0, 0.0) }, abi::OK);
-        }
-    }
-}
-
-impl Drop for Writer<'_> {
-    fn drop(&mut self) {
-        // SAFETY: open until now.
-        unsafe { abi::bzw_writer_close(self.handle) };
+    pub fn await_subscription(&mut self) {
+        self.writer.await_subscription();
     }
 }
 

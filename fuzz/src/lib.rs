@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use std::ptr;
 
 use bro_zeromq_writer::abi::{self, NamedValue, OpenArgs, Stats};
-use bro_zeromq_writer::host::synth::{Cell, Columns, Synth, Type};
 use bro_zeromq_writer::host::{Address, AnyShape, FAMILIES, Field, Layout, Record};
 use bro_zeromq_writer::json::{EncodeError, Envelope, EscapePolicy, FieldPlan, Out, Style, TimeFormat, encode};
 use bro_zeromq_writer::keys::Certificate;
 use bro_zeromq_writer::spool::{Options, Spool, Sync, WhenFull};
 use bro_zeromq_writer::writer::{Config, Frames, Given, Head, OPTIONS, Source, Template};
-use bro_zeromq_writer::zeeklog::{Item, Reader};
+use fake_host::zeeklog::{Item, Reader};
+use fake_host::{Cell, Columns, Synth, Type};
 
 /// Takes an input apart. Behind its end are zeros.
 struct Input<'a>(&'a [u8]);
@@ -268,7 +268,7 @@ pub fn abi(data: &[u8]) {
     // A layout that is refused is not followed by fields in it.
     let usable = known == abi::OK;
     let kinds: Vec<_> = (0..input.below(8)).map(|_| (text(input), TYPES[input.below(TYPES.len())])).collect();
-    let columns = match usable && layout_fits(&layout) {
+    let columns = match usable && fake_host::fits(&layout) {
         true => Some(Columns::new(&layout, kinds.iter().map(|(name, kind)| (name.to_str().unwrap_or("x"), *kind)))),
         false => None,
     };
@@ -307,10 +307,10 @@ pub fn abi(data: &[u8]) {
         return;
     }
     let width = columns.as_ref().map_or(0, Columns::len);
-    let mut synth = Synth::new(&layout);
+    let mut synth = columns.as_ref().map(|columns| Synth::new(columns.layout()));
     for _ in 0..input.below(6) {
         let cells: Vec<_> = (0..width).map(|_| cell(input, 70)).collect();
-        let values = synth.record(&cells).as_ptr();
+        let values = synth.as_mut().map_or(ptr::null(), |synth| synth.record(&cells).as_ptr());
         let (count, values) = match input.byte() {
             0 => (i32::from_ne_bytes(input.array()), ptr::null()),
             _ => (width as c_int, values),
@@ -328,16 +328,6 @@ pub fn abi(data: &[u8]) {
         assert_eq!(abi::bzw_writer_heartbeat(writer, f64::NAN, f64::INFINITY), abi::OK);
         assert_eq!(abi::bzw_writer_close(writer), abi::OK);
     }
-}
-
-/// Whether [`Synth`] and [`Columns`], which trust their layout, can be used with it: their
-/// members' places are checked, but what is aligned is not.
-fn layout_fits(layout: &Layout) -> bool {
-    let Layout { value_size, field_size, .. } = *layout;
-    value_size <= 4096
-        && field_size <= 4096
-        && layout.field_name.is_multiple_of(8)
-        && layout.value_val.is_multiple_of(8)
 }
 
 unsafe extern "C" fn count_report(context: *mut c_void, _level: c_int, message: *const c_char) {

@@ -1,8 +1,6 @@
-//! The host's log records in memory: how they are laid out, and reading and making them.
+//! The host's log records in memory: how they are laid out, and reading them.
 
 pub mod layout;
-#[allow(unsafe_code, reason = "it makes values as a host has them in memory")]
-pub mod synth;
 #[allow(unsafe_code, reason = "it reads values where the host has them in memory")]
 mod value;
 

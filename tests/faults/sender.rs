@@ -9,19 +9,15 @@
 //! goes on. Standard output has a line of JSON a second and one after closing: the counters of
 //! each endpoint, and of all. They are checked to add up before each.
 
-#[path = "../common/mod.rs"]
-mod common;
-
-use std::ffi::CString;
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use bro_zeromq_writer::abi::{OK, Stats, bzw_log_stats, bzw_writer_endpoints};
-use bro_zeromq_writer::host::synth::{Cell, Type};
-use common::{Writer, zeek_80};
+use bro_zeromq_writer::abi::Stats;
+use bro_zeromq_writer::host::family_of_version;
+use fake_host::{Cell, Type, Writer, log_stats};
 
 const PATH: &str = "numbers";
 
@@ -43,7 +39,8 @@ fn main() {
     let stop = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(signal_hook::consts::SIGTERM, Arc::clone(&stop)).expect("signals");
 
-    let mut writer = Writer::open(zeek_80(), PATH, endpoint, &options, &["n", "padding"]);
+    let layout = family_of_version(8, 0).expect("Zeek 8.0").layout;
+    let mut writer = Writer::open(&layout, PATH, endpoint, &options, &["n", "padding"]);
     let mut bytes = [0; 8];
     let mut number = if numbers.read_exact_at(&mut bytes, 0).is_ok() { u64::from_le_bytes(bytes) } else { 0 };
     let padding = Cell::Text(Type::String, vec![b'x'; PADDING]);
@@ -99,18 +96,12 @@ impl Heartbeat {
 
 /// The counters of each endpoint, which add up.
 fn endpoints(writer: &Writer) -> Vec<Stats> {
-    // SAFETY: an open writer.
-    let count = unsafe { bzw_writer_endpoints(writer.handle()) };
-    (0..count).map(|endpoint| writer.stats_of(endpoint)).collect()
+    (0..writer.endpoints()).map(|endpoint| writer.stats_of(endpoint)).collect()
 }
 
 fn tell(when: &str, endpoints: &[Stats]) {
-    let path = CString::new(PATH).expect("no NUL");
-    let mut all = Stats { struct_size: size_of::<Stats>() as u32, ..Stats::default() };
-    // SAFETY: a terminated string, and a struct of the size it names.
-    assert_eq!(unsafe { bzw_log_stats(path.as_ptr(), &raw mut all) }, OK);
     let endpoints: Vec<_> = endpoints.iter().map(json).collect();
-    println!("{{\"when\":\"{when}\",\"all\":{},\"endpoints\":[{}]}}", json(&all), endpoints.join(","));
+    println!("{{\"when\":\"{when}\",\"all\":{},\"endpoints\":[{}]}}", json(&log_stats(PATH)), endpoints.join(","));
 }
 
 fn json(stats: &Stats) -> String {

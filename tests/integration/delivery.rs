@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bro_zeromq_writer::abi::{self, Stats};
-use bro_zeromq_writer::host::synth::{Cell, Type};
+use bro_zeromq_writer::abi::Stats;
 use bro_zeromq_writer::zmq::{Context, Kind, Message, Socket};
+use fake_host::{Cell, Type, log_stats};
 
 use crate::common::{Frames, PATIENCE, Subscriber, Writer, free_endpoint, zeek_80};
 
@@ -315,9 +315,7 @@ fn a_spool_of_a_log_without_a_writer_is_drained() {
     let left = directories();
     assert!(left[0].starts_with("orphan-conn@") && left[1].starts_with("orphan-notice@"), "{left:?}");
     // The process's totals have them.
-    let mut stats = Stats { struct_size: size_of::<Stats>() as u32, ..Stats::default() };
-    // SAFETY: a terminated string, and a struct of the size it names.
-    assert_eq!(unsafe { abi::bzw_log_stats(c"orphan-weird".as_ptr(), &raw mut stats) }, abi::OK);
+    let stats = log_stats("orphan-weird");
     assert_eq!((stats.records_recovered, stats.records_sent), (200, 200));
     let reports = conn.take_reports();
     let told =
@@ -402,7 +400,7 @@ fn a_log_that_the_subscriber_does_not_want_is_not_kept_and_that_is_told_once() {
 #[test]
 fn what_is_not_sent_when_the_linger_time_ends_is_counted() {
     let subscriber = Subscriber::bind(&[b""]);
-    let mut writer = Writer::to(&subscriber, "conn", &[("zmq_linger", "300"), ("zmq_hwm", "0")], &["n"]);
+    let mut writer = subscriber.writer("conn", &[("zmq_linger", "300"), ("zmq_hwm", "0")], &["n"]);
     write(&mut writer, 0..1);
     assert_eq!(subscriber.take(1).len(), 1);
     writer.settled(0);
@@ -1013,7 +1011,7 @@ fn without_a_spool_what_one_of_several_peers_has_not_taken_is_counted() {
 fn statistics_are_published_like_a_log() {
     let subscriber = Subscriber::bind(&[b""]);
     let options = [("stats_interval", "10 msec"), ("stats_topic", "sensor-stats")];
-    let mut writer = Writer::to(&subscriber, "stats-test", &options, &["n"]);
+    let mut writer = subscriber.writer("stats-test", &options, &["n"]);
     writer.await_subscription();
     write(&mut writer, 0..7);
     subscriber.take(7);
@@ -1031,12 +1029,7 @@ fn statistics_are_published_like_a_log() {
 
 #[test]
 fn the_processs_totals_outlive_the_writers() {
-    let totals = || {
-        let mut stats = Stats { struct_size: size_of::<Stats>() as u32, ..Stats::default() };
-        // SAFETY: a terminated string, and a struct of the size it names.
-        assert_eq!(unsafe { abi::bzw_log_stats(c"totals-test".as_ptr(), &raw mut stats) }, abi::OK);
-        stats
-    };
+    let totals = || log_stats("totals-test");
     for round in 1..=2 {
         let mut writer = Writer::open(zeek_80(), "totals-test", &free_endpoint(), &[("zmq_linger", "0")], &["n"]);
         write(&mut writer, 0..5);
@@ -1095,7 +1088,7 @@ fn a_peer_cannot_fill_the_hosts_memory() {
     let flood = (0..150_000_u32).map(|n| format!("\x01{n:08}").into_bytes());
     let flood = hostile(&endpoint, flood);
     let deadline = Instant::now() + PATIENCE;
-    while !writer.reports.lock().unwrap().iter().any(|(_, text)| text.contains("more than 10,000 topics")) {
+    while !writer.reports().iter().any(|(_, text)| text.contains("more than 10,000 topics")) {
         assert!(Instant::now() < deadline, "{:?}", writer.take_reports());
         std::thread::sleep(Duration::from_millis(10));
         writer.heartbeat();
@@ -1122,7 +1115,7 @@ fn a_subscriber_with_too_many_topics_is_left_for_a_while() {
     let mut writer = Writer::open(zeek_80(), "conn", &endpoint, &[], &["n"]);
     let deadline = Instant::now() + PATIENCE;
     let mut sent = 0_u32;
-    while !writer.reports.lock().unwrap().iter().any(|(_, text)| text.contains("more than 10,000 topics")) {
+    while !writer.reports().iter().any(|(_, text)| text.contains("more than 10,000 topics")) {
         assert!(Instant::now() < deadline, "{:?}", writer.take_reports());
         for _ in 0..10_000 {
             let mut message = Message::copy_of(format!("\x01{sent:08}").as_bytes()).unwrap();
@@ -1147,15 +1140,14 @@ fn lines(messages: &[Frames]) -> Vec<Vec<u64>> {
 #[test]
 fn a_batch_has_as_many_records_as_it_may() {
     let subscriber = Subscriber::bind(&[b""]);
-    let mut writer = Writer::to(&subscriber, "conn", &[("batch_records", "10"), ("batch_latency", "1 hr")], &["n"]);
+    let mut writer = subscriber.writer("conn", &[("batch_records", "10"), ("batch_latency", "1 hr")], &["n"]);
     write(&mut writer, 0..25);
     assert_eq!(lines(&subscriber.take(2)), [all(0..10), all(10..20)]);
     writer.heartbeat();
     assert!(subscriber.is_quiet());
     let stats = writer.stats();
     assert_eq!((stats.records_written, stats.records_queued), (25, 5));
-    // SAFETY: an open writer of this thread.
-    assert_eq!(unsafe { abi::bzw_writer_flush(writer.handle()) }, abi::OK);
+    writer.flush();
     assert_eq!(lines(&subscriber.take(1)), [all(20..25)]);
     write(&mut writer, 25..27);
     let stats = until(&mut writer, "sent", |stats| stats.records_sent == 25);
@@ -1169,7 +1161,7 @@ fn a_batch_has_as_many_records_as_it_may() {
 fn a_batch_waits_no_longer_than_it_may() {
     let subscriber = Subscriber::bind(&[b""]);
     let options = [("batch_records", "1000"), ("batch_latency", "50 msec")];
-    let mut writer = Writer::to(&subscriber, "conn", &options, &["n"]);
+    let mut writer = subscriber.writer("conn", &options, &["n"]);
     write(&mut writer, 0..3);
     std::thread::sleep(Duration::from_millis(100));
     // It comes too late for them, but not for those before it.
@@ -1185,7 +1177,7 @@ fn a_batch_waits_no_longer_than_it_may() {
 fn a_batch_ends_where_memory_does() {
     let subscriber = Subscriber::bind(&[b""]);
     let options = [("batch_records", "65536"), ("batch_latency", "1 hr"), ("zmq_hwm", "0"), ("tag_json", "T")];
-    let mut writer = Writer::to(&subscriber, "conn", &options, &["n"]);
+    let mut writer = subscriber.writer("conn", &options, &["n"]);
     // Of all lengths, so that each way of meeting the end is met.
     let text = |n: u64| "x".repeat(n as usize * 37 % 3001);
     for n in 0..2000 {

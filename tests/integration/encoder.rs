@@ -3,11 +3,11 @@
 
 use std::mem::MaybeUninit;
 
-use bro_zeromq_writer::host::synth::{Cell, Columns, Synth, Type};
 use bro_zeromq_writer::host::{Address, AnyShape, FAMILIES, Field, Layout, Record, family_of_version};
 use bro_zeromq_writer::json::{
     EncodeError, Envelope, EscapePolicy, FieldPlan, MAX_DEPTH, Out, Style, TimeFormat, encode,
 };
+use fake_host::{Cell, Columns, Synth, Type};
 use proptest::prelude::*;
 use serde_json::{Map, Number, Value};
 

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bro_zeromq_writer::host::synth::{Cell, Type};
 use bro_zeromq_writer::zmq::Kind;
+use fake_host::{Cell, Type};
 
 use crate::common::{PATIENCE, Subscriber, Writer, free_endpoint, zeek_80};
 
@@ -46,7 +46,7 @@ impl Drop for Spool {
 fn topic_space_and_json() {
     let subscriber = Subscriber::bind(&[b"s1/co"]);
     let options = [ONE, ("topic", "%sensor/%path"), ("sensor", "s1")];
-    let mut writer = Writer::to(&subscriber, "conn", &options, &["n"]);
+    let mut writer = subscriber.writer("conn", &options, &["n"]);
     let mut unwanted = Writer::open(zeek_80(), "dns", &subscriber.endpoint, &options, &["n"]);
     write(&mut unwanted, 0..1);
     write(&mut writer, 0..500);
@@ -67,7 +67,7 @@ fn topic_space_and_json() {
 #[test]
 fn a_subscription_may_have_the_space_and_so_match_one_log() {
     let subscriber = Subscriber::bind(&[b"conn "]);
-    let mut conn = Writer::to(&subscriber, "conn", &[ONE], &["n"]);
+    let mut conn = subscriber.writer("conn", &[ONE], &["n"]);
     let mut other = Writer::open(zeek_80(), "conn-2", &subscriber.endpoint, &[ONE], &["n"]);
     write(&mut other, 0..1);
     write(&mut conn, 0..3);
@@ -81,7 +81,7 @@ fn without_a_topic_it_is_the_json_alone() {
     let subscriber = Subscriber::bind(&[b""]);
     let options =
         [ONE, ("topic", ""), ("sensor", "s1"), ("extra_fields", r"_path=%path,at=%sensor/%path,literal=\%path %%")];
-    let mut writer = Writer::to(&subscriber, "conn", &options, &["n"]);
+    let mut writer = subscriber.writer("conn", &options, &["n"]);
     write(&mut writer, 1..2);
     let json = r#"{"n":1,"_path":"conn","at":"s1/conn","literal":"%path %"}"#;
     assert_eq!(subscriber.take(1), [[json.as_bytes().to_vec()]]);
@@ -97,7 +97,7 @@ fn without_a_topic_it_is_the_json_alone() {
 fn envelope_statistics_and_a_record_longer_than_a_buffer() {
     let subscriber = Subscriber::bind(&[b""]);
     let options = [ONE, ("tag_json", "T"), ("extra_fields", "a=b"), ("stats_interval", "10 msec")];
-    let mut writer = Writer::to(&subscriber, "frames-tag", &options, &["s"]);
+    let mut writer = subscriber.writer("frames-tag", &options, &["s"]);
     for len in (0..200_000).step_by(997) {
         writer.write(&[Cell::Text(Type::String, vec![b'x'; len])]);
         let json = format!("frames-tag {{\"frames-tag\":{{\"s\":\"{}\",\"a\":\"b\"}}}}", "x".repeat(len));
@@ -161,7 +161,7 @@ fn records_that_are_held_for_a_subscriber() {
 fn a_batch_has_its_topic_once() {
     let subscriber = Subscriber::bind(&[b""]);
     let options = [ONE, ("batch_records", "3"), ("batch_latency", "1 hr")];
-    let mut writer = Writer::to(&subscriber, "conn", &options, &["n"]);
+    let mut writer = subscriber.writer("conn", &options, &["n"]);
     write(&mut writer, 0..5);
     writer.close();
     let batches = [&b"conn {\"n\":0}\n{\"n\":1}\n{\"n\":2}"[..], b"conn {\"n\":3}\n{\"n\":4}"];

@@ -12,10 +12,10 @@ use std::io::{BufRead, BufReader};
 use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
 
-use bro_zeromq_writer::host::synth::{Cell, Columns, Synth, Type};
 use bro_zeromq_writer::host::{AnyShape, Field, Record, family_of_version};
 use bro_zeromq_writer::json::{FieldPlan, Out, Style, encode};
-use bro_zeromq_writer::zeeklog::{Item, Reader};
+use fake_host::zeeklog::{Item, Reader};
+use fake_host::{Cell, Columns, Synth, Type};
 use serde_json::Value;
 
 fn data() -> PathBuf {

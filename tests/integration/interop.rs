@@ -6,19 +6,16 @@
 //! to install them; with BZW_INTEROP=required in the environment (CI) it fails instead.
 
 use std::env;
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::ptr::null;
-use std::sync::{Mutex, OnceLock};
+use std::sync::OnceLock;
 
+use crate::common::python::{self, required};
 use crate::native::{compile, manifest, run, scratch};
-use crate::python::{self, required};
-use bro_zeromq_writer::abi::{self, Handle, NamedValue, OpenArgs, Stats};
-use bro_zeromq_writer::host::synth::{Cell, Columns, Synth, Type};
-use bro_zeromq_writer::host::{Address, FAMILIES, Layout};
+use bro_zeromq_writer::host::{Address, FAMILIES};
+use fake_host::{Cell, Columns, Type, Writer};
 
 const TIMEOUT_MS: u32 = 30_000;
 
@@ -102,81 +99,6 @@ impl Drop for Subscriber {
         if let Some(path) = self.endpoint.strip_prefix("ipc://") {
             let _ = std::fs::remove_file(path);
         }
-    }
-}
-
-/// A writer, used through the C ABI as the glue does.
-struct Writer {
-    handle: *mut Handle,
-    reports: Box<Mutex<Vec<String>>>,
-}
-
-unsafe extern "C" fn keep_report(context: *mut c_void, level: c_int, message: *const c_char) {
-    // SAFETY: the context given below, which the writer does not outlive, and a C string.
-    let (reports, message) = unsafe { (&*context.cast::<Mutex<Vec<String>>>(), CStr::from_ptr(message)) };
-    reports.lock().unwrap().push(format!("[{level}] {}", message.to_string_lossy()));
-}
-
-impl Writer {
-    fn open(layout: &Layout, path: &str, endpoint: &str, columns: &Columns) -> Self {
-        let reports = Box::new(Mutex::new(Vec::new()));
-        let path = CString::new(path).unwrap();
-        let value = CString::new(endpoint).unwrap();
-        let config = [NamedValue { name: c"endpoint".as_ptr(), value: value.as_ptr() }];
-        let args = OpenArgs {
-            struct_size: size_of::<OpenArgs>() as u32,
-            abi_version: abi::ABI_VERSION,
-            layout,
-            path: path.as_ptr(),
-            filter_name: null(),
-            globals: null(),
-            num_globals: 0,
-            config: config.as_ptr(),
-            num_config: config.len(),
-            fields: columns.as_ptr(),
-            num_fields: columns.len() as c_int,
-            report: Some(keep_report),
-            report_context: (&raw const *reports).cast_mut().cast(),
-        };
-        let mut handle = std::ptr::null_mut();
-        // SAFETY: everything that the arguments point to lives until the end of this call,
-        // and the reports as long as the writer.
-        let code = unsafe { abi::bzw_writer_open(&raw const args, &raw mut handle) };
-        assert_eq!(code, abi::OK, "{reports:?}");
-        Self { handle, reports }
-    }
-
-    /// Writes a record.
-    fn write(&self, synth: &mut Synth, cells: &[Cell]) {
-        let values = synth.record(cells);
-        // SAFETY: an open writer, and a record in its layout.
-        let code = unsafe { abi::bzw_writer_write(self.handle, values.len() as c_int, values.as_ptr()) };
-        assert_eq!(code, abi::OK);
-    }
-
-    fn stats(&self, endpoint: u32) -> Stats {
-        let mut stats = Stats { struct_size: size_of::<Stats>() as u32, ..Stats::default() };
-        // SAFETY: an open writer, and room for the statistics.
-        let code = unsafe { abi::bzw_writer_stats(self.handle, endpoint, &raw mut stats) };
-        assert_eq!(code, abi::OK);
-        stats
-    }
-
-    fn wait_for_subscriber(&self, endpoint: u32) {
-        for _ in 0..1000 {
-            if self.stats(endpoint).subscribed == 1 {
-                return;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(10));
-            // SAFETY: an open writer.
-            assert_eq!(unsafe { abi::bzw_writer_heartbeat(self.handle, 0.0, 0.0) }, abi::OK);
-        }
-        panic!("no subscription came: {:?}", self.reports);
-    }
-
-    fn close(self) {
-        // SAFETY: an open writer, not used after this.
-        assert_eq!(unsafe { abi::bzw_writer_close(self.handle) }, abi::OK);
     }
 }
 
@@ -277,16 +199,16 @@ fn publish_everything(program: &[PathBuf], endpoint: &str) {
     let mut expected = Vec::new();
     for family in &FAMILIES {
         let path = format!("log_{}", family.name.to_string_lossy());
-        let writer = Writer::open(&family.layout, &path, endpoint, &Columns::new(&family.layout, columns.clone()));
-        writer.wait_for_subscriber(0);
-        let mut synth = Synth::new(&family.layout);
+        let columns = Columns::new(&family.layout, columns.clone());
+        let mut writer = Writer::with_columns(&path, endpoint, &[], &columns).unwrap();
+        writer.await_subscription_of(0);
         let mut bytes = 0;
         for (cells, json) in &records {
-            writer.write(&mut synth, cells);
+            writer.write(cells);
             expected.extend(format!("{path}\t{json}\n").bytes());
             bytes += (path.len() + json.len()) as u64;
         }
-        let stats = writer.stats(0);
+        let stats = writer.stats();
         assert_eq!(
             (stats.records_written, stats.records_sent + stats.records_queued),
             (records.len() as u64, records.len() as u64)
@@ -328,13 +250,13 @@ fn both_subscribers_receive_the_same() {
     let (columns, records) = records();
     let subscribers = [Subscriber::start(&c, &first, 100, "conn"), Subscriber::start(&python, &second, 100, "conn")];
     let layout = &FAMILIES[FAMILIES.len() - 1].layout;
-    let writer = Writer::open(layout, "conn", &format!("{first},{second}"), &Columns::new(layout, columns));
-    writer.wait_for_subscriber(0);
-    writer.wait_for_subscriber(1);
-    let mut synth = Synth::new(layout);
+    let columns = Columns::new(layout, columns);
+    let mut writer = Writer::with_columns("conn", &format!("{first},{second}"), &[], &columns).unwrap();
+    writer.await_subscription_of(0);
+    writer.await_subscription_of(1);
     let mut expected = String::new();
     for (cells, json) in records.iter().cycle().take(100) {
-        writer.write(&mut synth, cells);
+        writer.write(cells);
         expected += &format!("conn\t{json}\n");
     }
     writer.close();
@@ -351,17 +273,17 @@ fn a_topic_selects_log_paths() {
     let (columns, records) = records();
     let layout = &FAMILIES[0].layout;
     let columns = Columns::new(layout, columns);
-    let mut synth = Synth::new(layout);
     let (cells, json) = &records[0];
 
     let subscriber = Subscriber::start(&program, &endpoint, 2, "http");
-    let [http, https, dns] = ["http", "http_2", "dns"].map(|path| Writer::open(layout, path, &endpoint, &columns));
-    http.wait_for_subscriber(0);
-    https.wait_for_subscriber(0);
-    for writer in [&dns, &http, &https] {
-        writer.write(&mut synth, cells);
+    let [mut http, mut https, mut dns] =
+        ["http", "http_2", "dns"].map(|path| Writer::with_columns(path, &endpoint, &[], &columns).unwrap());
+    http.await_subscription_of(0);
+    https.await_subscription_of(0);
+    for writer in [&mut dns, &mut http, &mut https] {
+        writer.write(cells);
     }
-    let unwanted = dns.stats(0);
+    let unwanted = dns.stats();
     assert_eq!((unwanted.subscribed, unwanted.bytes_sent, unwanted.dropped_no_subscriber), (0, 0, 1));
     // Two writers have two connections: which of them is heard first is open.
     let printed = subscriber.finish();

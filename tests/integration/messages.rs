@@ -15,7 +15,7 @@ use bro_zeromq_writer::writer::{Config, Given, OPTIONS, Source};
 const TROUBLESHOOTING: &str = "docs/troubleshooting.md";
 
 /// Where they come from.
-const SOURCES: [&str; 3] = ["src", "bro-plugin", "scripts"];
+const SOURCES: [&str; 5] = ["src", "bro-plugin", "bro-zmq/src", "fake-host/src/zeeklog.rs", "scripts"];
 
 /// These files' messages are what a "…" stands for, in the row of the message that has them in it.
 const REASONS: [(&str, &str); 5] = [
@@ -23,7 +23,7 @@ const REASONS: [(&str, &str); 5] = [
     ("bro-plugin/portable/values.cc", "cannot be used here: …"),
     ("bro-plugin/portable/check.cc", "… does not hand it over as other hosts do; …"),
     ("src/host/value.rs", "they cannot be encoded: …"),
-    ("src/zeeklog.rs", "FILE:LINE: …"),
+    ("fake-host/src/zeeklog.rs", "FILE:LINE: …"),
 ];
 
 /// Literals that no message consists of: names, parts of what is no error, and what other
@@ -108,15 +108,17 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The sources and documents in a directory, tests aside.
+/// The sources and documents in a directory, tests aside, and what says why nothing can be built.
 fn files(dir: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap();
         if path.is_dir() {
-            files(&path, found);
+            if name != "build" {
+                files(&path, found);
+            }
         } else if [".rs", ".cc", ".zeek", ".md"].iter().any(|end| name.ends_with(end))
-            && !["tests.rs", "faults.rs", "synth.rs"].contains(&name)
+            && !["tests.rs", "faults.rs"].contains(&name)
         {
             found.push(path);
         }
@@ -221,7 +223,12 @@ fn errors_of_options() -> impl Iterator<Item = (String, String)> {
 fn all_literals() -> Vec<(String, String)> {
     let mut paths = Vec::new();
     for source in SOURCES {
-        files(&root().join(source), &mut paths);
+        let path = root().join(source);
+        if path.is_dir() {
+            files(&path, &mut paths);
+        } else {
+            paths.push(path);
+        }
     }
     paths.sort();
     paths

@@ -41,7 +41,17 @@ pub fn library(extension: &str) -> PathBuf {
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         run(Command::new(cargo)
             .current_dir(manifest())
-            .args(["rustc", "--locked", "--quiet", "--lib", "--crate-type", "cdylib,staticlib", "--target-dir"])
+            .args([
+                "rustc",
+                "--locked",
+                "--quiet",
+                "-p",
+                "bro-zeromq-writer",
+                "--lib",
+                "--crate-type",
+                "cdylib,staticlib",
+                "--target-dir",
+            ])
             .arg(target));
         profile.to_owned()
     });

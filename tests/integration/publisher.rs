@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use bro_zeromq_writer::abi;
-use bro_zeromq_writer::host::synth::{Cell, Type};
+use fake_host::{Cell, Type};
 
 use crate::common::{PATIENCE, Subscriber, Writer, free_endpoint, zeek_80};
 
@@ -19,7 +19,7 @@ fn number(number: u64) -> [Cell; 1] {
 #[test]
 fn two_frames_per_record_in_order() {
     let subscriber = Subscriber::bind(&[b""]);
-    let mut writer = Writer::to(&subscriber, "conn", &[], &["n"]);
+    let mut writer = subscriber.writer("conn", &[], &["n"]);
     for n in 0..500 {
         writer.write(&number(n));
     }
@@ -39,7 +39,7 @@ fn two_frames_per_record_in_order() {
 fn a_log_path_longer_than_a_short_message() {
     let path = "a_log_path_that_is_longer_than_the_thirty_three_bytes_of_a_short_message";
     let subscriber = Subscriber::bind(&[b"a_log"]);
-    let mut writer = Writer::to(&subscriber, path, &[], &["n"]);
+    let mut writer = subscriber.writer(path, &[], &["n"]);
     writer.write(&number(1));
     assert_eq!(subscriber.take(1), [[path.as_bytes().to_vec(), b"{\"n\":1}".to_vec()]]);
 }
@@ -49,7 +49,7 @@ fn ipc() {
     let path = std::env::temp_dir().join(format!("bzw-{}.ipc", std::process::id()));
     let endpoint = format!("ipc://{}", path.display());
     let subscriber = Subscriber::bind_to(&endpoint, &[b""]);
-    let mut writer = Writer::to(&subscriber, "dns", &[], &["n"]);
+    let mut writer = subscriber.writer("dns", &[], &["n"]);
     writer.write(&number(7));
     assert_eq!(subscriber.take(1), [[b"dns".to_vec(), b"{\"n\":7}".to_vec()]]);
     drop(subscriber);
@@ -96,7 +96,7 @@ fn several_endpoints_get_the_same_and_are_counted_apart() {
 #[test]
 fn only_what_is_subscribed_to_is_sent() {
     let subscriber = Subscriber::bind(&[b"con", b"x"]);
-    let mut conn = Writer::to(&subscriber, "conn", &[], &["n"]);
+    let mut conn = subscriber.writer("conn", &[], &["n"]);
     let mut dns = Writer::open(zeek_80(), "dns", &subscriber.endpoint, &[], &["n"]);
     // By then its subscriber has told what it wants: the same one, a moment later.
     conn.await_subscription();
@@ -320,7 +320,7 @@ fn linger_bounds_the_end_with_many_writers_and_a_dead_subscriber() {
 #[test]
 fn records_that_are_none_are_counted() {
     let subscriber = Subscriber::bind(&[b""]);
-    let mut writer = Writer::to(&subscriber, "conn", &[], &["v", "w"]);
+    let mut writer = subscriber.writer("conn", &[], &["v", "w"]);
     let good = [Cell::Count(1), Cell::Count(2)];
     writer.write(&good);
     let deep = (0..100).fold(Cell::Int(1), |inner, _| Cell::List(Type::Vector, vec![inner]));
@@ -359,7 +359,7 @@ fn a_wrong_option_is_one_error_that_names_it() {
 #[test]
 fn a_large_record_arrives_whole() {
     let subscriber = Subscriber::bind(&[b""]);
-    let mut writer = Writer::to(&subscriber, "conn", &[], &["s"]);
+    let mut writer = subscriber.writer("conn", &[], &["s"]);
     let text = vec![b'x'; 5_000_000];
     writer.write(&[Cell::Text(Type::String, text.clone())]);
     writer.write(&[Cell::Text(Type::String, b"small".to_vec())]);

@@ -11,11 +11,11 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use bro_zeromq_writer::host::synth::{Cell, Type};
+use fake_host::{Cell, Type};
 
+use crate::common::peer::{Keys, Peer, Scratch, text};
+use crate::common::python;
 use crate::common::{PATIENCE, Writer, free_endpoint, zeek_80};
-use crate::peer::{Keys, Peer, Scratch, text};
-use crate::python;
 
 const SECRET_TEXT: &str = "nobody-else-is-to-read-this";
 
@@ -45,8 +45,8 @@ fn bound(endpoint: &str, own: &Keys, authorized: &Path, more: &[(&str, &str)]) -
 fn await_report(writer: &mut Writer, part: &str) -> String {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        if let Some((_, text)) = writer.reports.lock().unwrap().iter().find(|(_, text)| text.contains(part)) {
-            return text.clone();
+        if let Some((_, text)) = writer.reports().into_iter().find(|(_, text)| text.contains(part)) {
+            return text;
         }
         assert!(Instant::now() < deadline, "{part:?} is not in {:?}", writer.take_reports());
         std::thread::sleep(Duration::from_millis(10));
@@ -55,7 +55,7 @@ fn await_report(writer: &mut Writer, part: &str) -> String {
 }
 
 fn count_reports(writer: &Writer, part: &str) -> usize {
-    writer.reports.lock().unwrap().iter().filter(|(_, text)| text.contains(part)).count()
+    writer.reports().iter().filter(|(_, text)| text.contains(part)).count()
 }
 
 /// Calls the writer as a host does for a while.

@@ -5,11 +5,11 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use bro_zeromq_writer::host::synth::{Cell, Type};
+use fake_host::{Cell, Type};
 
+use crate::common::peer::{Keys, Peer, Scratch, text};
+use crate::common::python;
 use crate::common::{Writer, free_endpoint, zeek_80};
-use crate::peer::{Keys, Peer, Scratch, text};
-use crate::python;
 use crate::tool::{Ended, PATIENCE, Running, command, run, sample};
 
 /// `bro-zmq replay` of a sample log of 8 records, with arguments.

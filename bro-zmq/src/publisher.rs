@@ -3,11 +3,11 @@
 use std::rc::Rc;
 
 use bro_zeromq_writer::abi::Stats;
-use bro_zeromq_writer::host::synth::{Cell, Synth};
 use bro_zeromq_writer::host::{AnyShape, Field, Layout};
 use bro_zeromq_writer::report::{About, Level, Report};
 use bro_zeromq_writer::writer::{self, Config, Writer};
-use bro_zeromq_writer::zeeklog::Header;
+use fake_host::zeeklog::Header;
+use fake_host::{Cell, Synth};
 
 use crate::console::Console;
 use crate::print::shown;

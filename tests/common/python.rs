@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use super::root;
+
 const MISSING: &str = "pyzmq is missing: python3 -m venv target/venv && target/venv/bin/pip install pyzmq";
 
 /// The first Python that has pyzmq, or how to install it.
@@ -12,8 +14,7 @@ pub fn with_pyzmq() -> Result<PathBuf, &'static str> {
     static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();
     let find = || {
         let named = std::env::var_os("PYTHON").map(PathBuf::from);
-        let installed =
-            [Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/python3"), PathBuf::from("python3")];
+        let installed = [root().join("target/venv/bin/python3"), PathBuf::from("python3")];
         named.into_iter().chain(installed).find(|python| {
             let output = Command::new(python).args(["-c", "import zmq"]).output();
             output.is_ok_and(|output| output.status.success())

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bro_zeromq_writer::host::{FAMILIES, Layout};
 use bro_zeromq_writer::writer::{Config, Given, OPTIONS, Source as OptionSource, Spec};
-use bro_zeromq_writer::zeeklog::{ErrorKind, Header, Item, Reader};
+use fake_host::zeeklog::{ErrorKind, Header, Item, Reader};
 
 use crate::console::{Console, Progress, bytes, counted, duration, per_second, thousands};
 use crate::input::Source;

@@ -11,21 +11,13 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use std::{env, fs, io, thread};
 
-use bro_zeromq_writer::host::synth::Cell;
 use bro_zeromq_writer::zmq::limits::ENFORCED;
 use bro_zeromq_writer::zmq::{Context, Kind, Socket};
+use fake_host::Cell;
 
-mod common;
-#[allow(dead_code, reason = "other tests use more of it")]
-#[path = "integration/peer.rs"]
-mod peer;
-#[allow(dead_code, reason = "other tests use more of it")]
-#[path = "integration/python.rs"]
-mod python;
-mod zmtp;
-use common::{PATIENCE, Writer, free_endpoint, zeek_80};
-use peer::{Scratch, text};
-use zmtp::{COMMAND, MORE, Secrets, Zmtp};
+use crate::common::peer::{Scratch, text};
+use crate::common::{PATIENCE, Writer, free_endpoint, zeek_80};
+use crate::zmtp::{COMMAND, MORE, Secrets, Zmtp};
 
 /// What peers may make a host's memory grow by, in kilobytes.
 const HOST: u64 = 8 * 1024;
@@ -100,7 +92,7 @@ impl Victim {
         let options: Vec<_> = options.iter().map(|(name, value)| format!("{name}={value}")).collect();
         Self::start(
             Command::new(env::current_exe().unwrap())
-                .args(["--exact", "host", "--ignored", "--nocapture"])
+                .args(["--exact", "peers::host", "--ignored", "--nocapture"])
                 .env(ENDPOINT, endpoint)
                 .env(OPTIONS, options.join("\n")),
             "OPEN",

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bro_zeromq_writer::zmq::{Context, Kind, Message, Socket};
 use serde_json::Value;
 
+use crate::common::root;
 use crate::tool::{PATIENCE, Running, Scratch, collect, command, run, sample};
 
 /// Sends whatever a test wants sent.
@@ -1172,9 +1173,8 @@ fn completions_and_manual_pages() {
 /// Their options, that is; the documents' commands are run by tests/docs/run.
 #[test]
 fn the_units_commands_are_understood() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for unit in ["bro-zmq-collector.service", "hardened/bro-zmq-collector.service"] {
-        let text = fs::read_to_string(root.join("contrib/systemd").join(unit)).unwrap();
+        let text = fs::read_to_string(root().join("contrib/systemd").join(unit)).unwrap();
         let command = text.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/local/bin/bro-zmq ")).unwrap();
         let line = format!("'{}' {command} --help", env!("CARGO_BIN_EXE_bro-zmq"));
         let output = Command::new("sh").args(["-c", &line]).output().unwrap();

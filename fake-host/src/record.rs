@@ -1,11 +1,15 @@
-//! Making records in memory exactly as a host lays them out: for `bro-zmq replay`, for
-//! tests and for benchmarks.
+//! Making records in memory exactly as a host lays them out.
 
 use core::ffi::c_void;
 use std::ffi::CString;
 
-use super::layout::{ABSENT, Layout};
-use super::value::Address;
+use bro_zeromq_writer::host::{ABSENT, Address, AnyShape, Layout};
+
+/// Returns true if records can be laid out so: the plugin can read them, and their pointers are aligned.
+#[must_use]
+pub fn fits(layout: &Layout) -> bool {
+    AnyShape::new(layout).is_ok() && layout.field_name.is_multiple_of(8) && layout.value_val.is_multiple_of(8)
+}
 
 /// A type of the host's, as far as logs have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -135,9 +139,10 @@ pub struct Synth {
 const BLOCK_WORDS: usize = 8192;
 
 impl Synth {
-    /// Makes values laid out as `layout` says.
+    /// Makes values laid out as `layout` says, which has to be one that [`fits`].
     #[must_use]
     pub fn new(layout: &Layout) -> Self {
+        assert!(fits(layout), "{layout:?}");
         Self { layout: *layout, blocks: Vec::new(), at: (0, 0), values: Vec::new() }
     }
 
@@ -241,15 +246,18 @@ fn put_address(put: &mut impl FnMut(u32, &[u8]), layout: &Layout, base: u32, add
 /// The columns of a log, as `DoInit` is told of them.
 #[derive(Debug)]
 pub struct Columns {
+    layout: Layout,
     pointers: Vec<*const c_void>,
     _fields: Vec<Box<[u64]>>,
     _names: Vec<CString>,
 }
 
 impl Columns {
-    /// Lays out `threading::Field`s with these names (up to a NUL byte, if they have one) and types.
+    /// Lays out `threading::Field`s with these names (up to a NUL byte, if they have one) and types. The
+    /// layout has to be one that [`fits`].
     #[must_use]
     pub fn new<'n>(layout: &Layout, columns: impl IntoIterator<Item = (&'n str, Type)>) -> Self {
+        assert!(fits(layout), "{layout:?}");
         let (mut pointers, mut fields, mut names) = (Vec::new(), Vec::new(), Vec::new());
         for (name, kind) in columns {
             let name = CString::new(name.split('\0').next().unwrap_or_default()).unwrap_or_default();
@@ -265,7 +273,13 @@ impl Columns {
             fields.push(field);
             names.push(name);
         }
-        Self { pointers, _fields: fields, _names: names }
+        Self { layout: *layout, pointers, _fields: fields, _names: names }
+    }
+
+    /// The layout that they have, and their records.
+    #[must_use]
+    pub fn layout(&self) -> &Layout {
+        &self.layout
     }
 
     /// `threading::Field* const*`, valid as long as `self`.

@@ -3,11 +3,13 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, Cursor, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+
+use crate::common::root;
 
 /// No test waits longer for a program to end.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -42,7 +44,7 @@ impl Drop for Scratch {
 }
 
 pub fn sample(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/sample").join(format!("{name}.log"))
+    root().join("tests/data/sample").join(format!("{name}.log"))
 }
 
 /// What a program left behind.

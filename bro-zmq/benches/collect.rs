@@ -8,6 +8,7 @@
 //!
 //! `cargo bench --bench collect -- [--quick] [LOG | mixed | finishing]...`
 
+#[path = "../../benches/common/mod.rs"]
 mod common;
 
 use std::ffi::CString;

@@ -7,14 +7,14 @@
 //! concatenated do. [`Reader`] gives each header and each record in turn:
 //!
 //! ```
-//! use bro_zeromq_writer::host::synth::Cell;
-//! use bro_zeromq_writer::zeeklog::{Item, Reader};
+//! use fake_host::Cell;
+//! use fake_host::zeeklog::{Item, Reader};
 //!
 //! let log = "#separator \\x09\n#path\tdemo\n#fields\tts\thost\n#types\ttime\tstring\n1.500000\ta\\x09b\n";
 //! let items: Vec<Item> = Reader::new(log.as_bytes()).collect::<Result<_, _>>()?;
 //! assert!(matches!(&items[0], Item::Header(header) if header.path.as_deref() == Some(b"demo")));
 //! assert!(matches!(&items[1], Item::Record(cells) if cells[0] == Cell::Time(1.5)));
-//! # Ok::<(), bro_zeromq_writer::zeeklog::Error>(())
+//! # Ok::<(), fake_host::zeeklog::Error>(())
 //! ```
 //!
 //! What the writer makes of a value, and so what is undone here:
@@ -36,8 +36,9 @@ use std::io::{self, BufRead};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use crate::host::Address;
-use crate::host::synth::{Cell, Type};
+use bro_zeromq_writer::host::Address;
+
+use crate::record::{Cell, Type};
 
 /// A line can have this many bytes; a longer one is malformed.
 pub const MAX_LINE: usize = 64 * 1024 * 1024;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bro_zeromq_writer::keys::write_pair;
 use bro_zeromq_writer::zmq::{KeyPair, PublicKey};
 
-use crate::python;
+use super::{python, root};
 
 /// No test waits longer for something to happen.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -94,7 +94,7 @@ impl Peer {
     /// A peer that listens or connects, with further arguments.
     pub fn start(how: &str, endpoint: &str, args: &[&str]) -> Self {
         let mut child = Command::new(python::with_pyzmq().unwrap())
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/peer.py"))
+            .arg(root().join("tests/interop/peer.py"))
             .args([how, endpoint])
             .args(args)
             .stdin(Stdio::piped())
