@@ -191,7 +191,7 @@ impl Endpoint {
         let mut any = false;
         while let Some(event) = self.socket.next_event() {
             match event {
-                Event::Ready => {
+                Event::Ready(_) => {
                     self.servers.ready();
                     (self.reached, self.why) = (Reached::Ready, None);
                 }

@@ -228,7 +228,7 @@ impl Subscriber {
                     self.connections.retain(|stream| stream.descriptor() != descriptor);
                     self.ending.iter_mut().for_each(|ending| ending.retain(|&other| other != descriptor));
                 }
-                Event::Ready => self.guard.ready(console),
+                Event::Ready(_) => self.guard.ready(console),
                 Event::Failed(how) => self.guard.failed(how, connects, binds, console),
                 Event::Excess(peer) => self.excess(peer, console),
                 Event::Retried(_) | Event::Full | Event::Unbound => {}

@@ -119,8 +119,8 @@ impl Dialer {
                 let text = format!("{endpoint} is connected, and has not said what it wants; see what listens there");
                 *locked(&transport.trouble) = Some(text);
             }
-            Event::Disconnected(_) => {
-                let was_ready = self.peers.ended().is_some_and(|before| before > 0 || version() < (4, 3, 0));
+            Event::Disconnected(descriptor) => {
+                let was_ready = self.peers.ended(descriptor).is_some_and(|before| before > 0 || version() < (4, 3, 0));
                 if was_ready {
                     self.lost += 1;
                     self.renew |= transport.key.resends;
@@ -169,10 +169,10 @@ impl Dialer {
                     transport.notice(Level::Warning, format!("{endpoint}: {why}"));
                 }
             }
-            Event::Ready => {
+            Event::Ready(descriptor) => {
                 self.closed = 0;
                 self.refused = false;
-                self.peers.ready();
+                self.peers.ready(descriptor);
                 if let Some(name) = &mut self.name {
                     name.connected();
                 }

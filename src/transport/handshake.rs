@@ -1,9 +1,11 @@
 //! What it means when a handshake fails, and what to do about it.
 
+use core::ffi::c_int;
 use core::fmt;
 use std::time::Duration;
 
 use crate::report::{Burst, News};
+use crate::zmq::limits::ENFORCED;
 use crate::zmq::{Handshake, PublicKey};
 
 /// So many handshakes in a row that end without a word are no coincidence, such as a subscriber
@@ -16,9 +18,10 @@ pub const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 /// How many peers are there, as a socket's events tell it.
 #[derive(Debug, Default)]
 pub struct Peers {
-    /// Peers whose handshake has succeeded.
-    ready: usize,
-    /// The next connection to end is one whose handshake has failed.
+    /// The connections whose handshake has succeeded, by their descriptors. A libzmq that does not tell which
+    /// these are makes no difference between them.
+    ready: Vec<Option<c_int>>,
+    /// The next connection to end is one whose handshake has failed, as far as that is told.
     failing: bool,
 }
 
@@ -26,12 +29,15 @@ impl Peers {
     /// Peers whose handshake has succeeded.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.ready
+        self.ready.len()
     }
 
     /// A handshake has succeeded.
-    pub fn ready(&mut self) {
-        self.ready += 1;
+    pub fn ready(&mut self, descriptor: Option<c_int>) {
+        // Of the end of one that had the same descriptor before there may have been no event.
+        if descriptor.is_none() || !self.ready.contains(&descriptor) {
+            self.ready.push(descriptor);
+        }
     }
 
     /// A handshake has failed. The end of its connection comes next.
@@ -39,13 +45,19 @@ impl Peers {
         self.failing = true;
     }
 
-    /// A connection has ended. Returns how many peers there were before; `None` if its handshake had failed.
-    pub fn ended(&mut self) -> Option<usize> {
-        if std::mem::take(&mut self.failing) {
+    /// A connection has ended. Returns how many peers there were before; `None` if its handshake had not
+    /// succeeded.
+    pub fn ended(&mut self, descriptor: c_int) -> Option<usize> {
+        let before = self.ready.len();
+        let failing = std::mem::take(&mut self.failing);
+        if let Some(index) = self.ready.iter().position(|&one| one == Some(descriptor)) {
+            self.ready.swap_remove(index);
+            return Some(before);
+        }
+        if ENFORCED || failing {
             return None;
         }
-        let before = self.ready;
-        self.ready = before.saturating_sub(1);
+        self.ready.pop();
         Some(before)
     }
 }
@@ -229,12 +241,31 @@ mod tests {
     #[test]
     fn peers_come_and_go_and_those_that_failed_were_never_there() {
         let mut peers = Peers::default();
-        peers.ready();
+        let told = |descriptor| ENFORCED.then_some(descriptor);
+        peers.ready(told(1));
         peers.failed();
-        assert_eq!((peers.ended(), peers.count()), (None, 1));
-        peers.ready();
-        assert_eq!([peers.ended(), peers.ended(), peers.ended()], [Some(2), Some(1), Some(0)]);
+        assert_eq!((peers.ended(2), peers.count()), (None, 1));
+        peers.ready(told(2));
+        assert_eq!([peers.ended(1), peers.ended(2)], [Some(2), Some(1)]);
         assert_eq!(peers.count(), 0);
+    }
+
+    #[test]
+    fn of_peers_that_are_known_only_their_own_ends_count() {
+        if !ENFORCED {
+            return;
+        }
+        let mut peers = Peers::default();
+        peers.ready(Some(1));
+        // Told of by nobody before.
+        assert_eq!((peers.ended(2), peers.count()), (None, 1));
+        // What failed is what it had sent after its handshake.
+        peers.failed();
+        assert_eq!((peers.ended(1), peers.count()), (Some(1), 0));
+        // An event was lost.
+        peers.ready(Some(3));
+        peers.ready(Some(3));
+        assert_eq!((peers.ended(3), peers.count()), (Some(1), 0));
     }
 
     #[test]

@@ -141,13 +141,13 @@ impl Listener {
     /// Something has happened to a connection.
     pub fn note(&mut self, event: Event, transport: &Transport, now: Instant) {
         match event {
-            Event::Ready => self.peers.ready(),
+            Event::Ready(descriptor) => self.peers.ready(descriptor),
             Event::Failed(how) => {
                 self.peers.failed();
                 self.clients.failed(how);
             }
-            Event::Disconnected(_) => {
-                if self.peers.ended() == Some(1) {
+            Event::Disconnected(descriptor) => {
+                if self.peers.ended(descriptor) == Some(1) {
                     transport.disconnected.fetch_add(1, Ordering::Release);
                 }
             }

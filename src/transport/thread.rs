@@ -135,7 +135,12 @@ impl Thread {
                 connections.push(Connection { stream: Stream::new(descriptor), unsent: 0 });
             }
             Event::Disconnected(descriptor) => self.part(&mut connections, descriptor),
-            Event::Failed(_) | Event::Ready | Event::Retried(_) | Event::Excess(_) | Event::Full | Event::Unbound => {}
+            Event::Failed(_)
+            | Event::Ready(_)
+            | Event::Retried(_)
+            | Event::Excess(_)
+            | Event::Full
+            | Event::Unbound => {}
         }
     }
 

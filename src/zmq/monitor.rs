@@ -21,8 +21,9 @@ pub enum Event {
     Connected(c_int),
     /// The peer at this file descriptor, which is closed by now, has gone.
     Disconnected(c_int),
-    /// The peer has introduced itself: messages can flow.
-    Ready,
+    /// The peer has introduced itself: messages can flow. At which file descriptor only the bundled libzmq
+    /// tells.
+    Ready(Option<c_int>),
     /// The peer, or this side, has ended the handshake.
     Failed(Handshake),
     /// A try to connect has failed, or a connection was lost: the next try follows. Why the try has
@@ -192,7 +193,7 @@ impl Watched {
                 }
                 Some(Event::Disconnected(value))
             }
-            zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED => Some(Event::Ready),
+            zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED => Some(Event::Ready(ENFORCED.then_some(value))),
             zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL => Some(Event::Failed(Handshake::Closed)),
             zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL if value == ZMQ_PROTOCOL_ERROR_ZMTP_TOO_MUCH => {
                 Some(Event::Excess(ip_of(address)))

@@ -723,6 +723,74 @@ fn subscribers_with_many_topics_come_and_go() {
     assert!(victim.gained() <= HOST, "{} kB", victim.gained());
 }
 
+/// Of topics that several share, each counts for all of them, whoever was first: one with few is not thrown
+/// out for those who have left others with many.
+#[test]
+fn a_subscriber_with_few_topics_is_not_thrown_out_for_others() {
+    if !limited() {
+        return;
+    }
+    let endpoint = free_endpoint();
+    let victim = Victim::host(&format!("@{endpoint}"), &[]);
+    let address = endpoint.strip_prefix("tcp://").unwrap();
+    let mut meets = (0..).map(|n| {
+        let mut zmtp = Zmtp::connect_from(Ipv4Addr::new(127, 5, 0, n), address).unwrap();
+        zmtp.introduce("SUB", None, false).unwrap();
+        zmtp
+    });
+    let subscribe = |peer: &mut Zmtp, topic: &str| peer.send(0, &subscription(topic.as_bytes()).1).unwrap();
+    let pause = || thread::sleep(Duration::from_millis(300));
+    let mut good = meets.next().unwrap();
+    subscribe(&mut good, "conn");
+    assert_eq!(good.receive().unwrap().1, b"conn");
+    // Nearly all that there is, which passes to others.
+    let mut topics: Vec<_> = (10..64).map(|n| format!("E{n}{}", "e".repeat(1021))).collect();
+    topics.push("F".repeat(770));
+    let mut first = meets.next().unwrap();
+    topics.iter().for_each(|topic| subscribe(&mut first, topic));
+    pause();
+    let mut heirs: Vec<_> = meets.by_ref().take(20).collect();
+    topics.iter().enumerate().for_each(|(n, topic)| subscribe(&mut heirs[n % 20], topic));
+    pause();
+    drop(first);
+    pause();
+    // The rest, in small parts.
+    let mut small: Vec<_> = meets.take(40).collect();
+    small.iter_mut().enumerate().for_each(|(n, peer)| subscribe(peer, &format!("Z{n:02}")));
+    victim.wait_for("more than");
+    let thrown_out = Instant::now();
+    while thrown_out.elapsed() < Duration::from_secs(2) {
+        good.receive().expect("it is there");
+    }
+}
+
+/// Connections that end in the middle of a handshake, in ways that libzmq has no event for: a bound endpoint
+/// that pushes knows all the same that its peer is there.
+#[test]
+fn handshakes_that_break_are_not_the_end_of_other_peers() {
+    if !limited() {
+        return;
+    }
+    let endpoint = free_endpoint();
+    let _victim = Victim::host(&format!("@{endpoint}"), &[("socket_type", "push")]);
+    let address = endpoint.strip_prefix("tcp://").unwrap();
+    let mut good = Zmtp::connect(address).unwrap();
+    good.introduce("PULL", None, false).unwrap();
+    assert_eq!(good.receive().unwrap().1, b"conn");
+    let greeting = [&b"\xff\0\0\0\0\0\0\0\x01\x7f\x03\x01NULL"[..], &[0; 48]].concat();
+    let ends: [&[u8]; 2] = [b"\x06\0\0\x01\0\0\0\0\0", b"\x04\x0a\x05ERROR\x03bad"];
+    for (n, end) in (0..).zip(ends) {
+        let mut bad = Zmtp::connect_from(Ipv4Addr::new(127, 6, 0, n), address).unwrap();
+        bad.raw(&[&greeting, end].concat()).unwrap();
+        // Until it is closed.
+        let _ = io::copy(&mut bad.stream, &mut io::sink());
+    }
+    let ended = Instant::now();
+    while ended.elapsed() < Duration::from_secs(2) {
+        good.receive().expect("it is there");
+    }
+}
+
 /// One that was thrown out is kept away for ten seconds, by its address; others are not.
 #[test]
 fn one_that_was_thrown_out_comes_back_later() {
