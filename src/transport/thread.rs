@@ -132,6 +132,8 @@ impl Thread {
         let mut connections = locked(&self.transport.connections);
         match event {
             Event::Connected(descriptor) => {
+                // Of the end of one that had the same descriptor before there may have been no event.
+                self.part(&mut connections, descriptor);
                 connections.push(Connection { stream: Stream::new(descriptor), unsent: 0 });
             }
             Event::Disconnected(descriptor) => self.part(&mut connections, descriptor),
