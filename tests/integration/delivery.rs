@@ -884,124 +884,98 @@ fn one_of_several_peers_that_stands_still_keeps_nothing() {
     let _ = std::fs::remove_dir_all(&dir);
 }
 
-/// A peer that reads nothing, whose libzmq takes a message and whose system takes little.
-fn still_peer(context: &Arc<Context>, endpoint: &str) -> Socket {
-    let still = Socket::new(context, Kind::Pull).unwrap();
-    still.set(zmq_sys::ZMQ_RCVBUF, 8192).unwrap();
-    still.set(zmq_sys::ZMQ_RCVHWM, 1).unwrap();
-    still.connect(&std::ffi::CString::new(endpoint).unwrap()).unwrap();
-    still
+/// A writer that pushes from a bound endpoint, and two peers, one of which reads nothing.
+struct Pool {
+    writer: Writer,
+    healthy: Subscriber,
+    still: Option<(Socket, Arc<Context>)>,
+    /// What has arrived at the healthy one.
+    seen: std::collections::BTreeSet<u64>,
 }
 
-#[test]
-fn what_one_of_several_peers_of_a_bound_endpoint_has_not_taken_goes_to_the_others() {
-    let dir = std::env::temp_dir().join(format!("bzw-parted-{}", std::process::id()));
-    for always in ["F", "T"] {
+impl Pool {
+    fn open(options: &[(&str, &str)]) -> Self {
         let endpoint = free_endpoint();
-        let context = Arc::new(Context::new().unwrap());
-        let options = [
-            ("socket_type", "push"),
-            ("spool_dir", dir.to_str().unwrap()),
-            ("spool_always", always),
-            ("zmq_hwm", "100"),
-            ("zmq_linger", "20000"),
-        ];
+        let options = [&[("socket_type", "push"), ("zmq_hwm", "100"), ("zmq_linger", "20000")], options].concat();
         let mut writer = Writer::open(zeek_80(), "conn", &format!("@{endpoint}"), &options, &["n", "text"]);
         let healthy = Subscriber::start(Kind::Pull, &endpoint, &[]);
         writer.write(&[Cell::Count(0), Cell::Text(Type::String, Vec::new())]);
         until(&mut writer, "the healthy one is there", |stats| stats.records_sent == 1);
-        let still = still_peer(&context, &endpoint);
+        // Its libzmq takes a message, and its system little.
+        let context = Arc::new(Context::new().unwrap());
+        let still = Socket::new(&context, Kind::Pull).unwrap();
+        still.set(zmq_sys::ZMQ_RCVBUF, 8192).unwrap();
+        still.set(zmq_sys::ZMQ_RCVHWM, 1).unwrap();
+        still.connect(&std::ffi::CString::new(endpoint).unwrap()).unwrap();
         std::thread::sleep(Duration::from_millis(300));
-        let count = 20_000;
-        let mut seen = std::collections::BTreeSet::new();
+        Self { writer, healthy, still: Some((still, context)), seen: std::collections::BTreeSet::new() }
+    }
+
+    /// Writes so many, with the one that is there already.
+    fn write(&mut self, count: u64) {
         for n in 1..count {
-            writer.write(&[Cell::Count(n), Cell::Text(Type::String, vec![b'x'; 300])]);
-            if n % 1000 == 999 {
-                writer.heartbeat();
-                seen.extend(healthy.arrived().iter().map(number_of));
+            self.writer.write(&[Cell::Count(n), Cell::Text(Type::String, vec![b'x'; 300])]);
+            if n % 100 == 99 {
+                self.look();
             }
         }
-        // It leaves, and what its system had taken with it.
-        drop(still);
-        drop(context);
-        until(&mut writer, "all arrived somewhere", |stats| stats.records_queued + stats.records_spooled == 0);
-        let stats = writer.stats();
-        assert_eq!((stats.records_sent, stats.dropped_spool), (count, 0), "{always}");
-        let deadline = Instant::now() + Duration::from_secs(5);
-        while (seen.len() as u64) < count && Instant::now() < deadline {
-            seen.extend(healthy.arrived().iter().map(number_of));
+    }
+
+    fn look(&mut self) {
+        self.writer.heartbeat();
+        self.seen.extend(self.healthy.arrived().iter().map(number_of));
+    }
+
+    /// Waits until all but so many have arrived at the healthy one, for so long at most; returns how many have not.
+    fn missing(&mut self, count: u64, but: u64, limit: Duration) -> u64 {
+        let deadline = Instant::now() + limit;
+        while (self.seen.len() as u64) < count - but && Instant::now() < deadline {
+            self.look();
             std::thread::sleep(Duration::from_millis(20));
         }
-        // What its system had acknowledged counts as sent.
-        let missing = count - seen.len() as u64;
-        assert!(missing < 200, "{always}: {missing} are missing; {:?}", writer.take_reports());
+        count - self.seen.len() as u64
     }
-    let _ = std::fs::remove_dir_all(&dir);
+}
+
+#[test]
+fn what_one_of_several_peers_of_a_bound_endpoint_has_not_taken_goes_to_the_others() {
+    for always in ["F", "T"] {
+        let scratch = Scratch::new(&format!("parted-{always}"));
+        let mut pool = Pool::open(&[("spool_dir", &scratch.spool()), ("spool_always", always)]);
+        let count = 20_000;
+        pool.write(count);
+        // It leaves, and what its system had taken with it.
+        pool.still = None;
+        until(&mut pool.writer, "all arrived somewhere", |stats| stats.records_queued + stats.records_spooled == 0);
+        let stats = pool.writer.stats();
+        assert_eq!((stats.records_sent, stats.dropped_spool), (count, 0), "{always}");
+        // What its system had acknowledged counts as sent.
+        let missing = pool.missing(count, 0, Duration::from_secs(5));
+        assert!(missing < 200, "{always}: {missing} are missing; {:?}", pool.writer.take_reports());
+    }
 }
 
 #[test]
 fn a_peer_of_a_bound_push_endpoint_that_stands_still_holds_up_no_spool() {
-    let dir = std::env::temp_dir().join(format!("bzw-held-up-{}", std::process::id()));
-    let endpoint = free_endpoint();
-    let context = Arc::new(Context::new().unwrap());
-    let options =
-        [("socket_type", "push"), ("spool_dir", dir.to_str().unwrap()), ("zmq_hwm", "100"), ("zmq_linger", "20000")];
-    let mut writer = Writer::open(zeek_80(), "conn", &format!("@{endpoint}"), &options, &["n", "text"]);
-    let healthy = Subscriber::start(Kind::Pull, &endpoint, &[]);
-    writer.write(&[Cell::Count(0), Cell::Text(Type::String, Vec::new())]);
-    until(&mut writer, "the healthy one is there", |stats| stats.records_sent == 1);
-    let _still = still_peer(&context, &endpoint);
-    std::thread::sleep(Duration::from_millis(300));
+    let scratch = Scratch::new("held-up");
+    let mut pool = Pool::open(&[("spool_dir", &scratch.spool())]);
     let count = 60_000;
-    let mut seen = std::collections::BTreeSet::new();
-    for n in 1..count {
-        writer.write(&[Cell::Count(n), Cell::Text(Type::String, vec![b'x'; 300])]);
-        if n % 1000 == 999 {
-            writer.heartbeat();
-            seen.extend(healthy.arrived().iter().map(number_of));
-        }
-    }
+    pool.write(count);
     // What the other one has got comes to this one, too.
-    let deadline = Instant::now() + PATIENCE;
-    while (seen.len() as u64) < count - 200 {
-        let stats = writer.stats();
-        assert!(Instant::now() < deadline, "{} {stats:?} {:?}", seen.len(), writer.take_reports());
-        writer.heartbeat();
-        seen.extend(healthy.arrived().iter().map(number_of));
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    drop(writer);
-    let _ = std::fs::remove_dir_all(&dir);
+    let missing = pool.missing(count, 200, PATIENCE);
+    assert!(missing <= 200, "{missing} are missing; {:?} {:?}", pool.writer.stats(), pool.writer.take_reports());
 }
 
 #[test]
 fn without_a_spool_what_one_of_several_peers_has_not_taken_is_counted() {
-    let endpoint = free_endpoint();
-    let context = Arc::new(Context::new().unwrap());
-    let options = [("socket_type", "push"), ("zmq_hwm", "100"), ("zmq_linger", "20000")];
-    let mut writer = Writer::open(zeek_80(), "conn", &format!("@{endpoint}"), &options, &["n", "text"]);
-    let healthy = Subscriber::start(Kind::Pull, &endpoint, &[]);
-    writer.write(&[Cell::Count(0), Cell::Text(Type::String, Vec::new())]);
-    until(&mut writer, "the healthy one is there", |stats| stats.records_sent == 1);
-    let still = still_peer(&context, &endpoint);
-    std::thread::sleep(Duration::from_millis(300));
-    let mut seen = std::collections::BTreeSet::new();
-    for n in 1..40_000 {
-        writer.write(&[Cell::Count(n), Cell::Text(Type::String, vec![b'x'; 300])]);
-        if n % 100 == 99 {
-            writer.heartbeat();
-            seen.extend(healthy.arrived().iter().map(number_of));
-        }
-    }
-    drop(still);
-    drop(context);
-    until(&mut writer, "it has left", |stats| stats.dropped_closed > 100);
-    until(&mut writer, "all sent", |stats| stats.records_queued == 0);
-    std::thread::sleep(Duration::from_millis(500));
-    writer.heartbeat();
-    seen.extend(healthy.arrived().iter().map(number_of));
-    let stats = writer.stats();
-    let missing = 40_000 - seen.len() as u64;
+    let mut pool = Pool::open(&[]);
+    let count = 40_000;
+    pool.write(count);
+    pool.still = None;
+    until(&mut pool.writer, "it has left", |stats| stats.dropped_closed > 100);
+    until(&mut pool.writer, "all sent", |stats| stats.records_queued == 0);
+    let missing = pool.missing(count, 0, Duration::from_millis(500));
+    let stats = pool.writer.stats();
     let counted = stats.dropped_closed + stats.dropped_queue_full;
     // What its system had acknowledged counts as sent; the last one may have had a part of a record.
     assert!(missing <= counted + 200 && counted <= missing + 10, "{missing} missing, {counted} counted; {stats:?}");
