@@ -102,6 +102,11 @@ impl Key {
             resends: options.resends && !endpoint.bind,
         }
     }
+
+    /// Returns true if there can be several peers, each of which gets other records.
+    fn divides(&self) -> bool {
+        self.pattern == Pattern::Push && self.endpoint.bind
+    }
 }
 
 /// A socket, and what is known of its peers.
@@ -132,7 +137,7 @@ struct Transport {
     /// they have arrived.
     written: Arc<Written>,
     /// Of the peers that are there.
-    connections: Mutex<Vec<Connection>>,
+    connections: Mutex<Vec<Outgoing>>,
     /// Bytes that were on their way to peers that have left while others stayed.
     astray: AtomicU64,
     /// What there is to report.
@@ -147,8 +152,8 @@ struct Transport {
     waits: AtomicBool,
 }
 
-/// To a peer that is there.
-struct Connection {
+/// What goes to a peer that is there.
+struct Outgoing {
     stream: Stream,
     /// Bytes that its system had not acknowledged when a writer last looked.
     unsent: u64,
@@ -429,8 +434,7 @@ impl User {
     /// Returns true if there are several peers, each of which gets other records.
     #[must_use]
     pub fn is_divided(&self) -> bool {
-        let Key { endpoint, pattern, .. } = &self.transport.key;
-        *pattern == Pattern::Push && endpoint.bind && self.peers() > 1
+        self.transport.key.divides() && self.peers() > 1
     }
 
     /// How many of the last bytes that were written were not acknowledged by the peer's system; of
@@ -443,9 +447,9 @@ impl User {
             return None;
         }
         let all_get_all = self.transport.key.pattern == Pattern::Publish;
-        connections.iter_mut().try_fold(0_u64, |all, connection| {
-            connection.unsent = connection.stream.unsent()?;
-            Some(if all_get_all { all.max(connection.unsent) } else { all + connection.unsent })
+        connections.iter_mut().try_fold(0_u64, |all, Outgoing { stream, unsent }| {
+            *unsent = stream.unsent()?;
+            Some(if all_get_all { all.max(*unsent) } else { all + *unsent })
         })
     }
 

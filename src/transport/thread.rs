@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::dial::Dialer;
 use super::listen::Listener;
-use super::{Connection, Failure, Key, MAX_SUBSCRIPTIONS, Options, Pattern, Running, State, Transport, locked};
+use super::{Failure, Key, MAX_SUBSCRIPTIONS, Options, Outgoing, Running, State, Transport, locked};
 use crate::zmq::{Context, Error, Event, Stream, TELLS, Written, limits, wait_readable};
 
 /// How often it looks what time has brought, if nothing is due earlier.
@@ -43,8 +43,7 @@ impl Thread {
             |what: &str, error: std::io::Error| (what.to_owned(), Error(error.raw_os_error().unwrap_or(libc::EAGAIN)));
         let (reader, stop) = pipe().map_err(|error| system("cannot make a pipe", error))?;
         let endpoint = key.endpoint.clone();
-        // Each of its peers gets other records.
-        let divided = key.pattern == Pattern::Push && endpoint.bind;
+        let written = if key.divides() && TELLS { Written::of_each() } else { Written::default() };
         let transport = Arc::new(Transport {
             key,
             begun: Instant::now(),
@@ -58,7 +57,7 @@ impl Thread {
             generation: AtomicU32::new(0),
             handed: AtomicU64::new(0),
             waiting: AtomicU64::new(0),
-            written: Arc::new(if divided && TELLS { Written::of_each() } else { Written::default() }),
+            written: Arc::new(written),
             connections: Mutex::default(),
             astray: AtomicU64::new(0),
             notices: Mutex::new(VecDeque::new()),
@@ -134,7 +133,7 @@ impl Thread {
             Event::Connected(descriptor) => {
                 // Of the end of one that had the same descriptor before there may have been no event.
                 self.part(&mut connections, descriptor);
-                connections.push(Connection { stream: Stream::new(descriptor), unsent: 0 });
+                connections.push(Outgoing { stream: Stream::new(descriptor), unsent: 0 });
             }
             Event::Disconnected(descriptor) => self.part(&mut connections, descriptor),
             Event::Failed(_)
@@ -147,13 +146,13 @@ impl Thread {
     }
 
     /// The connection with this descriptor has ended.
-    fn part(&self, connections: &mut Vec<Connection>, descriptor: c_int) {
+    fn part(&self, connections: &mut Vec<Outgoing>, descriptor: c_int) {
         let Some(index) = connections.iter().position(|one| one.stream.descriptor() == descriptor) else { return };
-        let Connection { stream, unsent } = connections.remove(index);
+        let Outgoing { stream, unsent } = connections.remove(index);
         if let Some(number) = stream.number() {
             self.transport.written.forget(number);
         }
-        if self.transport.key.pattern == Pattern::Push && !connections.is_empty() {
+        if self.transport.key.divides() && !connections.is_empty() {
             self.transport.astray.fetch_add(unsent, Ordering::Release);
         }
     }

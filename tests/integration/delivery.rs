@@ -810,18 +810,24 @@ fn push_from_a_bound_endpoint() {
     assert_eq!(numbers(&peer.take(100)), all(0..100));
 }
 
+/// A writer that pushes from a bound endpoint, and a peer that has got the first record.
+fn pushed_to_one(options: &[(&str, &str)]) -> (Writer, Subscriber) {
+    let endpoint = free_endpoint();
+    let options = [&[("socket_type", "push")], options].concat();
+    let mut writer = Writer::open(zeek_80(), "conn", &format!("@{endpoint}"), &options, &["n", "text"]);
+    let peer = Subscriber::start(Kind::Pull, &endpoint, &[]);
+    writer.write(&[Cell::Count(0), Cell::Text(Type::String, Vec::new())]);
+    until(&mut writer, "the peer is there", |stats| stats.records_sent == 1);
+    (writer, peer)
+}
+
 #[test]
 fn a_peer_of_a_bound_push_endpoint_that_stands_still_gets_its_part_only() {
-    let endpoint = free_endpoint();
-    let options = [("socket_type", "push"), ("zmq_hwm", "50"), ("zmq_linger", "0")];
-    let mut writer = Writer::open(zeek_80(), "conn", &format!("@{endpoint}"), &options, &["n", "text"]);
-    let healthy = Subscriber::start(Kind::Pull, &endpoint, &[]);
-    writer.write(&[Cell::Count(0), Cell::Text(Type::String, Vec::new())]);
-    until(&mut writer, "the healthy one is there", |stats| stats.records_sent == 1);
+    let (mut writer, healthy) = pushed_to_one(&[("zmq_hwm", "50"), ("zmq_linger", "0")]);
     let context = Arc::new(Context::new().unwrap());
     let still = Socket::new(&context, Kind::Pull).unwrap();
     still.set(zmq_sys::ZMQ_RCVHWM, 10).unwrap();
-    still.connect(&std::ffi::CString::new(endpoint.as_str()).unwrap()).unwrap();
+    still.connect(&std::ffi::CString::new(healthy.endpoint.as_str()).unwrap()).unwrap();
     std::thread::sleep(Duration::from_millis(500));
     let mut arrived = 0;
     let mut n = 1;
@@ -898,18 +904,13 @@ struct Pool {
 
 impl Pool {
     fn open(options: &[(&str, &str)]) -> Self {
-        let endpoint = free_endpoint();
-        let options = [&[("socket_type", "push"), ("zmq_hwm", "100"), ("zmq_linger", "20000")], options].concat();
-        let mut writer = Writer::open(zeek_80(), "conn", &format!("@{endpoint}"), &options, &["n", "text"]);
-        let healthy = Subscriber::start(Kind::Pull, &endpoint, &[]);
-        writer.write(&[Cell::Count(0), Cell::Text(Type::String, Vec::new())]);
-        until(&mut writer, "the healthy one is there", |stats| stats.records_sent == 1);
+        let (writer, healthy) = pushed_to_one(&[&[("zmq_hwm", "100"), ("zmq_linger", "20000")], options].concat());
         // Its libzmq takes a message, and its system little.
         let context = Arc::new(Context::new().unwrap());
         let still = Socket::new(&context, Kind::Pull).unwrap();
         still.set(zmq_sys::ZMQ_RCVBUF, 8192).unwrap();
         still.set(zmq_sys::ZMQ_RCVHWM, 1).unwrap();
-        still.connect(&std::ffi::CString::new(endpoint).unwrap()).unwrap();
+        still.connect(&std::ffi::CString::new(healthy.endpoint.as_str()).unwrap()).unwrap();
         std::thread::sleep(Duration::from_millis(300));
         Self { writer, healthy, still: Some((still, context)), seen: std::collections::BTreeSet::new() }
     }
