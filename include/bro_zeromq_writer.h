@@ -242,7 +242,7 @@ int bzw_writer_flush(bzw_writer* writer);
 
 /*
  * For how many seconds at most the host should keep a record before it is written (the option
- * flush_interval); 0 if that is left to the host, and for null. The same as long as the writer
+ * flush_interval); 0 if that is left to the host, and for null. It does not change while the writer
  * is open.
  */
 double bzw_writer_flush_interval(const bzw_writer* writer);

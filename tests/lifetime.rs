@@ -1,4 +1,4 @@
-//! That writers which come and go leave nothing behind: descriptors and threads are counted, so that
+//! Writers that come and go leave nothing behind: descriptors and threads are counted, so that
 //! nothing else may run in this process.
 
 use fake_host::Cell;

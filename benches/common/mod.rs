@@ -74,7 +74,7 @@ pub fn logs() -> Vec<Log> {
                     restore_digits(&mut cells);
                     logs[current.unwrap()].records.push(cells);
                 }
-                // One of the logs that a host wrote as JSON.
+                // A log that a host wrote as JSON.
                 Ok(Item::Json(_)) => break,
                 Err(error) => panic!("{}: {error}", file.display()),
             }

@@ -58,7 +58,7 @@ fn main() {
     for (path, records) in &sets {
         cases.push((path, records.iter().map(|record| (*path, record.as_slice())).collect()));
     }
-    // One of each, so that every record is for another file than the one before.
+    // A record of each log, so that every record is for another file than the one before.
     let longest = sets.iter().map(|(_, records)| records.len()).max().unwrap_or(0);
     let turn =
         |index: usize| sets.iter().map(move |(path, records)| (*path, records[index % records.len()].as_slice()));

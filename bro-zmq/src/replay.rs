@@ -363,7 +363,7 @@ struct Replay<'a> {
     /// A record that finds the queue full is written again.
     retries: bool,
     probe: Probe,
-    /// That options do not change JSON.
+    /// The user has been told that options do not change JSON.
     json_told: bool,
     logs: Vec<Log>,
     outcome: Outcome,

@@ -11,7 +11,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 pub struct Stop(Arc<AtomicBool>);
 
 impl Stop {
-    /// One that Ctrl-C and SIGTERM set. The second of them ends the process at once.
+    /// Makes a flag that Ctrl-C and SIGTERM set. The second of them ends the process at once.
     pub fn on_signals() -> io::Result<Self> {
         let stop = Self::default();
         stop.register()?;
@@ -43,7 +43,7 @@ impl Stop {
 pub struct Hangup(Arc<AtomicBool>);
 
 impl Hangup {
-    /// One that SIGHUP sets. Where it means that the terminal has gone, it is time to end instead.
+    /// Makes a flag that SIGHUP sets. Where it means that the terminal has gone, it is time to end instead.
     pub fn on_signal(stop: &Stop) -> io::Result<Self> {
         let hangup = Self(Arc::default());
         let flag = if io::stderr().is_terminal() { &stop.0 } else { &hangup.0 };

@@ -17,7 +17,7 @@
 //!   half of 10^-6: no double is nearest to two different decimals of six places.
 //! - A decimal with fewer digits that reads back as `v` has an integer part as long or is
 //!   shorter before the point, so at most six places: it is one of those decimals, and
-//!   hence the same number. The same holds for a different decimal of equal length.
+//!   hence the same number. So is a different decimal of equal length.
 //!
 //! # Other doubles
 //!

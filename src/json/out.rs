@@ -194,7 +194,7 @@ impl Cursor {
     ///
     /// # Safety
     ///
-    /// One has been written.
+    /// A byte has been written.
     #[inline(always)]
     pub unsafe fn last(&self) -> u8 {
         // SAFETY: within what has been written.

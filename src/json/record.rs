@@ -455,7 +455,7 @@ unsafe fn push_alike<S: Shape, I: Encoder>(
                     next_ones.skip_one();
                 }
             }
-            // The same numbers again, as all records of a DNS answer have the same TTL.
+            // Numbers come again, as all records of a DNS answer have the same TTL.
             Kind::Double if value.present() && len <= REPEATED => {
                 let (bits, text) = (value.double().to_bits(), out.last_block::<REPEATED>(len));
                 while let Some(next) = next_ones.peek(tag) {

@@ -376,7 +376,7 @@ pub(super) mod x86 {
     /// # Safety
     ///
     /// The text is not empty, and [`within_page`] says that the memory behind it can be read,
-    /// to whomever it belongs. That is done in assembly, as the language has no such thing as
+    /// to whomever it belongs. They are read in assembly, as the language has no such thing as
     /// memory of others.
     #[inline(always)]
     unsafe fn load_16_beyond(text: *const u8) -> __m128i {
@@ -434,7 +434,7 @@ pub(super) mod x86 {
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
     pub(in crate::json) unsafe fn special_32(block: __m256i) -> __m256i {
         let low = _mm256_cmpgt_epi8(_mm256_set1_epi8(b' ' as i8), block);
-        // One of its own for each lower half of a byte.
+        // Each lower half of a byte has a special byte of its own.
         let wanted = _mm256_shuffle_epi8(both_lanes(&SPECIALS), block);
         _mm256_or_si256(_mm256_cmpeq_epi8(block, wanted), low)
     }

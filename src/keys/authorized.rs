@@ -205,7 +205,7 @@ impl State {
     }
 }
 
-/// The keys of a directory by their files, and what is wrong with a file in it. One that cannot be
+/// The keys of a directory by their files, and what is wrong with a file in it. A file that cannot be
 /// read has the key that is `known` of it: only what is known to be gone is revoked.
 fn read(dir: &Path, known: &Files) -> Result<(Files, Option<String>), String> {
     let failed = |error: std::io::Error| format!("cannot read {}: {error}", dir.display());

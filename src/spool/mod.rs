@@ -261,7 +261,7 @@ const NEW: &str = "new";
 struct Unsynced {
     number: u64,
     file: Arc<File>,
-    /// That has failed. The kernel may have dropped what it could not write, and would call the
+    /// A sync has failed. The kernel may have dropped what it could not write, and would call the
     /// next time a success.
     suspect: bool,
 }

@@ -223,7 +223,7 @@ class Site:
     def check(self):
         found = defaultdict(list)
         files = 0
-        # One that is not finished has a name with a dot in front.
+        # A file that is not finished has a name with a dot in front.
         for file in (file for file in self.logs.iterdir() if file.name.lstrip(".").startswith("log")):
             content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
             files += 1

@@ -287,7 +287,7 @@ fn a_spool_of_a_log_without_a_writer_is_drained() {
     let options = [("spool_dir", spool.as_str()), ("topic", "%sensor/%path"), ("sensor", "s1")];
     leave("orphan-notice", &endpoint, &options, 300);
     leave("orphan-weird", &endpoint, &options, 200);
-    // One that is for another endpoint.
+    // A spool that is for another endpoint.
     leave("orphan-notice", &free_endpoint(), &options, 100);
     let subscriber = Subscriber::bind_to(&endpoint, &[b""]);
     let mut conn = Writer::open(zeek_80(), "orphan-conn", &endpoint, &options, &["n"]);
@@ -673,7 +673,7 @@ fn push_shares_the_records_out() {
     let mut writer = Writer::open(zeek_80(), "conn", &endpoints, &options, &["n"]);
     let (mut first, mut second, mut written) = (Vec::new(), Vec::new(), 0);
     let deadline = Instant::now() + PATIENCE;
-    // One of them may be there much earlier, and gets all until then.
+    // A peer may be there much earlier, and gets all until then.
     while first.len() < 100 || second.len() < 100 || first.len() + second.len() < written {
         assert!(Instant::now() < deadline, "{} and {} of {written} arrived", first.len(), second.len());
         if first.len() < 100 || second.len() < 100 {

@@ -412,7 +412,7 @@ fn what_is_not_written_is_given_up() {
         memory.wait(1);
         assert_eq!(memory.written(), 0);
     }
-    // One that says nothing, and goes.
+    // A peer that says nothing, and goes.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = CString::new(format!("tcp://{}", silent.local_addr().unwrap())).unwrap();
     let pair = Pair::new(ZMQ_PULL, ZMQ_PUSH, 0, c"tcp://127.0.0.1:*");

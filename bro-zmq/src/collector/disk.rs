@@ -55,9 +55,9 @@ pub trait Disk {
 pub enum Open {
     /// To read and to append to; made if it is not there.
     Append,
-    /// One that is there.
+    /// A file that is there.
     Existing,
-    /// One that is not.
+    /// A new file, where none is yet.
     New,
 }
 

@@ -94,7 +94,7 @@ impl Finisher {
             let shared = Arc::clone(&finisher.shared);
             match thread::Builder::new().name("finisher".into()).spawn(move || shared.work()) {
                 Ok(thread) => finisher.threads.push(thread),
-                // One is enough.
+                // A single thread is enough.
                 Err(error) if finisher.threads.is_empty() => return Err(error),
                 Err(_) => break,
             }

@@ -83,7 +83,7 @@ mod tests {
         let hourly = schedule(3600, "UTC0");
         assert_interval(&hourly, "2026-11-24T03:17:42.5Z", "2026-11-24T03:00:00Z", "2026-11-24T04:00:00Z");
         assert_interval(&hourly, "2026-11-24T03:00:00Z", "2026-11-24T03:00:00Z", "2026-11-24T04:00:00Z");
-        // One that does not divide a day begins anew at midnight.
+        // An interval that does not divide a day begins anew at midnight.
         let seven = schedule(7 * 3600, "UTC0");
         assert_interval(&seven, "2026-11-24T23:00:00Z", "2026-11-24T21:00:00Z", "2026-11-25T00:00:00Z");
         let second = schedule(1, "UTC0");

@@ -64,7 +64,7 @@ impl Collector {
         collector
     }
 
-    /// One that finds in its directory what `prepare` puts there.
+    /// Starts a collector that finds in its directory what `prepare` puts there.
     fn start_with(args: &[&str], prepare: impl FnOnce(&Path)) -> Self {
         let scratch = Scratch::new();
         let directory = scratch.0.join("logs");

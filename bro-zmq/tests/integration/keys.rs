@@ -154,7 +154,7 @@ fn pyzmq_gets_what_replay_sends() {
     }
 }
 
-/// As a client of plugins that listen. One that is refused goes on when it is authorized.
+/// As a client of plugins that listen. A client that is refused goes on when it is authorized.
 #[test]
 fn subscribe_connects_with_keys() {
     let scratch = Scratch::new();

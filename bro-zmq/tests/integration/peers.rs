@@ -325,7 +325,7 @@ impl Setting {
             zmtp.introduce(if self.socket_type == "push" { "PULL" } else { "SUB" }, secrets, !self.bind)?;
             Ok(zmtp)
         };
-        // One who means well, so that everything has been used once.
+        // A peer that means well, so that everything has been used once.
         {
             let mut good = meet(GOOD).unwrap();
             if self.socket_type == "publish" {
@@ -793,7 +793,7 @@ fn handshakes_that_break_are_not_the_end_of_other_peers() {
     goes_on(&mut good);
 }
 
-/// One that was thrown out is kept away for ten seconds, by its address; others are not.
+/// A peer that was thrown out is kept away for ten seconds, by its address; others are not.
 #[test]
 fn one_that_was_thrown_out_comes_back_later() {
     if !limited() {
