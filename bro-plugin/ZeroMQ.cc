@@ -1,9 +1,6 @@
 #include "ZeroMQ.h"
 
-#include <cstdio>
-#include <exception>
 #include <locale>
-#include <new>
 #include <sstream>
 
 #include "layout.h"
@@ -69,25 +66,17 @@ template <class Info> const char* filter_name(const Info&, ...) {
 
 } // namespace
 
-ZeroMQ::ZeroMQ(host::logging::WriterFrontend* arg_frontend)
-    : WriterBackend(arg_frontend), frontend(arg_frontend) {
+ZeroMQ::ZeroMQ(host::logging::WriterFrontend* frontend)
+    : WriterBackend(frontend), log(*this, frontend, BZW_HOST_VERSION < 700) {
     try {
-        for (std::uint32_t i = 0; const char* name = bzw_option_name(i); ++i) {
-            const host::Val* value = host::global((std::string("LogZeroMQ::") + name).c_str());
-            std::string text;
-            if (value && render(*value, text))
-                globals.emplace_back(name, std::move(text));
-        }
-        have_globals = true;
-        add_metrics(*arg_frontend);
+        log.ReadGlobals([](const std::string& name, std::string* text) {
+            const host::Val* value = host::global(name.c_str());
+            return value && render(*value, *text);
+        });
+        add_metrics(*frontend);
     } catch (...) {
-        // DoInit reports it: messages can't be sent before the thread runs.
+        // Without options, DoInit reports it.
     }
-}
-
-ZeroMQ::~ZeroMQ() {
-    // Still open only if the host ended the thread without DoFinish; it is over by now.
-    bzw_writer_close(writer);
 }
 
 host::logging::WriterBackend* ZeroMQ::Instantiate(host::logging::WriterFrontend* frontend) {
@@ -99,78 +88,30 @@ host::logging::WriterBackend* ZeroMQ::Instantiate(host::logging::WriterFrontend*
 }
 
 bool ZeroMQ::DoInit(const WriterInfo& info, int num_fields, const host::threading::Field* const* fields) {
-    try {
-        if (have_globals && Open(info, num_fields, fields)) {
-            frontend.FlushEvery(bzw_writer_flush_interval(writer));
-            return true;
-        }
-        if (!have_globals)
-            Say(BZW_REPORT_ERROR, "the options in LogZeroMQ could not be read");
-    } catch (const std::exception& e) {
-        Say(BZW_REPORT_ERROR, e.what());
-    } catch (...) {
-        Say(BZW_REPORT_ERROR, "unknown exception while opening the writer");
-    }
-    frontend.FlushEvery(0);
-    return stays;
-}
-
-bool ZeroMQ::Open(const WriterInfo& info, int num_fields, const host::threading::Field* const* fields) {
-    std::vector<bzw_option> script;
-    for (const auto& option : globals)
-        script.push_back({option.first.c_str(), option.second.c_str()});
-
-    std::vector<bzw_option> filter;
-    for (const auto& option : info.config)
-        filter.push_back({option.first, option.second});
-
-    const bzw_layout layout = layout::of_host();
-
-    bzw_open_args args = {};
-    args.struct_size = static_cast<std::uint32_t>(sizeof args);
-    args.abi_version = BZW_ABI_VERSION;
-    args.layout = &layout;
-    args.path = info.path;
-    args.filter_name = filter_name(info, 0);
-    args.globals = script.data();
-    args.num_globals = script.size();
-    args.config = filter.data();
-    args.num_config = filter.size();
-    args.fields = reinterpret_cast<const void* const*>(fields);
-    args.num_fields = num_fields;
-    args.report = Report;
-    args.report_context = this;
-
-    return bzw_writer_open(&args, &writer) == BZW_OK;
+    return log.Init([&] {
+        const bzw_layout layout = layout::of_host();
+        if (!log.HasGlobals() ||
+            !log.Open(layout, info.path, filter_name(info, 0), info.config, num_fields, fields))
+            return false;
+        log.frontend.FlushEvery(bzw_writer_flush_interval(log.Get()));
+        return true;
+    });
 }
 
 bool ZeroMQ::DoWrite(int num_fields, const host::threading::Field* const*, host::threading::Value** vals) {
-    frontend.Came();
-    if (!ends && host::terminating()) {
-        ends = true;
-        bzw_writer_host_ends(writer);
-    }
-    return GoesOn(bzw_writer_write(writer, num_fields, reinterpret_cast<const void* const*>(vals)));
+    return log.Write(num_fields, vals);
 }
 
 bool ZeroMQ::DoHeartbeat(double network_time, double current_time) {
-    return GoesOn(bzw_writer_heartbeat(writer, network_time, current_time));
+    return log.GoesOn(bzw_writer_heartbeat(log.Get(), network_time, current_time));
 }
 
 bool ZeroMQ::DoFinish(double) {
-    bzw_writer* closing = writer;
-    writer = nullptr;
-    bzw_writer_close(closing);
-    return true;
+    return log.Close();
 }
 
 bool ZeroMQ::DoRotate(const char*, double, double, bool) {
-    // There is no file; but the host waits for this answer.
-    try {
-        return FinishedRotation();
-    } catch (...) {
-        return false;
-    }
+    return log.Rotate([this] { return FinishedRotation(); });
 }
 
 bool ZeroMQ::DoSetBuf(bool) {
@@ -178,50 +119,21 @@ bool ZeroMQ::DoSetBuf(bool) {
 }
 
 bool ZeroMQ::DoFlush(double) {
-    return GoesOn(bzw_writer_flush(writer));
+    return log.GoesOn(bzw_writer_flush(log.Get()));
 }
 
 void ZeroMQ::OnSignalStop() {
-    frontend.Leave();
+    log.frontend.Leave();
     WriterBackend::OnSignalStop();
 }
 
-bool ZeroMQ::GoesOn(int code) {
-    // After these nothing more can be sent; everything else is counted and goes on.
-    if (code != BZW_ERR_NULL && code != BZW_ERR_PANIC)
-        return true;
-    frontend.FlushEvery(0);
-    return stays;
-}
-
-void ZeroMQ::Report(void* context, int level, const char* message) {
-    static_cast<ZeroMQ*>(context)->Say(level, message);
-}
-
-void ZeroMQ::Say(int level, const char* message) noexcept {
-    // When a host ends, a message makes it start another thread for its own reporter.log;
-    // Zeek warns of that, and Bro uses its reporter after deleting it.
-    if (host::terminating()) {
-        std::fprintf(stderr, "%s: %s\n", Name(), message);
-        return;
-    }
+void ZeroMQ::Tell(int level, const char* message) {
     // The host copies the text and prints it with "%s", so that it may hold any "%".
-    host::threading::MsgThread& thread = *this;
-    try {
-        switch (level) {
-        case BZW_REPORT_INFO:
-            thread.Info(message);
-            break;
-        case BZW_REPORT_WARNING:
-            thread.Warning(message);
-            break;
-        default:
-            thread.Error(message);
-            break;
-        }
-    } catch (...) {
-        // A message that can't be sent must not end the thread.
-    }
+    using host::threading::MsgThread;
+    const auto tell = level == BZW_REPORT_INFO      ? &MsgThread::Info
+                      : level == BZW_REPORT_WARNING ? &MsgThread::Warning
+                                                    : &MsgThread::Error;
+    (static_cast<MsgThread*>(this)->*tell)(message);
 }
 
 } // namespace bzw

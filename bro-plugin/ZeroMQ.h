@@ -2,14 +2,8 @@
 #ifndef BZW_ZEROMQ_H
 #define BZW_ZEROMQ_H
 
-#include <string>
-#include <utility>
-#include <vector>
-
-#include "bro_zeromq_writer.h"
-
 #include "compat.h"
-#include "flush.h"
+#include "writer.h"
 
 namespace bzw {
 
@@ -17,7 +11,6 @@ class ZeroMQ : public host::logging::WriterBackend {
 public:
     // Runs on the host's main thread, the only one that may read script variables.
     explicit ZeroMQ(host::logging::WriterFrontend* frontend);
-    ~ZeroMQ() override;
 
     // Null if there is no memory for a writer.
     static host::logging::WriterBackend* Instantiate(host::logging::WriterFrontend* frontend);
@@ -37,25 +30,11 @@ protected:
     void OnSignalStop() override;
 
 private:
-    using Options = std::vector<std::pair<std::string, std::string>>;
+    friend class LogWriter<ZeroMQ>;
+    static bool Ends() { return host::terminating(); }
+    void Tell(int level, const char* message);
 
-    static void Report(void* context, int level, const char* message);
-    void Say(int level, const char* message) noexcept;
-    bool Open(const WriterInfo& info, int num_fields, const host::threading::Field* const* fields);
-
-    // What the host is told of a call into the library: whether the writer can go on.
-    bool GoesOn(int code);
-
-    // A writer that cannot be opened stays and drops its records instead of failing: while
-    // the host ends, which then could not report it, and in every host before Zeek 7.0,
-    // which goes on using a writer that it has deleted because it failed.
-    const bool stays = BZW_HOST_VERSION < 700 || host::terminating();
-    Frontend frontend;
-    Options globals;
-    bool have_globals = false;
-    bzw_writer* writer = nullptr;
-    // The writer knows that the host ends.
-    bool ends = false;
+    LogWriter<ZeroMQ> log;
 };
 
 } // namespace bzw

@@ -84,8 +84,7 @@ inline void flush(void* frontend) {
 }
 
 using Val = BZW_HOST_TYPES::Val;
-using Type = decltype(BZW_HOST_TYPES::TYPE_BOOL); // the enum TypeTag
-using Family = decltype(::IPv4);                  // the enum IPFamily
+using Type = BZW_HOST_TYPES::TypeTag;
 
 // The value of a global script variable by its full name, or null.
 inline const Val* global(const char* name) {
@@ -125,13 +124,6 @@ inline std::string text(const Val& string) {
     return std::string(reinterpret_cast<const char*>(bytes->Bytes()), static_cast<std::size_t>(bytes->Len()));
 #endif
 }
-
-// Enumerators that some hosts do not have.
-#if BZW_HOST_VERSION < 401
-constexpr std::uint32_t tag_counter = static_cast<std::uint32_t>(BZW_HOST_TYPES::TYPE_COUNTER);
-#else
-constexpr std::uint32_t tag_counter = UINT32_MAX;
-#endif
 
 } // namespace host
 } // namespace bzw

@@ -17,7 +17,8 @@
  * codes. No panic, exception or abort leaves this library.
  *
  * The numbers of this header never change their meaning. Structs grow at the end
- * only; struct_size tells the library which version of a struct the caller has.
+ * only; struct_size tells the library which version of a struct the caller has, and older, shorter
+ * ones are accepted.
  */
 #ifndef BRO_ZEROMQ_WRITER_H
 #define BRO_ZEROMQ_WRITER_H

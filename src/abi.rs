@@ -3,6 +3,7 @@
 //! Every function checks its pointers, catches panics, and calls one function behind it.
 
 use core::ffi::{CStr, c_char, c_int, c_void};
+use core::mem::offset_of;
 use core::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 
@@ -171,22 +172,58 @@ unsafe fn text<'a>(text: *const c_char) -> Result<&'a CStr, c_int> {
     Ok(unsafe { CStr::from_ptr(text) })
 }
 
-/// Reads a layout, of this version of the struct or a later, longer one.
+/// How much of a struct the caller has that this library knows: all of it, or one of the `older`, shorter
+/// versions. A later one may be longer.
+///
+/// # Safety
+///
+/// `of` is null or valid for the size it names.
+unsafe fn size_known<T>(of: *const T, older: &[usize]) -> Result<usize, c_int> {
+    if of.is_null() {
+        return Err(ERR_NULL);
+    }
+    // SAFETY: not null, and the size comes first in every version.
+    let size = unsafe { of.cast::<u32>().read() } as usize;
+    if size < size_of::<T>() && !older.contains(&size) {
+        return Err(ERR_VERSION);
+    }
+    Ok(size.min(size_of::<T>()))
+}
+
+/// The sizes of older layouts, which lack the types that came later.
+const OLDER_LAYOUTS: [usize; 0] = [];
+/// The sizes of older statistics.
+const OLDER_STATS: [usize; 1] = [offset_of!(Stats, records_queued)];
+
+/// Reads a layout; what an older one lacks is absent.
 ///
 /// # Safety
 ///
 /// `layout` is null or valid for the size it names.
 unsafe fn read_layout(layout: *const Layout) -> Result<Layout, c_int> {
-    if layout.is_null() {
-        return Err(ERR_NULL);
-    }
-    // SAFETY: not null; the size comes first in every version, and is checked before the rest is read.
+    let mut whole = Layout::NOTHING;
+    // SAFETY: this function's contract; numbers, of which no more are read than the caller has.
     unsafe {
-        if (layout.cast::<u32>().read() as usize) < size_of::<Layout>() {
-            return Err(ERR_VERSION);
-        }
-        Ok(layout.read())
+        let size = size_known(layout, &OLDER_LAYOUTS)?;
+        (&raw mut whole).cast::<u8>().copy_from_nonoverlapping(layout.cast(), size);
     }
+    Ok(whole)
+}
+
+/// Fills what a caller's struct has behind its size.
+///
+/// # Safety
+///
+/// `to` is null or valid for the size it names, and has that in front.
+unsafe fn fill<T>(to: *mut T, older: &[usize], find: impl FnOnce() -> Result<T, c_int>) -> Result<(), c_int> {
+    // SAFETY: this function's contract; no more is written than the caller has.
+    unsafe {
+        let behind = size_known(to, older)? - size_of::<u32>();
+        let found = find()?;
+        let found = (&raw const found).cast::<u32>().add(1).cast::<u8>();
+        to.cast::<u32>().add(1).cast::<u8>().copy_from_nonoverlapping(found, behind);
+    }
+    Ok(())
 }
 
 /// See the header.
@@ -232,16 +269,10 @@ pub extern "C" fn bzw_option_name(index: u32) -> *const c_char {
 /// `out` is null or valid for the size it names.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bzw_layout_known(index: u32, out: *mut Layout) -> *const c_char {
+    let Some(family) = FAMILIES.get(index as usize) else { return core::ptr::null() };
     // SAFETY: this function's contract.
-    let size_known = unsafe { !out.is_null() && out.cast::<u32>().read() as usize >= size_of::<Layout>() };
-    match FAMILIES.get(index as usize) {
-        Some(family) if size_known => {
-            // SAFETY: as large as the struct.
-            unsafe { out.write(Layout { struct_size: (*out).struct_size, ..family.layout }) };
-            family.name.as_ptr()
-        }
-        _ => core::ptr::null(),
-    }
+    let filled = unsafe { fill(out, &OLDER_LAYOUTS, || Ok(family.layout)) };
+    filled.map_or(core::ptr::null(), |()| family.name.as_ptr())
 }
 
 /// See the header.
@@ -291,14 +322,11 @@ pub unsafe extern "C" fn bzw_writer_open(args: *const OpenArgs, writer: *mut *mu
 ///
 /// As [`bzw_writer_open`].
 unsafe fn open(args: *const OpenArgs) -> Result<Writer, c_int> {
-    if args.is_null() {
-        return Err(ERR_NULL);
-    }
-    // SAFETY: not null; size and version come first in every version, and are checked
-    // before the rest is read. What the pointers lead to is as the header says.
+    // SAFETY: size and version come first in every version, and are checked before the rest is
+    // read. What the pointers lead to is as the header says.
     unsafe {
-        let [struct_size, abi_version] = args.cast::<[u32; 2]>().read();
-        if (struct_size as usize) < size_of::<OpenArgs>() || abi_version != ABI_VERSION {
+        size_known(args, &[])?;
+        if args.cast::<[u32; 2]>().read()[1] != ABI_VERSION {
             return Err(ERR_VERSION);
         }
         let args = args.read();
@@ -512,27 +540,17 @@ pub unsafe extern "C" fn bzw_writer_stats(writer: *const Handle, endpoint: u32, 
     guard(ERR_PANIC, || {
         // SAFETY: this function's contract.
         let Some(Handle { writer, .. }) = (unsafe { writer.as_ref() }) else { return ERR_NULL };
-        if stats.is_null() {
-            return ERR_NULL;
-        }
-        // SAFETY: not null, and the size comes first in every version.
-        let struct_size = unsafe { stats.cast::<u32>().read() };
-        if (struct_size as usize) < size_of::<Stats>() {
-            return ERR_VERSION;
-        }
         let index = endpoint as usize;
-        let (Some(connection), Some(counters)) = (writer.connections().get(index), writer.counters(index)) else {
-            return ERR_ARGUMENT;
+        let find = || match (writer.connections().get(index), writer.counters(index)) {
+            (Some(connection), Some(counters)) => Ok(Stats {
+                subscribed: connection.subscribed().into(),
+                unknown_values: writer.unknown_values(),
+                ..Stats::from(counters)
+            }),
+            _ => Err(ERR_ARGUMENT),
         };
-        let filled = Stats {
-            struct_size,
-            subscribed: connection.subscribed().into(),
-            unknown_values: writer.unknown_values(),
-            ..Stats::from(counters)
-        };
-        // SAFETY: as large as the struct.
-        unsafe { stats.write(filled) };
-        OK
+        // SAFETY: this function's contract.
+        unsafe { fill(stats, &OLDER_STATS, find) }.map_or_else(|code| code, |()| OK)
     })
 }
 
@@ -549,18 +567,9 @@ pub unsafe extern "C" fn bzw_log_stats(path: *const c_char, stats: *mut Stats) -
             Ok(path) => readable(path.to_bytes()),
             Err(code) => return code,
         };
-        if stats.is_null() {
-            return ERR_NULL;
-        }
-        // SAFETY: not null, and the size comes first in every version.
-        let struct_size = unsafe { stats.cast::<u32>().read() };
-        if (struct_size as usize) < size_of::<Stats>() {
-            return ERR_VERSION;
-        }
-        let filled = Stats { struct_size, ..Stats::from(Totals::of(&path).read()) };
-        // SAFETY: as large as the struct.
-        unsafe { stats.write(filled) };
-        OK
+        // SAFETY: this function's contract.
+        unsafe { fill(stats, &OLDER_STATS, || Ok(Stats::from(Totals::of(&path).read()))) }
+            .map_or_else(|code| code, |()| OK)
     })
 }
 

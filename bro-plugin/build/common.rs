@@ -46,6 +46,9 @@ pub fn compile<const N: usize>(
     sources: &[&'static str; N],
     out: &Path,
 ) -> std::result::Result<(), Failure> {
+    for path in ["bro-plugin", "include"] {
+        println!("cargo::rerun-if-changed={path}");
+    }
     for part in ["MAJOR", "MINOR", "PATCH"] {
         let value = var(&format!("CARGO_PKG_VERSION_{part}")).unwrap_or_default();
         build.define(&format!("BZW_VERSION_{part}"), value.as_str());

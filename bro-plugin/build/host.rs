@@ -11,22 +11,10 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use crate::common::{Result, compile, out_dir, tool, var, write};
-#[cfg(feature = "host")]
-use crate::layout::ABSENT;
-use crate::layout::{FAMILIES, Family, LAST_KNOWN, family_of_version};
+use crate::layout::{ABSENT, FAMILIES, Family, LAST_KNOWN, Layout, Type, family_of_version};
 
 const GLUE: [&str; 4] =
     ["bro-plugin/Plugin.cc", "bro-plugin/ZeroMQ.cc", "bro-plugin/flush.cc", "bro-plugin/telemetry.cc"];
-const HEADERS: [&str; 7] = [
-    "bro-plugin/ZeroMQ.h",
-    "bro-plugin/compat.h",
-    "bro-plugin/flush.h",
-    "bro-plugin/layout.h",
-    "bro-plugin/telemetry.h",
-    "bro-plugin/metrics.h",
-    "include/bro_zeromq_writer.h",
-];
-
 /// The host that the shared object is built for.
 pub struct Host {
     major: u32,
@@ -133,9 +121,6 @@ impl Host {
 
 /// Compiles the glue, and lets the views of the host's records be compared.
 pub fn build(host: &Host) -> Result<()> {
-    for file in GLUE.iter().chain(&HEADERS) {
-        println!("cargo::rerun-if-changed={file}");
-    }
     for include in &host.includes {
         let header = include.join(host.serial_types());
         if header.exists() {
@@ -215,16 +200,32 @@ fn differences(messages: &str) -> Vec<&str> {
     found
 }
 
-/// Writes the numbers that the C++ compiler has to find in the host's headers.
+/// The members of a layout that a host has: their names, the numbers, and the host's words for them.
+fn facts(layout: &Layout) -> impl Iterator<Item = (&'static str, u32, String)> {
+    let words = Layout::WHAT.iter().map(|&what| what.to_owned());
+    let types = Type::ALL.iter().map(|kind| format!("TYPE_{}", kind.name().to_uppercase()));
+    layout.members().into_iter().zip(words.chain(types)).map(|((member, number), what)| (member, number, what)).skip(1)
+}
+
+/// Writes what the C++ compiler has to find in the host's headers, and how it finds that there.
 fn write_family(out: &Path, family: &Family) -> Result<()> {
-    let mut text = String::from("// From src/host/layout.rs.\n#include <cstdint>\n");
-    let _ = writeln!(text, "#define BZW_FAMILY \"{}\"", family.name.to_string_lossy());
-    text += "namespace bzw {\nnamespace family {\n";
-    for (member, value) in family.layout.members() {
-        let _ = writeln!(text, "constexpr std::uint32_t {member} = {value}u;");
+    let mut text = format!("// From src/host/layout.rs.\n#define BZW_FAMILY {:?}\n", family.name.to_string_lossy());
+    text += "// X(member of bzw_layout, its value, the family's, what it is in the host)\n#define BZW_LAYOUT(X)";
+    for (member, expected, what) in facts(&family.layout) {
+        let found = if expected == ABSENT {
+            "BZW_ABSENT".to_owned()
+        } else if let Some(path) = what.strip_prefix("threading::Value::val.") {
+            format!("offsetof(threading::Value::_val, {path})")
+        } else if let Some((class, member)) = what.rsplit_once("::") {
+            if what.starts_with("sizeof") { what.clone() } else { format!("offsetof({class}, {member})") }
+        } else if what.starts_with("TYPE_") {
+            format!("BZW_HOST_TYPES::{what}")
+        } else {
+            what.clone()
+        };
+        let _ = write!(text, " \\\n    X({member}, {found}, {expected}u, \"{what}\")");
     }
-    text += "}\n}\n";
-    write(&out.join("bzw_family.h"), &text)
+    write(&out.join("bzw_family.h"), &(text + "\n"))
 }
 
 /// Without bindgen there is one view too few to build for a host.
@@ -276,11 +277,8 @@ fn write_bindings(host: &Host, out: &Path, family: &Family) -> Result<()> {
 
     let mut text = String::from("#[allow(clippy::all, clippy::pedantic, improper_ctypes, unused)]\n");
     let _ = writeln!(text, "pub mod types {{\n{types}\n}}");
-    for (member, expected) in family.layout.members() {
-        let (what, number) = match measure(member, &prefix, &tags) {
-            Some(found) => found,
-            None => continue,
-        };
+    for (member, expected, what) in facts(&family.layout) {
+        let number = measure(&what, &prefix, &tags);
         let message = format!(
             "{what}: bindgen found another number than layout family {} has ({member})",
             family.name.to_string_lossy()
@@ -299,51 +297,27 @@ fn write_bindings(host: &Host, out: &Path, family: &Family) -> Result<()> {
     write(&out.join("host_bindings.rs"), &text)
 }
 
-/// Where the generated types have what a member of the layout stands for: the host's
-/// name of it, and an expression. `None` for what is no part of the host.
+/// An expression for what the generated types have of a host's fact.
 #[cfg(feature = "host")]
-fn measure(member: &str, threading: &str, tags: &str) -> Option<(String, String)> {
-    let offset = |of: &str, path: &str| format!("::core::mem::offset_of!(types::{threading}_{of}, {path})");
-    let within = |path: &str| {
-        let name = path.replace(".in_", ".in");
-        (
-            format!("threading::Value::val.{name}"),
-            format!("{} - {}", offset("Value", &format!("val.{path}")), offset("Value", "val")),
-        )
+fn measure(what: &str, threading: &str, tags: &str) -> String {
+    let class = |name: &str| match name {
+        "TypeTag" => format!("types::{tags}TypeTag"),
+        _ => format!("types::{}", name.replace("threading::", &format!("{threading}_"))),
     };
-    let size = |of: &str| format!("::core::mem::size_of::<types::{of}>()");
-    let field = |name: &str, rust: &str| (format!("threading::Field::{name}"), offset("Field", rust));
-    let value = |name: &str, rust: &str| (format!("threading::Value::{name}"), offset("Value", rust));
-
-    Some(match member {
-        "struct_size" => return None,
-        "tag_size" => ("sizeof(TypeTag)".into(), size(&format!("{tags}TypeTag"))),
-        "ip_family_size" => ("sizeof(IPFamily)".into(), size("IPFamily")),
-        "ip_family_v4" => ("IPv4".into(), "types::IPFamily_IPv4 as u32".into()),
-        "ip_family_v6" => ("IPv6".into(), "types::IPFamily_IPv6 as u32".into()),
-        "field_size" => ("sizeof(threading::Field)".into(), size(&format!("{threading}_Field"))),
-        "field_name" => field("name", "name"),
-        "field_type" => field("type", "type_"),
-        "field_subtype" => field("subtype", "subtype"),
-        "field_optional" => field("optional", "optional"),
-        "value_size" => ("sizeof(threading::Value)".into(), size(&format!("{threading}_Value"))),
-        "value_type" => value("type", "type_"),
-        "value_subtype" => value("subtype", "subtype"),
-        "value_present" => value("present", "present"),
-        "value_val" => value("val", "val"),
-        "val_port_port" => within("port_val.port"),
-        "val_set_size" => within("set_val.size"),
-        "val_set_vals" => within("set_val.vals"),
-        "val_addr_family" => within("addr_val.family"),
-        "val_addr_in" => within("addr_val.in_"),
-        "val_subnet_prefix" => within("subnet_val.prefix"),
-        "val_subnet_length" => within("subnet_val.length"),
-        "val_string_data" => within("string_val.data"),
-        "val_string_length" => within("string_val.length"),
-        tag => {
-            let name = format!("TYPE_{}", tag.strip_prefix("tag_")?.to_uppercase());
-            let expression = format!("types::{tags}TypeTag_{name} as u32");
-            (name, expression)
-        }
-    })
+    // Names that are words of Rust's have something behind them.
+    let offset = |of: &str, path: &str| {
+        let path: Vec<_> = path
+            .split('.')
+            .map(|name| format!("{name}{}", if ["type", "in"].contains(&name) { "_" } else { "" }))
+            .collect();
+        format!("::core::mem::offset_of!({}, {})", class(of), path.join("."))
+    };
+    if let Some(name) = what.strip_prefix("sizeof(").and_then(|rest| rest.strip_suffix(')')) {
+        format!("::core::mem::size_of::<{}>()", class(name))
+    } else if let Some((of, path)) = what.rsplit_once("::") {
+        let whole = if path.contains('.') { format!(" - {}", offset(of, "val")) } else { String::new() };
+        offset(of, path) + &whole
+    } else {
+        format!("{}_{what} as u32", class(if what.starts_with("TYPE_") { "TypeTag" } else { "IPFamily" }))
+    }
 }

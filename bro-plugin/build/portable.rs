@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::common::{Result, compile, out_dir, write};
-use crate::layout::{FAMILIES, LAST_KNOWN};
+use crate::layout::{FAMILIES, Kind, LAST_KNOWN, Type};
 
 /// The host's side for every host.
 const PORTABLE: [&str; 6] = [
@@ -17,11 +17,6 @@ const PORTABLE: [&str; 6] = [
 
 /// Builds the host's side that needs no headers of a host.
 pub fn build() -> Result<()> {
-    println!("cargo::rerun-if-changed=bro-plugin/portable");
-    println!("cargo::rerun-if-changed=bro-plugin/metrics.h");
-    println!("cargo::rerun-if-changed=bro-plugin/flush.h");
-    println!("cargo::rerun-if-changed=bro-plugin/flush.cc");
-    println!("cargo::rerun-if-changed=include/bro_zeromq_writer.h");
     let out = out_dir()?;
 
     // Its own hosts' versions; the layouts themselves it asks the library for.
@@ -31,7 +26,14 @@ pub fn build() -> Result<()> {
     for family in &FAMILIES {
         let _ = write!(text, "{{{}, {}}}, ", family.since.0, family.since.1);
     }
-    let _ = writeln!(text, "}};\nconstexpr Version last_known = {{{}, {}}};\n}}\n}}", LAST_KNOWN.0, LAST_KNOWN.1);
+    let _ = writeln!(text, "}};\nconstexpr Version last_known = {{{}, {}}};", LAST_KNOWN.0, LAST_KNOWN.1);
+    text += "constexpr TypeName type_names[] = {";
+    for kind in Type::ALL {
+        // Those that records are sent without.
+        let always = kind.kind() != Kind::Unknown && FAMILIES.iter().all(|family| kind.tag(&family.layout).is_some());
+        let _ = write!(text, "{{{:?}, &bzw_layout::{}, {always}}}, ", kind.name(), kind.member());
+    }
+    text += "};\n}\n}\n";
     write(&out.join("bzw_families.h"), &text)?;
 
     let mut build = cc::Build::new();

@@ -344,24 +344,13 @@ struct Configuration61 {
 // is only walked.
 using ConfigMap = std::map<const char*, const char*>;
 
-// What hosts call the types of log columns, where the number of each is, and whether all have it.
+// What hosts call the types of log columns, where the number of each is, and whether all have it;
+// `type_names` in bzw_families.h is the list.
 struct TypeName {
     const char* name;
     std::uint32_t bzw_layout::*tag;
     bool always;
 };
-constexpr TypeName type_names[] = {
-    {"bool", &bzw_layout::tag_bool, true},         {"int", &bzw_layout::tag_int, true},
-    {"count", &bzw_layout::tag_count, true},       {"counter", &bzw_layout::tag_counter, false},
-    {"double", &bzw_layout::tag_double, true},     {"time", &bzw_layout::tag_time, true},
-    {"interval", &bzw_layout::tag_interval, true}, {"string", &bzw_layout::tag_string, true},
-    {"pattern", &bzw_layout::tag_pattern, false},  {"enum", &bzw_layout::tag_enum, true},
-    {"port", &bzw_layout::tag_port, true},         {"addr", &bzw_layout::tag_addr, true},
-    {"subnet", &bzw_layout::tag_subnet, true},     {"table", &bzw_layout::tag_table, true},
-    {"func", &bzw_layout::tag_func, true},         {"file", &bzw_layout::tag_file, true},
-    {"vector", &bzw_layout::tag_vector, true},
-};
-
 // Older hosts still use a writer that has failed, after they have deleted it (in
 // WriterFrontend::Stop): there it stays, and drops what it gets.
 constexpr Version failures_end_writers = {7, 0};

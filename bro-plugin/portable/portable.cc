@@ -23,7 +23,7 @@
 
 #include "bro_zeromq_writer.h"
 
-#include "../flush.h"
+#include "../writer.h"
 #include "check.h"
 #include "facts.h"
 #include "host.h"
@@ -45,7 +45,7 @@ const Host* host = nullptr;
 // What belongs to one writer: among others the table of its object's functions, with a
 // pointer back in front of it, by which the functions find their writer.
 struct Writer {
-    explicit Writer(void* arg_frontend) : frontend(arg_frontend) {}
+    explicit Writer(void* frontend) : log(*this, frontend, host->version < failures_end_writers) {}
 
     static Writer& Of(void* object) {
         return *reinterpret_cast<Writer*>(
@@ -58,94 +58,52 @@ struct Writer {
     } vtable;
 
     void* object = nullptr;
-    Frontend frontend;
-    bzw_writer* open = nullptr;
-    bool ends = false; // the writer knows that the host does
     bool checked = false;
     bool rejected = false; // a record, and it was said
-    bool have_globals = false;
     bool only_known_hosts = false;
-    // Whether it must not fail, see Say() and failures_end_writers.
-    const bool stays = host->Terminating() || host->version < failures_end_writers;
-    std::vector<std::pair<std::string, std::string>> globals;
     std::string path;
     std::unique_ptr<Check> check; // while there is something to check
+    LogWriter<Writer> log;
 
-    void Say(int level, const char* message) noexcept {
-        // When a host ends, a message makes it start another thread for its own
-        // reporter.log; Zeek warns of that, and Bro uses its reporter after deleting it.
-        if (host->Terminating()) {
-            std::fprintf(stderr, "%s%s: %s\n", path.c_str(), "/Log::WRITER_ZEROMQ", message);
-            return;
-        }
-        try {
-            switch (level) {
-            case BZW_REPORT_INFO:
-                host->thread_info(object, message);
-                break;
-            case BZW_REPORT_WARNING:
-                host->thread_warning(object, message);
-                break;
-            default:
-                host->thread_error(object, message);
-                break;
-            }
-        } catch (...) {
-            // A message that can't be sent must not end the thread.
-        }
+    static bool Ends() { return host->Terminating(); }
+    std::string Name() const { return path + "/Log::WRITER_ZEROMQ"; }
+    void Tell(int level, const char* message) {
+        (level == BZW_REPORT_INFO      ? host->thread_info
+         : level == BZW_REPORT_WARNING ? host->thread_warning
+                                       : host->thread_error)(object, message);
     }
 
     void Refuse(const std::string& what) {
-        const std::string log = path.empty() ? "A log" : "The log \"" + path + "\"";
-        Say(BZW_REPORT_ERROR, (log + " is not sent: " + what + ". Please " + advice).c_str());
-    }
-
-    void Close() {
-        bzw_writer* closing = open;
-        open = nullptr;
-        bzw_writer_close(closing);
+        const std::string which = path.empty() ? "A log" : "The log \"" + path + "\"";
+        log.Say(BZW_REPORT_ERROR, (which + " is not sent: " + what + ". Please " + advice).c_str());
     }
 
     bool Init(const void* info, int num_fields, const void* const* fields);
 
-    // What the host is told of a call into the library: whether the writer can go on.
-    bool GoesOn(int code) {
-        // After these nothing more can be sent; everything else is counted and goes on.
-        if (code != BZW_ERR_NULL && code != BZW_ERR_PANIC)
-            return true;
-        frontend.FlushEvery(0);
-        return stays;
-    }
-
     // That the buffer of the host can't be emptied is said once.
     void Flush() {
         static std::atomic<bool> said{false};
-        const double interval = bzw_writer_flush_interval(open);
+        const double interval = bzw_writer_flush_interval(log.Get());
         if (host->keeps_records.empty())
-            frontend.FlushEvery(interval);
+            log.frontend.FlushEvery(interval);
         else if (interval > 0 && !said.exchange(true))
-            Say(BZW_REPORT_WARNING, ("records come up to a second late, and LogZeroMQ::flush_interval has no "
-                                     "effect: " +
-                                     host->keeps_records + ". Please " + advice)
-                                        .c_str());
+            log.Say(BZW_REPORT_WARNING,
+                    ("records come up to a second late, and LogZeroMQ::flush_interval has no "
+                     "effect: " +
+                     host->keeps_records + ". Please " + advice)
+                        .c_str());
     }
 };
-
-void report(void* context, int level, const char* message) {
-    static_cast<Writer*>(context)->Say(level, message);
-}
 
 bool Writer::Init(const void* info, int num_fields, const void* const* fields) {
     check.reset(new Check(host->layout));
     if (!check->Usable()) {
-        Say(BZW_REPORT_ERROR,
-            "A log is not sent: the host has no file descriptor left; raise the limit (ulimit -n)");
+        log.Say(BZW_REPORT_ERROR,
+                "A log is not sent: the host has no file descriptor left; raise the limit (ulimit -n)");
         return false;
     }
-    if (!have_globals) {
-        Say(BZW_REPORT_ERROR, "the options in LogZeroMQ could not be read");
+    if (!log.HasGlobals())
         return false;
-    }
     Info read;
     std::string wrong = check->Writer(object, info, &read);
     if (wrong.empty()) {
@@ -162,28 +120,10 @@ bool Writer::Init(const void* info, int num_fields, const void* const* fields) {
         return false;
     }
 
-    std::vector<bzw_option> script;
-    for (const auto& option : globals)
-        script.push_back({option.first.c_str(), option.second.c_str()});
-    std::vector<bzw_option> filter;
-    for (const auto& option : *read.config)
-        filter.push_back({option.first, option.second});
-
-    bzw_open_args args = {};
-    args.struct_size = static_cast<std::uint32_t>(sizeof args);
-    args.abi_version = BZW_ABI_VERSION;
-    args.layout = &host->layout;
-    args.path = read.path;
-    args.filter_name = read.filter_name;
-    args.globals = script.data();
-    args.num_globals = script.size();
-    args.config = filter.data();
-    args.num_config = filter.size();
-    args.fields = fields;
-    args.num_fields = num_fields;
-    args.report = report;
-    args.report_context = this;
-    return bzw_writer_open(&args, &open) == BZW_OK;
+    if (!log.Open(host->layout, read.path, read.filter_name, *read.config, num_fields, fields))
+        return false;
+    Flush();
+    return true;
 }
 
 // The functions that go into the slots. They are called as member functions are: with the
@@ -191,19 +131,10 @@ bool Writer::Init(const void* info, int num_fields, const void* const* fields) {
 
 bool on_init(void* object, const void* info, int num_fields, const void* const* fields) {
     Writer& writer = Writer::Of(object);
-    try {
-        if (writer.Init(info, num_fields, fields)) {
-            writer.Flush();
-            return true;
-        }
-    } catch (const std::exception& e) {
-        writer.Say(BZW_REPORT_ERROR, e.what());
-    } catch (...) {
-        writer.Say(BZW_REPORT_ERROR, "unknown exception while opening the writer");
-    }
-    writer.frontend.FlushEvery(0);
-    writer.check.reset();
-    return writer.stays;
+    const bool goes_on = writer.log.Init([&] { return writer.Init(info, num_fields, fields); });
+    if (!writer.log.Get())
+        writer.check.reset();
+    return goes_on;
 }
 
 // Whether a record may be looked at by the library. Once one was as it should be, all are.
@@ -219,8 +150,8 @@ bool check(Writer& writer, int num_fields, const void* const* vals) {
             return true;
         }
         if (!writer.rejected)
-            writer.Say(BZW_REPORT_WARNING,
-                       ("A record is not sent, nor are others like it: " + wrong).c_str());
+            writer.log.Say(BZW_REPORT_WARNING,
+                           ("A record is not sent, nor are others like it: " + wrong).c_str());
     } catch (...) {
         // There is no memory to say it.
     }
@@ -230,17 +161,12 @@ bool check(Writer& writer, int num_fields, const void* const* vals) {
 
 bool on_write(void* object, int num_fields, const void* const*, const void* const* vals) {
     Writer& writer = Writer::Of(object);
-    if (!writer.open)
-        return writer.stays;
+    if (!writer.log.Get())
+        return writer.log.stays;
     if (!check(writer, num_fields, vals))
-        return writer.GoesOn(
-            bzw_writer_reject(writer.open, "a value is not of its column's type, or leads nowhere"));
-    writer.frontend.Came();
-    if (!writer.ends && host->Terminating()) {
-        writer.ends = true;
-        bzw_writer_host_ends(writer.open);
-    }
-    return writer.GoesOn(bzw_writer_write(writer.open, num_fields, vals));
+        return writer.log.GoesOn(
+            bzw_writer_reject(writer.log.Get(), "a value is not of its column's type, or leads nowhere"));
+    return writer.log.Write(num_fields, vals);
 }
 
 bool on_set_buf(void*, bool) {
@@ -248,32 +174,26 @@ bool on_set_buf(void*, bool) {
 }
 
 bool on_flush(void* object, double) {
-    Writer& writer = Writer::Of(object);
-    return writer.GoesOn(bzw_writer_flush(writer.open));
+    LogWriter<Writer>& log = Writer::Of(object).log;
+    return log.GoesOn(bzw_writer_flush(log.Get()));
 }
 
 bool on_rotate(void* object, const char*, double, double, bool) {
-    // There is no file; but the host waits for this answer.
-    try {
-        return host->finished_rotation(object);
-    } catch (...) {
-        return false;
-    }
+    return Writer::Of(object).log.Rotate([object] { return host->finished_rotation(object); });
 }
 
 bool on_finish(void* object, double) {
-    Writer::Of(object).Close();
-    return true;
+    return Writer::Of(object).log.Close();
 }
 
 bool on_heartbeat(void* object, double network_time, double current_time) {
-    Writer& writer = Writer::Of(object);
-    return writer.GoesOn(bzw_writer_heartbeat(writer.open, network_time, current_time));
+    LogWriter<Writer>& log = Writer::Of(object).log;
+    return log.GoesOn(bzw_writer_heartbeat(log.Get(), network_time, current_time));
 }
 
 // On the main thread: the last that a frontend does before the host deletes it.
 void on_signal_stop(void* object) {
-    Writer::Of(object).frontend.Leave();
+    Writer::Of(object).log.frontend.Leave();
     host->signal_stop(object);
 }
 
@@ -289,8 +209,7 @@ void on_drain_events(void*) {
 // Makes the object what the host made it, and lets the host end it.
 void end(void* object, std::size_t slot) {
     Writer* writer = &Writer::Of(object);
-    // Still open only if the host ended the thread without DoFinish; it is over by now.
-    writer->Close();
+    writer->log.Close();
     static_cast<Object*>(object)->functions = host->none_vtable + vtable_header;
     delete writer;
     const Word destructor = host->none_vtable[slot];
@@ -338,16 +257,13 @@ void* make_writer(void* frontend) {
 
         try {
             const Memory memory;
-            for (std::uint32_t i = 0; const char* option = bzw_option_name(i); ++i) {
-                std::string text;
-                if (host->Option(memory, std::string("LogZeroMQ::") + option, &text))
-                    writer->globals.emplace_back(option, std::move(text));
-            }
             std::string only_known_hosts;
             writer->only_known_hosts =
                 host->Option(memory, "LogZeroMQ::only_known_hosts", &only_known_hosts) &&
                 only_known_hosts == "T";
-            writer->have_globals = true;
+            writer->log.ReadGlobals([&](const std::string& variable, std::string* text) {
+                return host->Option(memory, variable, text);
+            });
         } catch (...) {
             // DoInit reports it: messages can't be sent before the thread runs.
         }

@@ -6,6 +6,8 @@
 #include <new>
 #include <vector>
 
+#include "bzw_families.h" // from build.rs: `type_names`
+
 namespace bzw {
 namespace portable {
 

@@ -1,10 +1,7 @@
 // What the classes of the test host do.
 #include "host.h"
 
-#include "include/Desc.h"
-#include "include/Reporter.h"
 #include "include/Scope.h"
-#include "include/Var.h"
 
 #include <dirent.h>
 #include <dlfcn.h>
@@ -12,7 +9,6 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -43,17 +39,6 @@ namespace {
 
 std::mutex reports_mutex;
 std::vector<Report> reports;
-
-std::string format_text(const char* format, va_list arguments) {
-    va_list again;
-    va_copy(again, arguments);
-    const int length = vsnprintf(nullptr, 0, format, again);
-    va_end(again);
-    std::string text(static_cast<size_t>(length) + 1, '\0');
-    vsnprintf(&text[0], text.size(), format, arguments);
-    text.pop_back();
-    return text;
-}
 
 } // namespace
 
@@ -90,10 +75,6 @@ const TEST_HOST_NS::IntrusivePtr<GlobalID>& find_global(const std::string& name)
     return found == globals().end() ? none : found->second;
 }
 
-std::string full_name(const std::string& name, const std::string& module) {
-    return name.find("::") == std::string::npos ? module + "::" + name : name;
-}
-
 } // namespace
 
 void set_global(const std::string& name, TEST_HOST_NS::Val* value) {
@@ -101,65 +82,16 @@ void set_global(const std::string& name, TEST_HOST_NS::Val* value) {
 }
 
 #if TEST_HOST_VERSION >= 40000
-
-namespace zeek {
-namespace detail {
-
-ID::~ID() {}
-
-void ID::Describe(ODesc* d) const {
-    d->Add(name);
-}
-
-const IDPtr& lookup_ID(const char* name, const char* module, bool, bool, bool) {
-    return find_global(full_name(name, module));
-}
-
-} // namespace detail
-
-namespace id {
-
-const detail::IDPtr& find(std::string_view name) {
+const zeek::detail::IDPtr& zeek::id::find(std::string_view name) {
     return find_global(std::string(name));
 }
-
-} // namespace id
-} // namespace zeek
-
 #else
-
-ID::~ID() {}
-
-void ID::Describe(ODesc* d) const {
-    d->Add(name);
-}
-
-ID* Scope::Lookup(const char* name) const {
-    return find_global(name).get();
-}
-
-Scope* global_scope() {
-    static Scope scope;
-    return &scope;
-}
-
 ID* lookup_ID(const char* name, const char* module, bool, bool, bool) {
-    ID* found = find_global(full_name(name, module)).get();
+    const std::string full = strstr(name, "::") ? name : std::string(module) + "::" + name;
+    ID* found = find_global(full).get();
     if (found != nullptr)
         Ref(found);
     return found;
-}
-
-#endif
-
-#if TEST_HOST_VERSION < 40100
-TEST_HOST_NS::Val* opt_internal_val(const char* name) {
-    GlobalID* found = find_global(name).get();
-#if TEST_HOST_VERSION >= 40000
-    return found == nullptr ? nullptr : found->GetVal().get();
-#else
-    return found == nullptr ? nullptr : found->ID_Val();
-#endif
 }
 #endif
 
@@ -167,15 +99,9 @@ TEST_HOST_BEGIN
 
 Obj::~Obj() {}
 
-void TestHostType::Describe(ODesc* d) const {
-    d->Add(std::to_string(static_cast<int>(tag)));
-}
-
 const EnumType* TestHostType::AsEnumType() const {
     return dynamic_cast<const EnumType*>(this);
 }
-
-EnumType::~EnumType() {}
 
 const char* EnumType::Lookup(int64_t number) const {
     const size_t index = static_cast<size_t>(number);
@@ -186,62 +112,19 @@ Val::Val(TypeTag tag, int64_t number) : type(new TestHostType(tag)), integer(num
 
 Val::Val(TypeTag tag, double number) : type(new TestHostType(tag)), real(number) {}
 
-Val::Val(EnumType* arg_type, int number) : type(arg_type), integer(number) {}
-
-Val::~Val() {}
-
 const TestHostString* Val::AsString() const {
     return &AsStringVal()->string;
-}
-
-StringVal* Val::AsStringVal() {
-    return dynamic_cast<StringVal*>(this);
 }
 
 const StringVal* Val::AsStringVal() const {
     return dynamic_cast<const StringVal*>(this);
 }
 
-void Val::Describe(ODesc* d) const {
-#if TEST_HOST_VERSION >= 40000
-    const TypeTag tag = GetType()->Tag();
-#else
-    const TypeTag tag = Type()->Tag();
-#endif
-    if (tag == TYPE_BOOL)
-        d->Add(integer != 0 ? "T" : "F");
-    else if (tag == TYPE_DOUBLE || tag == TYPE_INTERVAL || tag == TYPE_TIME)
-        d->Add(std::to_string(real));
-    else
-        d->Add(std::to_string(integer));
-}
-
 StringVal::StringVal(const std::string& text) : Val(TYPE_STRING, int64_t(0)), string(text) {}
-
-StringVal::~StringVal() {}
 
 std::string StringVal::ToStdString() const {
     return std::string(reinterpret_cast<const char*>(Bytes()), static_cast<size_t>(Len()));
 }
-
-void StringVal::Describe(ODesc* d) const {
-    d->Add(ToStdString());
-}
-
-static Reporter the_reporter;
-Reporter* reporter = &the_reporter;
-
-#define TEST_HOST_REPORTER(method, level)                                                                    \
-    void Reporter::method(const char* format, ...) {                                                         \
-        va_list arguments;                                                                                   \
-        va_start(arguments, format);                                                                         \
-        add_report(level, "", format_text(format, arguments));                                               \
-        va_end(arguments);                                                                                   \
-    }
-
-TEST_HOST_REPORTER(Info, "info")
-TEST_HOST_REPORTER(Warning, "warning")
-TEST_HOST_REPORTER(Error, "error")
 
 namespace threading {
 
@@ -297,14 +180,6 @@ void BasicThread::WaitForStop() {
         thread.join();
 }
 
-const char* BasicThread::Fmt(const char* format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    fmt_buffer = format_text(format, arguments);
-    va_end(arguments);
-    return fmt_buffer.c_str();
-}
-
 MsgThread::MsgThread() : failed(false) {}
 
 #if TEST_HOST_VERSION >= 40000
@@ -324,16 +199,6 @@ void MsgThread::Warning(const char* msg) {
 void MsgThread::Error(const char* msg) {
     Report("error", msg);
 }
-void MsgThread::FatalError(const char* msg) {
-    Report("fatal", msg);
-}
-void MsgThread::InternalWarning(const char* msg) {
-    Report("warning", msg);
-}
-void MsgThread::InternalError(const char* msg) {
-    Report("fatal", msg);
-}
-
 void MsgThread::Heartbeat() {}
 void MsgThread::OnSignalStop() {
     ++TestHostStops();
@@ -419,22 +284,9 @@ Plugin::~Plugin() {
         delete component;
 }
 
-void Plugin::InitPreScript() {}
-void Plugin::InitPostScript() {}
-#if TEST_HOST_VERSION >= 60200
-void Plugin::InitPreExecution() {}
-#endif
-void Plugin::Done() {}
-bool Plugin::HookQueueEvent(Event*) {
-    return false;
-}
-void Plugin::HookDrainEvents() {}
-
 void Plugin::EnableHook(HookType hook, int) {
     hooks[hook] = true;
 }
-
-void Plugin::HookUpdateNetworkTime(double) {}
 
 void Plugin::AddComponent(Component* component) {
     components.push_back(component);
@@ -564,14 +416,6 @@ void WriterFrontend::FlushWriteBuffer() {
 Component::Component(const std::string& name, factory_callback arg_factory)
     : plugin::Component(plugin::component::WRITER, name), factory(arg_factory) {}
 
-Component::~Component() {}
-
-void Component::Initialize() {}
-
-void Component::DoDescribe(ODesc* d) const {
-    d->Add("Log::WRITER_" + CanonicalName());
-}
-
 WriterBackend::WriterInfo::WriterInfo(const WriterInfo& other)
     : path(TEST_HOST_UTIL::copy_string(other.path)),
 #if TEST_HOST_VERSION >= 70200
@@ -648,13 +492,6 @@ bool WriterBackend::Rotate(const char* rotated_path, double open, double close, 
         return true;
     --rotations;
     return DoRotate(rotated_path, open, close, terminating);
-}
-
-void WriterBackend::DisableFrontend() {}
-
-bool WriterBackend::FinishedRotation(const char*, const char*, double, double, bool) {
-    ++rotations;
-    return true;
 }
 
 bool WriterBackend::FinishedRotation() {

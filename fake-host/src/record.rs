@@ -3,75 +3,13 @@
 use core::ffi::c_void;
 use std::ffi::CString;
 
-use bro_zeromq_writer::host::{ABSENT, Address, AnyShape, Layout};
+pub use bro_zeromq_writer::host::Type;
+use bro_zeromq_writer::host::{Address, AnyShape, Layout};
 
 /// Returns true if records can be laid out so: the plugin can read them, and their pointers are aligned.
 #[must_use]
 pub fn fits(layout: &Layout) -> bool {
     AnyShape::new(layout).is_ok() && layout.field_name.is_multiple_of(8) && layout.value_val.is_multiple_of(8)
-}
-
-/// A type of the host's, as far as logs have it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Type {
-    /// `bool`
-    Bool,
-    /// `int`
-    Int,
-    /// `count`
-    Count,
-    /// `port`
-    Port,
-    /// `double`
-    Double,
-    /// `interval`
-    Interval,
-    /// `time`
-    Time,
-    /// `addr`
-    Addr,
-    /// `subnet`
-    Subnet,
-    /// `string`
-    String,
-    /// `enum`
-    Enum,
-    /// `file`
-    File,
-    /// `func`
-    Func,
-    /// `pattern`
-    Pattern,
-    /// `set[…]`
-    Set,
-    /// `vector of …`
-    Vector,
-}
-
-impl Type {
-    /// The host's tag, or `None` where the host has none.
-    #[must_use]
-    pub fn tag(self, layout: &Layout) -> Option<u32> {
-        let tag = match self {
-            Self::Bool => layout.tag_bool,
-            Self::Int => layout.tag_int,
-            Self::Count => layout.tag_count,
-            Self::Port => layout.tag_port,
-            Self::Double => layout.tag_double,
-            Self::Interval => layout.tag_interval,
-            Self::Time => layout.tag_time,
-            Self::Addr => layout.tag_addr,
-            Self::Subnet => layout.tag_subnet,
-            Self::String => layout.tag_string,
-            Self::Enum => layout.tag_enum,
-            Self::File => layout.tag_file,
-            Self::Func => layout.tag_func,
-            Self::Pattern => layout.tag_pattern,
-            Self::Set => layout.tag_table,
-            Self::Vector => layout.tag_vector,
-        };
-        (tag != ABSENT).then_some(tag)
-    }
 }
 
 /// A value to be laid out.

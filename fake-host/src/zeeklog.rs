@@ -36,7 +36,7 @@ use std::io::{self, BufRead};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use bro_zeromq_writer::host::Address;
+use bro_zeromq_writer::host::{Address, Kind};
 
 use crate::record::{Cell, Type};
 
@@ -246,10 +246,7 @@ impl<R: BufRead> Reader<R> {
     /// Whether a line without anything in it is a record of one column.
     fn blank_is_record(&self, header: &Header) -> bool {
         let [column] = &header.columns[..] else { return false };
-        let empty = matches!(
-            column.kind,
-            Type::String | Type::Enum | Type::File | Type::Func | Type::Pattern | Type::Set | Type::Vector
-        );
+        let empty = matches!(column.kind.kind(), Kind::Text | Kind::Unknown | Kind::List);
         !self.closed && (self.format.unset.is_empty() || (empty && self.format.empty.is_empty()))
     }
 
@@ -425,7 +422,7 @@ impl Format {
                 _ => return Err("T or F"),
             },
             Type::Int => Cell::Int(text().parse().map_err(|_| "a whole number of 64 bits")?),
-            Type::Count => Cell::Count(text().parse().map_err(|_| "a natural number of 64 bits")?),
+            Type::Count | Type::Counter => Cell::Count(text().parse().map_err(|_| "a natural number of 64 bits")?),
             Type::Port => port(text()).ok_or("a port")?,
             Type::Double => Cell::Double(text().parse().map_err(|_| "a number")?),
             Type::Interval => Cell::Interval(text().parse().map_err(|_| "an interval in seconds")?),
@@ -492,24 +489,9 @@ fn parse_type(text: &[u8]) -> Option<(Type, Option<Type>)> {
 }
 
 fn parse_atomic_type(text: &str) -> Option<Type> {
-    Some(match text {
-        "bool" => Type::Bool,
-        "int" => Type::Int,
-        // Bro had both, and one type of value for them.
-        "count" | "counter" => Type::Count,
-        "port" => Type::Port,
-        "double" => Type::Double,
-        "interval" => Type::Interval,
-        "time" => Type::Time,
-        "addr" => Type::Addr,
-        "subnet" => Type::Subnet,
-        "string" => Type::String,
-        "enum" => Type::Enum,
-        "file" => Type::File,
-        "func" => Type::Func,
-        "pattern" => Type::Pattern,
-        _ => return None,
-    })
+    // Bro had both, and one type of value for them.
+    let name = if text == "counter" { "count" } else { text };
+    Type::ALL.iter().copied().find(|kind| kind.name() == name && kind.kind() != Kind::List)
 }
 
 /// Undoes the escaping of text: `\xNN` is a byte, a doubled backslash is one. Any other

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::ptr;
 
 use bro_zeromq_writer::abi::{self, NamedValue, OpenArgs, Stats};
+use bro_zeromq_writer::dispatch;
 use bro_zeromq_writer::host::{Address, AnyShape, FAMILIES, Field, Layout, Record};
 use bro_zeromq_writer::json::{EncodeError, Envelope, EscapePolicy, FieldPlan, Out, Style, TimeFormat, encode};
 use bro_zeromq_writer::keys::Certificate;
@@ -53,25 +54,6 @@ impl<'a> Input<'a> {
     }
 }
 
-const TYPES: [Type; 16] = [
-    Type::Bool,
-    Type::Int,
-    Type::Count,
-    Type::Port,
-    Type::Double,
-    Type::Interval,
-    Type::Time,
-    Type::Addr,
-    Type::Subnet,
-    Type::String,
-    Type::Enum,
-    Type::File,
-    Type::Func,
-    Type::Pattern,
-    Type::Set,
-    Type::Vector,
-];
-
 /// A value of any kind. `depth` bounds the nesting, beyond what the encoder allows.
 fn cell(input: &mut Input<'_>, depth: usize) -> Cell {
     let address = |input: &mut Input<'_>| match input.byte() % 2 {
@@ -79,7 +61,7 @@ fn cell(input: &mut Input<'_>, depth: usize) -> Cell {
         _ => Address::V6(input.array()),
     };
     match input.below(16) {
-        0 => Cell::Unset(TYPES[input.below(TYPES.len())]),
+        0 => Cell::Unset(Type::ALL[input.below(Type::ALL.len())]),
         1 => Cell::Bool(input.byte() % 2 == 1),
         2 => Cell::Int(i64::from_ne_bytes(input.array())),
         3 => Cell::Count(u64::from_ne_bytes(input.array())),
@@ -156,7 +138,7 @@ pub fn record(data: &[u8]) {
     let mut cells = Vec::new();
     while !input.is_empty() && columns.len() < 40 {
         // Fields are what the host calls them: any bytes but a NUL.
-        columns.push((String::from_utf8_lossy(input.text()).into_owned(), TYPES[input.below(TYPES.len())]));
+        columns.push((String::from_utf8_lossy(input.text()).into_owned(), Type::ALL[input.below(Type::ALL.len())]));
         cells.push(cell(input, 80));
     }
     let room = usize::from(u16::from_ne_bytes(input.array()));
@@ -177,26 +159,16 @@ fn encode_and_check(layout: &Layout, style: Style, columns: &[(String, Type)], c
     let mut large = vec![MaybeUninit::uninit(); 4 << 20];
     let mut results = Vec::new();
     for memory in [&mut small, &mut large] {
-        macro_rules! encoded {
-            ($shape:expr) => {{
-                // SAFETY: as many values as there are columns, laid out as the shape says.
-                let record = unsafe { Record::new(values, $shape) };
-                envelope.begin(memory).map_err(EncodeError::from).and_then(|mut out: Out<'_>| {
-                    // SAFETY: as above.
-                    unsafe { encode(&plan, record, &mut out)? };
-                    let len = envelope.end(&mut out)?;
-                    Ok(out.written()[..len].to_vec())
-                })
-            }};
-        }
-        results.push(match shape {
-            AnyShape::Bro25(shape) => encoded!(shape),
-            AnyShape::Bro26(shape) => encoded!(shape),
-            AnyShape::Zeek72(shape) => encoded!(shape),
-            AnyShape::Zeek80(shape) => encoded!(shape),
-            AnyShape::Zeek81(shape) => encoded!(shape),
-            AnyShape::Other(shape) => encoded!(shape),
-        });
+        results.push(dispatch!(shape, shape => {
+            // SAFETY: as many values as there are columns, laid out as the shape says.
+            let record = unsafe { Record::new(values, shape) };
+            envelope.begin(memory).map_err(EncodeError::from).and_then(|mut out: Out<'_>| {
+                // SAFETY: as above.
+                unsafe { encode(&plan, record, &mut out)? };
+                let len = envelope.end(&mut out)?;
+                Ok(out.written()[..len].to_vec())
+            })
+        }));
     }
     match &results[..] {
         [Err(EncodeError::Full), Err(EncodeError::Full)] => panic!("4 MiB are not enough"),
@@ -267,7 +239,7 @@ pub fn abi(data: &[u8]) {
     let (globals, config) = (named(&options), named(&filter));
     // A layout that is refused is not followed by fields in it.
     let usable = known == abi::OK;
-    let kinds: Vec<_> = (0..input.below(8)).map(|_| (text(input), TYPES[input.below(TYPES.len())])).collect();
+    let kinds: Vec<_> = (0..input.below(8)).map(|_| (text(input), Type::ALL[input.below(Type::ALL.len())])).collect();
     let columns = match usable && fake_host::fits(&layout) {
         true => Some(Columns::new(&layout, kinds.iter().map(|(name, kind)| (name.to_str().unwrap_or("x"), *kind)))),
         false => None,

@@ -10,110 +10,154 @@ use core::mem::{offset_of, size_of};
 /// An offset or a tag that a host does not have.
 pub const ABSENT: u32 = u32::MAX;
 
-/// Declares [`Layout`] together with the list of its members, so that checks and
-/// error messages can name them.
+/// What a value is, whatever number the host's `TypeTag` has for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// No JSON form: PATTERN, and whatever a later host adds; and what is set apart.
+    Unknown,
+    /// BOOL.
+    Bool,
+    /// INT.
+    Int,
+    /// COUNT, and COUNTER of older hosts.
+    Count,
+    /// PORT.
+    Port,
+    /// DOUBLE and INTERVAL.
+    Double,
+    /// TIME.
+    Time,
+    /// ADDR.
+    Addr,
+    /// SUBNET.
+    Subnet,
+    /// STRING, ENUM, FILE and FUNC.
+    Text,
+    /// TABLE (a set) and VECTOR.
+    List,
+    /// Any, not to be looked at yet: see [`KindsOf::NONE`](super::KindsOf::NONE).
+    Deferred,
+}
+
+/// Declares [`Layout`] with what its members stand for, and [`Type`] with the types' numbers.
 macro_rules! layout {
-    ($($(#[$doc:meta])* $member:ident,)*) => {
+    (
+        members { $($member:ident: $what:literal,)* }
+        types { $($type:ident = $tag:ident: $kind:ident, $bro:expr, $zeek41:expr, $zeek50:expr;)* }
+    ) => {
         /// Offsets and sizes in bytes, enumerators as numbers; see `bzw_layout` in the C header.
         #[repr(C)]
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub struct Layout {
-            $($(#[$doc])* pub $member: u32,)*
+            $(#[doc = concat!("`", $what, "`.")] pub $member: u32,)*
+            $(#[doc = concat!("[`Type::", stringify!($type), "`].")] pub $tag: u32,)*
         }
 
         impl Layout {
             /// Every member's name and value, in order.
             #[must_use]
             pub const fn members(&self) -> [(&'static str, u32); size_of::<Layout>() / 4] {
-                [$((stringify!($member), self.$member),)*]
+                [$((stringify!($member), self.$member),)* $((stringify!($tag), self.$tag),)*]
+            }
+
+            /// Of a host that has nothing.
+            pub const NOTHING: Self = Self { $($member: ABSENT,)* $($tag: ABSENT,)* };
+
+            /// What the members stand for that are no types' numbers, in their order and the host's words.
+            pub const WHAT: &[&str] = &[$($what),*];
+        }
+
+        /// `TypeTag` of Bro 2.5 to Zeek 4.0 (`src/Type.h`).
+        const TAGS_BRO: Layout = Layout { $($tag: $bro,)* ..Layout::NOTHING };
+        /// `TypeTag` of Zeek 4.1 and 4.2: COUNTER is gone.
+        const TAGS_ZEEK41: Layout = Layout { $($tag: $zeek41,)* ..Layout::NOTHING };
+        /// `TypeTag` from Zeek 5.0 on: TIMER and UNION are gone too.
+        const TAGS_ZEEK50: Layout = Layout { $($tag: $zeek50,)* ..Layout::NOTHING };
+
+        /// A type of the host's, as far as logs have it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[allow(missing_docs, reason = "the host's words")]
+        pub enum Type { $($type,)* }
+
+        impl Type {
+            /// All of them, in the order of [`Layout`].
+            pub const ALL: &[Self] = &[$(Self::$type),*];
+
+            /// What its values are.
+            #[must_use]
+            pub const fn kind(self) -> Kind {
+                match self { $(Self::$type => Kind::$kind,)* }
+            }
+
+            /// The host's number, or `None` where the host has none.
+            #[must_use]
+            pub const fn tag(self, layout: &Layout) -> Option<u32> {
+                match self { $(Self::$type if layout.$tag != ABSENT => Some(layout.$tag),)* _ => None }
+            }
+
+            /// The member of [`Layout`] that has its number.
+            #[must_use]
+            pub const fn member(self) -> &'static str {
+                match self { $(Self::$type => stringify!($tag),)* }
+            }
+
+            /// What hosts call it: `table` for [`Type::Set`].
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                &self.member()["tag_".len()..]
             }
         }
     };
 }
 
 layout! {
-    /// Size of the caller's `bzw_layout`.
-    struct_size,
-    /// `sizeof(TypeTag)`.
-    tag_size,
-    /// `sizeof(IPFamily)`.
-    ip_family_size,
-    /// `IPv4`.
-    ip_family_v4,
-    /// `IPv6`.
-    ip_family_v6,
-    /// `sizeof(threading::Field)`.
-    field_size,
-    /// `Field::name`.
-    field_name,
-    /// `Field::type`.
-    field_type,
-    /// `Field::subtype`.
-    field_subtype,
-    /// `Field::optional`.
-    field_optional,
-    /// `sizeof(threading::Value)`.
-    value_size,
-    /// `Value::type`.
-    value_type,
-    /// `Value::subtype`.
-    value_subtype,
-    /// `Value::present`.
-    value_present,
-    /// `Value::val`.
-    value_val,
-    /// `port_val.port` within the union.
-    val_port_port,
-    /// `set_val.size` within the union.
-    val_set_size,
-    /// `set_val.vals` within the union.
-    val_set_vals,
-    /// `addr_val.family` within the union.
-    val_addr_family,
-    /// `addr_val.in` within the union.
-    val_addr_in,
-    /// `subnet_val.prefix` within the union.
-    val_subnet_prefix,
-    /// `subnet_val.length` within the union.
-    val_subnet_length,
-    /// `string_val.data` within the union.
-    val_string_data,
-    /// `string_val.length` within the union.
-    val_string_length,
-    /// `TYPE_BOOL`.
-    tag_bool,
-    /// `TYPE_INT`.
-    tag_int,
-    /// `TYPE_COUNT`.
-    tag_count,
-    /// `TYPE_COUNTER`, up to Zeek 4.0.
-    tag_counter,
-    /// `TYPE_DOUBLE`.
-    tag_double,
-    /// `TYPE_TIME`.
-    tag_time,
-    /// `TYPE_INTERVAL`.
-    tag_interval,
-    /// `TYPE_STRING`.
-    tag_string,
-    /// `TYPE_PATTERN`.
-    tag_pattern,
-    /// `TYPE_ENUM`.
-    tag_enum,
-    /// `TYPE_PORT`.
-    tag_port,
-    /// `TYPE_ADDR`.
-    tag_addr,
-    /// `TYPE_SUBNET`.
-    tag_subnet,
-    /// `TYPE_TABLE`.
-    tag_table,
-    /// `TYPE_FUNC`.
-    tag_func,
-    /// `TYPE_FILE`.
-    tag_file,
-    /// `TYPE_VECTOR`.
-    tag_vector,
+    members {
+        struct_size: "sizeof(bzw_layout)",
+        tag_size: "sizeof(TypeTag)",
+        ip_family_size: "sizeof(IPFamily)",
+        ip_family_v4: "IPv4",
+        ip_family_v6: "IPv6",
+        field_size: "sizeof(threading::Field)",
+        field_name: "threading::Field::name",
+        field_type: "threading::Field::type",
+        field_subtype: "threading::Field::subtype",
+        field_optional: "threading::Field::optional",
+        value_size: "sizeof(threading::Value)",
+        value_type: "threading::Value::type",
+        value_subtype: "threading::Value::subtype",
+        value_present: "threading::Value::present",
+        value_val: "threading::Value::val",
+        val_port_port: "threading::Value::val.port_val.port",
+        val_set_size: "threading::Value::val.set_val.size",
+        val_set_vals: "threading::Value::val.set_val.vals",
+        val_addr_family: "threading::Value::val.addr_val.family",
+        val_addr_in: "threading::Value::val.addr_val.in",
+        val_subnet_prefix: "threading::Value::val.subnet_val.prefix",
+        val_subnet_length: "threading::Value::val.subnet_val.length",
+        val_string_data: "threading::Value::val.string_val.data",
+        val_string_length: "threading::Value::val.string_val.length",
+    }
+    // What values of the type are, and its number in Bro 2.5, from Zeek 4.1 on and from 5.0 on.
+    types {
+        Bool     = tag_bool:     Bool,    1,  1,      1;
+        Int      = tag_int:      Int,     2,  2,      2;
+        Count    = tag_count:    Count,   3,  3,      3;
+        Counter  = tag_counter:  Count,   4,  ABSENT, ABSENT;
+        Double   = tag_double:   Double,  5,  4,      4;
+        Time     = tag_time:     Time,    6,  5,      5;
+        Interval = tag_interval: Double,  7,  6,      6;
+        String   = tag_string:   Text,    8,  7,      7;
+        Pattern  = tag_pattern:  Unknown, 9,  8,      8;
+        Enum     = tag_enum:     Text,    10, 9,      9;
+        Port     = tag_port:     Port,    12, 11,     10;
+        Addr     = tag_addr:     Addr,    13, 12,     11;
+        Subnet   = tag_subnet:   Subnet,  14, 13,     12;
+        Set      = tag_table:    List,    16, 15,     14;
+        Func     = tag_func:     Text,    20, 19,     17;
+        File     = tag_file:     Text,    21, 20,     18;
+        Vector   = tag_vector:   List,    22, 21,     19;
+    }
 }
 
 /// The hosts' types, one set for each way of laying them out. `T` is the enums' integer:
@@ -293,103 +337,6 @@ macro_rules! value_of {
         value_of!($value, offset_of!($value, subtype) as u32, $base)
     };
 }
-
-/// `TypeTag` of Bro 2.5 to Zeek 4.0 (`src/Type.h`).
-const TAGS_BRO: Layout = Layout {
-    tag_bool: 1,
-    tag_int: 2,
-    tag_count: 3,
-    tag_counter: 4,
-    tag_double: 5,
-    tag_time: 6,
-    tag_interval: 7,
-    tag_string: 8,
-    tag_pattern: 9,
-    tag_enum: 10,
-    tag_port: 12,
-    tag_addr: 13,
-    tag_subnet: 14,
-    tag_table: 16,
-    tag_func: 20,
-    tag_file: 21,
-    tag_vector: 22,
-    ..NOTHING
-};
-
-/// `TypeTag` of Zeek 4.1 and 4.2: COUNTER is gone.
-const TAGS_ZEEK41: Layout = Layout {
-    tag_counter: ABSENT,
-    tag_double: 4,
-    tag_time: 5,
-    tag_interval: 6,
-    tag_string: 7,
-    tag_pattern: 8,
-    tag_enum: 9,
-    tag_port: 11,
-    tag_addr: 12,
-    tag_subnet: 13,
-    tag_table: 15,
-    tag_func: 19,
-    tag_file: 20,
-    tag_vector: 21,
-    ..TAGS_BRO
-};
-
-/// `TypeTag` from Zeek 5.0 on: TIMER and UNION are gone too.
-const TAGS_ZEEK50: Layout = Layout {
-    tag_port: 10,
-    tag_addr: 11,
-    tag_subnet: 12,
-    tag_table: 14,
-    tag_func: 17,
-    tag_file: 18,
-    tag_vector: 19,
-    ..TAGS_ZEEK41
-};
-
-const NOTHING: Layout = Layout {
-    struct_size: ABSENT,
-    tag_size: ABSENT,
-    ip_family_size: ABSENT,
-    ip_family_v4: ABSENT,
-    ip_family_v6: ABSENT,
-    field_size: ABSENT,
-    field_name: ABSENT,
-    field_type: ABSENT,
-    field_subtype: ABSENT,
-    field_optional: ABSENT,
-    value_size: ABSENT,
-    value_type: ABSENT,
-    value_subtype: ABSENT,
-    value_present: ABSENT,
-    value_val: ABSENT,
-    val_port_port: ABSENT,
-    val_set_size: ABSENT,
-    val_set_vals: ABSENT,
-    val_addr_family: ABSENT,
-    val_addr_in: ABSENT,
-    val_subnet_prefix: ABSENT,
-    val_subnet_length: ABSENT,
-    val_string_data: ABSENT,
-    val_string_length: ABSENT,
-    tag_bool: ABSENT,
-    tag_int: ABSENT,
-    tag_count: ABSENT,
-    tag_counter: ABSENT,
-    tag_double: ABSENT,
-    tag_time: ABSENT,
-    tag_interval: ABSENT,
-    tag_string: ABSENT,
-    tag_pattern: ABSENT,
-    tag_enum: ABSENT,
-    tag_port: ABSENT,
-    tag_addr: ABSENT,
-    tag_subnet: ABSENT,
-    tag_table: ABSENT,
-    tag_func: ABSENT,
-    tag_file: ABSENT,
-    tag_vector: ABSENT,
-};
 
 /// The hosts that share one layout.
 #[derive(Debug)]

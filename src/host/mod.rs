@@ -4,9 +4,9 @@ pub mod layout;
 #[allow(unsafe_code, reason = "it reads values where the host has them in memory")]
 mod value;
 
-pub use layout::{ABSENT, FAMILIES, Family, LAST_KNOWN, Layout, family_of_version};
+pub use layout::{ABSENT, FAMILIES, Family, Kind, LAST_KNOWN, Layout, Type, family_of_version};
 pub use value::{
-    Address, AnyShape, Data, Dynamic, Field, Fixed, Kind, KindsOf, List, Malformed, Record, Shape, Tags, Text, Value,
+    Address, AnyShape, Data, Dynamic, Field, Fixed, KindsOf, List, Malformed, Record, Shape, Tags, Text, Value,
 };
 
 /// Bindings that `build.rs` generated from the headers of the host given to the build,

@@ -2,41 +2,12 @@
 
 use core::ffi::{CStr, c_char};
 use core::marker::PhantomData;
+use core::mem::offset_of;
 
-use super::layout::{ABSENT, FAMILIES, Layout};
+use super::layout::{FAMILIES, Kind, Layout, Type, repr};
 
 #[cfg(not(all(target_endian = "little", target_pointer_width = "64")))]
 compile_error!("the host layouts are those of 64-bit little-endian machines");
-
-/// What a value is, whatever number the host's `TypeTag` has for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Kind {
-    /// No JSON form: PATTERN, and whatever a later host adds; and what is set apart.
-    Unknown,
-    /// BOOL.
-    Bool,
-    /// INT.
-    Int,
-    /// COUNT, and COUNTER of older hosts.
-    Count,
-    /// PORT.
-    Port,
-    /// DOUBLE and INTERVAL.
-    Double,
-    /// TIME.
-    Time,
-    /// ADDR.
-    Addr,
-    /// SUBNET.
-    Subnet,
-    /// STRING, ENUM, FILE and FUNC.
-    Text,
-    /// TABLE (a set) and VECTOR.
-    List,
-    /// Any, not to be looked at yet: see [`KindsOf::NONE`].
-    Deferred,
-}
 
 /// The host's type tags, as a table from tag to [`Kind`].
 #[derive(Clone, Debug)]
@@ -64,26 +35,9 @@ impl Tags {
     pub fn new(layout: &Layout) -> Self {
         let mut kinds = [Kind::Deferred; 512];
         kinds[..256].fill(Kind::Unknown);
-        for (tag, kind) in [
-            (layout.tag_bool, Kind::Bool),
-            (layout.tag_int, Kind::Int),
-            (layout.tag_count, Kind::Count),
-            (layout.tag_counter, Kind::Count),
-            (layout.tag_port, Kind::Port),
-            (layout.tag_double, Kind::Double),
-            (layout.tag_interval, Kind::Double),
-            (layout.tag_time, Kind::Time),
-            (layout.tag_addr, Kind::Addr),
-            (layout.tag_subnet, Kind::Subnet),
-            (layout.tag_string, Kind::Text),
-            (layout.tag_enum, Kind::Text),
-            (layout.tag_file, Kind::Text),
-            (layout.tag_func, Kind::Text),
-            (layout.tag_table, Kind::List),
-            (layout.tag_vector, Kind::List),
-        ] {
-            if let Some(slot) = kinds[..256].get_mut(tag as usize) {
-                *slot = kind;
+        for kind in Type::ALL {
+            if let Some(slot) = kind.tag(layout).and_then(|tag| kinds[..256].get_mut(tag as usize)) {
+                *slot = kind.kind();
             }
         }
         Self { kinds }
@@ -180,42 +134,63 @@ unsafe impl Shape for Dynamic {
     }
 }
 
-/// The shape that fits a layout. Each is compiled on its own, so that a released host's
-/// offsets are constants on the record path.
-#[derive(Clone, Copy, Debug)]
-pub enum AnyShape {
-    /// Bro 2.5.
-    Bro25(Fixed<4, 4, 8>),
-    /// Bro 2.6 to Zeek 7.1.
-    Bro26(Fixed<4, 8, 16>),
-    /// Zeek 7.2.
-    Zeek72(Fixed<4, 32, 8>),
-    /// Zeek 8.0.
-    Zeek80(Fixed<1, 32, 8>),
-    /// Zeek 8.1 to 9.0.
-    Zeek81(Fixed<1, 2, 8>),
-    /// Any other.
-    Other(Dynamic),
+/// Declares [`AnyShape`] of the types of the hosts' enums and of their `Value`s.
+macro_rules! shapes {
+    ($($(#[$doc:meta])* $shape:ident = $tag:ty, $value:ident;)*) => {
+        /// The shape that fits a layout. Each is compiled on its own, so that a released host's
+        /// offsets are constants on the record path.
+        #[derive(Clone, Copy, Debug)]
+        pub enum AnyShape {
+            $($(#[$doc])* $shape(Fixed<{ size_of::<$tag>() }, { offset_of!(repr::$value, present) }, { offset_of!(repr::$value, val) }>),)*
+            /// Any other.
+            Other(Dynamic),
+        }
+
+        impl AnyShape {
+            /// The shape of `layout`, or what is wrong with it: the member's name and its value.
+            ///
+            /// # Errors
+            ///
+            /// The first member that contradicts the others, or that no known host has.
+            pub fn new(layout: &Layout) -> Result<Self, (&'static str, u32)> {
+                check(layout)?;
+                let Layout { tag_size, value_type: tag, value_present: present, value_val: val, .. } = *layout;
+                let found = [tag_size, tag, present, val].map(|number| number as usize);
+                $(if found == [size_of::<$tag>(), 0, offset_of!(repr::$value, present), offset_of!(repr::$value, val)] {
+                    return Ok(Self::$shape(Fixed));
+                })*
+                Ok(Self::Other(Dynamic { tag_size, tag, present, val }))
+            }
+        }
+    };
 }
 
-impl AnyShape {
-    /// The shape of `layout`, or what is wrong with it: the member's name and its value.
-    ///
-    /// # Errors
-    ///
-    /// The first member that contradicts the others, or that no known host has.
-    pub fn new(layout: &Layout) -> Result<Self, (&'static str, u32)> {
-        check(layout)?;
-        let Layout { tag_size, value_type, value_present, value_val, .. } = *layout;
-        Ok(match (tag_size, value_type, value_present, value_val) {
-            (4, 0, 4, 8) => Self::Bro25(Fixed),
-            (4, 0, 8, 16) => Self::Bro26(Fixed),
-            (4, 0, 32, 8) => Self::Zeek72(Fixed),
-            (1, 0, 32, 8) => Self::Zeek80(Fixed),
-            (1, 0, 2, 8) => Self::Zeek81(Fixed),
-            _ => Self::Other(Dynamic { tag_size, tag: value_type, present: value_present, val: value_val }),
-        })
-    }
+shapes! {
+    /// Bro 2.5.
+    Bro25 = u32, ValueBro25;
+    /// Bro 2.6 to Zeek 7.1.
+    Bro26 = u32, ValueBro26;
+    /// Zeek 7.2.
+    Zeek72 = u32, ValueZeek72;
+    /// Zeek 8.0.
+    Zeek80 = u8, ValueZeek80;
+    /// Zeek 8.1 to 9.0.
+    Zeek81 = u8, ValueZeek81;
+}
+
+/// Does something with a shape, compiled for each on its own: `dispatch!(any, shape => …)`.
+#[macro_export]
+macro_rules! dispatch {
+    ($any:expr, $shape:ident => $do:expr) => {
+        match $any {
+            $crate::host::AnyShape::Bro25($shape) => $do,
+            $crate::host::AnyShape::Bro26($shape) => $do,
+            $crate::host::AnyShape::Zeek72($shape) => $do,
+            $crate::host::AnyShape::Zeek80($shape) => $do,
+            $crate::host::AnyShape::Zeek81($shape) => $do,
+            $crate::host::AnyShape::Other($shape) => $do,
+        }
+    };
 }
 
 /// Refuses layouts that this module could not read values with.
@@ -260,19 +235,17 @@ fn check(layout: &Layout) -> Result<(), (&'static str, u32)> {
         return Err(("value_val", value_val));
     }
     // Two kinds under one number would make one of them be read as the other.
-    let tags: Vec<_> =
-        layout.members().into_iter().filter(|(name, _)| name.starts_with("tag_") && *name != "tag_size").collect();
-    for (index, &(name, tag)) in tags.iter().enumerate() {
-        let taken = tags[..index].iter().any(|&(_, other)| other == tag);
-        if tag != ABSENT && (tag > 255 || taken) {
-            return Err((name, tag));
+    for (index, kind) in Type::ALL.iter().enumerate() {
+        let Some(tag) = kind.tag(layout) else { continue };
+        if tag > 255 || Type::ALL[..index].iter().any(|other| other.tag(layout) == Some(tag)) {
+            return Err((kind.member(), tag));
         }
     }
     Ok(())
 }
 
-/// Size of the part of the union that values use: `subnet_val`, the largest member.
-const VAL_SIZE: u32 = 24;
+/// Size of the union.
+const VAL_SIZE: u32 = size_of::<repr::Val<u32>>() as u32;
 
 /// Memory that does not hold what a host would have put there; the text says what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -432,7 +405,7 @@ impl<'a, S: Shape> Value<'a, S> {
                 Kind::Text => Data::Text(self.text()),
                 Kind::List => {
                     let size = self.read::<i64>(val);
-                    let values = self.read::<*const *const u8>(val + 8);
+                    let values = self.read::<*const *const u8>(val + offset_of!(repr::Set, vals));
                     let size = usize::try_from(size).map_err(|_| Malformed("a container's size is negative"))?;
                     if values.is_null() && size > 0 {
                         return Err(Malformed("a container's elements are null"));
@@ -454,7 +427,13 @@ impl<'a, S: Shape> Value<'a, S> {
     pub unsafe fn text(&self) -> Text<'a> {
         let val = self.shape.val();
         // SAFETY: `string_val`.
-        unsafe { Text { data: self.read(val), length: self.read(val + 8), lifetime: PhantomData } }
+        unsafe {
+            Text {
+                data: self.read(val),
+                length: self.read(val + offset_of!(repr::Text, length)),
+                lifetime: PhantomData,
+            }
+        }
     }
 
     /// Prefix and length, the latter counted on the 128-bit form.
@@ -465,7 +444,7 @@ impl<'a, S: Shape> Value<'a, S> {
     #[must_use]
     pub unsafe fn subnet(&self) -> (Address, u8) {
         // SAFETY: `subnet_val`.
-        unsafe { (self.address(), self.read(self.shape.val() + 20)) }
+        unsafe { (self.address(), self.read(self.shape.val() + offset_of!(repr::Subnet<u8>, length))) }
     }
 
     /// What the host says of a number.
@@ -487,10 +466,11 @@ impl<'a, S: Shape> Value<'a, S> {
     #[inline]
     unsafe fn address(&self) -> Address {
         let val = self.shape.val();
+        let octets = val + offset_of!(repr::Addr<u8>, in_);
         // SAFETY: `addr_val`. The first byte decides whatever the enum's size, for machines
         // are little-endian here (see below) and `check` made sure that IPv4 is 0.
         unsafe {
-            if self.read::<u8>(val) == 0 { Address::V4(self.read(val + 4)) } else { Address::V6(self.read(val + 4)) }
+            if self.read::<u8>(val) == 0 { Address::V4(self.read(octets)) } else { Address::V6(self.read(octets)) }
         }
     }
 }

@@ -329,6 +329,13 @@ static void test_writer(const bzw_layout* layout, record* one) {
     CHECK_CODE(bzw_writer_stats(writer, 0, &stats), BZW_ERR_VERSION);
     stats.struct_size = sizeof stats - 1;
     CHECK_CODE(bzw_writer_stats(writer, 0, &stats), BZW_ERR_VERSION);
+    /* An older one, which ends before these. */
+    stats.struct_size = offsetof(bzw_stats, records_queued);
+    stats.records_written = stats.records_queued = 0xeeeeeeee;
+    CHECK_CODE(bzw_writer_stats(writer, 0, &stats), BZW_OK);
+    CHECK(stats.struct_size == offsetof(bzw_stats, records_queued) && stats.records_written < 0xeeeeeeee);
+    CHECK(stats.records_queued == 0xeeeeeeee);
+    stats.struct_size = sizeof stats - 1;
 
     CHECK_CODE(bzw_log_stats(NULL, &stats), BZW_ERR_NULL);
     CHECK_CODE(bzw_log_stats("abi", NULL), BZW_ERR_NULL);

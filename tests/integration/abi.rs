@@ -10,7 +10,7 @@ use std::process::Command;
 
 use crate::native::{compile, library, manifest, run, scratch};
 use bro_zeromq_writer::abi::{self, Handle, NamedValue, OpenArgs, Stats};
-use bro_zeromq_writer::host::{ABSENT, Layout};
+use bro_zeromq_writer::host::{ABSENT, FAMILIES, Layout};
 use bro_zeromq_writer::report::Level;
 
 /// What a program needs besides the static library.
@@ -74,7 +74,10 @@ macro_rules! rust_side {
 
         /// Size and alignment of each struct, and of each member its name, offset and size.
         fn structs() -> Vec<Struct> {
-            vec![$(Struct {
+            // All of its members are numbers of four bytes.
+            let numbers = FAMILIES[0].layout.members().into_iter().enumerate();
+            let members = numbers.map(|(index, (member, _))| (member, index * 4, 4)).collect();
+            vec![Struct { name: "bzw_layout", size: size_of::<Layout>(), align: align_of::<Layout>(), members }, $(Struct {
                 name: stringify!($c_struct),
                 size: size_of::<$rust_struct>(),
                 align: align_of::<$rust_struct>(),
@@ -126,16 +129,6 @@ rust_side! {
         BZW_ABSENT = ABSENT;
     }
     structs {
-        bzw_layout = Layout {
-            struct_size, tag_size, ip_family_size, ip_family_v4, ip_family_v6,
-            field_size, field_name, field_type, field_subtype, field_optional,
-            value_size, value_type, value_subtype, value_present, value_val,
-            val_port_port, val_set_size, val_set_vals, val_addr_family, val_addr_in,
-            val_subnet_prefix, val_subnet_length, val_string_data, val_string_length,
-            tag_bool, tag_int, tag_count, tag_counter, tag_double, tag_time, tag_interval,
-            tag_string, tag_pattern, tag_enum, tag_port, tag_addr, tag_subnet, tag_table,
-            tag_func, tag_file, tag_vector,
-        }
         bzw_option = NamedValue { name, value, }
         bzw_open_args = OpenArgs {
             struct_size, abi_version, layout, path, filter_name, globals, num_globals,

@@ -3,6 +3,7 @@
 
 use std::mem::MaybeUninit;
 
+use bro_zeromq_writer::dispatch;
 use bro_zeromq_writer::host::{Address, AnyShape, FAMILIES, Field, Layout, Record, family_of_version};
 use bro_zeromq_writer::json::{
     EncodeError, Envelope, EscapePolicy, FieldPlan, MAX_DEPTH, Out, Style, TimeFormat, encode,
@@ -79,14 +80,7 @@ unsafe fn encode_values(
     };
     // SAFETY: this function's contract.
     let unknown = unsafe {
-        match AnyShape::new(layout).unwrap() {
-            AnyShape::Bro25(shape) => encode(plan, Record::new(values, shape), &mut out),
-            AnyShape::Bro26(shape) => encode(plan, Record::new(values, shape), &mut out),
-            AnyShape::Zeek72(shape) => encode(plan, Record::new(values, shape), &mut out),
-            AnyShape::Zeek80(shape) => encode(plan, Record::new(values, shape), &mut out),
-            AnyShape::Zeek81(shape) => encode(plan, Record::new(values, shape), &mut out),
-            AnyShape::Other(shape) => encode(plan, Record::new(values, shape), &mut out),
-        }
+        dispatch!(AnyShape::new(layout).unwrap(), shape => encode(plan, Record::new(values, shape), &mut out))
     }?;
     let len = match envelope {
         None => out.len(),

@@ -15,10 +15,8 @@ namespace detail {
 class ID : public TEST_HOST_NS::Obj {
 public:
     ID(const std::string& arg_name, const TEST_HOST_NS::ValPtr& arg_val) : name(arg_name), val(arg_val) {}
-    ~ID() override;
 
     const char* Name() const { return name.c_str(); }
-    bool HasVal() const { return val != nullptr; }
 #if TEST_HOST_VERSION >= 40000
     const ValPtr& GetVal() const {
         return val;
@@ -27,12 +25,7 @@ public:
     Val* ID_Val() {
         return val.get();
     }
-    const Val* ID_Val() const {
-        return val.get();
-    }
 #endif
-
-    void Describe(TEST_HOST_NS::ODesc* d) const override;
 
 private:
     std::string name;

@@ -4,8 +4,6 @@
 
 TEST_HOST_BEGIN
 
-class ODesc;
-
 // What the script layer's objects have in common: a count of who holds them.
 class Obj {
 public:
@@ -13,8 +11,6 @@ public:
     virtual ~Obj();
     Obj(const Obj&) = delete;
     Obj& operator=(const Obj&) = delete;
-
-    virtual void Describe(ODesc* d) const = 0;
 
     int references = 1;
 };

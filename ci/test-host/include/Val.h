@@ -17,7 +17,6 @@ public:
     explicit TestHostString(const std::string& arg_text) : text(arg_text) {}
     int Len() const { return static_cast<int>(text.size()); }
     const unsigned char* Bytes() const { return reinterpret_cast<const unsigned char*>(text.data()); }
-    const char* CheckString() const { return text.c_str(); }
 
 private:
     std::string text;
@@ -45,7 +44,6 @@ public:
         return tag;
     }
     const EnumType* AsEnumType() const;
-    void Describe(ODesc* d) const override;
 
 private:
     TypeTag tag;
@@ -61,8 +59,6 @@ class EnumType : public TestHostType {
 public:
     explicit EnumType(const std::vector<std::string>& arg_names)
         : TestHostType(TYPE_ENUM), names(arg_names) {}
-    ~EnumType() override;
-
     // The full name of an enumerator, or null.
     const char* Lookup(int64_t number) const;
 
@@ -76,17 +72,12 @@ class Val : public Obj {
 public:
     Val(TypeTag tag, int64_t number);
     Val(TypeTag tag, double number);
-    Val(EnumType* type, int number);
-    ~Val() override;
 
 #if TEST_HOST_VERSION >= 40000
     const TypePtr& GetType() const {
         return type;
     }
 #else
-    BroType* Type() {
-        return type.get();
-    }
     const BroType* Type() const {
         return type.get();
     }
@@ -104,32 +95,11 @@ public:
     uint64_t AsCount() const {
         return static_cast<uint64_t>(integer);
     }
-    double AsDouble() const {
-        return real;
-    }
-    double AsInterval() const {
-        return real;
-    }
-    int64_t InternalInt() const {
-        return integer;
-    }
-    uint64_t InternalUnsigned() const {
-        return static_cast<uint64_t>(integer);
-    }
     double InternalDouble() const {
         return real;
     }
-    int64_t CoerceToInt() const {
-        return integer;
-    }
-    uint64_t CoerceToUnsigned() const {
-        return static_cast<uint64_t>(integer);
-    }
     const TestHostString* AsString() const;
-    StringVal* AsStringVal();
     const StringVal* AsStringVal() const;
-
-    void Describe(ODesc* d) const override;
 
 private:
     TypePtr type;
@@ -140,14 +110,10 @@ private:
 class StringVal : public Val {
 public:
     explicit StringVal(const std::string& text);
-    ~StringVal() override;
 
     int Len() const { return string.Len(); }
     const unsigned char* Bytes() const { return string.Bytes(); }
-    const char* CheckString() const { return string.CheckString(); }
     std::string ToStdString() const;
-
-    void Describe(ODesc* d) const override;
 
 private:
     friend class Val;
@@ -155,6 +121,5 @@ private:
 };
 
 typedef IntrusivePtr<Val> ValPtr;
-typedef IntrusivePtr<StringVal> StringValPtr;
 
 TEST_HOST_END

@@ -2,15 +2,7 @@
 
 #include "test-host-config.h"
 
-#include <stdint.h>
-
 #include <cstring>
-#include <string>
-
-typedef int64_t bro_int_t;
-typedef uint64_t bro_uint_t;
-typedef int64_t zeek_int_t;
-typedef uint64_t zeek_uint_t;
 
 TEST_HOST_UTIL_BEGIN
 

@@ -399,74 +399,32 @@ enum TypeTag BYTE_ENUM {
     INT,
     BOOL
 };
-#elif TAG_VERSION >= 50000
+#else
 enum TypeTag BYTE_ENUM {
     VOID,
     BOOL,
     INT,
     COUNT,
-    DOUBLE,
-    TIME,
-    INTERVAL,
-    STRING,
-    PATTERN,
-    ENUM,
-    PORT,
-    ADDR,
-    SUBNET,
-    ANY,
-    TABLE,
-    RECORD,
-    LIST,
-    FUNC,
-    FILE_,
-    VECTOR
-};
-#elif TAG_VERSION >= 40100
-enum TypeTag {
-    VOID,
-    BOOL,
-    INT,
-    COUNT,
-    DOUBLE,
-    TIME,
-    INTERVAL,
-    STRING,
-    PATTERN,
-    ENUM,
-    TIMER,
-    PORT,
-    ADDR,
-    SUBNET,
-    ANY,
-    TABLE,
-    UNION,
-    RECORD,
-    LIST,
-    FUNC,
-    FILE_,
-    VECTOR
-};
-#else
-enum TypeTag {
-    VOID,
-    BOOL,
-    INT,
-    COUNT,
+#if TAG_VERSION < 40100
     COUNTER,
+#endif
     DOUBLE,
     TIME,
     INTERVAL,
     STRING,
     PATTERN,
     ENUM,
+#if TAG_VERSION < 50000
     TIMER,
+#endif
     PORT,
     ADDR,
     SUBNET,
     ANY,
     TABLE,
+#if TAG_VERSION < 50000
     UNION,
+#endif
     RECORD,
     LIST,
     FUNC,
@@ -476,46 +434,29 @@ enum TypeTag {
 #endif
 
 const char* type_name(TypeTag t) {
-    switch (t) {
-    case BOOL:
-        return "bool";
-    case INT:
-        return "int";
-    case COUNT:
-        return "count";
-    case DOUBLE:
-        return "double";
-    case TIME:
-        return "time";
-    case INTERVAL:
-        return "interval";
-    case STRING:
-        return "string";
-    case PATTERN:
-        return "pattern";
-    case ENUM:
-        return "enum";
-    case PORT:
-        return "port";
-    case ADDR:
-        return "addr";
-    case SUBNET:
-        return "subnet";
-    case TABLE:
-        return "table";
-    case FUNC:
-        return "func";
-    case FILE_:
-        return "file";
-    case VECTOR:
-        return "vector";
+    static const std::map<TypeTag, const char*> names = {
+        {BOOL, "bool"},
+        {INT, "int"},
+        {COUNT, "count"},
+        {DOUBLE, "double"},
+        {TIME, "time"},
+        {INTERVAL, "interval"},
+        {STRING, "string"},
+        {PATTERN, "pattern"},
+        {ENUM, "enum"},
+        {PORT, "port"},
+        {ADDR, "addr"},
+        {SUBNET, "subnet"},
+        {TABLE, "table"},
+        {FUNC, "func"},
+        {FILE_, "file"},
+        {VECTOR, "vector"},
 #if TAG_VERSION < 40100
-    case COUNTER:
-        return "counter";
+        {COUNTER, "counter"},
 #endif
-    default:
-        return "something else";
-    }
+    };
+    const auto found = names.find(t);
+    return found == names.end() ? "something else" : found->second;
 }
 TYPES_END
 

@@ -9,7 +9,6 @@ namespace iosource {
 class IOSource {
 public:
     virtual ~IOSource() {}
-    bool IsOpen() const { return !closed; }
 #if TEST_HOST_VERSION < 80000
     virtual bool IsPacketSource() const {
         return false;
@@ -23,14 +22,6 @@ public:
     virtual void ProcessFd(int, int) {}
 #endif
     virtual const char* Tag() = 0;
-
-protected:
-    void SetClosed(bool arg_closed) {
-        closed = arg_closed;
-    }
-
-private:
-    bool closed = false;
 };
 
 } // namespace iosource

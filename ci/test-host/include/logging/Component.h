@@ -16,13 +16,7 @@ public:
     typedef WriterBackend* (*factory_callback)(WriterFrontend* frontend);
 
     Component(const std::string& name, factory_callback factory);
-    ~Component() override;
-
-    void Initialize() override;
     factory_callback Factory() const { return factory; }
-
-protected:
-    void DoDescribe(ODesc* d) const override;
 
 private:
     factory_callback factory;

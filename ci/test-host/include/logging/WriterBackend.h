@@ -49,29 +49,10 @@ public:
     bool SetBuf(bool enabled);
     bool Flush(double network_time);
     bool Rotate(const char* rotated_path, double open, double close, bool terminating);
-    void DisableFrontend();
-
-    const WriterInfo& Info() const {
-        return info;
-    }
-    int NumFields() const {
-        return num_fields;
-    }
-    const threading::Field* const* Fields() const {
-        return fields;
-    }
-    bool IsBuf() {
-        return buffering;
-    }
-
-    bool FinishedRotation(const char* new_name, const char* old_name, double open, double close,
-                          bool terminating);
     bool FinishedRotation();
 
     bool OnHeartbeat(double network_time, double current_time) override;
     bool OnFinish(double network_time) override;
-
-    using MsgThread::Info;
 
     // How often FinishedRotation() was called minus how often it had to be.
     int TestHostRotations() const {

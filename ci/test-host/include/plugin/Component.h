@@ -8,8 +8,6 @@
 
 TEST_HOST_BEGIN
 
-class ODesc;
-
 namespace plugin {
 
 namespace component {
@@ -28,9 +26,6 @@ public:
     component::Type Type() const { return type; }
     const std::string& Name() const { return name; }
     const std::string& CanonicalName() const { return canonical_name; }
-
-protected:
-    virtual void DoDescribe(ODesc*) const {}
 
 private:
     component::Type type;

@@ -11,9 +11,6 @@
 
 TEST_HOST_BEGIN
 
-class Event;
-class Func;
-
 namespace plugin {
 
 class Component;
@@ -73,20 +70,17 @@ public:
 protected:
     friend class Manager;
 
-    virtual void InitPreScript();
-    virtual void InitPostScript();
+    virtual void InitPreScript() {}
+    virtual void InitPostScript() {}
 #if TEST_HOST_VERSION >= 60200
-    virtual void InitPreExecution();
+    virtual void InitPreExecution() {}
 #endif
-    virtual void Done();
+    virtual void Done() {}
 
     void AddComponent(Component* component);
     void EnableHook(HookType hook, int priority = 0);
 
-    // A few of the hooks.
-    virtual bool HookQueueEvent(Event* event);
-    virtual void HookDrainEvents();
-    virtual void HookUpdateNetworkTime(double network_time);
+    virtual void HookDrainEvents() {}
 
 private:
     virtual Configuration Configure() = 0;

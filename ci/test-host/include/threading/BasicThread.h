@@ -32,9 +32,6 @@ public:
         return terminating;
     }
 
-    // Formats into a buffer that the next call overwrites; for the object's own thread.
-    const char* Fmt(const char* format, ...) __attribute__((format(printf, 2, 3)));
-
 protected:
     virtual void Run() = 0;
     virtual void OnStart() {}
@@ -47,7 +44,6 @@ protected:
 
 private:
     std::string name;
-    std::string fmt_buffer;
     std::thread thread;
     std::atomic<bool> terminating;
 };

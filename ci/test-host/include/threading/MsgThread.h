@@ -9,10 +9,6 @@
 
 TEST_HOST_BEGIN
 
-namespace detail {
-class Location;
-}
-
 namespace threading {
 
 // A thread that does what it is sent, in order, and reports back.
@@ -26,9 +22,6 @@ public:
     virtual void Info(const char* msg);
     virtual void Warning(const char* msg);
     virtual void Error(const char* msg);
-    void FatalError(const char* msg);
-    void InternalWarning(const char* msg);
-    void InternalError(const char* msg);
 
     // Not the real host's interface, which has message classes: queues something to be
     // done on the thread. A result of false means that the thread has failed; from then
@@ -56,12 +49,6 @@ protected:
     void OnWaitForStop() override;
     void OnSignalStop() override;
     void OnKill() override;
-
-#if TEST_HOST_VERSION >= 40200
-    virtual const TEST_HOST_NS::detail::Location* GetLocationInfo() const {
-        return nullptr;
-    }
-#endif
 
 private:
     void Report(const char* level, const char* msg);

@@ -55,7 +55,6 @@ struct Value {
         int64_t size;
         Value** vals;
     };
-    typedef set_t vec_t;
 
     struct port_t {
         uint64_t port;
@@ -81,7 +80,6 @@ struct Value {
         port_t port_val;
         double double_val;
         set_t set_val;
-        vec_t vector_val;
         addr_t addr_val;
         subnet_t subnet_val;
         struct {
@@ -123,11 +121,6 @@ struct Value {
     ~Value();
 
 #if TEST_HOST_VERSION >= 50000 && TEST_HOST_VERSION < 80100
-    int GetFileLineNumber() const {
-        return line_number;
-    }
-
-private:
     int line_number = -1;
 #endif
 };
