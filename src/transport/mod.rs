@@ -31,22 +31,43 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::keys::KeyError;
 use crate::lock::locked;
-use crate::report::Level;
+use crate::report::{Incident, Report, Trouble};
+use crate::texts::texts;
 use crate::zmq::{Context, Endpoint, Error, Message, Place, Stream, Watched, Written};
 use subscriptions::{Topics, parse};
 use thread::Thread;
 
 pub use acknowledged::Acknowledged;
 use handshake::Peers;
-pub use handshake::{CLOSED_IN_A_ROW, Clients, LOOK_INTERVAL, Servers, Unfit};
+pub use handshake::{CLOSED_IN_A_ROW, Clients, LOOK_INTERVAL, Servers};
 pub use names::address_of;
 pub use options::{Curve, KeepAlive, Options, Pattern};
 pub use subscriptions::Subscriptions;
 pub use trail::Trail;
 
 /// What libzmq could not do, and why.
-pub type Failure = (String, Error);
+pub type Failure = (Step, Error);
+
+texts! {
+    /// What fails when a transport is made.
+    pub enum Step {
+        Context = "cannot make a ZeroMQ context",
+        Socket = "cannot make a socket",
+        Pipe = "cannot make a pipe",
+        Thread = "cannot start a thread",
+        Option { name: &'static str, value: i32 } = "cannot set {name} to {value}",
+        Limits = "cannot set limits",
+        Ipv6 = "cannot use IPv6",
+        Connect { endpoint: String } = "cannot connect to {endpoint}",
+        Bind { endpoint: String } = "cannot bind {endpoint}",
+        Share { endpoint: String } = "cannot share {endpoint} with a filter that has other keys, or none",
+        Encrypt { endpoint: String } = "cannot encrypt {endpoint}",
+        Handler = "cannot answer for who is let in",
+        Keys { error: KeyError } = "{error}",
+    }
+}
 
 /// Different topics that a socket's peers can subscribe to where libzmq does not limit what each may.
 /// More are an attack on the host's memory, and end all connections.
@@ -141,9 +162,9 @@ struct Transport {
     /// Bytes that were on their way to peers that have left while others stayed.
     astray: AtomicU64,
     /// What there is to report.
-    notices: Mutex<VecDeque<(Level, String)>>,
+    notices: Mutex<VecDeque<Report>>,
     /// Why there is no peer, if that is known, and what to do about it.
-    trouble: Mutex<Option<String>>,
+    trouble: Mutex<Option<Trouble>>,
     /// A writer wants the connection made anew.
     renew: AtomicBool,
     /// Nobody uses it any more.
@@ -177,11 +198,15 @@ struct Running {
 static RUNNING: Mutex<Vec<Running>> = Mutex::new(Vec::new());
 
 impl Transport {
-    fn notice(&self, level: Level, text: String) {
+    fn report(&self, report: Report) {
         let mut notices = locked(&self.notices);
         if notices.len() < MAX_NOTICES {
-            notices.push_back((level, text));
+            notices.push_back(report);
         }
+    }
+
+    fn tell(&self, event: Incident) {
+        self.report(event.at(&self.key.endpoint));
     }
 
     fn stopped(&self) -> bool {
@@ -280,8 +305,7 @@ impl User {
         };
         let index = match running.iter().position(same) {
             Some(index) if running[index].transport.key.curve != key.curve => {
-                let what = format!("cannot share {endpoint} with a filter that has other keys, or none");
-                return Err((what, Error(libc::EADDRINUSE)));
+                return Err((Step::Share { endpoint: endpoint.to_string() }, Error(libc::EADDRINUSE)));
             }
             Some(index) => index,
             None => {
@@ -382,21 +406,18 @@ impl User {
     }
 
     /// What there is to report of the endpoint; whoever asks first gets it.
-    pub fn notices(&self) -> Vec<(Level, String)> {
+    pub fn notices(&self) -> Vec<Report> {
         locked(&self.transport.notices).drain(..).collect()
     }
 
     /// Why nobody subscribes, as far as that is known, and what to do about it.
     #[must_use]
-    pub fn trouble(&self) -> String {
+    pub fn trouble(&self) -> Trouble {
         let trouble = locked(&self.transport.trouble).clone();
-        trouble.unwrap_or_else(|| {
-            let text = match (self.peers(), self.is_bound()) {
-                (0, true) => "no subscriber has connected; start it",
-                (0, false) => "nobody has answered yet; start the subscriber, or correct the endpoint",
-                _ => "the subscriber is connected, and has subscribed to nothing; give it a topic, which may be empty",
-            };
-            text.to_owned()
+        trouble.unwrap_or_else(|| match (self.peers(), self.is_bound()) {
+            (0, true) => Trouble::NobodyHasCome,
+            (0, false) => Trouble::NobodyHasAnswered,
+            _ => Trouble::NoTopic,
         })
     }
 

@@ -16,7 +16,7 @@ use super::link::Link;
 use super::patience::Progress;
 use super::spooling::Spooling;
 use super::topic::Head;
-use crate::report::{About, Level, News, Report, Reporter};
+use crate::report::{Incident, Level, News, Problem, Reporter, Room, Trouble, Why};
 use crate::transport::{Failure, Refusal, Subscriptions};
 use crate::zmq::{Buffers, Context, Endpoint, Message};
 
@@ -543,12 +543,10 @@ impl Connection {
 
     /// Reports what has happened since the last time, of this log or others at the endpoint. `problem` is
     /// that of the last record which could not be encoded.
-    pub fn report(&mut self, buffers: &Buffers, problem: &str, now: u64, reporter: &mut Reporter) {
-        for (level, text) in self.link.notices() {
-            // At the end nothing is made again, and nobody is waited for.
-            if !self.ends || level != Level::Info {
-                reporter(&Report::new(level, text));
-            }
+    pub fn report(&mut self, buffers: &Buffers, problem: &Problem, now: u64, reporter: &mut Reporter) {
+        // At the end nothing is made again, and nobody is waited for.
+        for report in self.link.notices().iter().filter(|report| !self.ends || report.level() != Level::Info) {
+            reporter(report);
         }
         let Counters { no_subscriber, queue_full, encoding, closed, .. } = self.counters;
         let sent = self.link.handed().saturating_sub(self.in_flight(buffers));
@@ -572,101 +570,54 @@ impl Connection {
             self.share.skip(Kind::Unwanted, no_subscriber);
         }
         let summaries = self.share.note(seen, now, |kind| match kind {
-            Kind::Encoding => problem.to_owned(),
-            _ => spool.as_mut().map_or_else(String::new, |spool| spool.why(kind)),
+            Kind::Encoding => Some(Why::Encoding { problem: problem.clone() }),
+            _ => spool.as_mut().and_then(|spool| spool.why(kind)),
         });
-        self.tell(&summaries, reporter);
+        self.tell(summaries, reporter);
     }
 
     /// Tells what has happened at the endpoint.
-    fn tell(&self, summaries: &[Summary], reporter: &mut Reporter) {
+    fn tell(&self, summaries: Vec<Summary>, reporter: &mut Reporter) {
         for summary in summaries {
-            let (level, text) = self.text(summary);
-            let about = match (summary.kind, summary.news) {
-                (Kind::QueueFull, News::Began(_) | News::Lasts(_)) => About::FullQueue,
-                _ => About::Other,
-            };
-            reporter(&Report { level, about, text: format!("{}: {text}", self.name) });
+            reporter(&self.incident(summary).at(&self.name));
         }
     }
 
-    fn text(&self, summary: &Summary) -> (Level, String) {
+    fn incident(&self, summary: Summary) -> Incident {
         let Summary { kind, news, count, logs, why, waiting } = summary;
         let hwm = self.high_water_mark;
         let why = match kind {
-            Kind::NoSubscriber => self.link.trouble(),
-            Kind::QueueFull => {
-                let why = match self.link.is_deserted() {
-                    true => self.link.trouble(),
-                    false => "the subscriber does not keep up".to_owned(),
-                };
-                format!("{hwm} records are waiting, the limit of LogZeroMQ::zmq_hwm; {why}")
-            }
-            Kind::Encoding => format!("they cannot be encoded: {why}"),
-            Kind::Closed => "their connection was lost, or the socket failed".to_owned(),
-            _ => why.clone(),
+            Kind::NoSubscriber => Why::Nobody { troubles: self.link.troubles() },
+            Kind::QueueFull if self.link.is_deserted() => Why::QueueFull { hwm, troubles: self.link.troubles() },
+            Kind::QueueFull => Why::QueueFull { hwm, troubles: vec![Trouble::Slow] },
+            Kind::Closed => Why::Closed,
+            _ => why.unwrap_or_default(),
         };
-        let (records, [are, were, have]) = match count {
-            1 => ("1 record".to_owned(), ["is", "was", "has"]),
-            _ => (format!("{count} records"), ["are", "were", "have"]),
-        };
-        let text = match (kind, news) {
-            (Kind::Unwanted, _) => format!(
-                "the subscriber wants other logs than {logs}: their records are neither sent nor kept in the spool \
-                 ({count} so far)"
-            ),
-            (Kind::Recovered, _) => format!("{records} of an earlier run {are} in the spool, of {logs}"),
-            (Kind::Spooled, News::Began(_)) => {
-                format!("records wait in the spool until they can be sent ({count} so far, of {logs})")
-            }
-            (Kind::Spooled, News::Lasts(_)) => {
-                format!("{waiting} records wait in the spool; {count} have gone there, of {logs}")
-            }
-            (Kind::Spooled, News::Ended(_)) => {
-                format!("no more records go to the spool; {count} went there, of {logs}, and {waiting} wait")
-            }
-            (Kind::DiskFailed, News::Began(_)) => {
-                format!("the spool's disk fails ({count} times so far, for {logs}): {why}")
-            }
-            (Kind::DiskFailed, News::Lasts(_)) => {
-                format!("the spool's disk still fails ({count} times so far, for {logs}): {why}")
-            }
-            (Kind::DiskFailed, News::Ended(_)) => {
-                format!("the spool's disk no longer fails; it did {count} times, for {logs}")
-            }
+        match (kind, news) {
+            (Kind::Unwanted, _) => Incident::Unwanted { count, logs },
+            (Kind::Recovered, _) => Incident::Recovered { count, logs },
+            (Kind::Spooled, News::Began(_)) => Incident::Spooling { count, logs },
+            (Kind::Spooled, News::Lasts(_)) => Incident::StillSpooling { count, logs, waiting },
+            (Kind::Spooled, News::Ended(_)) => Incident::SpoolingEnded { count, logs, waiting },
+            (Kind::DiskFailed, News::Began(_)) => Incident::DiskFails { count, logs, why },
+            (Kind::DiskFailed, News::Lasts(_)) => Incident::DiskStillFails { count, logs, why },
+            (Kind::DiskFailed, News::Ended(_)) => Incident::DiskWorks { count, logs },
             (Kind::NoSpool, News::Began(_) | News::Lasts(_)) => {
-                let wait = match hwm {
-                    0 => "all its records wait in memory".to_owned(),
-                    hwm => format!("{hwm} of its records at most (LogZeroMQ::zmq_hwm) wait in memory"),
-                };
-                format!(
-                    "LogZeroMQ::spool_dir: {why}. Sending goes on; until the spool of {logs} can be used, which is tried \
-                     once a second, for each log {wait}."
-                )
+                Incident::NoSpool { logs, why, room: if hwm == 0 { Room::All } else { Room::Limited { hwm } } }
             }
-            (Kind::NoSpool, News::Ended(_)) => format!("the spool of {logs} can be used now"),
-            (Kind::Awaited, _) => format!(
-                "{records} of {logs} {have} not been sent yet; the end waits for them for as long as \
-                 LogZeroMQ::zmq_linger allows, and they are lost if the host ends before"
-            ),
-            (Kind::Lingered, _) => {
-                format!("{records} of {logs} {were} not sent within the time of LogZeroMQ::zmq_linger, and {are} lost")
-            }
-            (_, News::Began(_)) => format!("dropping records ({count} so far, of {logs}): {why}"),
-            (_, News::Lasts(_)) => format!("still dropping records ({count} so far, of {logs}): {why}"),
-            (_, News::Ended(_)) => format!("no longer dropping records; {count} were dropped, of {logs}"),
-        };
-        let level = match (kind, news) {
-            (Kind::Unwanted | Kind::Recovered | Kind::Spooled, _) | (_, News::Ended(_)) => Level::Info,
-            _ => Level::Warning,
-        };
-        (level, text)
+            (Kind::NoSpool, News::Ended(_)) => Incident::SpoolWorks { logs },
+            (Kind::Awaited, _) => Incident::Awaited { count, logs },
+            (Kind::Lingered, _) => Incident::Lingered { count, logs },
+            (_, News::Began(_)) => Incident::Dropping { count, logs, why },
+            (_, News::Lasts(_)) => Incident::StillDropping { count, logs, why },
+            (_, News::Ended(_)) => Incident::DroppingEnded { count, logs },
+        }
     }
 
     /// Tells how many records the end waits for.
     pub fn report_wait(&mut self, queued: u64, now: u64, reporter: &mut Reporter) {
         let summaries = self.share.note_end(Kind::Awaited, queued, now);
-        self.tell(&summaries, reporter);
+        self.tell(summaries, reporter);
     }
 
     /// Tells what has not been told yet, if no other log's writer could, because all have gone.
@@ -674,7 +625,7 @@ impl Connection {
     pub fn report_last(&mut self, lingered: u64, now: u64, reporter: &mut Reporter) {
         let mut summaries = self.share.note_end(Kind::Lingered, lingered, now);
         summaries.extend(self.share.leave(now));
-        self.tell(&summaries, reporter);
+        self.tell(summaries, reporter);
     }
 
     /// Closes the connection, `linger` after the end began. Returns what became of the records,

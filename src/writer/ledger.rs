@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, Weak};
 
 use crate::lock::locked;
-use crate::report::{Burst, News};
+use crate::report::{Burst, News, Why};
 
 /// Logs that a report names; of more than one above it names so many, and how many more there are.
 const NAMED: usize = 3;
@@ -108,7 +108,7 @@ pub struct Summary {
     /// To which logs, in words, those with the most records first.
     pub logs: String,
     /// Why, as the writer has said to which it happened last.
-    pub why: String,
+    pub why: Option<Why>,
     /// Records of all logs that wait in the spool.
     pub waiting: u64,
 }
@@ -122,7 +122,7 @@ struct Tally {
     /// When it began, if that has not been told yet.
     since: Option<u64>,
     logs: BTreeMap<String, u64>,
-    why: String,
+    why: Option<Why>,
 }
 
 /// Of all writers with an endpoint.
@@ -171,7 +171,7 @@ impl Share {
 
     /// Notes what has happened up to now, in milliseconds, and returns what there is to report. `why` is
     /// asked for what has happened since the last time.
-    pub fn note(&mut self, seen: Seen, now: u64, mut why: impl FnMut(Kind) -> String) -> Vec<Summary> {
+    pub fn note(&mut self, seen: Seen, now: u64, mut why: impl FnMut(Kind) -> Option<Why>) -> Vec<Summary> {
         let before = std::mem::replace(&mut self.seen, seen);
         let mut ledger = locked(&self.ledger);
         // Of what is sent again some is sent for the second time, and was counted less meanwhile.
@@ -192,7 +192,7 @@ impl Share {
     pub fn note_end(&mut self, kind: Kind, count: u64, now: u64) -> Vec<Summary> {
         let mut seen = self.seen;
         *seen.of(kind) = count;
-        self.note(seen, now, |_| String::new())
+        self.note(seen, now, |_| None)
     }
 
     /// Leaves. The last one returns what has not been told yet.
@@ -304,13 +304,13 @@ mod tests {
                 News::Lasts(_) => "lasts",
                 News::Ended(_) => "ended",
             };
-            format!("{kind:?} {news}: {count} of {logs}: {why}")
+            format!("{kind:?} {news}: {count} of {logs}: {}", why.unwrap())
         };
         summaries.into_iter().map(text).collect()
     }
 
     fn note(share: &mut Share, seen: Seen, now: u64) -> Vec<String> {
-        told(share.note(seen, now, |_| "why".to_owned()))
+        told(share.note(seen, now, |_| Some(Why::System { error: "why".to_owned() })))
     }
 
     #[test]
