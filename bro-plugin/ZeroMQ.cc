@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "layout.h"
+#include "messages.h"
 #include "telemetry.h"
 
 namespace bzw {
@@ -105,11 +106,11 @@ bool ZeroMQ::DoInit(const WriterInfo& info, int num_fields, const host::threadin
             return true;
         }
         if (!have_globals)
-            Say(BZW_REPORT_ERROR, "the options in LogZeroMQ could not be read");
+            Say(BZW_REPORT_ERROR, message::no_options);
     } catch (const std::exception& e) {
         Say(BZW_REPORT_ERROR, e.what());
     } catch (...) {
-        Say(BZW_REPORT_ERROR, "unknown exception while opening the writer");
+        Say(BZW_REPORT_ERROR, message::exception);
     }
     frontend.FlushEvery(0);
     return stays;

@@ -17,11 +17,12 @@ use crate::layout::{FAMILIES, Family, LAST_KNOWN, family_of_version};
 
 const GLUE: [&str; 4] =
     ["bro-plugin/Plugin.cc", "bro-plugin/ZeroMQ.cc", "bro-plugin/flush.cc", "bro-plugin/telemetry.cc"];
-const HEADERS: [&str; 7] = [
+const HEADERS: [&str; 8] = [
     "bro-plugin/ZeroMQ.h",
     "bro-plugin/compat.h",
     "bro-plugin/flush.h",
     "bro-plugin/layout.h",
+    "bro-plugin/messages.h",
     "bro-plugin/telemetry.h",
     "bro-plugin/metrics.h",
     "include/bro_zeromq_writer.h",

@@ -20,6 +20,7 @@ pub fn build() -> Result<()> {
     println!("cargo::rerun-if-changed=bro-plugin/portable");
     println!("cargo::rerun-if-changed=bro-plugin/metrics.h");
     println!("cargo::rerun-if-changed=bro-plugin/flush.h");
+    println!("cargo::rerun-if-changed=bro-plugin/messages.h");
     println!("cargo::rerun-if-changed=bro-plugin/flush.cc");
     println!("cargo::rerun-if-changed=include/bro_zeromq_writer.h");
     let out = out_dir()?;

@@ -24,6 +24,7 @@
 #include "bro_zeromq_writer.h"
 
 #include "../flush.h"
+#include "../messages.h"
 #include "check.h"
 #include "facts.h"
 #include "host.h"
@@ -97,7 +98,7 @@ struct Writer {
 
     void Refuse(const std::string& what) {
         const std::string log = path.empty() ? "A log" : "The log \"" + path + "\"";
-        Say(BZW_REPORT_ERROR, (log + " is not sent: " + what + ". Please " + advice).c_str());
+        Say(BZW_REPORT_ERROR, (log + message::not_sent + what + ". Please " + advice).c_str());
     }
 
     void Close() {
@@ -124,10 +125,7 @@ struct Writer {
         if (host->keeps_records.empty())
             frontend.FlushEvery(interval);
         else if (interval > 0 && !said.exchange(true))
-            Say(BZW_REPORT_WARNING, ("records come up to a second late, and LogZeroMQ::flush_interval has no "
-                                     "effect: " +
-                                     host->keeps_records + ". Please " + advice)
-                                        .c_str());
+            Say(BZW_REPORT_WARNING, (message::no_flush + host->keeps_records + ". Please " + advice).c_str());
     }
 };
 
@@ -138,12 +136,11 @@ void report(void* context, int level, const char* message) {
 bool Writer::Init(const void* info, int num_fields, const void* const* fields) {
     check.reset(new Check(host->layout));
     if (!check->Usable()) {
-        Say(BZW_REPORT_ERROR,
-            "A log is not sent: the host has no file descriptor left; raise the limit (ulimit -n)");
+        Say(BZW_REPORT_ERROR, (std::string("A log") + message::not_sent + message::no_descriptor).c_str());
         return false;
     }
     if (!have_globals) {
-        Say(BZW_REPORT_ERROR, "the options in LogZeroMQ could not be read");
+        Say(BZW_REPORT_ERROR, message::no_options);
         return false;
     }
     Info read;
@@ -153,12 +150,11 @@ bool Writer::Init(const void* info, int num_fields, const void* const* fields) {
         wrong = check->Fields(num_fields, fields);
     }
     if (!wrong.empty()) {
-        Refuse(host->name + " does not hand it over as other hosts do; " + wrong);
+        Refuse(host->name + message::otherwise + wrong);
         return false;
     }
     if (only_known_hosts && !host->unknown.empty()) {
-        Refuse("LogZeroMQ::only_known_hosts is set, and of " + host->name + " is to be said that " +
-               host->unknown);
+        Refuse(message::only_known_hosts + host->name + " is to be said that " + host->unknown);
         return false;
     }
 
@@ -199,7 +195,7 @@ bool on_init(void* object, const void* info, int num_fields, const void* const* 
     } catch (const std::exception& e) {
         writer.Say(BZW_REPORT_ERROR, e.what());
     } catch (...) {
-        writer.Say(BZW_REPORT_ERROR, "unknown exception while opening the writer");
+        writer.Say(BZW_REPORT_ERROR, message::exception);
     }
     writer.frontend.FlushEvery(0);
     writer.check.reset();
@@ -219,8 +215,7 @@ bool check(Writer& writer, int num_fields, const void* const* vals) {
             return true;
         }
         if (!writer.rejected)
-            writer.Say(BZW_REPORT_WARNING,
-                       ("A record is not sent, nor are others like it: " + wrong).c_str());
+            writer.Say(BZW_REPORT_WARNING, (message::wrong_record + wrong).c_str());
     } catch (...) {
         // There is no memory to say it.
     }
@@ -233,8 +228,7 @@ bool on_write(void* object, int num_fields, const void* const*, const void* cons
     if (!writer.open)
         return writer.stays;
     if (!check(writer, num_fields, vals))
-        return writer.GoesOn(
-            bzw_writer_reject(writer.open, "a value is not of its column's type, or leads nowhere"));
+        return writer.GoesOn(bzw_writer_reject(writer.open, message::wrong_value));
     writer.frontend.Came();
     if (!writer.ends && host->Terminating()) {
         writer.ends = true;
@@ -356,9 +350,7 @@ void* make_writer(void* frontend) {
         auto* object = static_cast<Object*>(made);
         if (!object || object->functions != host->none_vtable + vtable_header) {
             // The host's "None" is then what the log gets.
-            std::fprintf(stderr,
-                         "%s: a log is not sent: the host makes other writers than it says; please %s\n",
-                         name, advice);
+            std::fprintf(stderr, "%s: %s%s\n", name, message::other_writers, advice);
             delete writer;
             return made;
         }
@@ -441,20 +433,17 @@ struct Plugin {
                 vtable[host->drain_events_slot] = word_of(on_drain_events);
             void* plugin = ::operator new(host->plugin_size);
             if (!host->own_layout.empty())
-                std::fprintf(
-                    stderr,
-                    "%s: %s lays out its log records as no version known to this plugin does; they are sent "
-                    "as found (%s)\n",
-                    name, host->name.c_str(), host->own_layout.c_str());
+                std::fprintf(stderr, "%s: %s%s; they are sent as found (%s)\n", name, host->name.c_str(),
+                             message::own_layout, host->own_layout.c_str());
             // By this the host knows of it.
             host->plugin_constructor(plugin);
             static_cast<Object*>(plugin)->functions = vtable + vtable_header;
         } catch (const Refusal& refusal) {
             // The host says next that the shared object did not have a plugin in it.
-            std::fprintf(stderr, "%s: cannot be used here: %s. Please %s\n", name, refusal.what.c_str(),
+            std::fprintf(stderr, "%s: %s%s. Please %s\n", name, message::unusable, refusal.what.c_str(),
                          advice);
         } catch (...) {
-            std::fprintf(stderr, "%s: cannot be used here: out of memory\n", name);
+            std::fprintf(stderr, "%s: %sout of memory\n", name, message::unusable);
         }
     }
 

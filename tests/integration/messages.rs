@@ -79,6 +79,12 @@ fn key(text: &str, [start, end]: [char; 2]) -> String {
     words.join(" ").trim_end_matches([',', ';', ':', '.', '"', '(']).to_owned()
 }
 
+/// What the C++ glue says: a line of its header for each.
+fn of_the_glue() -> Vec<String> {
+    let header = read("bro-plugin/messages.h");
+    header.lines().filter_map(|line| Some(line.split_once("[] = \"")?.1.strip_suffix("\";")?.to_owned())).collect()
+}
+
 /// What each option says of a value that it does not allow.
 fn errors_of_options() -> impl Iterator<Item = String> {
     let endpoint = Given { source: Source::Global, name: "endpoint", value: "tcp://127.0.0.1:1" };
@@ -90,16 +96,17 @@ fn errors_of_options() -> impl Iterator<Item = String> {
     })
 }
 
-/// The messages of the plugin.
+/// The messages of the plugin, its glue included.
 fn messages() -> Vec<String> {
     let texts = TEXTS.concat().into_iter().map(ToOwned::to_owned);
-    texts.chain(errors_of_options()).collect()
+    texts.chain(of_the_glue()).chain(errors_of_options()).collect()
 }
 
 #[test]
 fn every_message_is_documented() {
     let enums: usize = files("src", ".rs").iter().map(|source| source.matches("texts! { ///").count()).sum();
     assert_eq!(enums, TEXTS.len(), "an enum of texts is not in the list above");
+    assert_eq!(of_the_glue().len(), read("bro-plugin/messages.h").matches("constexpr").count());
     let documents = files("docs", ".md").join(" ");
     let missing: Vec<_> = messages().into_iter().filter(|text| !documents.contains(&key(text, ['{', '}']))).collect();
     assert!(missing.is_empty(), "not in the documentation:\n{}", missing.join("\n"));
