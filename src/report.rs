@@ -24,22 +24,21 @@ texts! {
     /// What an operator is told.
     pub enum Report {
         UnknownLayout { member: &'static str, value: u32 } =
-            "this host's log records are laid out as no host known to the plugin ({member} is {value}); \
-             build the plugin from this host's headers: ./configure --zeek-dist=DIR && make",
+            "this host's log records are laid out as no host known to the plugin ({member} is {value}); build the \
+             plugin from this host's headers: ./configure --zeek-dist=DIR && make",
         UnknownOption { name: String } = "$config[\"{name}\"] is no option of the ZeroMQ writer, and is ignored",
-        NotSent { error: String, log: String, filter: String } =
-            "{error}. The log \"{log}\"{filter} is not sent.",
+        NotSent { error: String, log: String, filter: String } = "{error}. The log \"{log}\"{filter} is not sent.",
         TakenField { name: String, log: String } =
-            "the extra field {name:?} is left out of the log \"{log}\", which has a column of that name; \
-             rename it in LogZeroMQ::extra_fields, or in $config[\"extra_fields\"] of this filter",
+            "the extra field {name:?} is left out of the log \"{log}\", which has a column of that name; rename it in \
+             LogZeroMQ::extra_fields, or in $config[\"extra_fields\"] of this filter",
         NullValues { count: u64 } = "{count} values of types without JSON form were sent as null",
         NotEnded = "ZeroMQ did not end within the linger time; unsent records are lost",
-        CannotConnect { endpoint: String, error: Error } = "cannot connect to {endpoint}: {error}; correct the endpoint",
+        CannotConnect { endpoint: String, error: Error } =
+            "cannot connect to {endpoint}: {error}; correct the endpoint",
         CannotBind { endpoint: String, error: Error } =
             "cannot bind {endpoint}: {error}; trying again until it can; until then nobody can subscribe",
         At { endpoint: String, incident: Incident } = "{endpoint}: {incident}",
-        OfNoWriter { log: String, report: Box<Report> } =
-            "of the log \"{log}\", which has no writer now: {report}",
+        OfNoWriter { log: String, report: Box<Report> } = "of the log \"{log}\", which has no writer now: {report}",
     }
 }
 
@@ -65,15 +64,14 @@ texts! {
             "the spool's disk fails ({count} times so far, for {logs}): {why}",
         DiskStillFails { count: u64, logs: String, why: Why } =
             "the spool's disk still fails ({count} times so far, for {logs}): {why}",
-        DiskWorks { count: u64, logs: String } =
-            "the spool's disk no longer fails; it did {count} times, for {logs}",
+        DiskWorks { count: u64, logs: String } = "the spool's disk no longer fails; it did {count} times, for {logs}",
         NoSpool { logs: String, why: Why, room: Room } =
-            "LogZeroMQ::spool_dir: {why}. Sending goes on; until the spool of {logs} can be used, which is tried \
-             once a second, for each log {room}.",
+            "LogZeroMQ::spool_dir: {why}. Sending goes on; until the spool of {logs} can be used, which is tried once \
+             a second, for each log {room}.",
         SpoolWorks { logs: String } = "the spool of {logs} can be used now",
         Awaited { count: u64, logs: String } =
-            "{records} of {logs} {have} not been sent yet; the end waits for them for as long as \
-             LogZeroMQ::zmq_linger allows, and they are lost if the host ends before"
+            "{records} of {logs} {have} not been sent yet; the end waits for them for as long as LogZeroMQ::zmq_linger \
+             allows, and they are lost if the host ends before"
             [records = records(*count), have = either(*count, "has", "have")],
         Lingered { count: u64, logs: String } =
             "{records} of {logs} {were} not sent within the time of LogZeroMQ::zmq_linger, and {are} lost"
@@ -102,24 +100,23 @@ texts! {
         Unfit { why: Unfit } = "{why}",
         Fit = "the subscriber is there now, and its handshake has succeeded",
         Excess =
-            "the subscriber has sent more than a subscriber may: more than 10,000 topics, or too much at once; \
-             its connection was ended for a while",
+            "the subscriber has sent more than a subscriber may: more than 10,000 topics, or too much at once; its \
+             connection was ended for a while",
         ConnectionLost = "the connection was lost; it is made again as soon as the subscriber is there",
         ConnectionLostAndSentAgain =
             "the connection was lost; it is made again as soon as the subscriber is there, and what had not arrived is \
              sent again",
         ConnectionLostAgain { count: u64 } = "the connection was lost again ({count} times so far)",
         PlacesTaken =
-            "all {places} places for subscribers are taken, and others are turned away until one is \
-             free; let a firewall say who may connect, or have this side connect to the subscribers (an \
-             endpoint without @)" [places = MAX_PEERS],
+            "all {places} places for subscribers are taken, and others are turned away until one is free; let a \
+             firewall say who may connect, or have this side connect to the subscribers (an endpoint without @)"
+            [places = MAX_PEERS],
         NoDescriptors { limit: u64 } =
             "the limit of {limit} open files leaves no room for more subscribers; others have to wait; raise it with \
              LimitNOFILE in systemd, or ulimit -n",
         RefusingClients { count: u64, why: Misfit } = "refusing clients ({count} so far): {why}",
         Keys { notice: keys::Notice } = "{notice}",
-        Revoked =
-            "all connections were ended, because a key was revoked; subscribers with other keys come back",
+        Revoked = "all connections were ended, because a key was revoked; subscribers with other keys come back",
     }
 }
 
@@ -162,13 +159,13 @@ texts! {
     pub enum Trouble {
         NoName { endpoint: String, why: String } =
             "the name of {endpoint} is not found: {why}; correct it, or use an address",
-        Silent { endpoint: String } =
-            "{endpoint} is connected, and has not said what it wants; see what listens there",
+        Silent { endpoint: String } = "{endpoint} is connected, and has not said what it wants; see what listens there",
         Lost { endpoint: String } = "the connection to {endpoint} was lost; start the subscriber again",
         Unknown { endpoint: String } =
-            "{endpoint} cannot be reached: nothing listens there, or a firewall is between; start the \
-             subscriber, or correct the endpoint",
-        NobodyListens { endpoint: String } = "nobody listens at {endpoint}; start the subscriber, or correct the endpoint",
+            "{endpoint} cannot be reached: nothing listens there, or a firewall is between; start the subscriber, or \
+             correct the endpoint",
+        NobodyListens { endpoint: String } =
+            "nobody listens at {endpoint}; start the subscriber, or correct the endpoint",
         NoSocket { endpoint: String } = "there is no socket at {endpoint}; start the subscriber, which makes it",
         NoAnswer { endpoint: String } =
             "{endpoint} does not answer; the machine is down, or a firewall is in the way, or the endpoint is to be \
@@ -176,13 +173,13 @@ texts! {
         Unreachable { endpoint: String, error: Error } =
             "{endpoint} cannot be reached: {error}; correct the endpoint, or see the routes and firewalls",
         Unfit { why: Unfit } = "{why}",
-        CannotConnect { endpoint: String, error: Error } = "cannot connect to {endpoint}: {error}; correct the endpoint",
+        CannotConnect { endpoint: String, error: Error } =
+            "cannot connect to {endpoint}: {error}; correct the endpoint",
         CannotBind { endpoint: String, error: Error } =
             "cannot bind {endpoint}: {error}; end what uses it, or bind another one",
         NobodyHasCome = "no subscriber has connected; start it",
         NobodyHasAnswered = "nobody has answered yet; start the subscriber, or correct the endpoint",
-        NoTopic =
-            "the subscriber is connected, and has subscribed to nothing; give it a topic, which may be empty",
+        NoTopic = "the subscriber is connected, and has subscribed to nothing; give it a topic, which may be empty",
         Slow = "the subscriber does not keep up",
     }
 }
@@ -203,8 +200,8 @@ texts! {
         RefusesKey { own: PublicKey } =
             "the {peer} refuses this side's key {own}; add it to the keys that are authorized there",
         OtherKey { keys: Vec<PublicKey> } =
-            "the {peer} there does not have the secret key of {server} ({keys}), or ends the connection for \
-             another reason, and nothing goes to it; correct the key, or the endpoint"
+            "the {peer} there does not have the secret key of {server} ({keys}), or ends the connection for another \
+             reason, and nothing goes to it; correct the key, or the endpoint"
             [server = option("curve_server_key"),
              keys = keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")],
     }
@@ -324,11 +321,11 @@ const REPEAT_MILLIS: u64 = 60_000;
 pub struct Burst {
     /// The counter when it was last looked at.
     seen: u64,
-    state: Option<Active>,
+    state: Option<Lasting>,
 }
 
 #[derive(Debug)]
-struct Active {
+struct Lasting {
     /// The counter when the burst began.
     base: u64,
     last_drop: u64,
@@ -337,9 +334,9 @@ struct Active {
     last_report: u64,
 }
 
-/// What is to be reported.
+/// How far a burst is, and what to say of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum News {
+pub enum Phase {
     /// Records are being dropped, this many so far.
     Began(u64),
     /// They still are; this many since it began.
@@ -350,18 +347,18 @@ pub enum News {
 
 impl Burst {
     /// Looks at the counter. `now` is in milliseconds.
-    pub fn observe(&mut self, count: u64, now: u64) -> Option<News> {
+    pub fn observe(&mut self, count: u64, now: u64) -> Option<Phase> {
         // Of what is counted here, not counting is the end.
         self.observe_drops(count, u64::MAX, now)
     }
 
     /// Looks at a counter of drops, and at that of the records that got through.
-    pub fn observe_drops(&mut self, dropped: u64, passed: u64, now: u64) -> Option<News> {
+    pub fn observe_drops(&mut self, dropped: u64, passed: u64, now: u64) -> Option<Phase> {
         let before = std::mem::replace(&mut self.seen, dropped);
         match &mut self.state {
             None if dropped > before => {
-                self.state = Some(Active { base: before, last_drop: now, passed, last_report: now });
-                Some(News::Began(dropped - before))
+                self.state = Some(Lasting { base: before, last_drop: now, passed, last_report: now });
+                Some(Phase::Began(dropped - before))
             }
             None => None,
             Some(active) if dropped > before => {
@@ -370,13 +367,13 @@ impl Burst {
                     return None;
                 }
                 active.last_report = now;
-                Some(News::Lasts(dropped - active.base))
+                Some(Phase::Lasts(dropped - active.base))
             }
             Some(active)
                 if now.saturating_sub(active.last_drop) >= QUIET_MILLIS
                     && (passed > active.passed || passed == u64::MAX) =>
             {
-                let news = News::Ended(dropped - active.base);
+                let news = Phase::Ended(dropped - active.base);
                 self.state = None;
                 Some(news)
             }
@@ -408,7 +405,12 @@ mod tests {
         }
         assert_eq!(
             news,
-            [(10, News::Began(100)), (70, News::Lasts(6100)), (130, News::Lasts(12_100)), (154, News::Ended(14_000))]
+            [
+                (10, Phase::Began(100)),
+                (70, Phase::Lasts(6100)),
+                (130, Phase::Lasts(12_100)),
+                (154, Phase::Ended(14_000))
+            ]
         );
     }
 
@@ -418,11 +420,11 @@ mod tests {
         // A record every 12 seconds, of which none gets through until the fifth.
         for n in 1..=4 {
             let news = burst.observe_drops(n, 7, n * 12_000);
-            assert_eq!(news, (n == 1).then_some(News::Began(1)), "{n}");
+            assert_eq!(news, (n == 1).then_some(Phase::Began(1)), "{n}");
             assert_eq!(burst.observe_drops(n, 7, n * 12_000 + 9_000), None);
         }
-        assert_eq!(burst.observe_drops(4, 8, 58_000), Some(News::Ended(4)));
+        assert_eq!(burst.observe_drops(4, 8, 58_000), Some(Phase::Ended(4)));
         assert_eq!(burst.observe_drops(4, 9, 70_000), None);
-        assert_eq!(burst.observe_drops(5, 9, 71_000), Some(News::Began(1)));
+        assert_eq!(burst.observe_drops(5, 9, 71_000), Some(Phase::Began(1)));
     }
 }

@@ -151,7 +151,7 @@ impl Authorized {
         Verdict::Refused
     }
 
-    /// Reads the directory again if it is time to. Whether the key of a client that was let in has
+    /// Reads the directory again if it is time to. Returns true if the key of a client that was let in has
     /// gone from it since this was asked last.
     pub fn revoked(&self) -> bool {
         let mut state = self.state();
@@ -169,7 +169,7 @@ impl Authorized {
 }
 
 impl State {
-    /// Whether the keys are those in the directory. If it cannot be read, they are the last known.
+    /// Returns true if the keys are those in the directory. If it cannot be read, they are the last known.
     fn refresh(&mut self, dir: &Path, now: Instant) -> bool {
         if now - self.read < MAX_AGE {
             return true;

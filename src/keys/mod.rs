@@ -26,8 +26,8 @@ texts! {
     /// What is wrong with a key's file, or with a directory of them, and what to do; never a key.
     pub enum KeyError {
         NoCurve =
-            "the libzmq in use has no CURVE (4.3 or newer with libsodium is needed); nothing is sent \
-             without encryption. Build without --with-zmq, which has it",
+            "the libzmq in use has no CURVE (4.3 or newer with libsodium is needed); nothing is sent without \
+             encryption. Build without --with-zmq, which has it",
         Missing { name: String, error: String } = "cannot read {name}: {error}",
         Unread { name: String, error: String } = "cannot read {name}: {error}",
         NoFile { name: String } = "{name} is not a file",
@@ -37,13 +37,12 @@ texts! {
         NoPublic { name: String } = "{name} has no public-key in a section curve",
         NoPair { name: String } = "the public-key in {name} is not the one of its secret-key; make new keys",
         Open { name: String, mode: u32, fix: u32 } =
-            "{name} can be read or written by others (mode {mode:04o}): chmod {fix:o} {name}, and, if others had access, \
-             make new keys",
+            "{name} can be read or written by others (mode {mode:04o}): chmod {fix:o} {name}, and, if others had \
+             access, make new keys",
         Writable { name: String, mode: u32 } =
             "{name} can be written by others (mode {mode:04o}), who could let anybody in: chmod go-w {name}",
         Unwritten { name: String, error: String } = "cannot write {name}: {error}",
-        Exists { name: String } =
-            "{name} is there already; keys are never overwritten: name other files, or remove it",
+        Exists { name: String } = "{name} is there already; keys are never overwritten: name other files, or remove it",
     }
 }
 

@@ -8,9 +8,9 @@ use std::time::Instant;
 
 use super::names::{self, Name};
 use super::options::open_socket;
-use super::{CLOSED_IN_A_ROW, Failure, Options, Pattern, Peers, Servers, State, Step, Transport, locked};
+use super::{CLOSED_IN_A_ROW, Failure, Options, Pattern, Peers, Servers, State, Transport, locked};
 use crate::clock::coarse_millis;
-use crate::report::{Burst, Incident, News, Report, Trouble};
+use crate::report::{Burst, Incident, Phase, Report, Trouble};
 use crate::zmq::limits::ENFORCED;
 use crate::zmq::{Context, Endpoint, Error, Event, Handshake, PENALTY, Role, Socket, Watched, version};
 
@@ -51,14 +51,14 @@ impl Dialer {
         let socket = open_socket(context, options)?;
         if options.pattern == Pattern::Publish {
             // Of the next connection's subscriptions it tells whether the last one's have ended or not.
-            socket.set(zmq_sys::ZMQ_XPUB_VERBOSE, 1).map_err(|error| (Step::Socket, error))?;
+            socket.set(zmq_sys::ZMQ_XPUB_VERBOSE, 1).map_err(|error| Failure::Socket { error })?;
         }
         let name = endpoint.host_name().map(|(host, port)| Name::new(host, port, Instant::now()));
         let role = options.curve.as_ref().and_then(|curve| curve.client(&endpoint));
         let strict = role.is_some() && options.pattern == Pattern::Push;
         if strict {
             // Nothing is queued for a peer that has not shown that it has the right key.
-            socket.set(zmq_sys::ZMQ_IMMEDIATE, 1).map_err(|error| (Step::Socket, error))?;
+            socket.set(zmq_sys::ZMQ_IMMEDIATE, 1).map_err(|error| Failure::Socket { error })?;
         }
         let servers = options.curve.as_ref().map_or_else(Servers::default, |curve| {
             Servers::new(curve.keys.public(), endpoint.server_key.into_iter().collect())
@@ -80,7 +80,7 @@ impl Dialer {
             lost: 0,
             lost_connections: Burst::default(),
         };
-        dialer.connect(&socket).map_err(|error| (Step::Connect { endpoint: dialer.endpoint.to_string() }, error))?;
+        dialer.connect(&socket).map_err(|error| Failure::Connect { endpoint: dialer.endpoint.to_string(), error })?;
         Ok((socket, dialer))
     }
 
@@ -239,10 +239,10 @@ impl Dialer {
     /// Tells of connections that were lost.
     fn report(&mut self, transport: &Transport) {
         transport.tell(match self.lost_connections.observe(self.lost, coarse_millis()) {
-            Some(News::Began(_)) if transport.key.resends => Incident::ConnectionLostAndSentAgain,
-            Some(News::Began(_)) => Incident::ConnectionLost,
-            Some(News::Lasts(count)) => Incident::ConnectionLostAgain { count },
-            Some(News::Ended(_)) | None => return,
+            Some(Phase::Began(_)) if transport.key.resends => Incident::ConnectionLostAndSentAgain,
+            Some(Phase::Began(_)) => Incident::ConnectionLost,
+            Some(Phase::Lasts(count)) => Incident::ConnectionLostAgain { count },
+            Some(Phase::Ended(_)) | None => return,
         });
     }
 }

@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Curve, Failure, Step};
+use super::{Curve, Failure};
 use crate::keys::{Authorized, Notice};
 use crate::zmq::zap::Handler;
 use crate::zmq::{Context, Error, Role};
@@ -27,9 +27,9 @@ impl Door {
     ///
     /// The directory cannot be used, or there is no handler to be had.
     pub fn open(context: &Arc<Context>, curve: &Curve, domain: &str) -> Result<Self, Failure> {
-        let no_handler = |error| (Step::Handler, error);
+        let no_handler = |error| Failure::Handler { error };
         let dir = curve.authorized.as_deref().ok_or(no_handler(Error(libc::EINVAL)))?;
-        let authorized = Authorized::open(dir).map_err(|error| (Step::Keys { error }, Error(libc::EACCES)))?;
+        let authorized = Authorized::open(dir).map_err(|why| Failure::Keys { why, error: Error(libc::EACCES) })?;
         let authorized = Arc::new(authorized);
         let mut handler = HANDLER.lock().unwrap_or_else(PoisonError::into_inner);
         let (handler, users) = match &mut *handler {
@@ -50,7 +50,7 @@ impl Door {
         &self.role
     }
 
-    /// Whether the key of a client that was let in has been revoked since this was asked last.
+    /// Returns true if the key of a client that was let in has been revoked since this was asked last.
     pub fn revoked(&self) -> bool {
         self.authorized.revoked()
     }

@@ -3,7 +3,7 @@
 use core::ffi::c_int;
 use std::time::Duration;
 
-use crate::report::{Burst, Incident, Misfit, News, Unfit};
+use crate::report::{Burst, Incident, Misfit, Phase, Unfit};
 use crate::zmq::limits::ENFORCED;
 use crate::zmq::{Handshake, PublicKey};
 
@@ -144,8 +144,8 @@ impl Clients {
         };
         let news =
             self.failed.iter_mut().zip(whys).filter_map(|((count, burst), why)| match burst.observe(*count, now) {
-                Some(News::Began(count) | News::Lasts(count)) => Some(Incident::RefusingClients { count, why }),
-                Some(News::Ended(_)) | None => None,
+                Some(Phase::Began(count) | Phase::Lasts(count)) => Some(Incident::RefusingClients { count, why }),
+                Some(Phase::Ended(_)) | None => None,
             });
         news.collect()
     }

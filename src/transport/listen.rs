@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::door::Door;
 use super::options::open_socket;
-use super::{Clients, Failure, LOOK_INTERVAL, Options, Pattern, Peers, State, Step, Transport, locked};
+use super::{Clients, Failure, LOOK_INTERVAL, Options, Pattern, Peers, State, Transport, locked};
 use crate::clock::coarse_millis;
 use crate::report::{Incident, Report, Trouble};
 use crate::zmq::{Away, Context, Endpoint, Error, Event, Stream, Watched, descriptor_limit};
@@ -83,7 +83,7 @@ impl Listener {
         let socket = listener.open_socket(context)?;
         listener
             .bind(transport, &socket)
-            .map_err(|error| (Step::Bind { endpoint: listener.endpoint.to_string() }, error))?;
+            .map_err(|error| Failure::Bind { endpoint: listener.endpoint.to_string(), error })?;
         Ok((socket, listener))
     }
 
@@ -93,15 +93,17 @@ impl Listener {
         if options.pattern == Pattern::Push {
             // Each peer has a limit of its own, so that one that stands still does not get everything.
             let value = options.high_water_mark;
-            socket
-                .set(zmq_sys::ZMQ_SNDHWM, value)
-                .map_err(|error| (Step::Option { name: "the high water mark", value }, error))?;
+            socket.set(zmq_sys::ZMQ_SNDHWM, value).map_err(|error| Failure::Option {
+                name: "the high water mark",
+                value,
+                error,
+            })?;
         }
         socket
             .secure(self.door.as_ref().map(Door::role))
-            .map_err(|error| (Step::Encrypt { endpoint: endpoint.to_string() }, error))?;
+            .map_err(|error| Failure::Encrypt { endpoint: endpoint.to_string(), error })?;
         if endpoint.is_ipv6() {
-            socket.set(zmq_sys::ZMQ_IPV6, 1).map_err(|error| (Step::Ipv6, error))?;
+            socket.set(zmq_sys::ZMQ_IPV6, 1).map_err(|error| Failure::Ipv6 { error })?;
         }
         Ok(socket)
     }

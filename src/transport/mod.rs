@@ -47,25 +47,23 @@ pub use options::{Curve, KeepAlive, Options, Pattern};
 pub use subscriptions::Subscriptions;
 pub use trail::Trail;
 
-/// What libzmq could not do, and why.
-pub type Failure = (Step, Error);
-
 texts! {
-    /// What fails when a transport is made.
-    pub enum Step {
-        Context = "cannot make a ZeroMQ context",
-        Socket = "cannot make a socket",
-        Pipe = "cannot make a pipe",
-        Thread = "cannot start a thread",
-        Option { name: &'static str, value: i32 } = "cannot set {name} to {value}",
-        Limits = "cannot set limits",
-        Ipv6 = "cannot use IPv6",
-        Connect { endpoint: String } = "cannot connect to {endpoint}",
-        Bind { endpoint: String } = "cannot bind {endpoint}",
-        Share { endpoint: String } = "cannot share {endpoint} with a filter that has other keys, or none",
-        Encrypt { endpoint: String } = "cannot encrypt {endpoint}",
-        Handler = "cannot answer for who is let in",
-        Keys { error: KeyError } = "{error}",
+    /// What libzmq or the system could not do, and why.
+    pub enum Failure {
+        Context { error: Error } = "cannot make a ZeroMQ context: {error}",
+        Socket { error: Error } = "cannot make a socket: {error}",
+        Pipe { error: Error } = "cannot make a pipe: {error}",
+        Thread { error: Error } = "cannot start a thread: {error}",
+        Option { name: &'static str, value: i32, error: Error } = "cannot set {name} to {value}: {error}",
+        Limits { error: Error } = "cannot set limits: {error}",
+        Ipv6 { error: Error } = "cannot use IPv6: {error}",
+        Connect { endpoint: String, error: Error } = "cannot connect to {endpoint}: {error}",
+        Bind { endpoint: String, error: Error } = "cannot bind {endpoint}: {error}",
+        Share { endpoint: String, error: Error } =
+            "cannot share {endpoint} with a filter that has other keys, or none: {error}",
+        Encrypt { endpoint: String, error: Error } = "cannot encrypt {endpoint}: {error}",
+        Handler { error: Error } = "cannot answer for who is let in: {error}",
+        Keys { why: KeyError, error: Error } = "{why}: {error}",
     }
 }
 
@@ -305,7 +303,7 @@ impl User {
         };
         let index = match running.iter().position(same) {
             Some(index) if running[index].transport.key.curve != key.curve => {
-                return Err((Step::Share { endpoint: endpoint.to_string() }, Error(libc::EADDRINUSE)));
+                return Err(Failure::Share { endpoint: endpoint.to_string(), error: Error(libc::EADDRINUSE) });
             }
             Some(index) => index,
             None => {

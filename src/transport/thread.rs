@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::dial::Dialer;
 use super::listen::Listener;
-use super::{Failure, Key, MAX_SUBSCRIPTIONS, Options, Outgoing, Running, State, Step, Transport, locked};
+use super::{Failure, Key, MAX_SUBSCRIPTIONS, Options, Outgoing, Running, State, Transport, locked};
 use crate::zmq::{Context, Error, Event, Stream, TELLS, Written, limits, wait_readable};
 
 /// How often it looks what time has brought, if nothing is due earlier.
@@ -39,8 +39,8 @@ impl Thread {
     ///
     /// What libzmq or the system could not do.
     pub fn start(context: &Arc<Context>, key: Key, options: &Options) -> Result<Running, Failure> {
-        let system = |step, error: std::io::Error| (step, Error(error.raw_os_error().unwrap_or(libc::EAGAIN)));
-        let (reader, stop) = pipe().map_err(|error| system(Step::Pipe, error))?;
+        let of_system = |error: std::io::Error| Error(error.raw_os_error().unwrap_or(libc::EAGAIN));
+        let (reader, stop) = pipe().map_err(|error| Failure::Pipe { error: of_system(error) })?;
         let endpoint = key.endpoint.clone();
         let written = if key.divides() && TELLS { Written::of_each() } else { Written::default() };
         let transport = Arc::new(Transport {
@@ -77,7 +77,7 @@ impl Thread {
         let thread = std::thread::Builder::new()
             .name("zmq-endpoint".into())
             .spawn(move || thread.run())
-            .map_err(|error| system(Step::Thread, error))?;
+            .map_err(|error| Failure::Thread { error: of_system(error) })?;
         Ok(Running { transport, users: 0, thread, stop })
     }
 

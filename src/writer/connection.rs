@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use super::batch;
 use super::config::Config;
 use super::counters::Counters;
-use super::ledger::{Kind, Seen, Share, Summary};
+use super::ledger::{Fate, Seen, Share, Summary};
 use super::link::Link;
 use super::patience::Progress;
 use super::spooling::Spooling;
 use super::topic::Head;
-use crate::report::{Incident, Level, News, Problem, Reporter, Room, Trouble, Why};
+use crate::report::{Incident, Level, Phase, Problem, Reporter, Room, Trouble, Why};
 use crate::transport::{Failure, Refusal, Subscriptions};
 use crate::zmq::{Buffers, Context, Endpoint, Message};
 
@@ -152,7 +152,7 @@ impl Connection {
         &self.name
     }
 
-    /// Whether a subscription matches the log, as of the last [`Connection::poll`].
+    /// Returns true if a subscription matches the log, as of the last [`Connection::poll`].
     #[must_use]
     pub fn subscribed(&self) -> bool {
         self.link.wanted()
@@ -164,7 +164,7 @@ impl Connection {
         self.link.subscriptions()
     }
 
-    /// Whether the next record is to be encoded for [`Connection::send`].
+    /// Returns true if the next record is to be encoded for [`Connection::send`].
     #[inline]
     #[must_use]
     pub fn wants(&self) -> bool {
@@ -445,7 +445,7 @@ impl Connection {
         news.subscriptions
     }
 
-    /// Whether there are subscribers, and none of them wants this log.
+    /// Returns true if there are subscribers, and none of them wants this log.
     fn unwanted(&mut self) -> bool {
         let Subscriptions { matching, other } = self.link.subscriptions();
         if matching > 0 || other == 0 {
@@ -462,7 +462,7 @@ impl Connection {
         }
     }
 
-    /// Whether the spool has records that somebody is there for.
+    /// Returns true if the spool has records that somebody is there for.
     #[must_use]
     pub fn drains(&self) -> bool {
         self.spooling.as_ref().is_some_and(|backed| backed.spool.waiting() > 0) && self.link.wanted()
@@ -530,7 +530,7 @@ impl Connection {
         }
     }
 
-    /// Whether a record may still be sent if one waits, at the end.
+    /// Returns true if a record may still be sent if one waits, at the end.
     pub fn busy(&mut self, buffers: &mut Buffers) -> bool {
         self.poll(buffers);
         self.end_hold(buffers);
@@ -554,24 +554,24 @@ impl Connection {
         if let Some(backed) = &mut self.spooling {
             backed.spool.note(&mut seen, reporter);
         }
-        *seen.of(Kind::NoSubscriber) = no_subscriber;
-        *seen.of(Kind::Unwanted) = no_subscriber;
-        *seen.of(Kind::QueueFull) = queue_full;
-        *seen.of(Kind::Encoding) = encoding;
-        *seen.of(Kind::Closed) = closed;
+        *seen.of(Fate::NoSubscriber) = no_subscriber;
+        *seen.of(Fate::Unwanted) = no_subscriber;
+        *seen.of(Fate::QueueFull) = queue_full;
+        *seen.of(Fate::Encoding) = encoding;
+        *seen.of(Fate::Closed) = closed;
         // A subscriber is there and does not want this log: that is its choice. With a spool it is told, since
         // nothing is kept.
         let chosen = self.link.subscriptions().other > 0;
         let mut spool = self.spooling.as_mut().map(|backed| &mut backed.spool);
         if chosen {
-            self.share.skip(Kind::NoSubscriber, no_subscriber);
+            self.share.skip(Fate::NoSubscriber, no_subscriber);
         }
         if !chosen || spool.is_none() {
-            self.share.skip(Kind::Unwanted, no_subscriber);
+            self.share.skip(Fate::Unwanted, no_subscriber);
         }
-        let summaries = self.share.note(seen, now, |kind| match kind {
-            Kind::Encoding => Some(Why::Encoding { problem: problem.clone() }),
-            _ => spool.as_mut().and_then(|spool| spool.why(kind)),
+        let summaries = self.share.note(seen, now, |fate| match fate {
+            Fate::Encoding => Some(Why::Encoding { problem: problem.clone() }),
+            _ => spool.as_mut().and_then(|spool| spool.why(fate)),
         });
         self.tell(summaries, reporter);
     }
@@ -584,46 +584,46 @@ impl Connection {
     }
 
     fn incident(&self, summary: Summary) -> Incident {
-        let Summary { kind, news, count, logs, why, waiting } = summary;
+        let Summary { fate, news, count, logs, why, waiting } = summary;
         let hwm = self.high_water_mark;
-        let why = match kind {
-            Kind::NoSubscriber => Why::Nobody { troubles: self.link.troubles() },
-            Kind::QueueFull if self.link.is_deserted() => Why::QueueFull { hwm, troubles: self.link.troubles() },
-            Kind::QueueFull => Why::QueueFull { hwm, troubles: vec![Trouble::Slow] },
-            Kind::Closed => Why::Closed,
+        let why = match fate {
+            Fate::NoSubscriber => Why::Nobody { troubles: self.link.troubles() },
+            Fate::QueueFull if self.link.is_deserted() => Why::QueueFull { hwm, troubles: self.link.troubles() },
+            Fate::QueueFull => Why::QueueFull { hwm, troubles: vec![Trouble::Slow] },
+            Fate::Closed => Why::Closed,
             _ => why.unwrap_or_default(),
         };
-        match (kind, news) {
-            (Kind::Unwanted, _) => Incident::Unwanted { count, logs },
-            (Kind::Recovered, _) => Incident::Recovered { count, logs },
-            (Kind::Spooled, News::Began(_)) => Incident::Spooling { count, logs },
-            (Kind::Spooled, News::Lasts(_)) => Incident::StillSpooling { count, logs, waiting },
-            (Kind::Spooled, News::Ended(_)) => Incident::SpoolingEnded { count, logs, waiting },
-            (Kind::DiskFailed, News::Began(_)) => Incident::DiskFails { count, logs, why },
-            (Kind::DiskFailed, News::Lasts(_)) => Incident::DiskStillFails { count, logs, why },
-            (Kind::DiskFailed, News::Ended(_)) => Incident::DiskWorks { count, logs },
-            (Kind::NoSpool, News::Began(_) | News::Lasts(_)) => {
+        match (fate, news) {
+            (Fate::Unwanted, _) => Incident::Unwanted { count, logs },
+            (Fate::Recovered, _) => Incident::Recovered { count, logs },
+            (Fate::Spooled, Phase::Began(_)) => Incident::Spooling { count, logs },
+            (Fate::Spooled, Phase::Lasts(_)) => Incident::StillSpooling { count, logs, waiting },
+            (Fate::Spooled, Phase::Ended(_)) => Incident::SpoolingEnded { count, logs, waiting },
+            (Fate::DiskFailed, Phase::Began(_)) => Incident::DiskFails { count, logs, why },
+            (Fate::DiskFailed, Phase::Lasts(_)) => Incident::DiskStillFails { count, logs, why },
+            (Fate::DiskFailed, Phase::Ended(_)) => Incident::DiskWorks { count, logs },
+            (Fate::NoSpool, Phase::Began(_) | Phase::Lasts(_)) => {
                 Incident::NoSpool { logs, why, room: if hwm == 0 { Room::All } else { Room::Limited { hwm } } }
             }
-            (Kind::NoSpool, News::Ended(_)) => Incident::SpoolWorks { logs },
-            (Kind::Awaited, _) => Incident::Awaited { count, logs },
-            (Kind::Lingered, _) => Incident::Lingered { count, logs },
-            (_, News::Began(_)) => Incident::Dropping { count, logs, why },
-            (_, News::Lasts(_)) => Incident::StillDropping { count, logs, why },
-            (_, News::Ended(_)) => Incident::DroppingEnded { count, logs },
+            (Fate::NoSpool, Phase::Ended(_)) => Incident::SpoolWorks { logs },
+            (Fate::Awaited, _) => Incident::Awaited { count, logs },
+            (Fate::Lingered, _) => Incident::Lingered { count, logs },
+            (_, Phase::Began(_)) => Incident::Dropping { count, logs, why },
+            (_, Phase::Lasts(_)) => Incident::StillDropping { count, logs, why },
+            (_, Phase::Ended(_)) => Incident::DroppingEnded { count, logs },
         }
     }
 
     /// Tells how many records the end waits for.
     pub fn report_wait(&mut self, queued: u64, now: u64, reporter: &mut Reporter) {
-        let summaries = self.share.note_end(Kind::Awaited, queued, now);
+        let summaries = self.share.note_end(Fate::Awaited, queued, now);
         self.tell(summaries, reporter);
     }
 
     /// Tells what has not been told yet, if no other log's writer could, because all have gone.
     /// `lingered` is how many records were waited for in vain.
     pub fn report_last(&mut self, lingered: u64, now: u64, reporter: &mut Reporter) {
-        let mut summaries = self.share.note_end(Kind::Lingered, lingered, now);
+        let mut summaries = self.share.note_end(Fate::Lingered, lingered, now);
         summaries.extend(self.share.leave(now));
         self.tell(summaries, reporter);
     }

@@ -16,7 +16,6 @@ mod spooling;
 mod stats;
 mod topic;
 
-use core::fmt;
 use core::time::Duration;
 use std::sync::Arc;
 use std::time::Instant;
@@ -25,8 +24,8 @@ use crate::clock::coarse_millis;
 use crate::host::{AnyShape, Field, Layout, Record, Shape};
 use crate::json::{EncodeError, Envelope, FieldPlan, Out, encode};
 use crate::report::{Incident, Problem, Report, Reporter};
-use crate::transport::{Pattern, Step};
-use crate::zmq::{Buffers, CHUNK_SIZE, Context, Endpoint, Error, Termination};
+use crate::transport::{Failure, Pattern};
+use crate::zmq::{Buffers, CHUNK_SIZE, Context, Endpoint, Termination};
 use batch::Batch;
 use orphans::Orphans;
 use patience::Patience;
@@ -91,21 +90,6 @@ pub struct Setup<'a> {
     pub reporter: Reporter,
 }
 
-/// Why a writer could not be opened.
-#[derive(Debug)]
-pub struct OpenError {
-    what: Step,
-    why: Error,
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.what, self.why)
-    }
-}
-
-impl std::error::Error for OpenError {}
-
 /// Publishes the records of one log path. Belongs to the thread that opened it.
 pub struct Writer {
     /// The log path as text, for messages and names.
@@ -142,12 +126,12 @@ impl Writer {
     /// # Errors
     ///
     /// libzmq could not make or connect a socket.
-    pub fn open(setup: Setup<'_>) -> Result<Self, OpenError> {
+    pub fn open(setup: Setup<'_>) -> Result<Self, Failure> {
         let Setup { path: path_bytes, fields, layout, shape, config, mut reporter } = setup;
         let path = &*readable(path_bytes);
         let head = config.head(path_bytes);
         let envelope = envelope(path_bytes, fields, &config, &mut reporter);
-        let context = Context::shared().map_err(|why| OpenError { what: Step::Context, why })?;
+        let context = Context::shared().map_err(|error| Failure::Context { error })?;
         // Endpoints that share the records are one connection.
         let groups: Vec<&[Endpoint]> = match config.pattern {
             Pattern::Publish => config.endpoints.chunks(1).collect(),
@@ -184,12 +168,12 @@ impl Writer {
             let log = Log { path, head: head.clone() };
             match Connection::open(&context, endpoints, &config, first, log, &writer.buffers, &mut writer.reporter) {
                 Ok(connection) => writer.connections.push(connection),
-                Err((what, why)) => {
+                Err(failure) => {
                     for connection in writer.connections.drain(..) {
                         connection.close(0, &writer.buffers, Some(Duration::ZERO));
                     }
                     writer.release(context, Some(Duration::ZERO));
-                    return Err(OpenError { what, why });
+                    return Err(failure);
                 }
             }
         }
@@ -454,7 +438,7 @@ impl Writer {
         }
     }
 
-    /// Sends what is in the spools, as long as it can be sent now. Whether there was anything.
+    /// Sends what is in the spools, as long as it can be sent now. Returns true if there was anything.
     fn drain_spools(&mut self) -> bool {
         if !self.connections.iter().any(Connection::drains) {
             return false;

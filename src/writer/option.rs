@@ -52,8 +52,7 @@ texts! {
         Batch = "use a whole number of records from 1 (no batches) to 65536, such as 100",
         SpoolBytes = "use a whole number of bytes, 1048576 (1 MiB) or more",
         NoSpool = "there is no spool; set {dir}, too" [dir = name("spool_dir", Mention::Anywhere)],
-        NoEndpoint =
-            "there is no endpoint to send to; name the subscriber's, such as tcp://127.0.0.1:12345",
+        NoEndpoint = "there is no endpoint to send to; name the subscriber's, such as tcp://127.0.0.1:12345",
         Endpoints { count: usize } = "there are {count} endpoints; at most {MAX_CONSUMERS} are allowed",
         Endpoint { error: EndpointError } = "{error}",
         NoStatsTopic = "name a topic, such as zeromq_stats",
@@ -137,7 +136,7 @@ impl<'a> Given<'a> {
         ConfigError { source: self.source, option: self.name.to_owned(), value, reason: reason.into() }
     }
 
-    /// Whether the value is a key and not a path. Keys can begin with a slash, too.
+    /// Returns true if the value is a key and not a path. Keys can begin with a slash, too.
     pub(super) fn is_key(&self) -> bool {
         PublicKey::parse(self.value).is_some() && !Path::new(self.value).exists()
     }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::batch;
 use super::config::Config;
-use super::ledger::{Kind, Seen};
+use super::ledger::{Fate, Seen};
 use super::link::Link;
 use super::topic::bytes_of;
 use crate::report::{Incident, Reporter, Why};
@@ -379,30 +379,30 @@ impl Spooling {
         self.tell(reporter);
         seen.waiting = self.waiting();
         // The records that it was opened with, and that it could be, are none that it has taken.
-        *seen.of(Kind::Recovered) = self.recovered.records;
+        *seen.of(Fate::Recovered) = self.recovered.records;
         if let Store::Disk(spool) = &self.store {
-            *seen.of(Kind::DiskFailed) = spool.counters().io_errors;
+            *seen.of(Fate::DiskFailed) = spool.counters().io_errors;
             seen.stored = self.put + 1;
         }
         if !self.always {
-            *seen.of(Kind::Spooled) = self.put - self.recovered.records;
+            *seen.of(Fate::Spooled) = self.put - self.recovered.records;
         }
-        *seen.of(Kind::SpoolLost) = self.lost();
-        *seen.of(Kind::NoSpool) = self.failed;
+        *seen.of(Fate::SpoolLost) = self.lost();
+        *seen.of(Fate::NoSpool) = self.failed;
     }
 
     /// Why something has happened since the last time.
-    pub fn why(&mut self, kind: Kind) -> Option<Why> {
+    pub fn why(&mut self, fate: Fate) -> Option<Why> {
         let counters = match &self.store {
             Store::Disk(spool) => spool.counters(),
             Store::Memory(_) => spool::Counters::default(),
         };
-        Some(match (kind, &self.store) {
-            (Kind::NoSpool, Store::Memory(held)) => Why::System { error: held.why.clone() },
-            (Kind::DiskFailed, Store::Disk(spool)) => {
+        Some(match (fate, &self.store) {
+            (Fate::NoSpool, Store::Memory(held)) => Why::System { error: held.why.clone() },
+            (Fate::DiskFailed, Store::Disk(spool)) => {
                 Why::System { error: spool.last_error().map_or_else(String::new, |error| error.to_string()) }
             }
-            (Kind::SpoolLost, _) => {
+            (Fate::SpoolLost, _) => {
                 let (refused, evicted) = std::mem::replace(&mut self.noted, (self.refused, counters.evicted));
                 if self.refused > refused {
                     Why::Refused { problem: self.problem.clone() }

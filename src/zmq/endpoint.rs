@@ -62,8 +62,7 @@ texts! {
             "the transport {transport} is not supported; use tcp://HOST:PORT or ipc://PATH",
         NoPort = "the port is missing; write tcp://HOST:PORT, such as tcp://127.0.0.1:12345",
         Port { port: String } = "the port \"{port}\" is not a number from 1 to 65535",
-        NotIpv6 { host: String, port: u16 } =
-            "\"{host}\" is not an IPv6 address; write tcp://[2001:db8::1]:{port}",
+        NotIpv6 { host: String, port: u16 } = "\"{host}\" is not an IPv6 address; write tcp://[2001:db8::1]:{port}",
         NoHost = "the host is missing; write tcp://HOST:PORT, such as tcp://127.0.0.1:12345",
         AnyHost = "to connect, it needs the address of the other side instead of *",
         Host { host: String } = "{host:?} is not a host name",

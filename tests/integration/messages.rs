@@ -8,13 +8,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bro_zeromq_writer::writer::{Config, Given, OPTIONS, Source};
-use bro_zeromq_writer::{keys, report, transport, writer, zmq};
+use bro_zeromq_writer::{keys, report, spool, transport, writer, zmq};
 
 /// The document that has symptom, cause and fix; some are in others below docs.
 const TROUBLESHOOTING: &str = "docs/troubleshooting.md";
 
 /// The plugin's messages.
-const TEXTS: [&[&str]; 16] = [
+const TEXTS: [&[&str]; 17] = [
     report::Report::TEXTS,
     report::Incident::TEXTS,
     report::Why::TEXTS,
@@ -28,7 +28,8 @@ const TEXTS: [&[&str]; 16] = [
     keys::Notice::TEXTS,
     keys::Whence::TEXTS,
     keys::Unread::TEXTS,
-    transport::Step::TEXTS,
+    spool::OpenError::TEXTS,
+    transport::Failure::TEXTS,
     zmq::EndpointError::TEXTS,
     writer::Reason::TEXTS,
 ];
