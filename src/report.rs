@@ -201,8 +201,7 @@ texts! {
             "the {peer} refuses this side's key {own}; add it to the keys that are authorized there",
         OtherKey { keys: Vec<PublicKey> } =
             "the {peer} there does not have the secret key of {server} ({keys}), or ends the connection for another \
-             reason, and nothing goes to it; correct the key, or the endpoint"
-            [server = option("curve_server_key"),
+             reason, and nothing goes to it; correct the key, or the endpoint" [server = option("curve_server_key"),
              keys = keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")],
     }
 }

@@ -67,9 +67,6 @@ pub fn parse_hex(text: &str) -> Result<Texts, Reason> {
     checked(fields)
 }
 
-/// How the form is, in the messages about it.
-pub const FORM: &str = "write name=value, with commas between, such as sensor=nids1,site=berlin";
-
 /// A character as written, or behind a backslash.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Character {

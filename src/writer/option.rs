@@ -5,7 +5,6 @@ use core::ops::RangeBounds;
 use core::str::FromStr;
 use std::path::Path;
 
-use super::extra::FORM;
 use crate::keys::KeyError;
 use crate::texts::texts;
 use crate::zmq::{EndpointError, KEY_TEXT, MAX_CONSUMERS, PublicKey};
@@ -38,6 +37,9 @@ pub struct ConfigError {
     value: String,
     reason: Reason,
 }
+
+/// The form of fields, in the messages about them.
+const FORM: &str = "write name=value, with commas between, such as sensor=nids1,site=berlin";
 
 texts! {
     /// What is wrong with a value, and what to do about it; `name` says how an option is called.
