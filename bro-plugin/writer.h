@@ -13,6 +13,7 @@
 #include "bro_zeromq_writer.h"
 
 #include "flush.h"
+#include "messages.h"
 
 namespace bzw {
 
@@ -52,7 +53,7 @@ public:
         } catch (const std::exception& e) {
             Say(BZW_REPORT_ERROR, e.what());
         } catch (...) {
-            Say(BZW_REPORT_ERROR, "unknown exception while opening the writer");
+            Say(BZW_REPORT_ERROR, message::exception);
         }
         frontend.FlushEvery(0);
         return stays;
@@ -60,7 +61,7 @@ public:
 
     bool HasGlobals() {
         if (!have_globals)
-            Say(BZW_REPORT_ERROR, "the options in LogZeroMQ could not be read");
+            Say(BZW_REPORT_ERROR, message::no_options);
         return have_globals;
     }
 

@@ -9,7 +9,7 @@ use std::panic::catch_unwind;
 
 use crate::clock;
 use crate::host::{AnyShape, FAMILIES, Field, Layout};
-use crate::report::{Level, Report, Reporter};
+use crate::report::{Problem, Report, Reporter};
 use crate::writer::{
     Config, Counters, Given, OPTIONS, SCRIPT_NAMES, Setup, Source, Totals, Writer, readable, unknown_options,
 };
@@ -333,11 +333,7 @@ unsafe fn open(args: *const OpenArgs) -> Result<Writer, c_int> {
         let mut reporter = reporter(args.report, args.report_context);
         let layout = read_layout(args.layout)?;
         let shape = AnyShape::new(&layout).map_err(|(member, value)| {
-            let message = format!(
-                "this host's log records are laid out as no host known to the plugin ({member} is {value}); \
-                 build the plugin from this host's headers: ./configure --zeek-dist=DIR && make"
-            );
-            reporter(&Report::new(Level::Error, message));
+            reporter(&Report::UnknownLayout { member, value });
             ERR_LAYOUT
         })?;
         let path = text(args.path)?.to_bytes();
@@ -351,23 +347,24 @@ unsafe fn open(args: *const OpenArgs) -> Result<Writer, c_int> {
         let config = options(args.config, args.num_config)?;
         let filter = given(&config, Source::Filter);
         for name in unknown_options(&filter) {
-            let message = format!("$config[\"{name}\"] is no option of the ZeroMQ writer, and is ignored");
-            reporter(&Report::new(Level::Warning, message));
+            reporter(&Report::UnknownOption { name: name.to_owned() });
         }
         let all = [given(&globals, Source::Global), filter].concat();
         let config = Config::parse(&all).map_err(|error| {
-            let of_filter = match text(args.filter_name) {
+            let filter = match text(args.filter_name) {
                 Ok(name) => format!(" of filter \"{}\"", name.to_string_lossy()),
                 Err(_) => String::new(),
             };
-            reporter(&Report::new(Level::Error, format!("{error}. The log \"{name}\"{of_filter} is not sent.")));
+            let (error, log) = (error.to_string(), name.to_string());
+            reporter(&Report::NotSent { error, log, filter });
             ERR_CONFIG
         })?;
         // The reporter goes with the writer; for the one error left it is made again.
         let setup = Setup { path, fields: &fields, layout: &layout, shape, config, reporter };
         Writer::open(setup).map_err(|error| {
             let mut reporter = self::reporter(args.report, args.report_context);
-            reporter(&Report::new(Level::Error, format!("{error}. The log \"{name}\" is not sent.")));
+            let (error, log) = (error.to_string(), name.to_string());
+            reporter(&Report::NotSent { error, log, filter: String::new() });
             ERR_SOCKET
         })
     }
@@ -383,13 +380,14 @@ fn given(options: &[(String, String)], source: Source) -> Vec<Given<'_>> {
 ///
 /// `report` may be called with `context` while calls into the writer last.
 unsafe fn reporter(report: Option<ReportFn>, context: *mut c_void) -> Reporter {
-    Box::new(move |Report { level, text, .. }| {
+    Box::new(move |what| {
         if let Some(report) = report {
             // A NUL cannot be passed on, and a line is a line.
-            let mut line: Vec<u8> = text.bytes().map(|byte| if byte < 0x20 { b' ' } else { byte }).collect();
+            let mut line: Vec<u8> =
+                what.to_string().bytes().map(|byte| if byte < 0x20 { b' ' } else { byte }).collect();
             line.push(0);
             // SAFETY: this function's contract; the text is terminated.
-            unsafe { report(context, *level as c_int, line.as_ptr().cast()) };
+            unsafe { report(context, what.level() as c_int, line.as_ptr().cast()) };
         }
     })
 }
@@ -429,7 +427,7 @@ pub unsafe extern "C" fn bzw_writer_write(writer: *mut Handle, num_fields: c_int
     unsafe {
         with_writer(writer, |writer| {
             if num_fields < 0 || num_fields as usize != writer.columns() {
-                writer.reject("it has another number of columns than the log");
+                writer.reject(Problem::OtherColumns);
             } else if vals.is_null() && num_fields > 0 {
                 return ERR_NULL;
             } else {
@@ -453,8 +451,8 @@ pub unsafe extern "C" fn bzw_writer_reject(writer: *mut Handle, why: *const c_ch
             if why.is_null() {
                 return ERR_NULL;
             }
-            let Ok(why) = CStr::from_ptr::<'static>(why).to_str() else { return ERR_ARGUMENT };
-            writer.reject(why);
+            let Ok(what) = CStr::from_ptr::<'static>(why).to_str() else { return ERR_ARGUMENT };
+            writer.reject(Problem::Other { what });
             OK
         })
     }

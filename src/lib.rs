@@ -8,7 +8,7 @@
 //! - [`host`]: the host's `threading::Value` and `threading::Field` as it lays them out in memory.
 //! - [`json`]: turns a record into the JSON that the host's own log would have.
 //! - [`keys`]: files of CURVE keys, and directories of those that are let in.
-//! - [`report`]: what operators are told, and how often.
+//! - [`report`]: what operators are told, as values, and how often.
 //! - [`spool`]: records that cannot be sent now, on disk.
 //! - [`transport`]: one endpoint of the process: its socket, its peers, what is on the way to them.
 //! - [`zmq`]: context, sockets and messages over libzmq.
@@ -27,6 +27,7 @@ pub mod keys;
 mod lock;
 pub mod report;
 pub mod spool;
+mod texts;
 pub mod transport;
 pub mod writer;
 pub mod zmq;

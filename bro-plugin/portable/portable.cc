@@ -23,6 +23,7 @@
 
 #include "bro_zeromq_writer.h"
 
+#include "../messages.h"
 #include "../writer.h"
 #include "check.h"
 #include "facts.h"
@@ -75,7 +76,7 @@ struct Writer {
 
     void Refuse(const std::string& what) {
         const std::string which = path.empty() ? "A log" : "The log \"" + path + "\"";
-        log.Say(BZW_REPORT_ERROR, (which + " is not sent: " + what + ". Please " + advice).c_str());
+        log.Say(BZW_REPORT_ERROR, (which + message::not_sent + what + ". Please " + advice).c_str());
     }
 
     bool Init(const void* info, int num_fields, const void* const* fields);
@@ -88,10 +89,7 @@ struct Writer {
             log.frontend.FlushEvery(interval);
         else if (interval > 0 && !said.exchange(true))
             log.Say(BZW_REPORT_WARNING,
-                    ("records come up to a second late, and LogZeroMQ::flush_interval has no "
-                     "effect: " +
-                     host->keeps_records + ". Please " + advice)
-                        .c_str());
+                    (message::no_flush + host->keeps_records + ". Please " + advice).c_str());
     }
 };
 
@@ -99,7 +97,7 @@ bool Writer::Init(const void* info, int num_fields, const void* const* fields) {
     check.reset(new Check(host->layout));
     if (!check->Usable()) {
         log.Say(BZW_REPORT_ERROR,
-                "A log is not sent: the host has no file descriptor left; raise the limit (ulimit -n)");
+                (std::string("A log") + message::not_sent + message::no_descriptor).c_str());
         return false;
     }
     if (!log.HasGlobals())
@@ -111,12 +109,11 @@ bool Writer::Init(const void* info, int num_fields, const void* const* fields) {
         wrong = check->Fields(num_fields, fields);
     }
     if (!wrong.empty()) {
-        Refuse(host->name + " does not hand it over as other hosts do; " + wrong);
+        Refuse(host->name + message::otherwise + wrong);
         return false;
     }
     if (only_known_hosts && !host->unknown.empty()) {
-        Refuse("LogZeroMQ::only_known_hosts is set, and of " + host->name + " is to be said that " +
-               host->unknown);
+        Refuse(message::only_known_hosts + host->name + " is to be said that " + host->unknown);
         return false;
     }
 
@@ -150,8 +147,7 @@ bool check(Writer& writer, int num_fields, const void* const* vals) {
             return true;
         }
         if (!writer.rejected)
-            writer.log.Say(BZW_REPORT_WARNING,
-                           ("A record is not sent, nor are others like it: " + wrong).c_str());
+            writer.log.Say(BZW_REPORT_WARNING, (message::wrong_record + wrong).c_str());
     } catch (...) {
         // There is no memory to say it.
     }
@@ -164,8 +160,7 @@ bool on_write(void* object, int num_fields, const void* const*, const void* cons
     if (!writer.log.Get())
         return writer.log.stays;
     if (!check(writer, num_fields, vals))
-        return writer.log.GoesOn(
-            bzw_writer_reject(writer.log.Get(), "a value is not of its column's type, or leads nowhere"));
+        return writer.log.GoesOn(bzw_writer_reject(writer.log.Get(), message::wrong_value));
     return writer.log.Write(num_fields, vals);
 }
 
@@ -272,9 +267,7 @@ void* make_writer(void* frontend) {
         auto* object = static_cast<Object*>(made);
         if (!object || object->functions != host->none_vtable + vtable_header) {
             // The host's "None" is then what the log gets.
-            std::fprintf(stderr,
-                         "%s: a log is not sent: the host makes other writers than it says; please %s\n",
-                         name, advice);
+            std::fprintf(stderr, "%s: %s%s\n", name, message::other_writers, advice);
             delete writer;
             return made;
         }
@@ -357,20 +350,17 @@ struct Plugin {
                 vtable[host->drain_events_slot] = word_of(on_drain_events);
             void* plugin = ::operator new(host->plugin_size);
             if (!host->own_layout.empty())
-                std::fprintf(
-                    stderr,
-                    "%s: %s lays out its log records as no version known to this plugin does; they are sent "
-                    "as found (%s)\n",
-                    name, host->name.c_str(), host->own_layout.c_str());
+                std::fprintf(stderr, "%s: %s%s; they are sent as found (%s)\n", name, host->name.c_str(),
+                             message::own_layout, host->own_layout.c_str());
             // By this the host knows of it.
             host->plugin_constructor(plugin);
             static_cast<Object*>(plugin)->functions = vtable + vtable_header;
         } catch (const Refusal& refusal) {
             // The host says next that the shared object did not have a plugin in it.
-            std::fprintf(stderr, "%s: cannot be used here: %s. Please %s\n", name, refusal.what.c_str(),
+            std::fprintf(stderr, "%s: %s%s. Please %s\n", name, message::unusable, refusal.what.c_str(),
                          advice);
         } catch (...) {
-            std::fprintf(stderr, "%s: cannot be used here: out of memory\n", name);
+            std::fprintf(stderr, "%s: %sout of memory\n", name, message::unusable);
         }
     }
 

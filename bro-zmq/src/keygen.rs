@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use bro_zeromq_writer::keys::{NO_CURVE, write_pair};
+use bro_zeromq_writer::keys::{KeyError, write_pair};
 use bro_zeromq_writer::zmq::KeyPair;
 
 use crate::Fatal;
@@ -39,7 +39,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Fatal> {
     if args.name.file_name().is_none() {
         return Err(Fatal::new(format!("{} is no name for files; give one such as sensor1", args.name.display())));
     }
-    let pair = KeyPair::generate().map_err(|_| Fatal::new(NO_CURVE))?;
+    let pair = KeyPair::generate().map_err(|_| Fatal::new(KeyError::NoCurve))?;
     let [public, secret] = write_pair(&args.name, &pair, "made by bro-zmq keygen").map_err(Fatal::incomplete)?;
     // Who does not read what is told has the files.
     let _ = writeln!(io::stderr(), "the public key is in {}, the secret key in {}", public.display(), secret.display());

@@ -91,13 +91,13 @@ struct Fatal {
 
 impl Fatal {
     /// Something cannot be used.
-    fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), code: FAILED }
+    fn new(message: impl ToString) -> Self {
+        Self { message: message.to_string(), code: FAILED }
     }
 
     /// Nothing, or not everything, could be done.
-    fn incomplete(message: impl Into<String>) -> Self {
-        Self { message: message.into(), code: INCOMPLETE }
+    fn incomplete(message: impl ToString) -> Self {
+        Self { message: message.to_string(), code: INCOMPLETE }
     }
 }
 

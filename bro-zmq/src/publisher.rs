@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use bro_zeromq_writer::abi::Stats;
 use bro_zeromq_writer::host::{AnyShape, Field, Layout};
-use bro_zeromq_writer::report::{About, Level, Report};
+use bro_zeromq_writer::report::{Incident, Level, Report, Why};
 use bro_zeromq_writer::writer::{self, Config, Writer};
 use fake_host::zeeklog::Header;
 use fake_host::{Cell, Synth};
@@ -119,15 +119,24 @@ impl Drop for Publisher {
 
 impl Reports {
     fn tell(&self, report: &Report) {
-        let Report { level, about, text } = report;
-        if (*level == Level::Info && !self.console.verbose()) || (self.retries && *about == About::FullQueue) {
+        let mut again = false;
+        if let (true, Report::At { incident, .. }) = (self.retries, report) {
+            let why = match incident {
+                Incident::Dropping { why, .. } | Incident::StillDropping { why, .. } => Some(why),
+                _ => None,
+            };
+            if matches!(why, Some(Why::QueueFull { .. })) {
+                return;
+            }
+            // The writer counts each time; here each was written again.
+            again = matches!(incident, Incident::Totals { queue_full: 1.., .. });
+        }
+        if report.level() == Level::Info && !self.console.verbose() {
             return;
         }
-        // The writer counts each time; here each was written again.
-        let again = self.retries && matches!(about, About::Totals { queue_full: 1.. });
         let note = if again { "; what met a full queue was written again" } else { "" };
         // A line is a line.
-        let text = text.replace(|c: char| c.is_ascii_control(), " ");
+        let text = report.to_string().replace(|c: char| c.is_ascii_control(), " ");
         self.console.problem(format!("{}: {text}{note}", self.path));
     }
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bro_zeromq_writer::clock::coarse_millis;
-use bro_zeromq_writer::keys::{Authorized, News};
-use bro_zeromq_writer::transport::{CLOSED_IN_A_ROW, Clients, Curve, LOOK_INTERVAL, Servers, Unfit};
+use bro_zeromq_writer::keys::Authorized;
+use bro_zeromq_writer::report::Unfit;
+use bro_zeromq_writer::transport::{CLOSED_IN_A_ROW, Clients, Curve, LOOK_INTERVAL, Servers};
 use bro_zeromq_writer::writer::{Given, Mention, Source, parse_curve};
 use bro_zeromq_writer::zmq::zap::Handler;
 use bro_zeromq_writer::zmq::{Context, Endpoint, Handshake, PublicKey, Role};
@@ -121,7 +122,7 @@ impl Guard {
         let door = match keys.and_then(|keys| Some((keys, keys.curve.authorized.as_ref().filter(|_| binds)?))) {
             None => None,
             Some((keys, dir)) => {
-                let authorized = Arc::new(Authorized::open(dir)?);
+                let authorized = Arc::new(Authorized::open(dir).map_err(|error| error.to_string())?);
                 let handler = Handler::start(context).map_err(|error| format!("cannot answer for keys: {error}"))?;
                 let gate = Arc::clone(&authorized);
                 handler.open(DOMAIN, Box::new(move |key, address| gate.decide(key, address)));
@@ -169,21 +170,21 @@ impl Guard {
         }
     }
 
-    /// Tells what there is to tell. Whether a key has been revoked, so that connections must end.
+    /// Tells what there is to tell. Returns true if a key has been revoked, so that connections must end.
     pub fn look(&mut self, console: &Console) -> bool {
         if self.looked.elapsed() < LOOK_INTERVAL {
             return false;
         }
         self.looked = Instant::now();
-        for text in self.clients.news(coarse_millis()) {
-            console.problem(text);
+        for refusing in self.clients.news(coarse_millis()) {
+            console.problem(refusing.to_string());
         }
         let Some((_, authorized, _)) = &self.door else { return false };
         let revoked = authorized.revoked();
-        for news in authorized.news() {
-            match news {
-                News::Refused(text) | News::Problem(text) => console.problem(text),
-                News::Changed(text) => console.info(text),
+        for notice in authorized.notices() {
+            match notice.is_problem() {
+                true => console.problem(notice.to_string()),
+                false => console.info(notice.to_string()),
             }
         }
         revoked

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use bro_zeromq_writer::transport::address_of;
 use bro_zeromq_writer::writer::Head;
 use bro_zeromq_writer::zmq::limits;
-use bro_zeromq_writer::zmq::{Away, Context, Endpoint, Error, Event, Kind, Message, Side, Socket, Stream, Watched};
+use bro_zeromq_writer::zmq::{
+    Away, Context, Endpoint, EndpointError, Error, Event, Kind, Message, Side, Socket, Stream, Watched,
+};
 
 use crate::console::{Console, counted};
 use crate::security::{Guard, Keys};
@@ -373,12 +375,12 @@ fn prepare(socket: &Socket, endpoint: &Endpoint) -> Result<(), Error> {
 }
 
 /// Reads an endpoint to listen on.
-pub fn to_listen(text: &str) -> Result<Endpoint, String> {
+pub fn to_listen(text: &str) -> Result<Endpoint, EndpointError> {
     Endpoint::parse(text, Side::Listens)
 }
 
 /// Reads an endpoint to connect to.
-pub fn to_connect(text: &str) -> Result<Endpoint, String> {
+pub fn to_connect(text: &str) -> Result<Endpoint, EndpointError> {
     Endpoint::parse(text, Side::Connects)
 }
 

@@ -520,7 +520,7 @@ pub fn config(data: &[u8]) {
             assert!(text.starts_with("LogZeroMQ::") || text.starts_with("$config["), "{text}");
         }
     }
-    if let Ok(topic) = Template::parse(data, || Ok::<_, String>("sensor".to_owned())) {
+    if let Ok(topic) = Template::parse(data, || Ok("sensor".to_owned())) {
         let _ = topic.of(data);
     }
     if let Some((topic, json)) = Head::split(data) {

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::Failure;
+use super::{KeyError, name, unread};
+use crate::texts::texts;
 use crate::zmq::PublicKey;
 use crate::zmq::zap::Verdict;
 
@@ -34,14 +35,14 @@ struct State {
     files: Files,
     read: Instant,
     /// Why the directory, or a file in it, cannot be used, as it was told.
-    problem: Option<String>,
+    problem: Option<Notice>,
     /// Of the keys: who has been let in.
     admitted: BTreeSet<PublicKey>,
     /// By the client's address: keys cost an attacker nothing.
     refused: BTreeMap<String, Refusals>,
     /// There are more, and that was told.
     flooded: bool,
-    news: Vec<News>,
+    notices: Vec<Notice>,
 }
 
 type Files = BTreeMap<PathBuf, PublicKey>;
@@ -53,15 +54,45 @@ struct Refusals {
     count: u64,
 }
 
-/// What there is to report.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum News {
-    /// A client was refused.
-    Refused(String),
-    /// The directory, or a file in it, cannot be used.
-    Problem(String),
-    /// It can again, or a key has come or gone.
-    Changed(String),
+texts! {
+    /// What there is to report of a directory.
+    pub enum Notice {
+        Empty { name: String } = "there is no key in {name}: nobody is let in until there is a file NAME.key",
+        KeyUnread { first: Unread } = "a key cannot be read: {first}",
+        KeysUnread { count: usize, first: Unread } = "{count} keys cannot be read; the first one: {first}",
+        Unusable { why: KeyError } = "{why}; nobody is let in until it can be read",
+        Usable { name: String } = "{name} can be read again",
+        Added { key: PublicKey } = "the key {key} is authorized from now on",
+        Removed { key: PublicKey } = "the key {key} is no longer authorized",
+        Refused { whence: Whence, key: PublicKey } = "refused a client {whence}: its key {key} is not authorized",
+        RefusedAgain { whence: Whence, count: u64, key: PublicKey } =
+            "refused a client {whence} again ({count} times so far): its key {key} is not authorized",
+        Flooded = "refusing clients at more than {MAX_ADDRESSES} addresses; further ones are not told",
+    }
+}
+
+texts! {
+    /// Where a client is.
+    pub enum Whence {
+        Address { address: String } = "at {address}",
+        User { user: String } = "of user {user} on this machine",
+    }
+}
+
+texts! {
+    /// A file of a directory whose key is not known, or is that of before.
+    pub enum Unread {
+        None { why: KeyError } = "{why}",
+        AsBefore { why: KeyError } = "{why}; its key stays as it was",
+    }
+}
+
+impl Notice {
+    /// Returns false if it is only for the record.
+    #[must_use]
+    pub fn is_problem(&self) -> bool {
+        !matches!(self, Self::Usable { .. } | Self::Added { .. } | Self::Removed { .. })
+    }
 }
 
 impl Authorized {
@@ -70,14 +101,12 @@ impl Authorized {
     /// # Errors
     ///
     /// It cannot be read, or others can write to it.
-    pub fn open(dir: &Path) -> Result<Self, String> {
+    pub fn open(dir: &Path) -> Result<Self, KeyError> {
         let (files, problem) = read(dir, &Files::new())?;
         let keys: BTreeSet<_> = files.values().copied().collect();
-        let mut news: Vec<_> = problem.iter().cloned().map(News::Problem).collect();
+        let mut notices = Vec::from_iter(problem.clone());
         if keys.is_empty() {
-            let message =
-                format!("there is no key in {}: nobody is let in until there is a file NAME.key", dir.display());
-            news.push(News::Problem(message));
+            notices.push(Notice::Empty { name: name(dir) });
         }
         let state = State {
             keys,
@@ -87,7 +116,7 @@ impl Authorized {
             admitted: BTreeSet::new(),
             refused: BTreeMap::new(),
             flooded: false,
-            news,
+            notices,
         };
         Ok(Self { dir: dir.to_owned(), state: Mutex::new(state) })
     }
@@ -122,7 +151,7 @@ impl Authorized {
         Verdict::Refused
     }
 
-    /// Reads the directory again if it is time to. Whether the key of a client that was let in has
+    /// Reads the directory again if it is time to. Returns true if the key of a client that was let in has
     /// gone from it since this was asked last.
     pub fn revoked(&self) -> bool {
         let mut state = self.state();
@@ -134,38 +163,31 @@ impl Authorized {
     }
 
     /// What there is to report.
-    pub fn news(&self) -> Vec<News> {
-        std::mem::take(&mut self.state().news)
+    pub fn notices(&self) -> Vec<Notice> {
+        std::mem::take(&mut self.state().notices)
     }
 }
 
 impl State {
-    /// Whether the keys are those in the directory. If it cannot be read, they are the last known.
+    /// Returns true if the keys are those in the directory. If it cannot be read, they are the last known.
     fn refresh(&mut self, dir: &Path, now: Instant) -> bool {
         if now - self.read < MAX_AGE {
             return true;
         }
         let (files, problem) = match read(dir, &self.files) {
             Ok((files, problem)) => (Some(files), problem),
-            Err(error) => (None, Some(format!("{error}; nobody is let in until it can be read"))),
+            Err(why) => (None, Some(Notice::Unusable { why })),
         };
         if problem != self.problem {
-            self.news.push(match &problem {
-                Some(problem) => News::Problem(problem.clone()),
-                None => News::Changed(format!("{} can be read again", dir.display())),
-            });
+            self.notices.push(problem.clone().unwrap_or_else(|| Notice::Usable { name: name(dir) }));
             self.problem = problem;
         }
         let Some(files) = files else { return false };
         self.read = now;
         let keys: BTreeSet<_> = files.values().copied().collect();
         self.files = files;
-        for key in keys.difference(&self.keys) {
-            self.news.push(News::Changed(format!("the key {key} is authorized from now on")));
-        }
-        for key in self.keys.difference(&keys) {
-            self.news.push(News::Changed(format!("the key {key} is no longer authorized")));
-        }
+        self.notices.extend(keys.difference(&self.keys).map(|&key| Notice::Added { key }));
+        self.notices.extend(self.keys.difference(&keys).map(|&key| Notice::Removed { key }));
         self.keys = keys;
         true
     }
@@ -178,74 +200,76 @@ impl State {
             self.refused.retain(|_, refusals| now - refusals.last < QUIET);
             if self.refused.len() >= MAX_ADDRESSES {
                 if !std::mem::replace(&mut self.flooded, true) {
-                    let message =
-                        format!("refusing clients at more than {MAX_ADDRESSES} addresses; further ones are not told");
-                    self.news.push(News::Refused(message));
+                    self.notices.push(Notice::Flooded);
                 }
                 return;
             }
             self.flooded = false;
         }
-        let at = match user {
-            None => format!("at {address}"),
-            Some(user) => format!("of user {user} on this machine"),
+        let whence = match user {
+            None => Whence::Address { address: address.to_owned() },
+            Some(user) => Whence::User { user: user.to_owned() },
         };
         let refusals = self.refused.entry(address.to_owned()).or_insert(Refusals { last: now, told: now, count: 0 });
         refusals.count += 1;
-        let again = if refusals.count == 1 {
-            String::new()
+        let notice = if refusals.count == 1 {
+            Notice::Refused { whence, key }
         } else if now - refusals.last >= QUIET || now - refusals.told >= REPEAT {
-            format!(" again ({} times so far)", refusals.count)
+            Notice::RefusedAgain { whence, count: refusals.count, key }
         } else {
             refusals.last = now;
             return;
         };
         (refusals.last, refusals.told) = (now, now);
-        self.news.push(News::Refused(format!("refused a client {at}{again}: its key {key} is not authorized")));
+        self.notices.push(notice);
     }
 }
 
 /// The keys of a directory by their files, and what is wrong with a file in it. A file that cannot be
 /// read has the key that is `known` of it: only what is known to be gone is revoked.
-fn read(dir: &Path, known: &Files) -> Result<(Files, Option<String>), String> {
-    let failed = |error: std::io::Error| format!("cannot read {}: {error}", dir.display());
+fn read(dir: &Path, known: &Files) -> Result<(Files, Option<Notice>), KeyError> {
+    let failed = |error: std::io::Error| unread(dir, &error);
     let metadata = dir.metadata().map_err(failed)?;
     let entries = dir.read_dir().map_err(failed)?;
     writable_by_others(dir, &metadata)?;
     let mut keys = Files::new();
-    let mut problems = BTreeSet::new();
+    let mut problems = BTreeMap::new();
     for entry in entries {
         let path = entry.map_err(failed)?.path();
         if path.extension().is_none_or(|extension| extension != "key") {
             continue;
         }
-        let checked = path.metadata().map_err(|error| Failure::unread(&path, &error));
+        let checked = path.metadata().map_err(|error| unread(&path, &error));
         let key =
-            checked.and_then(|metadata| Ok(writable_by_others(&path, &metadata)?)).and_then(|()| super::public(&path));
-        match (key, known.get(&path)) {
-            (Ok(key), _) => drop(keys.insert(path, key)),
-            (Err(failure), Some(&key)) if !failure.gone => {
-                problems.insert(format!("{}; its key stays as it was", failure.text));
+            checked.and_then(|metadata| writable_by_others(&path, &metadata)).and_then(|()| super::read_public(&path));
+        let problem = match (key, known.get(&path)) {
+            (Ok(key), _) => {
                 keys.insert(path, key);
+                continue;
             }
-            (Err(failure), _) => drop(problems.insert(failure.text)),
-        }
+            // Nobody knows whether there is one.
+            (Err(why @ KeyError::Unread { .. }), Some(&key)) => {
+                keys.insert(path, key);
+                Unread::AsBefore { why }
+            }
+            (Err(why), _) => Unread::None { why },
+        };
+        problems.insert(problem.to_string(), problem);
     }
     let count = problems.len();
-    let problem = problems.into_iter().next().map(|first| match count {
-        1 => format!("a key cannot be read: {first}"),
-        _ => format!("{count} keys cannot be read; the first one: {first}"),
+    let problem = problems.into_values().next().map(|first| match count {
+        1 => Notice::KeyUnread { first },
+        _ => Notice::KeysUnread { count, first },
     });
     Ok((keys, problem))
 }
 
-fn writable_by_others(path: &Path, metadata: &std::fs::Metadata) -> Result<(), String> {
+fn writable_by_others(path: &Path, metadata: &std::fs::Metadata) -> Result<(), KeyError> {
     let mode = metadata.mode() & 0o7777;
     if mode & 0o022 == 0 {
         return Ok(());
     }
-    let name = path.display();
-    Err(format!("{name} can be written by others (mode {mode:04o}), who could let anybody in: chmod go-w {name}"))
+    Err(KeyError::Writable { name: name(path), mode })
 }
 
 #[cfg(test)]
@@ -269,13 +293,7 @@ mod tests {
     }
 
     fn texts(authorized: &Authorized) -> Vec<String> {
-        authorized
-            .news()
-            .into_iter()
-            .map(|news| match news {
-                News::Refused(text) | News::Problem(text) | News::Changed(text) => text,
-            })
-            .collect()
+        authorized.notices().iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -314,7 +332,7 @@ mod tests {
     fn refusals_are_told_once_in_a_while() {
         let dir = Dir::new("refused");
         let authorized = Authorized::open(&dir.0).unwrap();
-        authorized.news();
+        authorized.notices();
         let key = KeyPair::generate().unwrap().public();
         for _ in 0..50 {
             assert_eq!(authorized.decide(key, "192.0.2.1"), Verdict::Refused);
@@ -342,7 +360,7 @@ mod tests {
         let dir = Dir::new("unusable");
         let (key, _) = client(&dir, "one");
         let keys = dir.0.join("keys");
-        assert!(Authorized::open(&keys).unwrap_err().contains("cannot read"));
+        assert!(Authorized::open(&keys).unwrap_err().to_string().contains("cannot read"));
         let authorized = Authorized::open(&dir.0).unwrap();
         assert_eq!(authorized.decide(key, "::1"), Verdict::Admitted);
         std::fs::set_permissions(&dir.0, PermissionsExt::from_mode(0o770)).unwrap();
@@ -352,7 +370,7 @@ mod tests {
         let found = texts(&authorized);
         assert_eq!(found.len(), 1);
         assert!(found[0].contains("(mode 0770)") && found[0].contains("chmod go-w"), "{found:?}");
-        assert!(Authorized::open(&dir.0).unwrap_err().contains("chmod go-w"));
+        assert!(Authorized::open(&dir.0).unwrap_err().to_string().contains("chmod go-w"));
         std::fs::set_permissions(&dir.0, PermissionsExt::from_mode(0o700)).unwrap();
         assert_eq!(authorized.decide(key, "::1"), Verdict::Admitted);
         assert!(texts(&authorized)[0].contains("can be read again"));

@@ -17,9 +17,54 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::texts::texts;
 use crate::zmq::{KeyPair, PublicKey, SecretKey, has_curve, wipe};
 
-pub use authorized::{Authorized, News};
+pub use authorized::{Authorized, Notice, Unread, Whence};
+
+texts! {
+    /// What is wrong with a key's file, or with a directory of them, and what to do; never a key.
+    pub enum KeyError {
+        NoCurve =
+            "the libzmq in use has no CURVE (4.3 or newer with libsodium is needed); nothing is sent without \
+             encryption. Build without --with-zmq, which has it",
+        Missing { name: String, error: String } = "cannot read {name}: {error}",
+        Unread { name: String, error: String } = "cannot read {name}: {error}",
+        NoFile { name: String } = "{name} is not a file",
+        TooLarge { name: String } = "{name} is no certificate: it has more than {MAX_FILE} bytes",
+        Damaged { name: String, why: Damage } = "{name}: {why}",
+        NoSecret { name: String } = "{name} has no secret-key; name the file that keygen calls NAME.key_secret",
+        NoPublic { name: String } = "{name} has no public-key in a section curve",
+        NoPair { name: String } = "the public-key in {name} is not the one of its secret-key; make new keys",
+        Open { name: String, mode: u32, fix: u32 } =
+            "{name} can be read or written by others (mode {mode:04o}): chmod {fix:o} {name}, and, if others had \
+             access, make new keys",
+        Writable { name: String, mode: u32 } =
+            "{name} can be written by others (mode {mode:04o}), who could let anybody in: chmod go-w {name}",
+        Unwritten { name: String, error: String } = "cannot write {name}: {error}",
+        Exists { name: String } = "{name} is there already; keys are never overwritten: name other files, or remove it",
+    }
+}
+
+texts! {
+    /// What is wrong with a certificate.
+    pub enum Damage {
+        Public = "its public-key is not 40 characters of Z85",
+        Secret = "its secret-key is not 40 characters of Z85",
+    }
+}
+
+fn name(path: &Path) -> String {
+    path.display().to_string()
+}
+
+fn unread(path: &Path, error: &io::Error) -> KeyError {
+    let (name, text) = (name(path), error.to_string());
+    match error.kind() {
+        io::ErrorKind::NotFound => KeyError::Missing { name, error: text },
+        _ => KeyError::Unread { name, error: text },
+    }
+}
 
 /// A larger file is no certificate.
 const MAX_FILE: usize = 16 * 1024;
@@ -51,7 +96,7 @@ impl Certificate {
     /// # Errors
     ///
     /// What is wrong with a key; never the key itself.
-    pub fn parse(text: &[u8]) -> Result<Self, &'static str> {
+    pub fn parse(text: &[u8]) -> Result<Self, Damage> {
         let mut certificate = Self::default();
         let mut in_curve = false;
         for line in text.split(|&byte| byte == b'\n') {
@@ -68,11 +113,10 @@ impl Certificate {
             match content[..equals].trim_ascii() {
                 b"public-key" => {
                     let key = std::str::from_utf8(value).ok().and_then(PublicKey::parse);
-                    certificate.public = Some(key.ok_or("its public-key is not 40 characters of Z85")?);
+                    certificate.public = Some(key.ok_or(Damage::Public)?);
                 }
                 b"secret-key" => {
-                    certificate.secret =
-                        Some(SecretKey::parse(value).ok_or("its secret-key is not 40 characters of Z85")?);
+                    certificate.secret = Some(SecretKey::parse(value).ok_or(Damage::Secret)?);
                 }
                 _ => {}
             }
@@ -95,27 +139,22 @@ fn unquoted(value: &[u8]) -> &[u8] {
 /// # Errors
 ///
 /// What is wrong, with the file's name and what to do; never a key.
-pub fn read_secret(path: &Path) -> Result<KeyPair, String> {
+pub fn read_secret(path: &Path) -> Result<KeyPair, KeyError> {
     let (content, metadata) = read(path)?;
     // First: a public key may be read by everybody.
     let certificate = certificate(path, &content)?;
-    let secret = certificate.secret.ok_or_else(|| {
-        format!("{} has no secret-key; name the file that keygen calls NAME.key_secret", path.display())
-    })?;
+    let secret = certificate.secret.ok_or_else(|| KeyError::NoSecret { name: name(path) })?;
     let mode = metadata.mode() & 0o7777;
     let ours = metadata.uid() == effective_user();
     // A service manager hands over files of root's, readable by the service's group or by an
     // access control list, which looks the same.
-    let (forbidden, fix) = if ours { (0o077, "600") } else { (0o027, "640") };
+    let (forbidden, fix) = if ours { (0o077, 0o600) } else { (0o027, 0o640) };
     if mode & forbidden != 0 {
-        let name = path.display();
-        return Err(format!(
-            "{name} can be read or written by others (mode {mode:04o}): chmod {fix} {name}, and, if others had access, make new keys"
-        ));
+        return Err(KeyError::Open { name: name(path), mode, fix });
     }
-    let pair = KeyPair::new(secret).ok_or_else(|| NO_CURVE.to_owned())?;
+    let pair = KeyPair::new(secret).ok_or(KeyError::NoCurve)?;
     if certificate.public.is_some_and(|public| public != pair.public()) {
-        return Err(format!("the public-key in {} is not the one of its secret-key; make new keys", path.display()));
+        return Err(KeyError::NoPair { name: name(path) });
     }
     Ok(pair)
 }
@@ -125,58 +164,23 @@ pub fn read_secret(path: &Path) -> Result<KeyPair, String> {
 /// # Errors
 ///
 /// What is wrong, with the file's name.
-pub fn read_public(path: &Path) -> Result<PublicKey, String> {
-    public(path).map_err(|failure| failure.text)
-}
-
-/// Why a file's key is not known.
-struct Failure {
-    text: String,
-    /// Whether it is known that there is none. Otherwise nobody knows.
-    gone: bool,
-}
-
-impl Failure {
-    /// The file could not be looked at.
-    fn unread(path: &Path, error: &io::Error) -> Self {
-        Self { text: format!("cannot read {}: {error}", path.display()), gone: error.kind() == io::ErrorKind::NotFound }
-    }
-}
-
-impl From<String> for Failure {
-    /// The file was looked at.
-    fn from(text: String) -> Self {
-        Self { text, gone: true }
-    }
-}
-
-impl From<Failure> for String {
-    fn from(failure: Failure) -> Self {
-        failure.text
-    }
-}
-
-fn public(path: &Path) -> Result<PublicKey, Failure> {
+pub fn read_public(path: &Path) -> Result<PublicKey, KeyError> {
     let (content, _) = read(path)?;
     let public = certificate(path, &content)?.public;
-    public.ok_or_else(|| format!("{} has no public-key in a section curve", path.display()).into())
+    public.ok_or_else(|| KeyError::NoPublic { name: name(path) })
 }
-
-/// What is said where libzmq cannot do CURVE.
-pub const NO_CURVE: &str = "the libzmq in use has no CURVE (4.3 or newer with libsodium is needed); nothing is sent \
-                            without encryption. Build without --with-zmq, which has it";
 
 /// Fails if libzmq has no CURVE.
 ///
 /// # Errors
 ///
-/// [`NO_CURVE`].
-pub fn require_curve() -> Result<(), String> {
-    if has_curve() { Ok(()) } else { Err(NO_CURVE.to_owned()) }
+/// [`KeyError::NoCurve`].
+pub fn require_curve() -> Result<(), KeyError> {
+    if has_curve() { Ok(()) } else { Err(KeyError::NoCurve) }
 }
 
-fn certificate(path: &Path, content: &Content) -> Result<Certificate, String> {
-    Certificate::parse(&content.bytes[..content.len]).map_err(|what| format!("{}: {what}", path.display()))
+fn certificate(path: &Path, content: &Content) -> Result<Certificate, KeyError> {
+    Certificate::parse(&content.bytes[..content.len]).map_err(|why| KeyError::Damaged { name: name(path), why })
 }
 
 #[allow(unsafe_code, reason = "the standard library does not tell the user")]
@@ -186,14 +190,14 @@ fn effective_user() -> u32 {
 }
 
 /// Reads a file, which must be a small one.
-fn read(path: &Path) -> Result<(Content, Metadata), Failure> {
-    let failed = |error: io::Error| Failure::unread(path, &error);
+fn read(path: &Path) -> Result<(Content, Metadata), KeyError> {
+    let failed = |error: io::Error| unread(path, &error);
     // A pipe without a writer is not waited for.
     let mut file =
         OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC).open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     if !metadata.is_file() {
-        return Err(format!("{} is not a file", path.display()).into());
+        return Err(KeyError::NoFile { name: name(path) });
     }
     let mut content = Content { bytes: Box::new([0; MAX_FILE + 1]), len: 0 };
     loop {
@@ -205,7 +209,7 @@ fn read(path: &Path) -> Result<(Content, Metadata), Failure> {
         }
     }
     if content.len > MAX_FILE {
-        return Err(format!("{} is no certificate: it has more than {MAX_FILE} bytes", path.display()).into());
+        return Err(KeyError::TooLarge { name: name(path) });
     }
     Ok((content, metadata))
 }
@@ -216,7 +220,7 @@ fn read(path: &Path) -> Result<(Content, Metadata), Failure> {
 /// # Errors
 ///
 /// What could not be written, and why.
-pub fn write_pair(name: &Path, pair: &KeyPair, comment: &str) -> Result<[PathBuf; 2], String> {
+pub fn write_pair(name: &Path, pair: &KeyPair, comment: &str) -> Result<[PathBuf; 2], KeyError> {
     let [public, secret] = ["key", "key_secret"].map(|extension| {
         let mut path = name.as_os_str().to_owned();
         path.push(".");
@@ -229,7 +233,7 @@ pub fn write_pair(name: &Path, pair: &KeyPair, comment: &str) -> Result<[PathBuf
     let _ = write!(text, "metadata\ncurve\n    public-key = \"{}\"\n", pair.public());
     // The secret one first: what is in the way of either must not leave half a pair.
     if public.symlink_metadata().is_ok() {
-        return Err(exists(&public));
+        return Err(KeyError::Exists { name: self::name(&public) });
     }
     let mut file = create(&secret, 0o600)?;
     let result = pair.secret().with_text(|key| {
@@ -238,28 +242,27 @@ pub fn write_pair(name: &Path, pair: &KeyPair, comment: &str) -> Result<[PathBuf
         file.write_all(key)?;
         file.write_all(b"\"\n")
     });
-    let failed = |path: &Path, error: io::Error| format!("cannot write {}: {error}", path.display());
-    result.and_then(|()| file.sync_all()).map_err(|error| failed(&secret, error))?;
+    result.and_then(|()| file.sync_all()).map_err(|error| unwritten(&secret, &error))?;
     let mut file = create(&public, 0o644)?;
     // For everybody, whatever the umask takes away from new files.
     let readable = file.set_permissions(Permissions::from_mode(0o644));
     readable
         .and_then(|()| file.write_all(text.as_bytes()))
         .and_then(|()| file.sync_all())
-        .map_err(|error| failed(&public, error))?;
+        .map_err(|error| unwritten(&public, &error))?;
     Ok([public, secret])
 }
 
-fn create(path: &Path, mode: u32) -> Result<File, String> {
+fn create(path: &Path, mode: u32) -> Result<File, KeyError> {
     let created = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
     created.map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => exists(path),
-        _ => format!("cannot write {}: {error}", path.display()),
+        io::ErrorKind::AlreadyExists => KeyError::Exists { name: name(path) },
+        _ => unwritten(path, &error),
     })
 }
 
-fn exists(path: &Path) -> String {
-    format!("{} is there already; keys are never overwritten: name other files, or remove it", path.display())
+fn unwritten(path: &Path, error: &io::Error) -> KeyError {
+    KeyError::Unwritten { name: name(path), error: error.to_string() }
 }
 
 #[cfg(test)]
@@ -302,12 +305,12 @@ pub(crate) mod tests {
         assert_eq!(read_secret(&secret).unwrap(), pair);
         let key = pair.secret().with_text(|key| String::from_utf8(key.to_vec()).unwrap());
         assert!(!std::fs::read_to_string(&public).unwrap().contains(&key));
-        assert!(read_secret(&public).unwrap_err().contains("has no secret-key"));
+        assert!(read_secret(&public).unwrap_err().to_string().contains("has no secret-key"));
         for again in [write_pair(&dir.0.join("sensor.one"), &pair, ""), {
             std::fs::remove_file(&public).unwrap();
             write_pair(&dir.0.join("sensor.one"), &pair, "")
         }] {
-            assert!(again.unwrap_err().contains("is there already"));
+            assert!(again.unwrap_err().to_string().contains("is there already"));
         }
         assert!(!public.exists());
     }
@@ -318,7 +321,7 @@ pub(crate) mod tests {
         let [_, secret] = write_pair(&dir.0.join("x"), &KeyPair::generate().unwrap(), "").unwrap();
         for bad in [0o640, 0o604, 0o620, 0o602, 0o660, 0o644] {
             mode(&secret, bad);
-            let error = read_secret(&secret).unwrap_err();
+            let error = read_secret(&secret).unwrap_err().to_string();
             for part in [secret.to_str().unwrap(), &format!("mode {bad:04o}"), "chmod 600"] {
                 assert!(error.contains(part), "{error}");
             }
@@ -356,19 +359,24 @@ pub(crate) mod tests {
     fn what_is_no_certificate() {
         let dir = Dir::new("odd");
         let file = dir.0.join("file");
-        assert!(read_public(&file).unwrap_err().starts_with(&format!("cannot read {}: No such file", file.display())));
-        assert!(read_public(&dir.0).unwrap_err().contains("is not a file"));
-        assert!(read_public(Path::new("/dev/zero")).unwrap_err().contains("is not a file"));
+        assert!(
+            read_public(&file)
+                .unwrap_err()
+                .to_string()
+                .starts_with(&format!("cannot read {}: No such file", file.display()))
+        );
+        assert!(read_public(&dir.0).unwrap_err().to_string().contains("is not a file"));
+        assert!(read_public(Path::new("/dev/zero")).unwrap_err().to_string().contains("is not a file"));
         std::fs::write(&file, vec![b'\n'; MAX_FILE + 1]).unwrap();
-        assert!(read_public(&file).unwrap_err().contains("more than 16384 bytes"));
+        assert!(read_public(&file).unwrap_err().to_string().contains("more than 16384 bytes"));
         std::fs::write(&file, vec![b'\n'; MAX_FILE]).unwrap();
-        assert!(read_public(&file).unwrap_err().contains("has no public-key"));
+        assert!(read_public(&file).unwrap_err().to_string().contains("has no public-key"));
         let (one, two) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
         let text = two.secret().with_text(|key| {
             format!("curve\n public-key = \"{}\"\n secret-key = \"{}\"\n", one.public(), String::from_utf8_lossy(key))
         });
         std::fs::write(&file, text).unwrap();
         mode(&file, 0o600);
-        assert!(read_secret(&file).unwrap_err().contains("is not the one of its secret-key"));
+        assert!(read_secret(&file).unwrap_err().to_string().contains("is not the one of its secret-key"));
     }
 }

@@ -382,7 +382,7 @@ impl Run {
                     return;
                 }
                 // A process that another test starts has the lock until it is another program.
-                Err(OpenError::InUse(..)) if self.in_use < 1000 => {
+                Err(OpenError::InUse { .. }) if self.in_use < 1000 => {
                     self.in_use += 1;
                     tries -= 1;
                     std::thread::sleep(std::time::Duration::from_millis(2));

@@ -54,6 +54,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::texts::texts;
 pub use look::{Waiting, holder, waiting};
 use root::Lease;
 use segment::{Cursor, FRAME, Found, Header, Identity};
@@ -134,57 +135,32 @@ pub struct Counters {
     pub io_errors: u64,
 }
 
-/// Why a spool could not be opened. Its text names the directory and the way out.
-#[derive(Debug)]
-pub enum OpenError {
-    /// Another process, if known with its id, uses the directory.
-    InUse(PathBuf, Option<u32>),
-    /// The path is not absolute.
-    Relative(PathBuf),
-    /// The directory above it does not exist.
-    NoParent(PathBuf),
-    /// It is a file, or something else.
-    NoDirectory(PathBuf),
-    /// It cannot be written to or read.
-    Unusable(PathBuf, io::Error),
-    /// A later version of the program wrote this file.
-    Newer(PathBuf, u64),
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::InUse(dir, holder) => {
-                write!(f, "{} is in use by another process", dir.display())?;
-                if let Some(holder) = holder {
-                    write!(f, " (pid {holder})")?;
-                }
-                f.write_str("; give each host a spool_dir of its own")
-            }
-            Self::Relative(dir) => {
-                write!(f, "\"{}\" is not an absolute path; write one, such as /var/spool/zeek-zmq", dir.display())
-            }
-            Self::NoParent(dir) => write!(
-                f,
-                "{} cannot be made, because the directory above it does not exist; make that one first",
-                dir.display()
-            ),
-            Self::NoDirectory(dir) => write!(f, "{} is not a directory; name one, or remove it", dir.display()),
-            Self::Unusable(path, error) => write!(
-                f,
-                "{} cannot be used: {error}; it must be writable for the user that the host runs as, with room for it",
-                path.display()
-            ),
-            Self::Newer(path, version) => write!(
-                f,
-                "{} was written by a later version of this plugin (format {version}); use that one, or remove the file",
-                path.display()
-            ),
-        }
+texts! {
+    /// Why a spool could not be opened.
+    pub enum OpenError {
+        InUse { dir: PathBuf, holder: Option<u32> } =
+            "{dir} is in use by another process{pid}; give each host a spool_dir of its own"
+            [dir = dir.display(), pid = holder.map_or_else(String::new, |pid| format!(" (pid {pid})"))],
+        Relative { dir: PathBuf } = "\"{dir}\" is not an absolute path; write one, such as /var/spool/zeek-zmq"
+            [dir = dir.display()],
+        NoParent { dir: PathBuf } =
+            "{dir} cannot be made, because the directory above it does not exist; make that one first"
+            [dir = dir.display()],
+        NoDirectory { dir: PathBuf } = "{dir} is not a directory; name one, or remove it" [dir = dir.display()],
+        Unusable { path: PathBuf, error: String } =
+            "{path} cannot be used: {error}; it must be writable for the user that the host runs as, with room for it"
+            [path = path.display()],
+        Newer { path: PathBuf, format: u64 } =
+            "{path} was written by a later version of this plugin (format {format}); use that one, or remove the file"
+            [path = path.display()],
     }
 }
 
-impl std::error::Error for OpenError {}
+impl OpenError {
+    fn unusable(path: &Path, error: &io::Error) -> Self {
+        Self::Unusable { path: path.to_owned(), error: error.to_string() }
+    }
+}
 
 /// Why a record was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -352,7 +328,7 @@ impl Spool {
     pub fn borrow(options: &Options, path: &str, endpoint: &str) -> Result<(Self, Recovered), OpenError> {
         let lease = Lease::borrow(&options.dir, &dir_name(path, &Identity::new(path, endpoint)))?;
         let loan = lease.loan();
-        let taken = OpenError::InUse(lease.dir(), Some(std::process::id()));
+        let taken = OpenError::InUse { dir: lease.dir(), holder: Some(std::process::id()) };
         loan.with(|| Self::open_all(options, path, endpoint, lease)).unwrap_or(Err(taken))
     }
 
@@ -383,16 +359,16 @@ impl Spool {
     ) -> Result<(Self, Recovered), OpenError> {
         let identity = Identity::new(path, endpoint);
         let dir = lease.dir();
-        let unusable = |error| OpenError::Unusable(dir.clone(), error);
+        let unusable = |error: io::Error| OpenError::unusable(&dir, &error);
         lease.make_dir().map_err(unusable)?;
         if !fs::symlink_metadata(&dir).map_err(unusable)?.is_dir() {
-            return Err(OpenError::NoDirectory(dir));
+            return Err(OpenError::NoDirectory { dir });
         }
         // What a run has left that ended in between. It has not taken the other one's place.
         let _ = fs::remove_file(dir.join(NEW));
         let state_path = dir.join("state");
         let (state, left) =
-            StateFile::open(&state_path, identity.hash()).map_err(|error| OpenError::Unusable(state_path, error))?;
+            StateFile::open(&state_path, identity.hash()).map_err(|error| OpenError::unusable(&state_path, &error))?;
         let start = Position { segment: MIDDLE, offset: identity.header_len(), record: MIDDLE };
         let mut spool = Self {
             options: options.clone(),
@@ -745,7 +721,7 @@ impl Spool {
         let mut recovered = Recovered::default();
         let state = match left {
             Left::Whole(state) => state,
-            Left::Newer(version) => return Err(OpenError::Newer(self.dir.join("state"), version)),
+            Left::Newer(version) => return Err(OpenError::Newer { path: self.dir.join("state"), format: version }),
             Left::Nothing | Left::Damaged => {
                 State { confirmed: self.confirmed, end: self.end, in_flight: 0, closed: false, lowest: 0 }
             }
@@ -758,8 +734,8 @@ impl Spool {
         }
 
         let mut numbers = Vec::new();
-        for entry in fs::read_dir(&self.dir).map_err(|error| OpenError::Unusable(self.dir.clone(), error))? {
-            let entry = entry.map_err(|error| OpenError::Unusable(self.dir.clone(), error))?;
+        for entry in fs::read_dir(&self.dir).map_err(|error| OpenError::unusable(&self.dir, &error))? {
+            let entry = entry.map_err(|error| OpenError::unusable(&self.dir, &error))?;
             numbers.extend(segment_number(&entry.file_name()));
         }
         numbers.sort_unstable();
@@ -849,14 +825,14 @@ impl Spool {
         let (file, len, header) = match opened {
             Ok(opened) => opened,
             // What is there cannot be told now. It is not to be passed over for that.
-            Err(error) if !done && !is_foreign(&error) => return Err(OpenError::Unusable(path, error)),
+            Err(error) if !done && !is_foreign(&error) => return Err(OpenError::unusable(&path, &error)),
             Err(_) => {
                 recovered.foreign_files += 1;
                 return Ok(false);
             }
         };
         let (first, resume) = match header {
-            Header::Newer(version) => return Err(OpenError::Newer(path, version.into())),
+            Header::Newer(version) => return Err(OpenError::Newer { path, format: version.into() }),
             Header::Foreign => {
                 recovered.foreign_files += 1;
                 return Ok(false);
@@ -871,7 +847,7 @@ impl Spool {
                         self.remove(number);
                         return Ok(false);
                     }
-                    Err(error) if !done => return Err(OpenError::Unusable(path, error)),
+                    Err(error) if !done => return Err(OpenError::unusable(&path, &error)),
                     Ok(None) | Err(_) => {
                         recovered.foreign_files += 1;
                         return Ok(false);
@@ -925,7 +901,7 @@ impl Spool {
                 Ok(Found::Damage { next }) if next == segment.len => return Ok((record, offset)),
                 // As many as `find` will count.
                 Ok(Found::Damage { next }) => offset = next,
-                Err(error) => return Err(OpenError::Unusable(self.path(segment.number), error)),
+                Err(error) => return Err(OpenError::unusable(&self.path(segment.number), &error)),
             }
             record = record.wrapping_add(1);
         }

@@ -131,7 +131,7 @@ impl Lease {
         let root = Root::at(&mut roots, dir)?;
         let mut names = locked(&root.names);
         if names.open.iter().any(|share| share.name == name) {
-            return Err(OpenError::InUse(dir.join(name), Some(std::process::id())));
+            return Err(OpenError::InUse { dir: dir.join(name), holder: Some(std::process::id()) });
         }
         Ok(Self::new(&root, &mut names, name.to_owned(), true))
     }
@@ -275,14 +275,14 @@ impl Root {
             .mode(0o600)
             .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
             .open(dir.join("lock"))
-            .map_err(|error| OpenError::Unusable(dir.to_owned(), error))?;
+            .map_err(|error| OpenError::unusable(dir, &error))?;
         // SAFETY: an open file descriptor; nothing else is passed.
         if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
             let error = io::Error::last_os_error();
             if error.raw_os_error() != Some(libc::EWOULDBLOCK) {
-                return Err(OpenError::Unusable(dir.to_owned(), error));
+                return Err(OpenError::unusable(dir, &error));
             }
-            return Err(OpenError::InUse(dir.to_owned(), process(&mut file)));
+            return Err(OpenError::InUse { dir: dir.to_owned(), holder: process(&mut file) });
         }
         // A full disk is no reason to fail here.
         let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
@@ -352,25 +352,25 @@ fn make_dir(dir: &Path) -> io::Result<()> {
 /// Makes the root directory if need be, and returns its device and inode.
 fn open_dir(dir: &Path) -> Result<(u64, u64), OpenError> {
     if !dir.is_absolute() {
-        return Err(OpenError::Relative(dir.to_owned()));
+        return Err(OpenError::Relative { dir: dir.to_owned() });
     }
     match fs::metadata(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             make_dir(dir).map_err(|error| match error.kind() {
-                io::ErrorKind::NotFound => OpenError::NoParent(dir.to_owned()),
-                _ => OpenError::Unusable(dir.to_owned(), error),
+                io::ErrorKind::NotFound => OpenError::NoParent { dir: dir.to_owned() },
+                _ => OpenError::unusable(dir, &error),
             })?;
             // That it is there is to outlast a power failure. A disk that cannot do this says so
             // when records are forced to it.
             let _ = sync_dir(dir.parent().unwrap_or(dir));
         }
-        Err(error) => return Err(OpenError::Unusable(dir.to_owned(), error)),
+        Err(error) => return Err(OpenError::unusable(dir, &error)),
         Ok(_) => {}
     }
     match fs::metadata(dir) {
         Ok(found) if found.is_dir() => Ok((found.dev(), found.ino())),
-        Ok(_) => Err(OpenError::NoDirectory(dir.to_owned())),
-        Err(error) => Err(OpenError::Unusable(dir.to_owned(), error)),
+        Ok(_) => Err(OpenError::NoDirectory { dir: dir.to_owned() }),
+        Err(error) => Err(OpenError::unusable(dir, &error)),
     }
 }
 

@@ -10,7 +10,7 @@ use super::names::{self, Name};
 use super::options::open_socket;
 use super::{CLOSED_IN_A_ROW, Failure, Options, Pattern, Peers, Servers, State, Transport, locked};
 use crate::clock::coarse_millis;
-use crate::report::{Burst, Level, News};
+use crate::report::{Burst, Incident, Phase, Report, Trouble};
 use crate::zmq::limits::ENFORCED;
 use crate::zmq::{Context, Endpoint, Error, Event, Handshake, PENALTY, Role, Socket, Watched, version};
 
@@ -51,14 +51,14 @@ impl Dialer {
         let socket = open_socket(context, options)?;
         if options.pattern == Pattern::Publish {
             // Of the next connection's subscriptions it tells whether the last one's have ended or not.
-            socket.set(zmq_sys::ZMQ_XPUB_VERBOSE, 1).map_err(|error| ("cannot make a socket".to_owned(), error))?;
+            socket.set(zmq_sys::ZMQ_XPUB_VERBOSE, 1).map_err(|error| Failure::Socket { error })?;
         }
         let name = endpoint.host_name().map(|(host, port)| Name::new(host, port, Instant::now()));
         let role = options.curve.as_ref().and_then(|curve| curve.client(&endpoint));
         let strict = role.is_some() && options.pattern == Pattern::Push;
         if strict {
             // Nothing is queued for a peer that has not shown that it has the right key.
-            socket.set(zmq_sys::ZMQ_IMMEDIATE, 1).map_err(|error| ("cannot make a socket".to_owned(), error))?;
+            socket.set(zmq_sys::ZMQ_IMMEDIATE, 1).map_err(|error| Failure::Socket { error })?;
         }
         let servers = options.curve.as_ref().map_or_else(Servers::default, |curve| {
             Servers::new(curve.keys.public(), endpoint.server_key.into_iter().collect())
@@ -80,7 +80,7 @@ impl Dialer {
             lost: 0,
             lost_connections: Burst::default(),
         };
-        dialer.connect(&socket).map_err(|error| (format!("cannot connect to {}", dialer.endpoint), error))?;
+        dialer.connect(&socket).map_err(|error| Failure::Connect { endpoint: dialer.endpoint.to_string(), error })?;
         Ok((socket, dialer))
     }
 
@@ -105,20 +105,16 @@ impl Dialer {
         let why = found.as_ref().err().map(ToString::to_string);
         self.found = name.found(found.unwrap_or_default(), Instant::now()).or(self.found);
         if let Some(why) = why {
-            let text = format!("the name of {} is not found: {why}; correct it, or use an address", self.endpoint);
-            *locked(&transport.trouble) = Some(text);
+            *locked(&transport.trouble) = Some(Trouble::NoName { endpoint: self.endpoint.to_string(), why });
         }
     }
 
     /// Something has happened to a connection.
     pub fn note(&mut self, event: Event, transport: &Transport, now: Instant) {
-        let endpoint = &self.endpoint;
+        let endpoint = self.endpoint.to_string();
         match event {
             Event::Connected(_) if self.refused => {}
-            Event::Connected(_) => {
-                let text = format!("{endpoint} is connected, and has not said what it wants; see what listens there");
-                *locked(&transport.trouble) = Some(text);
-            }
+            Event::Connected(_) => *locked(&transport.trouble) = Some(Trouble::Silent { endpoint }),
             Event::Disconnected(descriptor) => {
                 let was_ready = self.peers.ended(descriptor).is_some_and(|before| before > 0 || version() < (4, 3, 0));
                 if was_ready {
@@ -130,8 +126,7 @@ impl Dialer {
                     name.failed(now);
                 }
                 if was_ready {
-                    let text = format!("the connection to {endpoint} was lost; start the subscriber again");
-                    *locked(&transport.trouble) = Some(text);
+                    *locked(&transport.trouble) = Some(Trouble::Lost { endpoint });
                 }
                 if was_ready && !transport.key.resends && self.strict {
                     // libzmq has given up what was queued.
@@ -143,13 +138,7 @@ impl Dialer {
                     Some(error) => *locked(&transport.trouble) = Some(unreachable(endpoint, error)),
                     // That of a connection which was lost is known already.
                     None if ENFORCED || self.closed > 0 => {}
-                    None => {
-                        let text = format!(
-                            "{endpoint} cannot be reached: nothing listens there, or a firewall is between; start the \
-                             subscriber, or correct the endpoint"
-                        );
-                        *locked(&transport.trouble) = Some(text);
-                    }
+                    None => *locked(&transport.trouble) = Some(Trouble::Unknown { endpoint }),
                 }
                 if let Some(name) = &mut self.name {
                     name.failed(now);
@@ -165,8 +154,8 @@ impl Dialer {
                 }
                 self.refused = true;
                 if let Some(why) = self.servers.failed(how) {
-                    *locked(&transport.trouble) = Some(why.to_string());
-                    transport.notice(Level::Warning, format!("{endpoint}: {why}"));
+                    *locked(&transport.trouble) = Some(Trouble::Unfit { why: why.clone() });
+                    transport.tell(Incident::Unfit { why });
                 }
             }
             Event::Ready(descriptor) => {
@@ -178,8 +167,7 @@ impl Dialer {
                 }
                 *locked(&transport.trouble) = None;
                 if self.servers.ready() {
-                    let text = format!("{endpoint}: the subscriber is there now, and its handshake has succeeded");
-                    transport.notice(Level::Info, text);
+                    transport.tell(Incident::Fit);
                 }
             }
             Event::Excess(_) => self.excess = true,
@@ -202,12 +190,7 @@ impl Dialer {
         }
         if std::mem::take(&mut self.excess) || !in_bounds {
             self.disconnect(transport, state);
-            let text = format!(
-                "{}: the subscriber has sent more than a subscriber may: more than 10,000 topics, or too much at once; \
-                 its connection was ended for a while",
-                self.endpoint
-            );
-            transport.notice(Level::Warning, text);
+            transport.tell(Incident::Excess);
             self.penalty = Some(now + PENALTY);
             return self.penalty;
         }
@@ -246,42 +229,30 @@ impl Dialer {
     fn renew(&mut self, transport: &Transport, state: &State) {
         let Some(socket) = &state.socket else { return };
         if let Err(error) = self.connect(socket) {
-            let text = format!("cannot connect to {}: {error}; correct the endpoint", self.endpoint);
-            *locked(&transport.trouble) = Some(text.clone());
-            transport.notice(Level::Warning, text);
+            let endpoint = self.endpoint.to_string();
+            *locked(&transport.trouble) = Some(Trouble::CannotConnect { endpoint: endpoint.clone(), error });
+            transport.report(Report::CannotConnect { endpoint, error });
             self.penalty = Some(Instant::now() + PENALTY);
         }
     }
 
     /// Tells of connections that were lost.
     fn report(&mut self, transport: &Transport) {
-        let endpoint = &self.endpoint;
-        match self.lost_connections.observe(self.lost, coarse_millis()) {
-            Some(News::Began(_)) => {
-                let again = if transport.key.resends { ", and what had not arrived is sent again" } else { "" };
-                let text = format!(
-                    "{endpoint}: the connection was lost; it is made again as soon as the subscriber is there{again}"
-                );
-                transport.notice(Level::Info, text);
-            }
-            Some(News::Lasts(count)) => {
-                transport
-                    .notice(Level::Info, format!("{endpoint}: the connection was lost again ({count} times so far)"));
-            }
-            Some(News::Ended(_)) | None => {}
-        }
+        transport.tell(match self.lost_connections.observe(self.lost, coarse_millis()) {
+            Some(Phase::Began(_)) if transport.key.resends => Incident::ConnectionLostAndSentAgain,
+            Some(Phase::Began(_)) => Incident::ConnectionLost,
+            Some(Phase::Lasts(count)) => Incident::ConnectionLostAgain { count },
+            Some(Phase::Ended(_)) | None => return,
+        });
     }
 }
 
 /// Why a connection cannot be made, and what to do about it.
-fn unreachable(endpoint: &Endpoint, error: Error) -> String {
+fn unreachable(endpoint: String, error: Error) -> Trouble {
     match error.0 {
-        libc::ECONNREFUSED => format!("nobody listens at {endpoint}; start the subscriber, or correct the endpoint"),
-        libc::ENOENT => format!("there is no socket at {endpoint}; start the subscriber, which makes it"),
-        libc::ETIMEDOUT => format!(
-            "{endpoint} does not answer; the machine is down, or a firewall is in the way, or the endpoint is to be \
-             corrected"
-        ),
-        _ => format!("{endpoint} cannot be reached: {error}; correct the endpoint, or see the routes and firewalls"),
+        libc::ECONNREFUSED => Trouble::NobodyListens { endpoint },
+        libc::ENOENT => Trouble::NoSocket { endpoint },
+        libc::ETIMEDOUT => Trouble::NoAnswer { endpoint },
+        _ => Trouble::Unreachable { endpoint, error },
     }
 }

@@ -6,8 +6,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Curve, Failure};
-use crate::keys::{Authorized, News};
-use crate::report::Level;
+use crate::keys::{Authorized, Notice};
 use crate::zmq::zap::Handler;
 use crate::zmq::{Context, Error, Role};
 
@@ -28,9 +27,9 @@ impl Door {
     ///
     /// The directory cannot be used, or there is no handler to be had.
     pub fn open(context: &Arc<Context>, curve: &Curve, domain: &str) -> Result<Self, Failure> {
-        let no_handler = |error| ("cannot answer for who is let in".to_owned(), error);
+        let no_handler = |error| Failure::Handler { error };
         let dir = curve.authorized.as_deref().ok_or(no_handler(Error(libc::EINVAL)))?;
-        let authorized = Authorized::open(dir).map_err(|why| (why, Error(libc::EACCES)))?;
+        let authorized = Authorized::open(dir).map_err(|why| Failure::Keys { why, error: Error(libc::EACCES) })?;
         let authorized = Arc::new(authorized);
         let mut handler = HANDLER.lock().unwrap_or_else(PoisonError::into_inner);
         let (handler, users) = match &mut *handler {
@@ -51,17 +50,14 @@ impl Door {
         &self.role
     }
 
-    /// Whether the key of a client that was let in has been revoked since this was asked last.
+    /// Returns true if the key of a client that was let in has been revoked since this was asked last.
     pub fn revoked(&self) -> bool {
         self.authorized.revoked()
     }
 
     /// What there is to report.
-    pub fn news(&self) -> impl Iterator<Item = (Level, String)> {
-        self.authorized.news().into_iter().map(|news| match news {
-            News::Refused(text) | News::Problem(text) => (Level::Warning, text),
-            News::Changed(text) => (Level::Info, text),
-        })
+    pub fn notices(&self) -> Vec<Notice> {
+        self.authorized.notices()
     }
 }
 

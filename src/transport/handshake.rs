@@ -1,10 +1,9 @@
 //! What it means when a handshake fails, and what to do about it.
 
 use core::ffi::c_int;
-use core::fmt;
 use std::time::Duration;
 
-use crate::report::{Burst, News};
+use crate::report::{Burst, Incident, Misfit, Phase, Unfit};
 use crate::zmq::limits::ENFORCED;
 use crate::zmq::{Handshake, PublicKey};
 
@@ -62,64 +61,6 @@ impl Peers {
     }
 }
 
-/// Why a socket gets no connection to a peer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unfit {
-    /// This side has no keys, and the peer expects them, or a password.
-    ExpectsKeys,
-    /// The peer lets this machine not in.
-    RefusesMachine,
-    /// The peer does not speak ZeroMQ's protocol without keys, or ends the connection.
-    OtherProtocol,
-    /// This side has keys, and the peer has none.
-    HasNoKeys,
-    /// The peer does not let this key in.
-    RefusesKey(PublicKey),
-    /// The peer has none of these keys, or ends the connection.
-    OtherKey(Vec<PublicKey>),
-}
-
-impl Unfit {
-    /// What it is, and what to do about it, in the words of whom it is for: what the peer is called there,
-    /// and how an option is.
-    #[must_use]
-    pub fn text(&self, peer: &str, option: impl Fn(&str) -> String) -> String {
-        let server_key = option("curve_server_key");
-        match self {
-            Self::ExpectsKeys => {
-                let secret = option("curve_secret_key_file");
-                format!("the {peer} expects encryption (CURVE), or a password; set {server_key} and {secret}")
-            }
-            Self::RefusesMachine => format!("the {peer} refuses this machine; see what it says"),
-            Self::OtherProtocol => format!(
-                "the peer is no ZeroMQ {peer}, or it expects encryption, or none is behind the address now; correct the \
-                 endpoint, or the peer's configuration"
-            ),
-            Self::HasNoKeys => format!(
-                "the {peer} does not use CURVE, and nothing goes without encryption; give the {peer} keys, or take \
-                 {server_key} away"
-            ),
-            Self::RefusesKey(own) => {
-                format!("the {peer} refuses this side's key {own}; add it to the keys that are authorized there")
-            }
-            Self::OtherKey(keys) => {
-                let keys = keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
-                format!(
-                    "the {peer} there does not have the secret key of {server_key} ({keys}), or ends the connection for \
-                     another reason, and nothing goes to it; correct the key, or the endpoint"
-                )
-            }
-        }
-    }
-}
-
-impl fmt::Display for Unfit {
-    /// In the words of the host's scripts.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text("subscriber", |name| format!("LogZeroMQ::{name}")))
-    }
-}
-
 /// The peers that a socket connects to.
 #[derive(Debug, Default)]
 pub struct Servers {
@@ -158,8 +99,8 @@ impl Servers {
             (None, Handshake::Refused) => Unfit::RefusesMachine,
             (None, Handshake::Closed | Handshake::Protocol) => Unfit::OtherProtocol,
             (Some(_), Handshake::Mechanism) => Unfit::HasNoKeys,
-            (Some((own, _)), Handshake::Refused) => Unfit::RefusesKey(*own),
-            (Some((_, peers)), Handshake::Closed | Handshake::Protocol) => Unfit::OtherKey(peers.clone()),
+            (Some((own, _)), Handshake::Refused) => Unfit::RefusesKey { own: *own },
+            (Some((_, peers)), Handshake::Closed | Handshake::Protocol) => Unfit::OtherKey { keys: peers.clone() },
         }
     }
 }
@@ -196,23 +137,15 @@ impl Clients {
     }
 
     /// What is to be told, once in a burst. `now` is in milliseconds.
-    pub fn news(&mut self, now: u64) -> Vec<String> {
-        let [other, wrong] = match self.encrypted {
-            true => [
-                "they do not use CURVE, and nothing goes without encryption",
-                "they do not have this side's public key as their server key",
-            ],
-            false => ["they use CURVE, and this endpoint has no keys", "they do not speak ZeroMQ's protocol"],
+    pub fn news(&mut self, now: u64) -> Vec<Incident> {
+        let whys = match self.encrypted {
+            true => [Misfit::HaveNoKeys, Misfit::OtherKey, Misfit::Excess],
+            false => [Misfit::HaveKeys, Misfit::OtherProtocol, Misfit::Excess],
         };
-        let flood = "they have sent more than a subscriber may: more than 10,000 topics, or too much at once; their \
-                     connections were ended, and their addresses are kept away for 10 seconds";
-        let whys = [other, wrong, flood];
         let news =
             self.failed.iter_mut().zip(whys).filter_map(|((count, burst), why)| match burst.observe(*count, now) {
-                Some(News::Began(count) | News::Lasts(count)) => {
-                    Some(format!("refusing clients ({count} so far): {why}"))
-                }
-                Some(News::Ended(_)) | None => None,
+                Some(Phase::Began(count) | Phase::Lasts(count)) => Some(Incident::RefusingClients { count, why }),
+                Some(Phase::Ended(_)) | None => None,
             });
         news.collect()
     }
@@ -279,12 +212,6 @@ mod tests {
         }
         clients.failed(Handshake::Protocol);
         told.extend(clients.news(30_000));
-        assert_eq!(
-            told,
-            [
-                "refusing clients (1 so far): they do not use CURVE, and nothing goes without encryption",
-                "refusing clients (1 so far): they do not have this side's public key as their server key",
-            ]
-        );
+        assert_eq!(told, [Misfit::HaveNoKeys, Misfit::OtherKey].map(|why| Incident::RefusingClients { count: 1, why }));
     }
 }

@@ -11,8 +11,7 @@ use super::door::Door;
 use super::options::open_socket;
 use super::{Clients, Failure, LOOK_INTERVAL, Options, Pattern, Peers, State, Transport, locked};
 use crate::clock::coarse_millis;
-use crate::report::Level;
-use crate::zmq::limits::MAX_PEERS;
+use crate::report::{Incident, Report, Trouble};
 use crate::zmq::{Away, Context, Endpoint, Error, Event, Stream, Watched, descriptor_limit};
 
 /// How often an address that is in use is tried again.
@@ -82,7 +81,9 @@ impl Listener {
             away: Away::default(),
         };
         let socket = listener.open_socket(context)?;
-        listener.bind(transport, &socket).map_err(|error| (format!("cannot bind {}", listener.endpoint), error))?;
+        listener
+            .bind(transport, &socket)
+            .map_err(|error| Failure::Bind { endpoint: listener.endpoint.to_string(), error })?;
         Ok((socket, listener))
     }
 
@@ -91,16 +92,18 @@ impl Listener {
         let socket = open_socket(context, options)?;
         if options.pattern == Pattern::Push {
             // Each peer has a limit of its own, so that one that stands still does not get everything.
-            let limit = options.high_water_mark;
-            socket
-                .set(zmq_sys::ZMQ_SNDHWM, limit)
-                .map_err(|error| (format!("cannot set the high water mark to {limit}"), error))?;
+            let value = options.high_water_mark;
+            socket.set(zmq_sys::ZMQ_SNDHWM, value).map_err(|error| Failure::Option {
+                name: "the high water mark",
+                value,
+                error,
+            })?;
         }
         socket
             .secure(self.door.as_ref().map(Door::role))
-            .map_err(|error| (format!("cannot encrypt {endpoint}"), error))?;
+            .map_err(|error| Failure::Encrypt { endpoint: endpoint.to_string(), error })?;
         if endpoint.is_ipv6() {
-            socket.set(zmq_sys::ZMQ_IPV6, 1).map_err(|error| ("cannot use IPv6".to_owned(), error))?;
+            socket.set(zmq_sys::ZMQ_IPV6, 1).map_err(|error| Failure::Ipv6 { error })?;
         }
         Ok(socket)
     }
@@ -111,8 +114,7 @@ impl Listener {
     ///
     /// The address is none that could ever be bound.
     fn bind(&mut self, transport: &Transport, socket: &Watched) -> Result<(), Error> {
-        let endpoint = &self.endpoint;
-        match socket.bind(&endpoint.address) {
+        match socket.bind(&self.endpoint.address) {
             Ok(bound) => {
                 self.bind_at = None;
                 self.told = false;
@@ -122,16 +124,14 @@ impl Listener {
             }
             Err(error) => {
                 self.bind_at = Some(Instant::now() + BIND_AGAIN);
-                let text = format!("cannot bind {endpoint}: {error}");
-                let advice = "end what uses it, or bind another one";
-                *locked(&transport.trouble) = Some(format!("{text}; {advice}"));
+                let endpoint = self.endpoint.to_string();
+                *locked(&transport.trouble) = Some(Trouble::CannotBind { endpoint: endpoint.clone(), error });
                 let passes = matches!(error.0, libc::EADDRINUSE | libc::EADDRNOTAVAIL | libc::ENODEV | libc::EACCES);
                 if !passes {
                     return Err(error);
                 }
                 if !std::mem::replace(&mut self.told, true) {
-                    let text = format!("{text}; trying again until it can; until then nobody can subscribe");
-                    transport.notice(Level::Warning, text);
+                    transport.report(Report::CannotBind { endpoint, error });
                 }
                 Ok(())
             }
@@ -169,13 +169,7 @@ impl Listener {
                 }
             }
             Event::Full if !std::mem::replace(&mut self.told_places, true) => {
-                let text = format!(
-                    "{}: all {MAX_PEERS} places for subscribers are taken, and others are turned away until one is \
-                     free; let a firewall say who may connect, or have this side connect to the subscribers (an \
-                     endpoint without @)",
-                    self.endpoint
-                );
-                transport.notice(Level::Warning, text);
+                transport.tell(Incident::PlacesTaken);
             }
             Event::Full | Event::Retried(_) | Event::Unbound => {}
         }
@@ -220,32 +214,21 @@ impl Listener {
             socket.admit(!self.full);
         }
         if self.full && !std::mem::replace(&mut self.told_full, true) {
-            let text = format!(
-                "{}: the limit of {} open files leaves no room for more subscribers; others have to wait; raise it with \
-                 LimitNOFILE in systemd, or ulimit -n",
-                self.endpoint,
-                limit + SPARE
-            );
-            transport.notice(Level::Warning, text);
+            transport.tell(Incident::NoDescriptors { limit: limit + SPARE });
         }
     }
 
     /// Looks after who is let in.
     fn look(&mut self, transport: &Transport, state: &mut State) {
-        let endpoint = &self.endpoint;
-        for text in self.clients.news(coarse_millis()) {
-            transport.notice(Level::Warning, format!("{endpoint}: {text}"));
+        for event in self.clients.news(coarse_millis()) {
+            transport.tell(event);
         }
         let Some(door) = &self.door else { return };
-        for (level, text) in door.news() {
-            transport.notice(level, format!("{endpoint}: {text}"));
+        for notice in door.notices() {
+            transport.tell(Incident::Keys { notice });
         }
         if door.revoked() {
-            let text = format!(
-                "{endpoint}: all connections were ended, because a key was revoked; subscribers with other keys come \
-                 back"
-            );
-            transport.notice(Level::Info, text);
+            transport.tell(Incident::Revoked);
             self.end(transport, state);
         }
     }

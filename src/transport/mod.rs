@@ -31,22 +31,41 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::keys::KeyError;
 use crate::lock::locked;
-use crate::report::Level;
+use crate::report::{Incident, Report, Trouble};
+use crate::texts::texts;
 use crate::zmq::{Context, Endpoint, Error, Message, Place, Stream, Watched, Written};
 use subscriptions::{Topics, parse};
 use thread::Thread;
 
 pub use acknowledged::Acknowledged;
 use handshake::Peers;
-pub use handshake::{CLOSED_IN_A_ROW, Clients, LOOK_INTERVAL, Servers, Unfit};
+pub use handshake::{CLOSED_IN_A_ROW, Clients, LOOK_INTERVAL, Servers};
 pub use names::address_of;
 pub use options::{Curve, KeepAlive, Options, Pattern};
 pub use subscriptions::Subscriptions;
 pub use trail::Trail;
 
-/// What libzmq could not do, and why.
-pub type Failure = (String, Error);
+texts! {
+    /// What libzmq or the system could not do, and why.
+    pub enum Failure {
+        Context { error: Error } = "cannot make a ZeroMQ context: {error}",
+        Socket { error: Error } = "cannot make a socket: {error}",
+        Pipe { error: Error } = "cannot make a pipe: {error}",
+        Thread { error: Error } = "cannot start a thread: {error}",
+        Option { name: &'static str, value: i32, error: Error } = "cannot set {name} to {value}: {error}",
+        Limits { error: Error } = "cannot set limits: {error}",
+        Ipv6 { error: Error } = "cannot use IPv6: {error}",
+        Connect { endpoint: String, error: Error } = "cannot connect to {endpoint}: {error}",
+        Bind { endpoint: String, error: Error } = "cannot bind {endpoint}: {error}",
+        Share { endpoint: String, error: Error } =
+            "cannot share {endpoint} with a filter that has other keys, or none: {error}",
+        Encrypt { endpoint: String, error: Error } = "cannot encrypt {endpoint}: {error}",
+        Handler { error: Error } = "cannot answer for who is let in: {error}",
+        Keys { why: KeyError, error: Error } = "{why}: {error}",
+    }
+}
 
 /// Different topics that a socket's peers can subscribe to where libzmq does not limit what each may.
 /// More are an attack on the host's memory, and end all connections.
@@ -141,9 +160,9 @@ struct Transport {
     /// Bytes that were on their way to peers that have left while others stayed.
     astray: AtomicU64,
     /// What there is to report.
-    notices: Mutex<VecDeque<(Level, String)>>,
+    notices: Mutex<VecDeque<Report>>,
     /// Why there is no peer, if that is known, and what to do about it.
-    trouble: Mutex<Option<String>>,
+    trouble: Mutex<Option<Trouble>>,
     /// A writer wants the connection made anew.
     renew: AtomicBool,
     /// Nobody uses it any more.
@@ -177,11 +196,15 @@ struct Running {
 static RUNNING: Mutex<Vec<Running>> = Mutex::new(Vec::new());
 
 impl Transport {
-    fn notice(&self, level: Level, text: String) {
+    fn report(&self, report: Report) {
         let mut notices = locked(&self.notices);
         if notices.len() < MAX_NOTICES {
-            notices.push_back((level, text));
+            notices.push_back(report);
         }
+    }
+
+    fn tell(&self, event: Incident) {
+        self.report(event.at(&self.key.endpoint));
     }
 
     fn stopped(&self) -> bool {
@@ -280,8 +303,7 @@ impl User {
         };
         let index = match running.iter().position(same) {
             Some(index) if running[index].transport.key.curve != key.curve => {
-                let what = format!("cannot share {endpoint} with a filter that has other keys, or none");
-                return Err((what, Error(libc::EADDRINUSE)));
+                return Err(Failure::Share { endpoint: endpoint.to_string(), error: Error(libc::EADDRINUSE) });
             }
             Some(index) => index,
             None => {
@@ -382,21 +404,18 @@ impl User {
     }
 
     /// What there is to report of the endpoint; whoever asks first gets it.
-    pub fn notices(&self) -> Vec<(Level, String)> {
+    pub fn notices(&self) -> Vec<Report> {
         locked(&self.transport.notices).drain(..).collect()
     }
 
     /// Why nobody subscribes, as far as that is known, and what to do about it.
     #[must_use]
-    pub fn trouble(&self) -> String {
+    pub fn trouble(&self) -> Trouble {
         let trouble = locked(&self.transport.trouble).clone();
-        trouble.unwrap_or_else(|| {
-            let text = match (self.peers(), self.is_bound()) {
-                (0, true) => "no subscriber has connected; start it",
-                (0, false) => "nobody has answered yet; start the subscriber, or correct the endpoint",
-                _ => "the subscriber is connected, and has subscribed to nothing; give it a topic, which may be empty",
-            };
-            text.to_owned()
+        trouble.unwrap_or_else(|| match (self.peers(), self.is_bound()) {
+            (0, true) => Trouble::NobodyHasCome,
+            (0, false) => Trouble::NobodyHasAnswered,
+            _ => Trouble::NoTopic,
         })
     }
 

@@ -82,7 +82,7 @@ fn kind(pattern: Pattern) -> Kind {
 
 /// Makes a socket with all its options.
 pub fn open_socket(context: &Arc<Context>, options: &Options) -> Result<Watched, Failure> {
-    let no_socket = |error| ("cannot make a socket".to_owned(), error);
+    let no_socket = |error| Failure::Socket { error };
     let socket = Socket::new(context, kind(options.pattern)).map_err(no_socket)?;
     prepare(&socket, options)?;
     Watched::new(context, socket).map_err(no_socket)
@@ -90,9 +90,7 @@ pub fn open_socket(context: &Arc<Context>, options: &Options) -> Result<Watched,
 
 /// Sets the options that all sockets have.
 fn prepare(socket: &Socket, options: &Options) -> Result<(), Failure> {
-    let set = |name: &str, option, value| {
-        socket.set(option, value).map_err(|error| (format!("cannot set {name} to {value}"), error))
-    };
+    let set = |name, option, value| socket.set(option, value).map_err(|error| Failure::Option { name, value, error });
     // An option that an old libzmq lacks is one that this writer can do without.
     let try_set = |option, value| {
         let _ = socket.set(option, value);
@@ -103,7 +101,7 @@ fn prepare(socket: &Socket, options: &Options) -> Result<(), Failure> {
     // Each writer keeps to its own limit, so that none takes the room of another.
     set("the high water mark", zmq_sys::ZMQ_SNDHWM, 0)?;
     // Peers send subscriptions only. More costs the peer its connection, and not the host its memory.
-    limits::of_publisher(socket).map_err(|error| ("cannot set limits".to_owned(), error))?;
+    limits::of_publisher(socket).map_err(|error| Failure::Limits { error })?;
     let keep_alive = &options.keep_alive;
     set("reconnect_interval", zmq_sys::ZMQ_RECONNECT_IVL, keep_alive.reconnect)?;
     set("reconnect_interval_max", zmq_sys::ZMQ_RECONNECT_IVL_MAX, keep_alive.reconnect_max)?;

@@ -39,9 +39,8 @@ impl Thread {
     ///
     /// What libzmq or the system could not do.
     pub fn start(context: &Arc<Context>, key: Key, options: &Options) -> Result<Running, Failure> {
-        let system =
-            |what: &str, error: std::io::Error| (what.to_owned(), Error(error.raw_os_error().unwrap_or(libc::EAGAIN)));
-        let (reader, stop) = pipe().map_err(|error| system("cannot make a pipe", error))?;
+        let of_system = |error: std::io::Error| Error(error.raw_os_error().unwrap_or(libc::EAGAIN));
+        let (reader, stop) = pipe().map_err(|error| Failure::Pipe { error: of_system(error) })?;
         let endpoint = key.endpoint.clone();
         let written = if key.divides() && TELLS { Written::of_each() } else { Written::default() };
         let transport = Arc::new(Transport {
@@ -78,7 +77,7 @@ impl Thread {
         let thread = std::thread::Builder::new()
             .name("zmq-endpoint".into())
             .spawn(move || thread.run())
-            .map_err(|error| system("cannot start a thread", error))?;
+            .map_err(|error| Failure::Thread { error: of_system(error) })?;
         Ok(Running { transport, users: 0, thread, stop })
     }
 

@@ -5,7 +5,7 @@ use std::ffi::CStr;
 
 use super::curve;
 use super::extra::{self, ExtraFields};
-use super::option::{ConfigError, Given, Mention, Reason, Source, Value};
+use super::option::{ConfigError, Given, Reason, Source, Value};
 use super::topic::{Frames, Head, Template, host_name};
 use crate::json::{EscapePolicy, Style, TimeFormat};
 use crate::spool::{self, Sync, WhenFull};
@@ -29,8 +29,7 @@ pub static OPTIONS: &[Spec] = &[
     option(c"endpoint", "string", "", |c, v| endpoints(v.given).map(|all| c.endpoints = all)),
     option(c"socket_type", "string", "publish", |c, v| v.trimmed().choice(PATTERNS).map(|one| c.pattern = one)),
     option(c"frames", "string", "two", |c, v| {
-        let hint = "use two (topic, JSON) or one (both, with a space between)";
-        v.trimmed().choice(FRAMES).map(|one| c.frames = one).map_err(|_| v.given.error(hint))
+        v.trimmed().choice(FRAMES).map(|one| c.frames = one).map_err(|_| v.given.error(Reason::Frames))
     }),
     option(c"zmq_hwm", "count", "1000", |c, v| v.number(0, "0 (no limit)").map(|n| c.high_water_mark = n)),
     option(c"zmq_linger", "int", "3000", |c, v| {
@@ -56,14 +55,13 @@ pub static OPTIONS: &[Spec] = &[
     }),
     option(c"stats_topic", "string", "zeromq_stats", |c, v| {
         if v.given.value.is_empty() && c.frames == Frames::Two {
-            return Err(v.given.error("name a topic, such as zeromq_stats"));
+            return Err(v.given.error(Reason::NoStatsTopic));
         }
         c.stats_topic = v.given.value.to_owned();
         Ok(())
     }),
     option(c"batch_records", "count", "1", |c, v| {
-        let range = "use a whole number of records from 1 (no batches) to 65536, such as 100";
-        v.within(0..=MAX_BATCH, || range.to_owned()).map(|n| c.batch_records = n.max(1))
+        v.within(0..=MAX_BATCH, Reason::Batch).map(|n| c.batch_records = n.max(1))
     }),
     option(c"batch_latency", "interval", "1 sec", |c, v| v.interval(1).map(|n| c.batch_latency = millis(n))),
     // docs/performance.md has what others cost.
@@ -89,8 +87,7 @@ pub static OPTIONS: &[Spec] = &[
         Ok(())
     }),
     option(c"spool_max_bytes", "count", "1073741824", |c, v| {
-        let range = "use a whole number of bytes, 1048576 (1 MiB) or more";
-        v.within(1 << 20.., || range.to_owned()).map(|n| c.spool.iter_mut().for_each(|spool| spool.max_bytes = n))
+        v.within(1 << 20.., Reason::SpoolBytes).map(|n| c.spool.iter_mut().for_each(|spool| spool.max_bytes = n))
     }),
     option(c"spool_when_full", "string", "oldest", |c, v| {
         v.choice(WHEN_FULL).map(|one| c.spool.iter_mut().for_each(|spool| spool.when_full = one))
@@ -103,12 +100,7 @@ pub static OPTIONS: &[Spec] = &[
         // A filter can do without.
         let without = v.find("spool_dir").is_some_and(|dir| dir.source == Source::Filter);
         if always && c.spool.is_none() && !without {
-            return Err(v.given.error(Reason::naming(
-                "there is no spool; set ",
-                Mention::Anywhere,
-                "spool_dir",
-                ", too",
-            )));
+            return Err(v.given.error(Reason::NoSpool));
         }
         c.spool_always = always && c.spool.is_some();
         Ok(())
@@ -259,8 +251,7 @@ fn with_the_last(_: &mut Config, _: Value<'_>) -> Result<(), ConfigError> {
 
 fn endpoints(option: Given<'_>) -> Result<Vec<Endpoint>, ConfigError> {
     if option.value.trim().is_empty() {
-        let none = "there is no endpoint to send to; name the subscriber's, such as tcp://127.0.0.1:12345";
-        return Err(option.error(none));
+        return Err(option.error(Reason::NoEndpoint));
     }
     let endpoints: Vec<_> = option
         .value
@@ -268,9 +259,7 @@ fn endpoints(option: Given<'_>) -> Result<Vec<Endpoint>, ConfigError> {
         .map(|endpoint| Endpoint::parse(endpoint.trim(), Side::Plugin).map_err(|reason| option.error(reason)))
         .collect::<Result<_, _>>()?;
     if endpoints.len() > MAX_CONSUMERS {
-        return Err(
-            option.error(format!("there are {} endpoints; at most {MAX_CONSUMERS} are allowed", endpoints.len()))
-        );
+        return Err(option.error(Reason::Endpoints { count: endpoints.len() }));
     }
     Ok(endpoints)
 }
@@ -291,17 +280,14 @@ fn keys(config: &mut Config, value: Value<'_>) -> Result<(), ConfigError> {
 fn sensor(value: Value<'_>) -> Result<String, Reason> {
     match value.find("sensor") {
         Some(Given { value, .. }) if !value.is_empty() => Ok(value.to_owned()),
-        _ => host_name().ok_or_else(|| {
-            let unknown = "%sensor is this machine's name, which the system does not tell; set ";
-            Reason::naming(unknown, Mention::From(Source::Global), "sensor", "")
-        }),
+        _ => host_name().ok_or(Reason::NoSensor),
     }
 }
 
 fn topic(config: &mut Config, value: Value<'_>) -> Result<(), ConfigError> {
     let topic = value.given;
     if topic.value.is_empty() && config.frames == Frames::Two {
-        return Err(topic.error("nobody can tell an empty topic from another; use %path, or a text with it"));
+        return Err(topic.error(Reason::NoTopic));
     }
     let template = Template::parse(topic.value.as_bytes(), || sensor(value));
     config.topic = template.map_err(|reason| topic.error(reason))?;
@@ -313,7 +299,7 @@ fn extra_fields(config: &mut Config, value: Value<'_>) -> Result<(), ConfigError
         (None, Some(hex)) => (Given { name: "extra_fields", ..hex }, extra::parse_hex(hex.value)),
         _ => (value.given, extra::parse_text(value.given.value)),
     };
-    let fields = fields.map_err(Reason::from).and_then(|fields| extra::templates(fields, || sensor(value)));
+    let fields = fields.and_then(|fields| extra::templates(fields, || sensor(value)));
     config.extra_fields = fields.map_err(|reason| given.error(reason))?;
     Ok(())
 }
@@ -424,7 +410,7 @@ mod tests {
     fn extra_fields_of_the_filter_replace_the_scripts() {
         let given = [ENDPOINT, global("extra_fields_hex", "62=32,61=31"), global("tag_json", "T")];
         let pair = |name: &str, value: &str| {
-            (name.as_bytes().to_vec(), Template::parse(value.as_bytes(), || Ok::<_, String>("s1".to_owned())).unwrap())
+            (name.as_bytes().to_vec(), Template::parse(value.as_bytes(), || Ok("s1".to_owned())).unwrap())
         };
         let config = Config::parse(&given).unwrap();
         assert_eq!(config.extra_fields, [pair("a", "1"), pair("b", "2")]);

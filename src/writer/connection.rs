@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use super::batch;
 use super::config::Config;
 use super::counters::Counters;
-use super::ledger::{Kind, Seen, Share, Summary};
+use super::ledger::{Fate, Seen, Share, Summary};
 use super::link::Link;
 use super::patience::Progress;
 use super::spooling::Spooling;
 use super::topic::Head;
-use crate::report::{About, Level, News, Report, Reporter};
+use crate::report::{Incident, Level, Phase, Problem, Reporter, Room, Trouble, Why};
 use crate::transport::{Failure, Refusal, Subscriptions};
 use crate::zmq::{Buffers, Context, Endpoint, Message};
 
@@ -152,7 +152,7 @@ impl Connection {
         &self.name
     }
 
-    /// Whether a subscription matches the log, as of the last [`Connection::poll`].
+    /// Returns true if a subscription matches the log, as of the last [`Connection::poll`].
     #[must_use]
     pub fn subscribed(&self) -> bool {
         self.link.wanted()
@@ -164,7 +164,7 @@ impl Connection {
         self.link.subscriptions()
     }
 
-    /// Whether the next record is to be encoded for [`Connection::send`].
+    /// Returns true if the next record is to be encoded for [`Connection::send`].
     #[inline]
     #[must_use]
     pub fn wants(&self) -> bool {
@@ -445,7 +445,7 @@ impl Connection {
         news.subscriptions
     }
 
-    /// Whether there are subscribers, and none of them wants this log.
+    /// Returns true if there are subscribers, and none of them wants this log.
     fn unwanted(&mut self) -> bool {
         let Subscriptions { matching, other } = self.link.subscriptions();
         if matching > 0 || other == 0 {
@@ -462,7 +462,7 @@ impl Connection {
         }
     }
 
-    /// Whether the spool has records that somebody is there for.
+    /// Returns true if the spool has records that somebody is there for.
     #[must_use]
     pub fn drains(&self) -> bool {
         self.spooling.as_ref().is_some_and(|backed| backed.spool.waiting() > 0) && self.link.wanted()
@@ -530,7 +530,7 @@ impl Connection {
         }
     }
 
-    /// Whether a record may still be sent if one waits, at the end.
+    /// Returns true if a record may still be sent if one waits, at the end.
     pub fn busy(&mut self, buffers: &mut Buffers) -> bool {
         self.poll(buffers);
         self.end_hold(buffers);
@@ -543,12 +543,10 @@ impl Connection {
 
     /// Reports what has happened since the last time, of this log or others at the endpoint. `problem` is
     /// that of the last record which could not be encoded.
-    pub fn report(&mut self, buffers: &Buffers, problem: &str, now: u64, reporter: &mut Reporter) {
-        for (level, text) in self.link.notices() {
-            // At the end nothing is made again, and nobody is waited for.
-            if !self.ends || level != Level::Info {
-                reporter(&Report::new(level, text));
-            }
+    pub fn report(&mut self, buffers: &Buffers, problem: &Problem, now: u64, reporter: &mut Reporter) {
+        // At the end nothing is made again, and nobody is waited for.
+        for report in self.link.notices().iter().filter(|report| !self.ends || report.level() != Level::Info) {
+            reporter(report);
         }
         let Counters { no_subscriber, queue_full, encoding, closed, .. } = self.counters;
         let sent = self.link.handed().saturating_sub(self.in_flight(buffers));
@@ -556,125 +554,78 @@ impl Connection {
         if let Some(backed) = &mut self.spooling {
             backed.spool.note(&mut seen, reporter);
         }
-        *seen.of(Kind::NoSubscriber) = no_subscriber;
-        *seen.of(Kind::Unwanted) = no_subscriber;
-        *seen.of(Kind::QueueFull) = queue_full;
-        *seen.of(Kind::Encoding) = encoding;
-        *seen.of(Kind::Closed) = closed;
+        *seen.of(Fate::NoSubscriber) = no_subscriber;
+        *seen.of(Fate::Unwanted) = no_subscriber;
+        *seen.of(Fate::QueueFull) = queue_full;
+        *seen.of(Fate::Encoding) = encoding;
+        *seen.of(Fate::Closed) = closed;
         // A subscriber is there and does not want this log: that is its choice. With a spool it is told, since
         // nothing is kept.
         let chosen = self.link.subscriptions().other > 0;
         let mut spool = self.spooling.as_mut().map(|backed| &mut backed.spool);
         if chosen {
-            self.share.skip(Kind::NoSubscriber, no_subscriber);
+            self.share.skip(Fate::NoSubscriber, no_subscriber);
         }
         if !chosen || spool.is_none() {
-            self.share.skip(Kind::Unwanted, no_subscriber);
+            self.share.skip(Fate::Unwanted, no_subscriber);
         }
-        let summaries = self.share.note(seen, now, |kind| match kind {
-            Kind::Encoding => problem.to_owned(),
-            _ => spool.as_mut().map_or_else(String::new, |spool| spool.why(kind)),
+        let summaries = self.share.note(seen, now, |fate| match fate {
+            Fate::Encoding => Some(Why::Encoding { problem: problem.clone() }),
+            _ => spool.as_mut().and_then(|spool| spool.why(fate)),
         });
-        self.tell(&summaries, reporter);
+        self.tell(summaries, reporter);
     }
 
     /// Tells what has happened at the endpoint.
-    fn tell(&self, summaries: &[Summary], reporter: &mut Reporter) {
+    fn tell(&self, summaries: Vec<Summary>, reporter: &mut Reporter) {
         for summary in summaries {
-            let (level, text) = self.text(summary);
-            let about = match (summary.kind, summary.news) {
-                (Kind::QueueFull, News::Began(_) | News::Lasts(_)) => About::FullQueue,
-                _ => About::Other,
-            };
-            reporter(&Report { level, about, text: format!("{}: {text}", self.name) });
+            reporter(&self.incident(summary).at(&self.name));
         }
     }
 
-    fn text(&self, summary: &Summary) -> (Level, String) {
-        let Summary { kind, news, count, logs, why, waiting } = summary;
+    fn incident(&self, summary: Summary) -> Incident {
+        let Summary { fate, news, count, logs, why, waiting } = summary;
         let hwm = self.high_water_mark;
-        let why = match kind {
-            Kind::NoSubscriber => self.link.trouble(),
-            Kind::QueueFull => {
-                let why = match self.link.is_deserted() {
-                    true => self.link.trouble(),
-                    false => "the subscriber does not keep up".to_owned(),
-                };
-                format!("{hwm} records are waiting, the limit of LogZeroMQ::zmq_hwm; {why}")
-            }
-            Kind::Encoding => format!("they cannot be encoded: {why}"),
-            Kind::Closed => "their connection was lost, or the socket failed".to_owned(),
-            _ => why.clone(),
+        let why = match fate {
+            Fate::NoSubscriber => Why::Nobody { troubles: self.link.troubles() },
+            Fate::QueueFull if self.link.is_deserted() => Why::QueueFull { hwm, troubles: self.link.troubles() },
+            Fate::QueueFull => Why::QueueFull { hwm, troubles: vec![Trouble::Slow] },
+            Fate::Closed => Why::Closed,
+            _ => why.unwrap_or_default(),
         };
-        let (records, [are, were, have]) = match count {
-            1 => ("1 record".to_owned(), ["is", "was", "has"]),
-            _ => (format!("{count} records"), ["are", "were", "have"]),
-        };
-        let text = match (kind, news) {
-            (Kind::Unwanted, _) => format!(
-                "the subscriber wants other logs than {logs}: their records are neither sent nor kept in the spool \
-                 ({count} so far)"
-            ),
-            (Kind::Recovered, _) => format!("{records} of an earlier run {are} in the spool, of {logs}"),
-            (Kind::Spooled, News::Began(_)) => {
-                format!("records wait in the spool until they can be sent ({count} so far, of {logs})")
+        match (fate, news) {
+            (Fate::Unwanted, _) => Incident::Unwanted { count, logs },
+            (Fate::Recovered, _) => Incident::Recovered { count, logs },
+            (Fate::Spooled, Phase::Began(_)) => Incident::Spooling { count, logs },
+            (Fate::Spooled, Phase::Lasts(_)) => Incident::StillSpooling { count, logs, waiting },
+            (Fate::Spooled, Phase::Ended(_)) => Incident::SpoolingEnded { count, logs, waiting },
+            (Fate::DiskFailed, Phase::Began(_)) => Incident::DiskFails { count, logs, why },
+            (Fate::DiskFailed, Phase::Lasts(_)) => Incident::DiskStillFails { count, logs, why },
+            (Fate::DiskFailed, Phase::Ended(_)) => Incident::DiskWorks { count, logs },
+            (Fate::NoSpool, Phase::Began(_) | Phase::Lasts(_)) => {
+                Incident::NoSpool { logs, why, room: if hwm == 0 { Room::All } else { Room::Limited { hwm } } }
             }
-            (Kind::Spooled, News::Lasts(_)) => {
-                format!("{waiting} records wait in the spool; {count} have gone there, of {logs}")
-            }
-            (Kind::Spooled, News::Ended(_)) => {
-                format!("no more records go to the spool; {count} went there, of {logs}, and {waiting} wait")
-            }
-            (Kind::DiskFailed, News::Began(_)) => {
-                format!("the spool's disk fails ({count} times so far, for {logs}): {why}")
-            }
-            (Kind::DiskFailed, News::Lasts(_)) => {
-                format!("the spool's disk still fails ({count} times so far, for {logs}): {why}")
-            }
-            (Kind::DiskFailed, News::Ended(_)) => {
-                format!("the spool's disk no longer fails; it did {count} times, for {logs}")
-            }
-            (Kind::NoSpool, News::Began(_) | News::Lasts(_)) => {
-                let wait = match hwm {
-                    0 => "all its records wait in memory".to_owned(),
-                    hwm => format!("{hwm} of its records at most (LogZeroMQ::zmq_hwm) wait in memory"),
-                };
-                format!(
-                    "LogZeroMQ::spool_dir: {why}. Sending goes on; until the spool of {logs} can be used, which is tried \
-                     once a second, for each log {wait}."
-                )
-            }
-            (Kind::NoSpool, News::Ended(_)) => format!("the spool of {logs} can be used now"),
-            (Kind::Awaited, _) => format!(
-                "{records} of {logs} {have} not been sent yet; the end waits for them for as long as \
-                 LogZeroMQ::zmq_linger allows, and they are lost if the host ends before"
-            ),
-            (Kind::Lingered, _) => {
-                format!("{records} of {logs} {were} not sent within the time of LogZeroMQ::zmq_linger, and {are} lost")
-            }
-            (_, News::Began(_)) => format!("dropping records ({count} so far, of {logs}): {why}"),
-            (_, News::Lasts(_)) => format!("still dropping records ({count} so far, of {logs}): {why}"),
-            (_, News::Ended(_)) => format!("no longer dropping records; {count} were dropped, of {logs}"),
-        };
-        let level = match (kind, news) {
-            (Kind::Unwanted | Kind::Recovered | Kind::Spooled, _) | (_, News::Ended(_)) => Level::Info,
-            _ => Level::Warning,
-        };
-        (level, text)
+            (Fate::NoSpool, Phase::Ended(_)) => Incident::SpoolWorks { logs },
+            (Fate::Awaited, _) => Incident::Awaited { count, logs },
+            (Fate::Lingered, _) => Incident::Lingered { count, logs },
+            (_, Phase::Began(_)) => Incident::Dropping { count, logs, why },
+            (_, Phase::Lasts(_)) => Incident::StillDropping { count, logs, why },
+            (_, Phase::Ended(_)) => Incident::DroppingEnded { count, logs },
+        }
     }
 
     /// Tells how many records the end waits for.
     pub fn report_wait(&mut self, queued: u64, now: u64, reporter: &mut Reporter) {
-        let summaries = self.share.note_end(Kind::Awaited, queued, now);
-        self.tell(&summaries, reporter);
+        let summaries = self.share.note_end(Fate::Awaited, queued, now);
+        self.tell(summaries, reporter);
     }
 
     /// Tells what has not been told yet, if no other log's writer could, because all have gone.
     /// `lingered` is how many records were waited for in vain.
     pub fn report_last(&mut self, lingered: u64, now: u64, reporter: &mut Reporter) {
-        let mut summaries = self.share.note_end(Kind::Lingered, lingered, now);
+        let mut summaries = self.share.note_end(Fate::Lingered, lingered, now);
         summaries.extend(self.share.leave(now));
-        self.tell(&summaries, reporter);
+        self.tell(summaries, reporter);
     }
 
     /// Closes the connection, `linger` after the end began. Returns what became of the records,

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::option::{ConfigError, Given, Mention, Reason};
+use super::option::{ConfigError, Given, Reason};
 use crate::keys::{self, Authorized};
 use crate::transport::Curve;
-use crate::zmq::{KEY_TEXT, PublicKey};
+use crate::zmq::PublicKey;
 
 /// Reads the options and the files that they name. `None` without any; with one, each endpoint
 /// (its name, and whether it is bound) must have what it needs, and those to connect to get their
@@ -26,23 +26,18 @@ pub fn parse<'a>(
     let Some(any) = secret.or(server).or(authorized).or(public) else { return Ok(None) };
     keys::require_curve().map_err(|reason| any.error(reason))?;
     let Some(secret) = secret else {
-        let missing = "there is no secret key to go with it; set ";
-        return Err(any.error(Reason::naming(missing, Mention::Anywhere, "curve_secret_key_file", ", too")));
+        return Err(any.error(Reason::NoSecretKey));
     };
     let pair = keys::read_secret(secret.path()?).map_err(|reason| secret.error(reason))?;
     if let Some(public) = public
         && keys::read_public(public.path()?).map_err(|reason| public.error(reason))? != pair.public()
     {
-        let (other, fix) = ("it is not the public key of ", "; name the other file of the pair");
-        return Err(public.error(Reason::naming(other, Mention::Anywhere, "curve_secret_key_file", fix)));
+        return Err(public.error(Reason::OtherPair));
     }
     let server_keys = server.map(server_keys).transpose()?.unwrap_or_default();
     let connected = endpoints.iter().filter(|(_, bind)| !bind).count();
     if let Some(server) = server.filter(|_| connected > 0 && ![1, connected].contains(&server_keys.len())) {
-        return Err(server.error(format!(
-            "there are {} keys for {connected} endpoints to connect to; give one for all, or one for each",
-            server_keys.len()
-        )));
+        return Err(server.error(Reason::KeyCount { keys: server_keys.len(), endpoints: connected }));
     }
     let mut servers = server_keys.into_iter().cycle();
     let servers: Vec<_> = endpoints.iter().map(|(_, bind)| if *bind { None } else { servers.next() }).collect();
@@ -52,9 +47,7 @@ pub fn parse<'a>(
             (false, None, _) => "curve_server_key",
             _ => continue,
         };
-        let bare = format!("{endpoint} would be without encryption; set ");
-        let fix = ", too, or no key at all for this endpoint";
-        return Err(any.error(Reason::naming(bare, Mention::Anywhere, missing, fix)));
+        return Err(any.error(Reason::Unencrypted { endpoint: endpoint.clone(), missing }));
     }
     let authorized = authorized.map(|dir| {
         let path = dir.path()?;
@@ -72,9 +65,7 @@ fn server_keys(option: Given<'_>) -> Result<Vec<PublicKey>, ConfigError> {
         .map(|value| match PublicKey::parse(value) {
             Some(key) if (Given { value, ..option }).is_key() => Ok(key),
             _ if value.starts_with('/') => keys::read_public(Path::new(value)).map_err(|reason| option.error(reason)),
-            _ => Err(option.error(format!(
-                "use the {KEY_TEXT} characters of a public key, or the absolute path of its file NAME.key"
-            ))),
+            _ => Err(option.error(Reason::KeyOrFile)),
         })
         .collect()
 }

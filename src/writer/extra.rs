@@ -1,5 +1,6 @@
 //! `extra_fields`: names and values that every record gets.
 
+use super::option::Reason;
 use super::topic::Template;
 
 /// The fields: names, which differ, and values.
@@ -13,7 +14,7 @@ type Texts = Vec<(Vec<u8>, Vec<u8>)>;
 /// # Errors
 ///
 /// As [`Template::parse`].
-pub fn templates<E: From<String>>(fields: Texts, sensor: impl Fn() -> Result<String, E>) -> Result<ExtraFields, E> {
+pub fn templates(fields: Texts, sensor: impl Fn() -> Result<String, Reason>) -> Result<ExtraFields, Reason> {
     let template = |(name, value): (_, Vec<u8>)| Ok((name, Template::parse(&value, &sensor)?));
     fields.into_iter().map(template).collect()
 }
@@ -24,12 +25,12 @@ pub fn templates<E: From<String>>(fields: Texts, sensor: impl Fn() -> Result<Str
 /// # Errors
 ///
 /// What is wrong, and what to write.
-pub fn parse_text(text: &str) -> Result<Texts, String> {
+pub fn parse_text(text: &str) -> Result<Texts, Reason> {
     let mut characters = Vec::new();
     let mut rest = text.chars();
     while let Some(c) = rest.next() {
         characters.push(match c {
-            '\\' => Literal(rest.next().ok_or("the backslash at the end stands in front of nothing; write \\\\")?),
+            '\\' => Literal(rest.next().ok_or(Reason::Backslash)?),
             _ => Plain(c),
         });
     }
@@ -43,8 +44,8 @@ pub fn parse_text(text: &str) -> Result<Texts, String> {
         let name = string(name);
         match value {
             [_, value @ ..] => Ok((name.into_bytes(), template(value).into_bytes())),
-            [] if name.is_empty() => Err(format!("there is an empty field between the commas; {FORM}")),
-            [] => Err(format!("the field {name:?} has no value; {FORM}")),
+            [] if name.is_empty() => Err(Reason::NoField),
+            [] => Err(Reason::NoFieldValue { field: name }),
         }
     });
     checked(fields.collect::<Result<_, _>>()?)
@@ -56,17 +57,15 @@ pub fn parse_text(text: &str) -> Result<Texts, String> {
 /// # Errors
 ///
 /// As [`parse_text`].
-pub fn parse_hex(text: &str) -> Result<Texts, String> {
+pub fn parse_hex(text: &str) -> Result<Texts, Reason> {
     let fields = text.split(',').filter(|field| !field.is_empty()).map(|field| {
         let (name, value) = field.split_once('=')?;
         Some((bytes(name)?, bytes(value)?))
     });
-    let mut fields: Texts = fields.collect::<Option<_>>().ok_or("this is for the plugin's script only")?;
+    let mut fields: Texts = fields.collect::<Option<_>>().ok_or(Reason::OfTheScript)?;
     fields.sort();
     checked(fields)
 }
-
-const FORM: &str = "write name=value, with commas between, such as sensor=nids1,site=berlin";
 
 /// A character as written, or behind a backslash.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -114,13 +113,13 @@ fn bytes(digits: &str) -> Option<Vec<u8>> {
     rest.is_empty().then(|| pairs.iter().map(byte).collect())?
 }
 
-fn checked(fields: Texts) -> Result<Texts, String> {
+fn checked(fields: Texts) -> Result<Texts, Reason> {
     for (index, (name, _)) in fields.iter().enumerate() {
         if name.is_empty() {
-            return Err(format!("a field has no name; {FORM}"));
+            return Err(Reason::NoFieldName);
         }
         if fields[..index].iter().any(|(other, _)| other == name) {
-            return Err(format!("the field {:?} is there twice", String::from_utf8_lossy(name)));
+            return Err(Reason::FieldTwice { field: String::from_utf8_lossy(name).into_owned() });
         }
     }
     Ok(fields)
@@ -130,7 +129,11 @@ fn checked(fields: Texts) -> Result<Texts, String> {
 mod tests {
     use super::*;
 
-    fn fields(fields: &[(&str, &str)]) -> Result<Texts, String> {
+    fn words(reason: &Reason) -> String {
+        reason.text(&|name, _| name.to_owned())
+    }
+
+    fn fields(fields: &[(&str, &str)]) -> Result<Texts, Reason> {
         Ok(fields.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec())).collect())
     }
 
@@ -160,12 +163,12 @@ mod tests {
     fn values_have_placeholders() {
         let value = |template: &str| {
             let fields = vec![(b"%path".to_vec(), template.as_bytes().to_vec())];
-            templates(fields, || Ok::<_, String>("s1".to_owned())).map(|fields| fields[0].1.of(b"caf\xe9"))
+            templates(fields, || Ok("s1".to_owned())).map(|fields| fields[0].1.of(b"caf\xe9"))
         };
         assert_eq!(value("%path"), Ok(b"caf\xe9".to_vec()));
         assert_eq!(value("%sensor/%path 100%%"), Ok(b"s1/caf\xe9 100%".to_vec()));
         assert_eq!(value(""), Ok(Vec::new()));
-        assert!(value("100%").unwrap_err().contains("% is no placeholder; use %path, %sensor, or %%"));
+        assert!(words(&value("100%").unwrap_err()).contains("% is no placeholder; use %path, %sensor, or %%"));
     }
 
     #[test]
@@ -178,12 +181,12 @@ mod tests {
             ("a=b, a=c", "the field \"a\" is there twice"),
             ("a=b\\", "backslash at the end"),
         ] {
-            let error = parse_text(text).unwrap_err();
+            let error = words(&parse_text(text).unwrap_err());
             assert!(error.contains(part), "{error}");
         }
         for text in ["61", "6=61", "6g=61", "61=é"] {
-            assert!(parse_hex(text).unwrap_err().contains("script only"), "{text}");
+            assert_eq!(parse_hex(text), Err(Reason::OfTheScript), "{text}");
         }
-        assert!(parse_hex("=61").unwrap_err().contains("no name"));
+        assert_eq!(parse_hex("=61"), Err(Reason::NoFieldName));
     }
 }

@@ -9,14 +9,14 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, Weak};
 
 use crate::lock::locked;
-use crate::report::{Burst, News};
+use crate::report::{Burst, Phase, Why};
 
 /// Logs that a report names; of more than one above it names so many, and how many more there are.
 const NAMED: usize = 3;
 
 /// What can happen to records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum Fate {
     /// Nobody was there for them, and they were dropped.
     NoSubscriber,
     /// The queue was full, and they were dropped.
@@ -44,9 +44,9 @@ pub enum Kind {
 }
 
 /// How many there are.
-pub const KINDS: usize = Kind::ALL.len();
+pub const FATES: usize = Fate::ALL.len();
 
-impl Kind {
+impl Fate {
     /// All of them, in the order in which they are told.
     pub const ALL: [Self; 12] = [
         Self::NoSubscriber,
@@ -79,8 +79,8 @@ impl Kind {
 /// What a writer has seen since it was opened. No number goes down, but for `waiting`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// How much of each kind.
-    pub counts: [u64; KINDS],
+    /// How much of each fate.
+    pub counts: [u64; FATES],
     /// Records that were sent.
     pub sent: u64,
     /// Records that the spool has taken.
@@ -90,9 +90,9 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// How much of a kind.
-    pub fn of(&mut self, kind: Kind) -> &mut u64 {
-        &mut self.counts[kind as usize]
+    /// How much of a fate.
+    pub fn of(&mut self, fate: Fate) -> &mut u64 {
+        &mut self.counts[fate as usize]
     }
 }
 
@@ -100,20 +100,20 @@ impl Seen {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Summary {
     /// What has happened.
-    pub kind: Kind,
+    pub fate: Fate,
     /// Whether it begins, lasts or ends; how often is in `count`.
-    pub news: News,
+    pub news: Phase,
     /// How many records, or how often, since it began.
     pub count: u64,
     /// To which logs, in words, those with the most records first.
     pub logs: String,
     /// Why, as the writer has said to which it happened last.
-    pub why: String,
+    pub why: Option<Why>,
     /// Records of all logs that wait in the spool.
     pub waiting: u64,
 }
 
-/// Of one kind.
+/// What is known of one fate.
 #[derive(Debug, Default)]
 struct Tally {
     /// What the burst follows.
@@ -122,14 +122,14 @@ struct Tally {
     /// When it began, if that has not been told yet.
     since: Option<u64>,
     logs: BTreeMap<String, u64>,
-    why: String,
+    why: Option<Why>,
 }
 
 /// Of all writers with an endpoint.
 #[derive(Debug, Default)]
 struct Ledger {
     users: usize,
-    tallies: [Tally; KINDS],
+    tallies: [Tally; FATES],
     sent: u64,
     stored: u64,
     waiting: u64,
@@ -165,34 +165,34 @@ impl Share {
     }
 
     /// Takes what has happened up to now as told.
-    pub fn skip(&mut self, kind: Kind, count: u64) {
-        *self.seen.of(kind) = count;
+    pub fn skip(&mut self, fate: Fate, count: u64) {
+        *self.seen.of(fate) = count;
     }
 
     /// Notes what has happened up to now, in milliseconds, and returns what there is to report. `why` is
     /// asked for what has happened since the last time.
-    pub fn note(&mut self, seen: Seen, now: u64, mut why: impl FnMut(Kind) -> String) -> Vec<Summary> {
+    pub fn note(&mut self, seen: Seen, now: u64, mut why: impl FnMut(Fate) -> Option<Why>) -> Vec<Summary> {
         let before = std::mem::replace(&mut self.seen, seen);
         let mut ledger = locked(&self.ledger);
         // Of what is sent again some is sent for the second time, and was counted less meanwhile.
         ledger.sent += seen.sent.saturating_sub(before.sent);
         ledger.stored += seen.stored.saturating_sub(before.stored);
         ledger.waiting = ledger.waiting.wrapping_add(seen.waiting).wrapping_sub(before.waiting);
-        for kind in Kind::ALL {
-            let more = seen.counts[kind as usize].saturating_sub(before.counts[kind as usize]);
+        for fate in Fate::ALL {
+            let more = seen.counts[fate as usize].saturating_sub(before.counts[fate as usize]);
             if more > 0 {
-                ledger.tallies[kind as usize].add(&self.path, more, kind, self.of_reporter, now);
-                ledger.tallies[kind as usize].why = why(kind);
+                ledger.tallies[fate as usize].add(&self.path, more, fate, self.of_reporter, now);
+                ledger.tallies[fate as usize].why = why(fate);
             }
         }
         ledger.news(now, false)
     }
 
     /// Notes what becomes of records at the end.
-    pub fn note_end(&mut self, kind: Kind, count: u64, now: u64) -> Vec<Summary> {
+    pub fn note_end(&mut self, fate: Fate, count: u64, now: u64) -> Vec<Summary> {
         let mut seen = self.seen;
-        *seen.of(kind) = count;
-        self.note(seen, now, |_| String::new())
+        *seen.of(fate) = count;
+        self.note(seen, now, |_| None)
     }
 
     /// Leaves. The last one returns what has not been told yet.
@@ -217,19 +217,19 @@ impl Ledger {
     fn news(&mut self, now: u64, last: bool) -> Vec<Summary> {
         let Self { tallies, sent, stored, waiting, .. } = self;
         let mut summaries = Vec::new();
-        for (kind, tally) in Kind::ALL.into_iter().zip(tallies) {
-            let passed = match kind {
-                _ if kind.is_single() => 0,
-                Kind::DiskFailed | Kind::NoSpool => *stored,
+        for (fate, tally) in Fate::ALL.into_iter().zip(tallies) {
+            let passed = match fate {
+                _ if fate.is_single() => 0,
+                Fate::DiskFailed | Fate::NoSpool => *stored,
                 _ => *sent,
             };
-            summaries.extend(tally.news(passed, now, last || kind.gather() <= tally.age(now)).map(|news| {
+            summaries.extend(tally.news(passed, now, last || fate.gather() <= tally.age(now)).map(|news| {
                 let logs = names(&tally.logs);
                 let count = tally.logs.values().sum();
-                if matches!(news, News::Ended(_)) {
+                if matches!(news, Phase::Ended(_)) {
                     tally.logs.clear();
                 }
-                Summary { kind, news, count, logs, why: tally.why.clone(), waiting: *waiting }
+                Summary { fate, news, count, logs, why: tally.why.clone(), waiting: *waiting }
             }));
         }
         summaries
@@ -237,16 +237,16 @@ impl Ledger {
 }
 
 impl Tally {
-    fn add(&mut self, path: &str, more: u64, kind: Kind, of_reporter: bool, now: u64) {
+    fn add(&mut self, path: &str, more: u64, fate: Fate, of_reporter: bool, now: u64) {
         let known = self.logs.get_mut(path);
-        let follows = match kind {
-            _ if kind.is_single() => known.is_none(),
+        let follows = match fate {
+            _ if fate.is_single() => known.is_none(),
             // Of the reporter's log, the next report would be the next record that it happens to.
             _ => !(of_reporter && (self.since.is_some() || self.burst.is_active())),
         };
         match known {
             // A spool that was lent is opened for the second time, with what is left.
-            Some(_) if kind == Kind::Recovered => {}
+            Some(_) if fate == Fate::Recovered => {}
             Some(count) => *count += more,
             None => _ = self.logs.insert(path.to_owned(), more),
         }
@@ -263,7 +263,7 @@ impl Tally {
         self.since.map_or(0, |since| now.saturating_sub(since))
     }
 
-    fn news(&mut self, passed: u64, now: u64, is_due: bool) -> Option<News> {
+    fn news(&mut self, passed: u64, now: u64, is_due: bool) -> Option<Phase> {
         if self.since.is_some() && !is_due {
             return None;
         }
@@ -289,28 +289,28 @@ fn names(logs: &BTreeMap<String, u64>) -> String {
 mod tests {
     use super::*;
 
-    /// What it has seen, of one kind.
-    fn seen(kind: Kind, count: u64, sent: u64) -> Seen {
+    /// What it has seen, of one fate.
+    fn seen(fate: Fate, count: u64, sent: u64) -> Seen {
         let mut seen = Seen { sent, ..Seen::default() };
-        *seen.of(kind) = count;
+        *seen.of(fate) = count;
         seen
     }
 
     /// What was told, in short.
     fn told(summaries: Vec<Summary>) -> Vec<String> {
-        let text = |Summary { kind, news, count, logs, why, .. }: Summary| {
+        let text = |Summary { fate, news, count, logs, why, .. }: Summary| {
             let news = match news {
-                News::Began(_) => "begins",
-                News::Lasts(_) => "lasts",
-                News::Ended(_) => "ended",
+                Phase::Began(_) => "begins",
+                Phase::Lasts(_) => "lasts",
+                Phase::Ended(_) => "ended",
             };
-            format!("{kind:?} {news}: {count} of {logs}: {why}")
+            format!("{fate:?} {news}: {count} of {logs}: {}", why.unwrap())
         };
         summaries.into_iter().map(text).collect()
     }
 
     fn note(share: &mut Share, seen: Seen, now: u64) -> Vec<String> {
-        told(share.note(seen, now, |_| "why".to_owned()))
+        told(share.note(seen, now, |_| Some(Why::System { error: "why".to_owned() })))
     }
 
     #[test]
@@ -324,7 +324,7 @@ mod tests {
                 let sent = 10 * second.saturating_sub(120);
                 let now = second * 1000 + n as u64;
                 all.extend(
-                    note(share, seen(Kind::NoSubscriber, dropped, sent), now).into_iter().map(|text| (second, text)),
+                    note(share, seen(Fate::NoSubscriber, dropped, sent), now).into_iter().map(|text| (second, text)),
                 );
             }
         }
@@ -345,7 +345,7 @@ mod tests {
         // A record every 12 seconds, of which the fourth is the first one that is sent.
         for second in 0..60 {
             let dropped = (second / 12 + 1).min(3);
-            let seen = seen(Kind::NoSubscriber, dropped, u64::from(second >= 36));
+            let seen = seen(Fate::NoSubscriber, dropped, u64::from(second >= 36));
             all.extend(note(&mut share, seen, second * 1000).into_iter().map(|text| (second, text)));
         }
         assert_eq!(
@@ -359,23 +359,23 @@ mod tests {
 
     #[test]
     fn reports_cause_no_reports() {
-        for kind in [Kind::NoSubscriber, Kind::Spooled, Kind::SpoolLost, Kind::DiskFailed, Kind::NoSpool] {
-            let name = format!("loop {kind:?}");
+        for fate in [Fate::NoSubscriber, Fate::Spooled, Fate::SpoolLost, Fate::DiskFailed, Fate::NoSpool] {
+            let name = format!("loop {fate:?}");
             let (mut conn, mut reporter) = (Share::join(&name, "conn"), Share::join(&name, "reporter"));
             let mut reports = 0;
             for second in 0..600_u64 {
                 // Each report is a record of the reporter, to which the same happens.
-                reports += note(&mut conn, seen(kind, 1, 0), second * 1000).len() as u64;
-                reports += note(&mut reporter, seen(kind, reports, 0), second * 1000 + 500).len() as u64;
+                reports += note(&mut conn, seen(fate, 1, 0), second * 1000).len() as u64;
+                reports += note(&mut reporter, seen(fate, reports, 0), second * 1000 + 500).len() as u64;
             }
-            assert_eq!(reports, 1, "{kind:?}");
+            assert_eq!(reports, 1, "{fate:?}");
             // Alone, it is told once, too.
             let mut alone = Share::join(&format!("{name} alone"), "reporter-2");
             let mut reports = 0;
             for second in 0..600_u64 {
-                reports += note(&mut alone, seen(kind, 1 + reports, 0), second * 1000).len() as u64;
+                reports += note(&mut alone, seen(fate, 1 + reports, 0), second * 1000).len() as u64;
             }
-            assert_eq!(reports, 1, "{kind:?}");
+            assert_eq!(reports, 1, "{fate:?}");
         }
     }
 
@@ -384,9 +384,9 @@ mod tests {
         let (mut dns, mut http) = (Share::join("unwanted", "dns"), Share::join("unwanted", "http"));
         let mut all = Vec::new();
         for second in 0..300_u64 {
-            all.extend(note(&mut dns, seen(Kind::Unwanted, second, second), second * 1000));
+            all.extend(note(&mut dns, seen(Fate::Unwanted, second, second), second * 1000));
             let late = second.saturating_sub(100);
-            all.extend(note(&mut http, seen(Kind::Unwanted, late, second), second * 1000));
+            all.extend(note(&mut http, seen(Fate::Unwanted, late, second), second * 1000));
         }
         assert_eq!(all, ["Unwanted begins: 2 of dns: why", "Unwanted lasts: 102 of dns, http: why"]);
     }
@@ -394,8 +394,8 @@ mod tests {
     #[test]
     fn the_last_one_tells_what_nobody_could() {
         let (mut dns, mut http) = (Share::join("last", "dns"), Share::join("last", "http"));
-        assert_eq!(note(&mut dns, seen(Kind::Closed, 1, 0), 0), [""; 0]);
-        assert_eq!(note(&mut http, seen(Kind::Closed, 2, 0), 10), [""; 0]);
+        assert_eq!(note(&mut dns, seen(Fate::Closed, 1, 0), 0), [""; 0]);
+        assert_eq!(note(&mut http, seen(Fate::Closed, 2, 0), 10), [""; 0]);
         assert_eq!(told(dns.leave(20)), [""; 0]);
         assert_eq!(told(http.leave(30)), ["Closed begins: 3 of http, dns: why"]);
         // Another one begins anew.
@@ -407,9 +407,9 @@ mod tests {
     #[test]
     fn what_is_skipped_is_no_news() {
         let mut share = Share::join("skip", "dns");
-        share.skip(Kind::NoSubscriber, 7);
-        assert_eq!(note(&mut share, seen(Kind::NoSubscriber, 7, 0), 0), [""; 0]);
-        note(&mut share, seen(Kind::NoSubscriber, 9, 0), 1);
+        share.skip(Fate::NoSubscriber, 7);
+        assert_eq!(note(&mut share, seen(Fate::NoSubscriber, 7, 0), 0), [""; 0]);
+        note(&mut share, seen(Fate::NoSubscriber, 9, 0), 1);
         assert_eq!(told(share.leave(2)), ["NoSubscriber begins: 2 of dns: why"]);
     }
 }

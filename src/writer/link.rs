@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::config::Config;
 use super::topic::Head;
-use crate::report::Level;
+use crate::report::{Report, Trouble};
 use crate::transport::{Acknowledged, Events, Failure, Pattern, Refusal, Subscriptions, Trail, User};
 use crate::zmq::{Buffers, Context, Endpoint, Message, TELLS, version};
 
@@ -319,15 +319,15 @@ impl Link {
     }
 
     /// What there is to report of the endpoints; whoever asks first gets it.
-    pub fn notices(&self) -> Vec<(Level, String)> {
+    pub fn notices(&self) -> Vec<Report> {
         self.lanes.iter().flat_map(|lane| lane.user.notices()).collect()
     }
 
     /// Why nobody subscribes, as far as that is known, and what to do about it.
     #[must_use]
-    pub fn trouble(&self) -> String {
+    pub fn troubles(&self) -> Vec<Trouble> {
         let lanes = self.lanes.iter().filter(|lane| lane.user.peers() == 0 || self.lanes.len() == 1);
-        lanes.map(|lane| lane.user.trouble()).collect::<Vec<_>>().join("; ")
+        lanes.map(|lane| lane.user.trouble()).collect()
     }
 
     /// Returns true if it is known that nobody is there.

@@ -16,7 +16,6 @@ mod spooling;
 mod stats;
 mod topic;
 
-use core::fmt::{self, Write as _};
 use core::time::Duration;
 use std::sync::Arc;
 use std::time::Instant;
@@ -24,9 +23,9 @@ use std::time::Instant;
 use crate::clock::coarse_millis;
 use crate::host::{AnyShape, Field, Layout, Record, Shape};
 use crate::json::{EncodeError, Envelope, FieldPlan, Out, encode};
-use crate::report::{About, Level, Report, Reporter};
-use crate::transport::Pattern;
-use crate::zmq::{Buffers, CHUNK_SIZE, Context, Endpoint, Error, Termination};
+use crate::report::{Incident, Problem, Report, Reporter};
+use crate::transport::{Failure, Pattern};
+use crate::zmq::{Buffers, CHUNK_SIZE, Context, Endpoint, Termination};
 use batch::Batch;
 use orphans::Orphans;
 use patience::Patience;
@@ -38,7 +37,7 @@ use connection::Log;
 pub use counters::{Counters, Totals};
 pub use curve::parse as parse_curve;
 pub use extra::ExtraFields;
-pub use option::{ConfigError, Given, Mention, Source};
+pub use option::{ConfigError, Given, Mention, Reason, Source};
 pub use topic::{Frames, Head, Template, readable};
 
 /// How often the subscriptions are looked at while records come. A subscription takes
@@ -91,21 +90,6 @@ pub struct Setup<'a> {
     pub reporter: Reporter,
 }
 
-/// Why a writer could not be opened.
-#[derive(Debug)]
-pub struct OpenError {
-    what: String,
-    why: Error,
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.what, self.why)
-    }
-}
-
-impl std::error::Error for OpenError {}
-
 /// Publishes the records of one log path. Belongs to the thread that opened it.
 pub struct Writer {
     /// The log path as text, for messages and names.
@@ -133,7 +117,7 @@ pub struct Writer {
     written: u64,
     unknown: u64,
     /// Why the last record that could not be encoded could not.
-    problem: &'static str,
+    problem: Problem,
 }
 
 impl Writer {
@@ -142,13 +126,12 @@ impl Writer {
     /// # Errors
     ///
     /// libzmq could not make or connect a socket.
-    pub fn open(setup: Setup<'_>) -> Result<Self, OpenError> {
+    pub fn open(setup: Setup<'_>) -> Result<Self, Failure> {
         let Setup { path: path_bytes, fields, layout, shape, config, mut reporter } = setup;
         let path = &*readable(path_bytes);
         let head = config.head(path_bytes);
         let envelope = envelope(path_bytes, fields, &config, &mut reporter);
-        let context =
-            Context::shared().map_err(|why| OpenError { what: "cannot make a ZeroMQ context".to_owned(), why })?;
+        let context = Context::shared().map_err(|error| Failure::Context { error })?;
         // Endpoints that share the records are one connection.
         let groups: Vec<&[Endpoint]> = match config.pattern {
             Pattern::Publish => config.endpoints.chunks(1).collect(),
@@ -176,7 +159,7 @@ impl Writer {
             polled: 0,
             written: 0,
             unknown: 0,
-            problem: "",
+            problem: Problem::default(),
         };
         let mut consumer = 0;
         for endpoints in groups {
@@ -185,12 +168,12 @@ impl Writer {
             let log = Log { path, head: head.clone() };
             match Connection::open(&context, endpoints, &config, first, log, &writer.buffers, &mut writer.reporter) {
                 Ok(connection) => writer.connections.push(connection),
-                Err((what, why)) => {
+                Err(failure) => {
                     for connection in writer.connections.drain(..) {
                         connection.close(0, &writer.buffers, Some(Duration::ZERO));
                     }
                     writer.release(context, Some(Duration::ZERO));
-                    return Err(OpenError { what, why });
+                    return Err(failure);
                 }
             }
         }
@@ -353,7 +336,7 @@ impl Writer {
     }
 
     /// Counts a record that is none of a host's, such as one with a column too few.
-    pub fn reject(&mut self, problem: &'static str) {
+    pub fn reject(&mut self, problem: Problem) {
         self.written += 1;
         for connection in &mut self.connections {
             connection.reject();
@@ -362,7 +345,7 @@ impl Writer {
     }
 
     #[cold]
-    fn count_unencoded(&mut self, problem: &'static str) {
+    fn count_unencoded(&mut self, problem: Problem) {
         for connection in &mut self.connections {
             if connection.wants() {
                 connection.reject();
@@ -380,7 +363,7 @@ impl Writer {
     /// As [`Writer::write`].
     #[inline]
     #[allow(unsafe_code, reason = "a part of `write`")]
-    unsafe fn encode<S: Shape>(&mut self, values: *const *const u8, shape: S) -> Result<(), &'static str> {
+    unsafe fn encode<S: Shape>(&mut self, values: *const *const u8, shape: S) -> Result<(), Problem> {
         // SAFETY: this function's contract.
         let record = unsafe { Record::new(values, shape) };
         let mut room = CHUNK_SIZE / 2;
@@ -418,15 +401,15 @@ impl Writer {
                 Err(EncodeError::Full) => {
                     self.flush();
                     if room > MAX_RECORD {
-                        return Err("its JSON has more than 1 GiB");
+                        return Err(Problem::TooLarge);
                     }
                     if !self.buffers.grow(room) {
-                        return Err("memory is exhausted");
+                        return Err(Problem::NoMemory);
                     }
                     room *= 4;
                 }
-                Err(EncodeError::Malformed(what)) => return Err(what),
-                Err(EncodeError::TooDeep) => return Err("its sets and vectors are nested too deep"),
+                Err(EncodeError::Malformed(what)) => return Err(Problem::Other { what }),
+                Err(EncodeError::TooDeep) => return Err(Problem::TooDeep),
             }
         }
     }
@@ -436,7 +419,7 @@ impl Writer {
     fn poll(&mut self, now: u64) {
         self.polled = now;
         for connection in &mut self.connections {
-            connection.report(&self.buffers, self.problem, now, &mut self.reporter);
+            connection.report(&self.buffers, &self.problem, now, &mut self.reporter);
             connection.poll(&self.buffers);
         }
         self.end_holds();
@@ -455,7 +438,7 @@ impl Writer {
         }
     }
 
-    /// Sends what is in the spools, as long as it can be sent now. Whether there was anything.
+    /// Sends what is in the spools, as long as it can be sent now. Returns true if there was anything.
     fn drain_spools(&mut self) -> bool {
         if !self.connections.iter().any(Connection::drains) {
             return false;
@@ -565,7 +548,7 @@ impl Writer {
         let now = coarse_millis();
         for connection in &mut self.connections {
             connection.ends();
-            connection.report(&self.buffers, self.problem, now, &mut self.reporter);
+            connection.report(&self.buffers, &self.problem, now, &mut self.reporter);
         }
         let mut pause = Duration::from_micros(50);
         loop {
@@ -602,12 +585,10 @@ impl Writer {
             connection.report_last(lingered, coarse_millis(), &mut self.reporter);
             let (name, counters) = connection.close(self.written, &self.buffers, left());
             self.totals.update(told, &counters);
-            let about = About::Totals { queue_full: counters.queue_full };
-            (self.reporter)(&Report { level: Level::Info, about, text: format!("{name}: {}", totals(&counters)) });
+            (self.reporter)(&totals(&counters).at(name));
         }
         if self.unknown > 0 {
-            let message = format!("{} values of types without JSON form were sent as null", self.unknown);
-            (self.reporter)(&Report::new(Level::Warning, message));
+            (self.reporter)(&Report::NullValues { count: self.unknown });
         }
         let left = left();
         self.release(context, left);
@@ -627,8 +608,7 @@ impl Writer {
     /// Ends the context if nobody else uses it.
     fn release(&mut self, context: Arc<Context>, linger: Option<Duration>) {
         if context.release(linger.map(|linger| linger + TERM_GRACE)) == Termination::TimedOut {
-            let text = "ZeroMQ did not end within the linger time; unsent records are lost";
-            (self.reporter)(&Report::new(Level::Warning, text));
+            (self.reporter)(&Report::NotEnded);
         }
     }
 }
@@ -645,13 +625,8 @@ fn envelope(path: &[u8], fields: &[Field], config: &Config, reporter: &mut Repor
     let free = config.extra_fields.iter().filter(|(name, _)| {
         let taken = fields.iter().any(|field| field.name == *name);
         if taken {
-            let name = String::from_utf8_lossy(name);
-            let message = format!(
-                "the extra field {name:?} is left out of the log \"{}\", which has a column of that name; \
-                 rename it in LogZeroMQ::extra_fields, or in $config[\"extra_fields\"] of this filter",
-                readable(path)
-            );
-            reporter(&Report::new(Level::Warning, message));
+            let name = String::from_utf8_lossy(name).into_owned();
+            reporter(&Report::TakenField { name, log: readable(path).into_owned() });
         }
         !taken
     });
@@ -660,31 +635,10 @@ fn envelope(path: &[u8], fields: &[Field], config: &Config, reporter: &mut Repor
     Envelope::new(tag, free.iter().map(|(name, value)| (*name, &**value)), config.style.escape)
 }
 
-/// A writer's totals. Of drops and of the spool there is only what is not zero.
-fn totals(counters: &Counters) -> String {
-    let Counters { written, sent, bytes, .. } = *counters;
-    let listed = |all: &[(&str, u64)]| {
-        let some = all.iter().filter(|&&(_, count)| count > 0);
-        some.map(|(what, count)| format!("{what}: {count}")).collect::<Vec<_>>().join(", ")
-    };
-    let records = if written == 1 { "record" } else { "records" };
-    let mut totals = format!("{written} {records} written, {sent} sent ({bytes} bytes)");
-    let dropped = listed(&[
-        ("no subscriber", counters.no_subscriber),
-        ("queue full", counters.queue_full),
-        ("encoding", counters.encoding),
-        ("closed", counters.closed),
-        ("spool", counters.spool),
-    ]);
-    // Writing to a string does not fail.
-    if !dropped.is_empty() {
-        let _ = write!(totals, ", {} dropped ({dropped})", counters.dropped());
-    }
-    let spool = listed(&[("before", counters.recovered), ("now", counters.spooled)]);
-    if !spool.is_empty() {
-        let _ = write!(totals, "; in the spool {spool}");
-    }
-    totals
+fn totals(counters: &Counters) -> Incident {
+    let &Counters { written, sent, bytes, no_subscriber, queue_full, encoding, closed, spool, .. } = counters;
+    let &Counters { recovered, spooled, .. } = counters;
+    Incident::Totals { written, sent, bytes, no_subscriber, queue_full, encoding, closed, spool, recovered, spooled }
 }
 
 #[cfg(test)]
@@ -722,7 +676,7 @@ mod tests {
                 "2 records written, 0 sent (0 bytes); in the spool now: 2",
             ),
         ] {
-            assert_eq!(totals(&counters), expected);
+            assert_eq!(totals(&counters).to_string(), expected);
         }
     }
 }

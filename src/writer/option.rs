@@ -5,7 +5,9 @@ use core::ops::RangeBounds;
 use core::str::FromStr;
 use std::path::Path;
 
-use crate::zmq::PublicKey;
+use crate::keys::KeyError;
+use crate::texts::texts;
+use crate::zmq::{EndpointError, KEY_TEXT, MAX_CONSUMERS, PublicKey};
 
 /// Where an option's value comes from; the filter's wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,12 +38,60 @@ pub struct ConfigError {
     reason: Reason,
 }
 
-/// What is wrong with a value, and what to do about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reason {
-    text: String,
-    /// An option that is named next, and what stands behind its name.
-    option: Option<(Mention, &'static str, &'static str)>,
+/// The form of fields, in the messages about them.
+const FORM: &str = "write name=value, with commas between, such as sensor=nids1,site=berlin";
+
+texts! {
+    /// What is wrong with a value, and what to do about it; `name` says how an option is called.
+    pub enum Reason(name: &dyn Fn(&str, Mention) -> String) {
+        Number { min: &'static str, such_as: &'static str } =
+            "use a whole number from {min} to {max}, such as {such_as}" [max = i32::MAX],
+        Interval { min: i32, such_as: String } = "use an interval from {min} msec to 24 days, such as {such_as}",
+        Switch = "use T or F",
+        Choice { choices: String } = "use {choices}",
+        Path = "use an absolute path, such as /etc/zeek/keys/sensor.key_secret",
+        Frames = "use two (topic, JSON) or one (both, with a space between)",
+        Batch = "use a whole number of records from 1 (no batches) to 65536, such as 100",
+        SpoolBytes = "use a whole number of bytes, 1048576 (1 MiB) or more",
+        NoSpool = "there is no spool; set {dir}, too" [dir = name("spool_dir", Mention::Anywhere)],
+        NoEndpoint = "there is no endpoint to send to; name the subscriber's, such as tcp://127.0.0.1:12345",
+        Endpoints { count: usize } = "there are {count} endpoints; at most {MAX_CONSUMERS} are allowed",
+        Endpoint { error: EndpointError } = "{error}",
+        NoStatsTopic = "name a topic, such as zeromq_stats",
+        NoTopic = "nobody can tell an empty topic from another; use %path, or a text with it",
+        NoPlaceholder { word: String } = "%{word} is no placeholder; use %path, %sensor, or %% for a percent sign",
+        NoSensor = "%sensor is this machine's name, which the system does not tell; set {sensor}"
+            [sensor = name("sensor", Mention::From(Source::Global))],
+        NoField = "there is an empty field between the commas; {FORM}",
+        NoFieldName = "a field has no name; {FORM}",
+        NoFieldValue { field: String } = "the field {field:?} has no value; {FORM}",
+        FieldTwice { field: String } = "the field {field:?} is there twice",
+        Backslash = "the backslash at the end stands in front of nothing; write \\\\",
+        OfTheScript = "this is for the plugin's script only",
+        Key { error: KeyError } = "{error}",
+        KeyOrFile = "use the {KEY_TEXT} characters of a public key, or the absolute path of its file NAME.key",
+        KeyCount { keys: usize, endpoints: usize } =
+            "there are {keys} keys for {endpoints} endpoints to connect to; give one for all, or one for each",
+        NoSecretKey = "there is no secret key to go with it; set {file}, too"
+            [file = name("curve_secret_key_file", Mention::Anywhere)],
+        OtherPair = "it is not the public key of {file}; name the other file of the pair"
+            [file = name("curve_secret_key_file", Mention::Anywhere)],
+        Unencrypted { endpoint: String, missing: &'static str } =
+            "{endpoint} would be without encryption; set {option}, too, or no key at all for this endpoint"
+            [option = name(missing, Mention::Anywhere)],
+    }
+}
+
+impl From<EndpointError> for Reason {
+    fn from(error: EndpointError) -> Self {
+        Self::Endpoint { error }
+    }
+}
+
+impl From<KeyError> for Reason {
+    fn from(error: KeyError) -> Self {
+        Self::Key { error }
+    }
 }
 
 /// How an error has come to an option.
@@ -53,37 +103,14 @@ pub enum Mention {
     Anywhere,
 }
 
-impl From<String> for Reason {
-    fn from(text: String) -> Self {
-        Self { text, option: None }
-    }
-}
-
-impl From<&str> for Reason {
-    fn from(text: &str) -> Self {
-        text.to_owned().into()
-    }
-}
-
-impl Reason {
-    /// With an option's name in it.
-    pub fn naming(before: impl Into<String>, how: Mention, option: &'static str, behind: &'static str) -> Self {
-        Self { text: before.into(), option: Some((how, option, behind)) }
-    }
-}
-
 impl ConfigError {
     /// The error in the words of whom it is for: `name` says how an option is called there.
     #[must_use]
     pub fn text(&self, name: impl Fn(&str, Mention) -> String) -> String {
-        let Self { source, option, value, reason: Reason { text, option: other } } = self;
-        let mut reason = text.clone();
-        if let Some((how, option, behind)) = other {
-            reason.extend([&*name(option, *how), behind]);
-        }
+        let Self { source, option, value, reason } = self;
         let mut text = format!("{} = \"{}\": ", name(option, Mention::From(*source)), value.escape_debug());
         // It can quote a part of the value, and is one line.
-        for c in reason.chars() {
+        for c in reason.text(&name).chars() {
             if c.is_control() { text.extend(c.escape_debug()) } else { text.push(c) }
         }
         text
@@ -111,7 +138,7 @@ impl<'a> Given<'a> {
         ConfigError { source: self.source, option: self.name.to_owned(), value, reason: reason.into() }
     }
 
-    /// Whether the value is a key and not a path. Keys can begin with a slash, too.
+    /// Returns true if the value is a key and not a path. Keys can begin with a slash, too.
     pub(super) fn is_key(&self) -> bool {
         PublicKey::parse(self.value).is_some() && !Path::new(self.value).exists()
     }
@@ -120,7 +147,7 @@ impl<'a> Given<'a> {
     pub(super) fn path(self) -> Result<&'a Path, ConfigError> {
         let path = Path::new(self.value);
         if !path.is_absolute() || self.value.contains('\0') || self.is_key() {
-            return Err(self.error("use an absolute path, such as /etc/zeek/keys/sensor.key_secret"));
+            return Err(self.error(Reason::Path));
         }
         Ok(path)
     }
@@ -162,17 +189,17 @@ impl<'a> Value<'a> {
     pub fn within<T: FromStr + PartialOrd>(
         self,
         range: impl RangeBounds<T>,
-        otherwise: impl Fn() -> String,
+        otherwise: Reason,
     ) -> Result<T, ConfigError> {
         match self.given.value.trim().parse() {
             Ok(number) if range.contains(&number) => Ok(number),
-            _ => Err(self.given.error(otherwise())),
+            _ => Err(self.given.error(otherwise)),
         }
     }
 
     /// A number that is at least `min`, which means what is said of it.
-    pub fn number(self, min: i32, min_means: &str) -> Result<i32, ConfigError> {
-        self.within(min.., || format!("use a whole number from {min_means} to {}, such as {}", i32::MAX, self.default))
+    pub fn number(self, min: i32, min_means: &'static str) -> Result<i32, ConfigError> {
+        self.within(min.., Reason::Number { min: min_means, such_as: self.default })
     }
 
     /// An interval in milliseconds, at least `min`. As text it is a number of seconds, as the host hands
@@ -182,8 +209,8 @@ impl<'a> Value<'a> {
             Some(number) if (f64::from(min)..=f64::from(i32::MAX)).contains(&number) => Ok(number as i32),
             _ => {
                 let default = milliseconds(self.default).filter(|&default| default > 0.0);
-                let example = default.map_or_else(|| "5 sec".to_owned(), |default| format!("{default} msec"));
-                Err(self.given.error(format!("use an interval from {min} msec to 24 days, such as {example}")))
+                let such_as = default.map_or_else(|| "5 sec".to_owned(), |default| format!("{default} msec"));
+                Err(self.given.error(Reason::Interval { min, such_as }))
             }
         }
     }
@@ -193,7 +220,7 @@ impl<'a> Value<'a> {
         match self.given.value {
             "T" | "true" | "1" => Ok(true),
             "F" | "false" | "0" => Ok(false),
-            _ => Err(self.given.error("use T or F")),
+            _ => Err(self.given.error(Reason::Switch)),
         }
     }
 
@@ -202,7 +229,7 @@ impl<'a> Value<'a> {
         all.iter().find(|(name, _)| *name == self.given.value).map(|&(_, one)| one).ok_or_else(|| {
             let names: Vec<_> = all.iter().map(|(name, _)| *name).collect();
             let (last, others) = names.split_last().unwrap_or((&"", &[]));
-            self.given.error(format!("use {} or {last}", others.join(", ")))
+            self.given.error(Reason::Choice { choices: format!("{} or {last}", others.join(", ")) })
         })
     }
 }

@@ -19,7 +19,7 @@ use super::connection::{Connection, Log};
 use super::counters::{Counters, Totals};
 use super::topic::Head;
 use crate::clock::coarse_millis;
-use crate::report::{Level, Report, Reporter};
+use crate::report::{Incident, Problem, Report, Reporter};
 use crate::spool::{self, Label, Loan};
 use crate::zmq::{Buffers, Context, Endpoint};
 
@@ -173,9 +173,8 @@ impl Borrowed {
             connection.close(0, &buffers, Some(Duration::ZERO));
             return None;
         };
-        for Report { level, about, text } in news.take() {
-            let text = format!("of the log \"{}\", which has no writer now: {text}", label.path);
-            reporter(&Report { level, about, text });
+        for report in news.take() {
+            reporter(&Report::OfNoWriter { log: label.path.clone(), report: Box::new(report) });
         }
         let totals = Totals::of(&label.path);
         Some(Self { label, loan, connection, buffers, totals, told: Counters::default(), sent: 0 })
@@ -196,7 +195,7 @@ impl Borrowed {
             }
             buffers.collect();
             connection.tick();
-            connection.report(buffers, "", coarse_millis(), reporter);
+            connection.report(buffers, &Problem::default(), coarse_millis(), reporter);
             let now = connection.counters(0, buffers);
             totals.update(told, &now);
             *told = now;
@@ -216,15 +215,12 @@ impl Borrowed {
         // What is left is recovered again by whoever opens it next.
         let now = Counters { recovered: now.recovered.saturating_sub(now.spooled), spooled: 0, ..now };
         totals.update(&told, &now);
-        let Label { path, endpoint, .. } = &label;
+        let Label { path, endpoint, .. } = label;
         if now.sent > 0 {
-            let text =
-                format!("{endpoint}: {} records of the log \"{path}\", which had no writer, were sent", now.sent);
-            reporter(&Report::new(Level::Info, text));
+            reporter(&Incident::SentForNoWriter { count: now.sent, log: path.clone() }.at(&endpoint));
         }
         if now.spool > 0 {
-            let text = format!("{endpoint}: {} records of the log \"{path}\", in its spool, are lost", now.spool);
-            reporter(&Report::new(Level::Warning, text));
+            reporter(&Incident::LostForNoWriter { count: now.spool, log: path }.at(endpoint));
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{MAX_RECORD, Writer};
 use crate::clock::coarse_millis;
+use crate::report::Problem;
 
 impl Writer {
     /// Publishes a JSON object, without line feeds, byte for byte: options that say how a record is
@@ -23,9 +24,9 @@ impl Writer {
     }
 
     /// Copies a record to the end of the batch.
-    fn copy(&mut self, object: &[u8]) -> Result<(), &'static str> {
+    fn copy(&mut self, object: &[u8]) -> Result<(), Problem> {
         if object.len() > MAX_RECORD {
-            return Err("its JSON has more than 1 GiB");
+            return Err(Problem::TooLarge);
         }
         let before = self.buffers.pending().len();
         if self.buffers.append(self.batch.lead()) && self.buffers.append(object) {
@@ -33,6 +34,6 @@ impl Writer {
         }
         self.buffers.truncate(before);
         self.flush();
-        if self.buffers.put(&[self.batch.lead(), object]) { Ok(()) } else { Err("memory is exhausted") }
+        if self.buffers.put(&[self.batch.lead(), object]) { Ok(()) } else { Err(Problem::NoMemory) }
     }
 }

@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 
 use super::batch;
 use super::config::Config;
-use super::ledger::{Kind, Seen};
+use super::ledger::{Fate, Seen};
 use super::link::Link;
 use super::topic::bytes_of;
-use crate::report::{Level, Report, Reporter};
+use crate::report::{Incident, Reporter, Why};
 use crate::spool::{self, Recovered, Spool};
 use crate::zmq::Flight;
 
@@ -54,7 +54,7 @@ pub struct Spooling {
     /// How often it could not be opened.
     failed: u64,
     /// What there is to report besides.
-    news: Vec<(Level, String)>,
+    news: Vec<Incident>,
 }
 
 /// Where the records are.
@@ -145,8 +145,7 @@ impl Spooling {
                 return;
             }
         };
-        let name = &self.origin.endpoint;
-        report_recovered(name, &recovered, &mut self.news);
+        report_recovered(&recovered, &mut self.news);
         self.recovered = recovered;
         self.put += recovered.records;
         for record in std::mem::take(&mut held.records) {
@@ -160,8 +159,8 @@ impl Spooling {
     }
 
     fn tell(&mut self, reporter: &mut Reporter) {
-        for (level, text) in self.news.drain(..) {
-            reporter(&Report::new(level, text));
+        for incident in self.news.drain(..) {
+            reporter(&incident.at(&self.origin.endpoint));
         }
     }
 
@@ -380,61 +379,48 @@ impl Spooling {
         self.tell(reporter);
         seen.waiting = self.waiting();
         // The records that it was opened with, and that it could be, are none that it has taken.
-        *seen.of(Kind::Recovered) = self.recovered.records;
+        *seen.of(Fate::Recovered) = self.recovered.records;
         if let Store::Disk(spool) = &self.store {
-            *seen.of(Kind::DiskFailed) = spool.counters().io_errors;
+            *seen.of(Fate::DiskFailed) = spool.counters().io_errors;
             seen.stored = self.put + 1;
         }
         if !self.always {
-            *seen.of(Kind::Spooled) = self.put - self.recovered.records;
+            *seen.of(Fate::Spooled) = self.put - self.recovered.records;
         }
-        *seen.of(Kind::SpoolLost) = self.lost();
-        *seen.of(Kind::NoSpool) = self.failed;
+        *seen.of(Fate::SpoolLost) = self.lost();
+        *seen.of(Fate::NoSpool) = self.failed;
     }
 
     /// Why something has happened since the last time.
-    pub fn why(&mut self, kind: Kind) -> String {
+    pub fn why(&mut self, fate: Fate) -> Option<Why> {
         let counters = match &self.store {
             Store::Disk(spool) => spool.counters(),
             Store::Memory(_) => spool::Counters::default(),
         };
-        match (kind, &self.store) {
-            (Kind::NoSpool, Store::Memory(held)) => held.why.clone(),
-            (Kind::DiskFailed, Store::Disk(spool)) => {
-                spool.last_error().map_or_else(String::new, |error| error.to_string())
+        Some(match (fate, &self.store) {
+            (Fate::NoSpool, Store::Memory(held)) => Why::System { error: held.why.clone() },
+            (Fate::DiskFailed, Store::Disk(spool)) => {
+                Why::System { error: spool.last_error().map_or_else(String::new, |error| error.to_string()) }
             }
-            (Kind::SpoolLost, _) => {
+            (Fate::SpoolLost, _) => {
                 let (refused, evicted) = std::mem::replace(&mut self.noted, (self.refused, counters.evicted));
                 if self.refused > refused {
-                    format!("the spool did not take them: {}", self.problem)
+                    Why::Refused { problem: self.problem.clone() }
                 } else if counters.evicted > evicted {
-                    "the spool is full (LogZeroMQ::spool_max_bytes), and the oldest gave way".to_owned()
+                    Why::SpoolFull
                 } else {
-                    format!("{} records in the spool are damaged", counters.damaged_records)
+                    Why::Damaged { count: counters.damaged_records }
                 }
             }
-            _ => String::new(),
-        }
+            _ => return None,
+        })
     }
 }
 
 /// What there is to say of what an earlier run has left.
-fn report_recovered(name: &str, recovered: &Recovered, news: &mut Vec<(Level, String)>) {
-    if recovered.lost_in_flight > 0 {
-        let message = format!(
-            "{name}: the last run did not end properly; up to {} records that were on their way are lost",
-            recovered.lost_in_flight
-        );
-        news.push((Level::Warning, message));
-    }
-    if recovered.damaged_records + recovered.damaged_bytes > 0 {
-        let Recovered { damaged_records, damaged_bytes, .. } = recovered;
-        let message =
-            format!("{name}: {damaged_records} records in the spool are damaged and lost ({damaged_bytes} bytes)");
-        news.push((Level::Warning, message));
-    }
-    if recovered.state_lost {
-        let message = format!("{name}: the spool's state was lost; records that were sent before may come again");
-        news.push((Level::Warning, message));
-    }
+fn report_recovered(recovered: &Recovered, news: &mut Vec<Incident>) {
+    let &Recovered { lost_in_flight: count, damaged_records, damaged_bytes: bytes, .. } = recovered;
+    news.extend((count > 0).then_some(Incident::Killed { count }));
+    news.extend((damaged_records + bytes > 0).then_some(Incident::Damaged { count: damaged_records, bytes }));
+    news.extend(recovered.state_lost.then_some(Incident::StateLost));
 }

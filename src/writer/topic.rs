@@ -6,6 +6,8 @@
 use core::fmt::Write as _;
 use std::borrow::Cow;
 
+use super::option::Reason;
+
 /// A text with placeholders, such as `topic`, with the sensor's name filled in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Template {
@@ -25,7 +27,7 @@ impl Template {
     /// # Errors
     ///
     /// There is another placeholder, or `sensor` failed.
-    pub fn parse<E: From<String>>(template: &[u8], sensor: impl Fn() -> Result<String, E>) -> Result<Self, E> {
+    pub fn parse(template: &[u8], sensor: impl Fn() -> Result<String, Reason>) -> Result<Self, Reason> {
         let mut parts = Vec::new();
         let mut text = Vec::new();
         let mut rest = template;
@@ -44,8 +46,7 @@ impl Template {
             } else {
                 let after = String::from_utf8_lossy(after);
                 let end = after.find(|c: char| !c.is_alphanumeric()).unwrap_or(after.len());
-                let name = &after[..end];
-                return Err(format!("%{name} is no placeholder; use %path, %sensor, or %% for a percent sign").into());
+                return Err(Reason::NoPlaceholder { word: after[..end].to_owned() });
             };
         }
         text.extend_from_slice(rest);
@@ -212,7 +213,7 @@ mod tests {
         }
     }
 
-    fn parse(template: &str) -> Result<Template, String> {
+    fn parse(template: &str) -> Result<Template, Reason> {
         Template::parse(template.as_bytes(), || Ok("s1%path".to_owned()))
     }
 
@@ -259,12 +260,12 @@ mod tests {
             ("%path%", "% is no placeholder"),
             ("%ü/", "%ü is no placeholder"),
         ] {
-            let error = parse(template).unwrap_err();
+            let error = parse(template).unwrap_err().text(&|name, _| name.to_owned());
             assert!(error.contains(part), "{error}");
         }
-        assert!(Template::parse(b"%path", || Err("not asked for".to_owned())).is_ok());
-        assert_eq!(Template::parse(b"%sensor", || Err("no name".to_owned())), Err("no name".to_owned()));
-        assert!(Template::parse(b"%\xff", || Ok::<_, String>(String::new())).is_err());
+        assert!(Template::parse(b"%path", || Err(Reason::NoSensor)).is_ok());
+        assert_eq!(Template::parse(b"%sensor", || Err(Reason::NoSensor)), Err(Reason::NoSensor));
+        assert!(Template::parse(b"%\xff", || Ok(String::new())).is_err());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::PublicKey;
+use crate::texts::texts;
 
 const TCP: &str = "tcp://";
 const IPC: &str = "ipc://";
@@ -46,46 +47,68 @@ enum Host {
     Name(String, u16),
 }
 
+texts! {
+    /// What is wrong with an endpoint, and what is right, without its text.
+    pub enum EndpointError {
+        Form = "an endpoint is tcp://HOST:PORT or ipc://PATH, such as tcp://127.0.0.1:12345",
+        ToListen = "@ is for an endpoint to listen on; leave it away",
+        ToConnect = "> is for an endpoint to connect to; leave it away",
+        Empty = "there is an empty endpoint between the commas",
+        Several = "give several endpoints one by one, and not with commas",
+        Nul = "an endpoint cannot contain a NUL byte",
+        NoPath = "name the socket's path behind ipc://, such as ipc:///var/tmp/zeek-logs",
+        LongPath { len: usize } = "the socket's path has {len} bytes; the system allows {MAX_IPC_PATH}",
+        Transport { transport: String } =
+            "the transport {transport} is not supported; use tcp://HOST:PORT or ipc://PATH",
+        NoPort = "the port is missing; write tcp://HOST:PORT, such as tcp://127.0.0.1:12345",
+        Port { port: String } = "the port \"{port}\" is not a number from 1 to 65535",
+        NotIpv6 { host: String, port: u16 } = "\"{host}\" is not an IPv6 address; write tcp://[2001:db8::1]:{port}",
+        NoHost = "the host is missing; write tcp://HOST:PORT, such as tcp://127.0.0.1:12345",
+        AnyHost = "to connect, it needs the address of the other side instead of *",
+        Host { host: String } = "{host:?} is not a host name",
+    }
+}
+
 impl Endpoint {
     /// Reads one endpoint.
     ///
     /// # Errors
     ///
-    /// What is wrong with it, and what is right, without its text.
-    pub fn parse(text: &str, side: Side) -> Result<Self, String> {
+    /// What is wrong with it.
+    pub fn parse(text: &str, side: Side) -> Result<Self, EndpointError> {
         // czmq's prefixes: "@" binds, ">" connects, as does an endpoint without one.
         let (endpoint, bind) = match (side, text.as_bytes().first()) {
             (Side::Plugin, Some(b'@')) => (&text[1..], true),
             (Side::Plugin | Side::Connects, Some(b'>')) => (&text[1..], false),
             (Side::Listens, Some(b'@')) => (&text[1..], true),
-            (Side::Connects, Some(b'@')) => return Err("@ is for an endpoint to listen on; leave it away".into()),
-            (Side::Listens, Some(b'>')) => return Err("> is for an endpoint to connect to; leave it away".into()),
+            (Side::Connects, Some(b'@')) => return Err(EndpointError::ToListen),
+            (Side::Listens, Some(b'>')) => return Err(EndpointError::ToConnect),
             _ => (text, side == Side::Listens),
         };
         if endpoint.is_empty() {
             return Err(match side {
-                Side::Plugin => "there is an empty endpoint between the commas".into(),
-                Side::Listens | Side::Connects => AN_ENDPOINT.into(),
+                Side::Plugin => EndpointError::Empty,
+                Side::Listens | Side::Connects => EndpointError::Form,
             });
         }
         if side != Side::Plugin && [",tcp://", ",ipc://", ", "].iter().any(|next| endpoint.contains(next)) {
-            return Err("give several endpoints one by one, and not with commas".into());
+            return Err(EndpointError::Several);
         }
-        let Ok(address) = CString::new(endpoint) else { return Err("an endpoint cannot contain a NUL byte".into()) };
+        let address = CString::new(endpoint).map_err(|_| EndpointError::Nul)?;
         let host = if let Some(rest) = endpoint.strip_prefix(TCP) {
             // libzmq takes a local address to connect from in front of a semicolon.
             let rest = if bind { rest } else { rest.rsplit(';').next().unwrap_or(rest) };
             Some(parse_host(rest, bind, side == Side::Listens)?)
         } else if let Some(path) = endpoint.strip_prefix(IPC) {
             match path.len() {
-                0 => return Err("name the socket's path behind ipc://, such as ipc:///var/tmp/zeek-logs".into()),
+                0 => return Err(EndpointError::NoPath),
                 1..=MAX_IPC_PATH => None,
-                len => return Err(format!("the socket's path has {len} bytes; the system allows {MAX_IPC_PATH}")),
+                len => return Err(EndpointError::LongPath { len }),
             }
         } else if let Some((transport, _)) = endpoint.split_once("://") {
-            return Err(format!("the transport {transport} is not supported; use tcp://HOST:PORT or ipc://PATH"));
+            return Err(EndpointError::Transport { transport: transport.to_owned() });
         } else {
-            return Err(AN_ENDPOINT.into());
+            return Err(EndpointError::Form);
         };
         Ok(Self { address, bind, server_key: None, host })
     }
@@ -144,8 +167,6 @@ impl fmt::Display for Endpoint {
     }
 }
 
-const AN_ENDPOINT: &str = "an endpoint is tcp://HOST:PORT or ipc://PATH, such as tcp://127.0.0.1:12345";
-
 /// The host and the port of a `tcp` address, without what stands around an IPv6 address.
 fn host_and_port(address: &str) -> Option<(&str, &str)> {
     let rest = address.strip_prefix(TCP)?;
@@ -192,14 +213,12 @@ pub(super) fn may_be(endpoint: &str, address: &str) -> bool {
 const MAX_IPC_PATH: usize = 107;
 
 /// Reads host and port; `*` is a port if it can be any.
-fn parse_host(rest: &str, bind: bool, any_port: bool) -> Result<Host, String> {
-    let Some((host, port)) = rest.rsplit_once(':') else {
-        return Err("the port is missing; write tcp://HOST:PORT, such as tcp://127.0.0.1:12345".into());
-    };
+fn parse_host(rest: &str, bind: bool, any_port: bool) -> Result<Host, EndpointError> {
+    let (host, port) = rest.rsplit_once(':').ok_or(EndpointError::NoPort)?;
     let port = match port.parse::<u16>() {
         Ok(port) if port > 0 => port,
         _ if any_port && port == "*" => 0,
-        _ => return Err(format!("the port \"{port}\" is not a number from 1 to 65535")),
+        _ => return Err(EndpointError::Port { port: port.to_owned() }),
     };
     let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     // An IPv6 address may name its interface behind a percent sign.
@@ -208,14 +227,16 @@ fn parse_host(rest: &str, bind: bool, any_port: bool) -> Result<Host, String> {
         return Ok(Host::V6);
     }
     if literal.is_some() || host.contains(':') {
-        return Err(format!("\"{host}\" is not an IPv6 address; write tcp://[2001:db8::1]:{port}"));
+        return Err(EndpointError::NotIpv6 { host: host.to_owned(), port });
     }
     match host {
-        "" => Err("the host is missing; write tcp://HOST:PORT, such as tcp://127.0.0.1:12345".into()),
+        "" => Err(EndpointError::NoHost),
         "*" if bind => Ok(Host::Any),
-        "*" => Err("to connect, it needs the address of the other side instead of *".into()),
+        "*" => Err(EndpointError::AnyHost),
         _ if host.parse::<Ipv4Addr>().is_ok() => Ok(Host::V4),
-        _ if host.contains(|c: char| c.is_whitespace() || c == '/') => Err(format!("{host:?} is not a host name")),
+        _ if host.contains(|c: char| c.is_whitespace() || c == '/') => {
+            Err(EndpointError::Host { host: host.to_owned() })
+        }
         _ => Ok(Host::Name(host.to_owned(), port)),
     }
 }
@@ -253,7 +274,7 @@ mod tests {
             ("", Side::Listens, "an endpoint is tcp://HOST:PORT"),
         ] {
             let error = parse(text, side).unwrap_err();
-            assert!(error.contains(why), "{text}: {error}");
+            assert!(error.to_string().contains(why), "{text}: {error}");
         }
         let name = |text| {
             Endpoint::parse(text, Side::Connects).unwrap().host_name().map(|(name, port)| (name.to_owned(), port))

@@ -32,7 +32,7 @@ pub use away::{Away, PENALTY};
 pub use buffer::{Buffers, CHUNK_SIZE, Flight, MAX_CONSUMERS};
 pub use context::{Context, Termination};
 pub use curve::{KEY_TEXT, KeyPair, PublicKey, Role, SecretKey, has_curve, wipe};
-pub use endpoint::{Endpoint, Side};
+pub use endpoint::{Endpoint, EndpointError, Side};
 pub use message::Message;
 pub use monitor::{Event, Handshake, Watched};
 pub use socket::{Kind, PollItem, Socket, poll, wait_readable};

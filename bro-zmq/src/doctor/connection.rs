@@ -10,7 +10,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use bro_zeromq_writer::keys::{Authorized, News, read_public, read_secret};
+use bro_zeromq_writer::keys::{Authorized, read_public, read_secret};
 use bro_zeromq_writer::writer::{Config, Given, Source};
 use bro_zeromq_writer::zmq::{Context, Endpoint, Error, Kind, PublicKey, Socket};
 
@@ -45,7 +45,7 @@ pub struct EndpointArgs {
 }
 
 impl EndpointArgs {
-    /// Whether there is anything to be looked at.
+    /// Returns true if there is anything to be looked at.
     pub fn any(&self) -> bool {
         self.endpoint.is_some() || !self.keys.options().is_empty()
     }
@@ -115,9 +115,8 @@ fn look_at_keys(findings: &mut Findings, options: &[(String, String)]) {
             "curve_authorized_keys_dir" => match Authorized::open(value.as_ref()) {
                 Ok(authorized) => {
                     Findings::good(format!("{} can be used in {value}", counted(authorized.count() as u64, "key")));
-                    for news in authorized.news() {
-                        let (News::Refused(text) | News::Problem(text) | News::Changed(text)) = news;
-                        findings.wrong(text);
+                    for notice in authorized.notices() {
+                        findings.wrong(notice);
                     }
                 }
                 Err(error) => findings.wrong(error),
@@ -147,7 +146,7 @@ fn try_to_bind(findings: &mut Findings, endpoint: &Endpoint) {
     }
 }
 
-/// Whether anything listens at an endpoint, without a word to it.
+/// Returns true if anything listens at an endpoint, without a word to it.
 fn is_reached(findings: &mut Findings, endpoint: &Endpoint) -> bool {
     if let Some(path) = endpoint.socket_path() {
         return match UnixStream::connect(path) {

@@ -1,0 +1,41 @@
+//! Messages as values: an `enum` for those of a kind, with a text for each variant.
+
+/// Makes such an `enum`. In a text stand the variant's fields in braces, and what is named in brackets behind it.
+/// What stands in parentheses behind the name of the `enum` says for whom the texts are, and is handed to `text`;
+/// without any there is `Display`.
+macro_rules! texts {
+    ($(#[$meta:meta])* pub enum $name:ident { $($variants:tt)* }) => {
+        $crate::texts::texts! { $(#[$meta])* pub enum $name() { $($variants)* } }
+
+        impl core::fmt::Display for $name {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                f.write_str(&self.text())
+            }
+        }
+
+        impl core::error::Error for $name {}
+    };
+    ($(#[$meta:meta])* pub enum $name:ident($($for:ident: $for_type:ty),*) {
+        $($variant:ident $({ $($field:ident: $type:ty),* })? = $text:literal $([$($key:ident = $value:expr),*])?,)*
+    }) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        #[allow(missing_docs, reason = "the texts say what they are about")]
+        pub enum $name { $($variant $({ $($field: $type),* })?),* }
+
+        impl $name {
+            /// The texts of all variants, with `{…}` for what differs.
+            pub const TEXTS: &[&str] = &[$($text),*];
+
+            /// The text for whom it is.
+            #[must_use]
+            pub fn text(&self $(, $for: $for_type)*) -> String {
+                match self {
+                    $(Self::$variant $({ $($field),* })? => format!($text $($(, $key = $value)*)?),)*
+                }
+            }
+        }
+    };
+}
+
+pub(crate) use texts;
