@@ -1,6 +1,6 @@
 //! The C boundary: what `include/bro_zeromq_writer.h` declares, and nothing else.
 //!
-//! Every function checks its pointers, catches panics, and calls one function behind it.
+//! Every function checks its pointers, calls one function behind it, and lets no panic through.
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::panic::AssertUnwindSafe;
@@ -83,7 +83,7 @@ pub struct OpenArgs {
 pub struct Stats {
     /// Size of the caller's struct.
     pub struct_size: u32,
-    /// Whether a subscription matches the log path.
+    /// 1 if a subscription matches the log path, else 0.
     pub subscribed: u32,
     /// Records the host handed over.
     pub records_written: u64,
@@ -133,7 +133,7 @@ impl From<Counters> for Stats {
 /// `bzw_writer`.
 pub struct Handle {
     writer: Writer,
-    /// A panic has left it in an unknown state: it can only be closed.
+    /// A panic has left the writer in an unknown state: it can only be closed.
     broken: bool,
 }
 
@@ -142,13 +142,14 @@ fn guard<T>(fallback: T, inside: impl FnOnce() -> T) -> T {
     catch_unwind(AssertUnwindSafe(inside)).unwrap_or(fallback)
 }
 
-/// Runs something with a writer. After a panic it refuses to.
+/// Runs `inside` with a writer. After a panic in it, the writer is refused.
 ///
 /// # Safety
 ///
 /// `handle` is null, or came from [`bzw_writer_open`] and was not closed.
 unsafe fn with_writer(handle: *mut Handle, inside: impl FnOnce(&mut Writer) -> c_int) -> c_int {
-    // SAFETY: this function's contract; the header demands one thread at a time.
+    // SAFETY: if not null, the caller promises that the writer is open; the header demands that it is used by
+    // one thread only, so that nobody else has it.
     let Some(handle) = (unsafe { handle.as_mut() }) else { return ERR_NULL };
     if handle.broken {
         return ERR_PANIC;
@@ -158,16 +159,16 @@ unsafe fn with_writer(handle: *mut Handle, inside: impl FnOnce(&mut Writer) -> c
     result
 }
 
-/// Reads a C string that must be there.
+/// Reads a C string, which must not be null.
 ///
 /// # Safety
 ///
-/// `text` is null or NUL-terminated.
+/// `text` is null, or NUL-terminated and unchanged for `'a`.
 unsafe fn text<'a>(text: *const c_char) -> Result<&'a CStr, c_int> {
     if text.is_null() {
         return Err(ERR_NULL);
     }
-    // SAFETY: this function's contract.
+    // SAFETY: not null, so the caller promises a terminated string.
     Ok(unsafe { CStr::from_ptr(text) })
 }
 
@@ -180,7 +181,8 @@ unsafe fn read_layout(layout: *const Layout) -> Result<Layout, c_int> {
     if layout.is_null() {
         return Err(ERR_NULL);
     }
-    // SAFETY: not null; the size comes first in every version, and is checked before the rest is read.
+    // SAFETY: not null; the size comes first in every version, and the caller promises that many bytes. It
+    // is checked before the rest is read.
     unsafe {
         if (layout.cast::<u32>().read() as usize) < size_of::<Layout>() {
             return Err(ERR_VERSION);
@@ -232,11 +234,11 @@ pub extern "C" fn bzw_option_name(index: u32) -> *const c_char {
 /// `out` is null or valid for the size it names.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bzw_layout_known(index: u32, out: *mut Layout) -> *const c_char {
-    // SAFETY: this function's contract.
+    // SAFETY: if not null, the caller promises as many bytes as the size in front says.
     let size_known = unsafe { !out.is_null() && out.cast::<u32>().read() as usize >= size_of::<Layout>() };
     match FAMILIES.get(index as usize) {
         Some(family) if size_known => {
-            // SAFETY: as large as the struct.
+            // SAFETY: not null, and at least as large as our struct, as just checked.
             unsafe { out.write(Layout { struct_size: (*out).struct_size, ..family.layout }) };
             family.name.as_ptr()
         }
@@ -252,7 +254,7 @@ pub unsafe extern "C" fn bzw_layout_known(index: u32, out: *mut Layout) -> *cons
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bzw_layout_check(layout: *const Layout) -> c_int {
     guard(ERR_PANIC, || {
-        // SAFETY: this function's contract.
+        // SAFETY: the caller promises null, or as many bytes as the size in front says.
         match unsafe { read_layout(layout) } {
             Err(code) => code,
             Ok(layout) if AnyShape::new(&layout).is_err() => ERR_LAYOUT,
@@ -271,14 +273,14 @@ pub unsafe extern "C" fn bzw_writer_open(args: *const OpenArgs, writer: *mut *mu
     if writer.is_null() {
         return ERR_NULL;
     }
-    // SAFETY: not null, this function's contract.
+    // SAFETY: not null, so the caller promises that it can be written to.
     unsafe { writer.write(core::ptr::null_mut()) };
     guard(ERR_PANIC, || {
-        // SAFETY: this function's contract.
+        // SAFETY: the caller promises null, or what the header says.
         match unsafe { open(args) } {
             Ok(opened) => {
                 let handle = Box::new(Handle { writer: opened, broken: false });
-                // SAFETY: as above.
+                // SAFETY: not null, so the caller promises that it can be written to.
                 unsafe { writer.write(Box::into_raw(handle)) };
                 OK
             }
@@ -287,15 +289,17 @@ pub unsafe extern "C" fn bzw_writer_open(args: *const OpenArgs, writer: *mut *mu
     })
 }
 
+/// Opens a writer.
+///
 /// # Safety
 ///
-/// As [`bzw_writer_open`].
+/// `args` is null or as the header says.
 unsafe fn open(args: *const OpenArgs) -> Result<Writer, c_int> {
     if args.is_null() {
         return Err(ERR_NULL);
     }
-    // SAFETY: not null; size and version come first in every version, and are checked
-    // before the rest is read. What the pointers lead to is as the header says.
+    // SAFETY: not null; size and version come first in every version of the struct, and are checked before
+    // the rest is read. The caller promises that its pointers are as the header says.
     unsafe {
         let [struct_size, abi_version] = args.cast::<[u32; 2]>().read();
         if (struct_size as usize) < size_of::<OpenArgs>() || abi_version != ABI_VERSION {
@@ -349,7 +353,7 @@ fn given(options: &[(String, String)], source: Source) -> Vec<Given<'_>> {
     options.iter().map(|(name, value)| Given { source, name, value }).collect()
 }
 
-/// Wraps the caller's function.
+/// Wraps the caller's report function.
 ///
 /// # Safety
 ///
@@ -360,7 +364,8 @@ unsafe fn reporter(report: Option<ReportFn>, context: *mut c_void) -> Reporter {
             // A NUL cannot be passed on, and a line is a line.
             let mut line: Vec<u8> = text.bytes().map(|byte| if byte < 0x20 { b' ' } else { byte }).collect();
             line.push(0);
-            // SAFETY: this function's contract; the text is terminated.
+            // SAFETY: the caller promises that it may be called in calls into the writer, and reports are made in
+            // those only. The line is terminated.
             unsafe { report(context, *level as c_int, line.as_ptr().cast()) };
         }
     })
@@ -370,7 +375,7 @@ unsafe fn reporter(report: Option<ReportFn>, context: *mut c_void) -> Reporter {
 ///
 /// # Safety
 ///
-/// `options` points to `count` options, or is null if that is 0.
+/// `options` is null or points to `count` options, whose strings are null or terminated.
 unsafe fn options(options: *const NamedValue, count: usize) -> Result<Vec<(String, String)>, c_int> {
     if count == 0 {
         return Ok(Vec::new());
@@ -378,12 +383,12 @@ unsafe fn options(options: *const NamedValue, count: usize) -> Result<Vec<(Strin
     if options.is_null() {
         return Err(ERR_NULL);
     }
-    // SAFETY: this function's contract.
+    // SAFETY: not null, so the caller promises `count` options, which live as long as this call.
     let options = unsafe { core::slice::from_raw_parts(options, count) };
     options
         .iter()
         .map(|option| {
-            // SAFETY: null or terminated, as the header demands.
+            // SAFETY: the caller promises null or a terminated string.
             let read = |string| unsafe { text(string) }.map(|text| text.to_string_lossy().into_owned());
             Ok((read(option.name)?, read(option.value)?))
         })
@@ -397,7 +402,8 @@ unsafe fn options(options: *const NamedValue, count: usize) -> Result<Vec<(Strin
 /// `writer` is null or open; `vals` is null or as the header says.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bzw_writer_write(writer: *mut Handle, num_fields: c_int, vals: *const *const c_void) -> c_int {
-    // SAFETY: this function's contract.
+    // SAFETY: the caller promises that `writer` is null or open, and `vals` null or as the header says:
+    // with as many values as there are columns, once that was checked.
     unsafe {
         with_writer(writer, |writer| {
             if num_fields < 0 || num_fields as usize != writer.columns() {
@@ -419,7 +425,8 @@ pub unsafe extern "C" fn bzw_writer_write(writer: *mut Handle, num_fields: c_int
 /// `writer` is null or open; `why` is null or a string that is never changed nor freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bzw_writer_reject(writer: *mut Handle, why: *const c_char) -> c_int {
-    // SAFETY: this function's contract.
+    // SAFETY: the caller promises that `writer` is null or open, and that `why` is null or a terminated
+    // string that stays.
     unsafe {
         with_writer(writer, |writer| {
             if why.is_null() {
@@ -439,7 +446,7 @@ pub unsafe extern "C" fn bzw_writer_reject(writer: *mut Handle, why: *const c_ch
 /// `writer` is null or open.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bzw_writer_heartbeat(writer: *mut Handle, _network_time: f64, current_time: f64) -> c_int {
-    // SAFETY: this function's contract.
+    // SAFETY: the caller promises that `writer` is null or open, and the header demands its own thread.
     unsafe {
         with_writer(writer, |writer| {
             writer.heartbeat(clock::seconds_since(current_time));
@@ -455,7 +462,7 @@ pub unsafe extern "C" fn bzw_writer_heartbeat(writer: *mut Handle, _network_time
 /// `writer` is null or open.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bzw_writer_host_ends(writer: *mut Handle) -> c_int {
-    // SAFETY: this function's contract.
+    // SAFETY: the caller promises that `writer` is null or open, and the header demands its own thread.
     unsafe {
         with_writer(writer, |writer| {
             writer.host_ends();
@@ -471,7 +478,7 @@ pub unsafe extern "C" fn bzw_writer_host_ends(writer: *mut Handle) -> c_int {
 /// `writer` is null or open.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bzw_writer_flush(writer: *mut Handle) -> c_int {
-    // SAFETY: this function's contract.
+    // SAFETY: the caller promises that `writer` is null or open, and the header demands its own thread.
     unsafe {
         with_writer(writer, |writer| {
             writer.flush();
@@ -487,7 +494,7 @@ pub unsafe extern "C" fn bzw_writer_flush(writer: *mut Handle) -> c_int {
 /// `writer` is null or open.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bzw_writer_flush_interval(writer: *const Handle) -> f64 {
-    // SAFETY: this function's contract.
+    // SAFETY: the caller promises that `writer` is null or open, and the header demands its own thread.
     unsafe { writer.as_ref() }.map_or(0.0, |handle| handle.writer.flush_interval().as_secs_f64())
 }
 
@@ -498,7 +505,7 @@ pub unsafe extern "C" fn bzw_writer_flush_interval(writer: *const Handle) -> f64
 /// `writer` is null or open.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bzw_writer_endpoints(writer: *const Handle) -> u32 {
-    // SAFETY: this function's contract.
+    // SAFETY: the caller promises that `writer` is null or open, and the header demands its own thread.
     unsafe { writer.as_ref() }.map_or(0, |handle| handle.writer.connections().len() as u32)
 }
 
@@ -510,12 +517,12 @@ pub unsafe extern "C" fn bzw_writer_endpoints(writer: *const Handle) -> u32 {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bzw_writer_stats(writer: *const Handle, endpoint: u32, stats: *mut Stats) -> c_int {
     guard(ERR_PANIC, || {
-        // SAFETY: this function's contract.
+        // SAFETY: the caller promises that `writer` is null or open, and the header demands its own thread.
         let Some(Handle { writer, .. }) = (unsafe { writer.as_ref() }) else { return ERR_NULL };
         if stats.is_null() {
             return ERR_NULL;
         }
-        // SAFETY: not null, and the size comes first in every version.
+        // SAFETY: not null, and the size comes first in every version of the struct.
         let struct_size = unsafe { stats.cast::<u32>().read() };
         if (struct_size as usize) < size_of::<Stats>() {
             return ERR_VERSION;
@@ -530,7 +537,7 @@ pub unsafe extern "C" fn bzw_writer_stats(writer: *const Handle, endpoint: u32, 
             unknown_values: writer.unknown_values(),
             ..Stats::from(counters)
         };
-        // SAFETY: as large as the struct.
+        // SAFETY: at least as large as our struct, as just checked.
         unsafe { stats.write(filled) };
         OK
     })
@@ -544,7 +551,7 @@ pub unsafe extern "C" fn bzw_writer_stats(writer: *const Handle, endpoint: u32, 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bzw_log_stats(path: *const c_char, stats: *mut Stats) -> c_int {
     guard(ERR_PANIC, || {
-        // SAFETY: this function's contract.
+        // SAFETY: the caller promises null or a terminated string.
         let path = match unsafe { text(path) } {
             Ok(path) => readable(path.to_bytes()),
             Err(code) => return code,
@@ -552,13 +559,13 @@ pub unsafe extern "C" fn bzw_log_stats(path: *const c_char, stats: *mut Stats) -
         if stats.is_null() {
             return ERR_NULL;
         }
-        // SAFETY: not null, and the size comes first in every version.
+        // SAFETY: not null, and the size comes first in every version of the struct.
         let struct_size = unsafe { stats.cast::<u32>().read() };
         if (struct_size as usize) < size_of::<Stats>() {
             return ERR_VERSION;
         }
         let filled = Stats { struct_size, ..Stats::from(Totals::of(&path).read()) };
-        // SAFETY: as large as the struct.
+        // SAFETY: at least as large as our struct, as just checked.
         unsafe { stats.write(filled) };
         OK
     })
@@ -575,7 +582,8 @@ pub unsafe extern "C" fn bzw_writer_close(writer: *mut Handle) -> c_int {
         return OK;
     }
     guard(ERR_PANIC, || {
-        // SAFETY: this function's contract: made by `bzw_writer_open`, and given back here.
+        // SAFETY: not null, so the caller promises a writer that is open: `bzw_writer_open` made it with
+        // `Box::into_raw`, and nobody uses it after this.
         let handle = unsafe { Box::from_raw(writer) };
         handle.writer.close();
         OK

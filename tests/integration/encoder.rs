@@ -77,7 +77,7 @@ unsafe fn encode_values(
         None => Out::new(&mut memory),
         Some(envelope) => envelope.begin(&mut memory)?,
     };
-    // SAFETY: this function's contract.
+    // SAFETY: the caller promises a value for each of the plan's columns, laid out as `layout` says.
     let unknown = unsafe {
         match AnyShape::new(layout).unwrap() {
             AnyShape::Bro25(shape) => encode(plan, Record::new(values, shape), &mut out),
