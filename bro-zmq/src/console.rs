@@ -10,13 +10,13 @@ use crate::terminal;
 /// How often the progress line is drawn.
 const REDRAW: Duration = Duration::from_millis(100);
 
-/// Writes to standard error. What cannot be written there is lost, and no error.
+/// Writes to standard error. A message that cannot be written is lost; this is no error.
 pub struct Console {
     quiet: bool,
     verbose: bool,
-    /// Progress is shown.
+    /// True if progress is shown.
     progress: bool,
-    /// A progress line stands where the next message will.
+    /// True if a progress line stands where the next message will.
     drawn: Cell<bool>,
     last: Cell<Option<Instant>>,
     /// Lines of the table that stands on standard output where the next message will.
@@ -45,7 +45,7 @@ impl Console {
         Self { quiet, verbose, progress, drawn: Cell::new(false), last: Cell::new(None), table: Cell::new(0) }
     }
 
-    /// Whether the writers' reports of what went well are wanted.
+    /// Returns true if the writers' reports of what went well are wanted.
     pub fn verbose(&self) -> bool {
         self.verbose
     }

@@ -74,7 +74,7 @@ impl Source {
         }
     }
 
-    /// Whether it can be opened and is no directory.
+    /// Checks that the log can be opened and is no directory.
     pub fn check(&self) -> io::Result<()> {
         match self {
             Self::File(path) if path.metadata()?.is_dir() => Err(io::ErrorKind::IsADirectory.into()),

@@ -74,8 +74,8 @@ impl Publisher {
         match (&mut self.writer, &mut self.synth, record) {
             (Some(writer), Some(synth), Record::Values(cells)) if cells.len() == writer.columns() => {
                 let values = synth.record(cells);
-                // SAFETY: as many values as there are columns, laid out as the writer was told, which live
-                // until the next record.
+                // SAFETY: `synth` has laid out a value for each column as the writer was told. They live until the
+                // next record.
                 unsafe { writer.write(values.as_ptr().cast()) };
                 Ok(())
             }

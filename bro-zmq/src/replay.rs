@@ -193,7 +193,7 @@ pub struct Tally {
 }
 
 impl Outcome {
-    /// Whether everything was sent that somebody had asked for.
+    /// Returns true if all records were sent that somebody had asked for.
     pub fn complete(&self) -> bool {
         let dropped: u64 = self.endpoints.iter().flat_map(|tally| tally.dropped).sum();
         self.malformed + self.headless + self.unreadable + dropped == 0 && !self.unsent && !self.interrupted

@@ -169,7 +169,7 @@ impl Guard {
         }
     }
 
-    /// Tells what there is to tell. Whether a key has been revoked, so that connections must end.
+    /// Tells what there is to tell. Returns true if a key has been revoked, so that connections must end.
     pub fn look(&mut self, console: &Console) -> bool {
         if self.looked.elapsed() < LOOK_INTERVAL {
             return false;

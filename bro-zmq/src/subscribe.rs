@@ -24,14 +24,14 @@ use crate::subscriber::{
 };
 use crate::{Fatal, INCOMPLETE, service, terminal};
 
-/// How long to wait for a message before it is looked what else there is to do.
+/// Milliseconds to wait for a message before anything else has its turn.
 const SLICE: i64 = 200;
 
-/// Messages received before it is looked what else there is to do.
+/// Messages received before anything else has its turn.
 const BATCH: usize = 256;
 
-/// How long files still take what has arrived when it is time to end. Nothing comes to it, so
-/// that it is over much sooner.
+/// How long files still take what has arrived when it is time to end. No new messages come, so that it
+/// takes much less.
 const DRAIN: Duration = Duration::from_secs(30);
 
 /// Milliseconds until what has arrived last can be received.
@@ -411,8 +411,8 @@ impl Session {
         }
     }
 
-    /// Takes what has arrived, up to a batch. Whether that was all; `None` once there are `count`
-    /// records.
+    /// Takes what has arrived, up to a batch. Returns true if that was all, and `None` once there are
+    /// `count` records.
     fn receive(&mut self, count: u64) -> io::Result<Option<bool>> {
         for _ in 0..BATCH {
             match self.subscriber.try_receive().map_err(receiving)? {
@@ -462,7 +462,7 @@ impl Session {
         Ok(())
     }
 
-    /// Shows statistics. False if nobody reads them and there is nothing else to do.
+    /// Shows statistics. Returns false if nobody reads them and there is nothing else to do.
     fn show_stats(&mut self, last: bool) -> io::Result<bool> {
         let Some(stats) = &mut self.stats else { return Ok(true) };
         let lost = |number| match &self.output {
@@ -545,7 +545,7 @@ fn records(body: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Takes what a sender says of itself. False if the record was subscribed to for that only.
+/// Takes what a sender says of itself. Returns false if the record was subscribed to for that only.
 fn take_stats(stats: Option<&mut Stats>, topics: &[Vec<u8>], topic: &[u8], record: &[u8]) -> bool {
     let Some(stats) = stats else { return true };
     stats.take(topic, record);

@@ -17,9 +17,9 @@ use crate::security::{Guard, Keys};
 
 /// Messages that wait to be received, for each connection.
 pub const HIGH_WATER_MARK: i32 = 10_000;
-/// Milliseconds until a lost connection is tried again: at first.
+/// Milliseconds until a lost connection is tried again, at first.
 pub const RECONNECT: i32 = 100;
-/// And at most.
+/// Milliseconds until a lost connection is tried again, at most.
 pub const RECONNECT_MAX: i32 = 5_000;
 
 /// Seconds without a word after which a TCP peer is asked whether it is still there, seconds
@@ -27,11 +27,11 @@ pub const RECONNECT_MAX: i32 = 5_000;
 /// without closing its connection is noticed within a minute.
 const KEEPALIVE: [i32; 3] = [30, 10, 3];
 
-/// Descriptors that stay free beside those of connections and files: to read keys, and for
-/// connections that are ended at once. libzmq is busy for nothing when it has none to accept with.
+/// Descriptors that stay free for keys, and for connections that are ended at once. If libzmq has no
+/// descriptor to accept with, it tries again and again.
 const SPARE: usize = 8;
 
-/// How long others wait at least when there are as many connections as there can be.
+/// How long clients wait at least when there are as many connections as there can be.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// How often it is told that there are too many connections.
@@ -50,12 +50,12 @@ pub struct Source {
     pub hwm: i32,
     /// Milliseconds until a lost connection is tried again, at first and at most.
     pub reconnect: (i32, i32),
-    /// With them nothing is received without encryption.
+    /// The keys. If there are any, nothing is received without encryption.
     pub keys: Option<Keys>,
 }
 
 impl Source {
-    /// Everything that arrives at some endpoints.
+    /// A source of all that arrives at endpoints to listen on.
     pub fn listening(bind: Vec<Endpoint>) -> Self {
         Self {
             bind,
@@ -98,7 +98,7 @@ pub struct Subscriber {
     socket: Watched,
     /// The connections, the newest last.
     connections: Vec<Stream>,
-    /// How many there can be, and by which limit of descriptors.
+    /// How many connections there can be, and the limit of descriptors that sets this.
     most: usize,
     limit: u64,
     /// There are as many; since when, and when that was told.
@@ -107,7 +107,7 @@ pub struct Subscriber {
     told: Option<Instant>,
     /// When it was told that a publisher has sent too much.
     exceeded: Option<Instant>,
-    /// Who that was.
+    /// The publishers that have sent too much.
     away: Away,
     /// All connections are ended: those that have not been read to their ends.
     ending: Option<Vec<c_int>>,
@@ -338,7 +338,7 @@ fn room(needed: usize) -> Result<(usize, u64), String> {
     }
 }
 
-/// A socket with its options.
+/// Makes a socket with its options.
 fn socket(context: &Arc<Context>, source: &Source) -> Result<Watched, String> {
     let socket = Socket::new(context, Kind::Sub).and_then(|socket| {
         source.configure(&socket)?;

@@ -1,4 +1,4 @@
-//! A directory of public keys: those whose owners are let in.
+//! A directory of public keys, whose owners are let in.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
@@ -10,10 +10,10 @@ use super::Failure;
 use crate::zmq::PublicKey;
 use crate::zmq::zap::Verdict;
 
-/// How old what is known of the directory can be.
+/// When the directory was read this long ago, it is read again.
 const MAX_AGE: Duration = Duration::from_secs(1);
 
-/// A refusal is told again when the client was not refused for so long, or so long after it was told.
+/// A refusal is told again when it was told this long ago, or when the client was not refused for as long.
 const QUIET: Duration = Duration::from_secs(10);
 const REPEAT: Duration = Duration::from_secs(60);
 
@@ -30,16 +30,16 @@ pub struct Authorized {
 #[derive(Debug)]
 struct State {
     keys: BTreeSet<PublicKey>,
-    /// Where they are from: what a file has that cannot be read now.
+    /// The keys by file: a file that cannot be read now keeps its key.
     files: Files,
     read: Instant,
-    /// Why the directory, or a file in it, cannot be used, as it was told.
+    /// The last problem with the directory, or a file in it, that was told.
     problem: Option<String>,
-    /// Of the keys: who has been let in.
+    /// The keys whose owners have been let in.
     admitted: BTreeSet<PublicKey>,
-    /// By the client's address: keys cost an attacker nothing.
+    /// Refusals by the client's address, not by key: keys cost an attacker nothing.
     refused: BTreeMap<String, Refusals>,
-    /// There are more, and that was told.
+    /// True if there are refusals from more addresses, and this was told.
     flooded: bool,
     news: Vec<News>,
 }
@@ -60,7 +60,7 @@ pub enum News {
     Refused(String),
     /// The directory, or a file in it, cannot be used.
     Problem(String),
-    /// It can again, or a key has come or gone.
+    /// It can be used again, or a key has come or gone.
     Changed(String),
 }
 
@@ -97,7 +97,7 @@ impl Authorized {
         &self.dir
     }
 
-    /// How many keys there are, as far as is known without looking again.
+    /// How many keys there were at the last look.
     pub fn count(&self) -> usize {
         self.state().keys.len()
     }
@@ -122,8 +122,8 @@ impl Authorized {
         Verdict::Refused
     }
 
-    /// Reads the directory again if it is time to. Whether the key of a client that was let in has
-    /// gone from it since this was asked last.
+    /// Reads the directory again if it is time to. Returns true if the key of a client that was let in has
+    /// gone since the last call.
     pub fn revoked(&self) -> bool {
         let mut state = self.state();
         state.refresh(&self.dir, Instant::now());
@@ -140,7 +140,8 @@ impl Authorized {
 }
 
 impl State {
-    /// Whether the keys are those in the directory. If it cannot be read, they are the last known.
+    /// Reads the directory, unless this was done a moment ago. Returns false if it cannot be read: the keys
+    /// are the last known then.
     fn refresh(&mut self, dir: &Path, now: Instant) -> bool {
         if now - self.read < MAX_AGE {
             return true;
@@ -205,8 +206,8 @@ impl State {
     }
 }
 
-/// The keys of a directory by their files, and what is wrong with a file in it. A file that cannot be
-/// read has the key that is `known` of it: only what is known to be gone is revoked.
+/// Returns the keys of a directory by their files, and what is wrong with a file in it. A file that cannot
+/// be read has the key that is `known` of it: a key is revoked only if it is known to be gone.
 fn read(dir: &Path, known: &Files) -> Result<(Files, Option<String>), String> {
     let failed = |error: std::io::Error| format!("cannot read {}: {error}", dir.display());
     let metadata = dir.metadata().map_err(failed)?;

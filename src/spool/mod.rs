@@ -1,5 +1,5 @@
-//! Records that cannot be sent now, on disk: a queue of byte strings for one log path and
-//! endpoint that survives the process.
+//! Records that cannot be sent now wait on disk: in a queue of byte strings for one log path and
+//! endpoint, which survives the process.
 //!
 //! Below a root directory, which one process holds by a lock, each spool has a directory
 //! with segment files (see `segment.rs`) and a state file (see `state.rs`). Records are
@@ -7,32 +7,31 @@
 //!
 //! Invariants:
 //!
-//! 1. A record lies in one segment, in one piece, behind its length and checksum. A segment
-//!    is written from its beginning to its end by one run of the program, never changed
-//!    afterwards, but for a torn end that recovery cuts off, and never written to again. When
-//!    forcing one to the disk fails, a new file with what it should hold takes its place.
+//! 1. A record lies in one segment, in one piece, behind its length and checksum. One run of the
+//!    program writes a segment from its beginning to its end. Afterwards nothing changes it, except
+//!    that recovery cuts off a torn end. When forcing a segment to the disk fails, a new file with
+//!    the same records takes its place.
 //! 2. When [`Spool::push`] has returned, the kernel has the record: the end of the process
-//!    does not lose it. [`Sync`] says when the disk has it. A record that was refused can come
-//!    nevertheless if the disk did not let it be taken back.
-//! 3. Every record has a sequence number: the segment's first, from the header, and its place
-//!    behind it. So what is missing between two segments is counted exactly.
+//!    does not lose it. [`Sync`] says when the disk has it. A refused record can come nevertheless,
+//!    if the disk did not let it be taken back.
+//! 3. Every record has a sequence number: the first number of its segment, from the header, plus its
+//!    place in the segment. So records that are missing between two segments are counted exactly.
 //! 4. confirmed ≤ read ≤ written, in this order. The state file tells what is confirmed. It is
-//!    written before a segment is deleted, and a segment is deleted only when all of it is
-//!    confirmed, lies in a segment in front of it as well, or gives way to newer records. As
-//!    long as the state file cannot be written, nothing is deleted; but when there is no room
-//!    for writing it, the first of what is to be deleted makes that.
-//! 5. What is delivered is a record that was pushed, whole and in order. Each is delivered
-//!    once, but for those that were read and not confirmed, or confirmed while the state file
-//!    could not be written, when the process ended, and for [`Spool::rewind`].
-//! 6. What is not delivered is counted: as evicted, damaged, or refused by [`Spool::push`].
-//!    When the process is ended between two system calls, or a disk fails then, it can be
-//!    counted twice.
-//! 7. Only regular files with a segment's name and header are read or deleted, but for `state`
-//!    and `new`, which is one of the others being written.
+//!    written before a segment is deleted. A segment is deleted only when all of it is confirmed,
+//!    lies in a segment in front of it as well, or gives way to newer records. As long as the state
+//!    file cannot be written, nothing is deleted; except that the first segment to be deleted makes
+//!    room if there is none for the state file.
+//! 5. Records are delivered whole and in order, and only records that were pushed. Each is delivered
+//!    once, with two exceptions: after [`Spool::rewind`], and if the process ended when a record was
+//!    read and not confirmed, or confirmed while the state file could not be written.
+//! 6. A record that is not delivered is counted: as evicted, damaged, or refused by [`Spool::push`].
+//!    It can be counted twice when the process ends, or a disk fails, between two system calls.
+//! 7. Only regular files with a segment's name and header are read or deleted; besides them `state`,
+//!    and `new`, a file that is being written and then takes the place of another.
 //! 8. No failure of the disk panics, waits, or takes more memory than the largest record
 //!    and a few read-ahead chunks.
 //!
-//! Knows nothing of ZeroMQ and JSON.
+//! The spool knows nothing of ZeroMQ and JSON.
 
 #[cfg(all(test, target_os = "linux", target_env = "gnu"))]
 #[allow(unsafe_code, reason = "it stands in for system calls that fail")]
@@ -85,8 +84,8 @@ pub enum WhenFull {
     Newest,
 }
 
-/// When records are forced to the disk. The end of the process loses none in any case; this
-/// is about the machine's power.
+/// When records are forced to the disk, in case that the machine loses power. The end of the process
+/// loses none in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sync {
     /// When the kernel thinks fit, usually within half a minute.
@@ -110,12 +109,12 @@ pub struct Recovered {
     pub damaged_records: u64,
     /// Bytes that were cut off or deleted because no record could be read from them.
     pub damaged_bytes: u64,
-    /// The last run ended without closing the spool: so many records at most it had told of
-    /// with [`Spool::set_in_flight`].
+    /// If the last run ended without closing the spool, the most records that it can have had in flight,
+    /// of which it told with [`Spool::set_in_flight`].
     pub lost_in_flight: u64,
-    /// The last run ended without closing the spool.
+    /// True if the last run ended without closing the spool.
     pub unclean: bool,
-    /// There are segments but no usable state file: records that were confirmed may come again.
+    /// True if there are segments but no usable state file: records that were confirmed may come again.
     pub state_lost: bool,
     /// Files named like segments that are not this spool's; they are left alone.
     pub foreign_files: u64,
@@ -128,7 +127,7 @@ pub struct Counters {
     pub evicted: u64,
     /// Records that could not be read back.
     pub damaged_records: u64,
-    /// Bytes that were skipped for that.
+    /// Bytes that were skipped because of damage.
     pub damaged_bytes: u64,
     /// System calls that failed, a full disk included.
     pub io_errors: u64,
@@ -227,7 +226,7 @@ struct Segment {
     first: u64,
     /// Where its last record ends.
     len: u64,
-    /// Where reading goes on behind it, if not at the beginning of the next.
+    /// Where reading goes on behind the segment, if not at the beginning of the next.
     resume: Option<Position>,
 }
 
@@ -251,23 +250,23 @@ fn segment_bytes(limit: u64) -> u64 {
 /// A buffer larger than this is given back.
 const LARGE: usize = 1 << 20;
 
-/// So much is copied at a time.
+/// Bytes that are copied at a time.
 const COPY: u64 = 1 << 16;
 
-/// The file that will take another one's place.
+/// The name of a file that will take another file's place.
 const NEW: &str = "new";
 
 /// A segment that is to be forced to the disk.
 struct Unsynced {
     number: u64,
     file: Arc<File>,
-    /// A sync has failed. The kernel may have dropped what it could not write, and would call the
-    /// next time a success.
+    /// True if a sync has failed. The kernel may have dropped what it could not write, and the next sync
+    /// would succeed without it.
     suspect: bool,
 }
 
-/// A spool: see the module. Dropping it without [`Spool::close`] is what a crash of the
-/// process does: everything is there the next time.
+/// A spool: see the module. If it is dropped without [`Spool::close`], everything is there the next
+/// time, as after a crash of the process.
 pub struct Spool {
     options: Options,
     identity: Identity,
@@ -290,22 +289,22 @@ pub struct Spool {
     peeked: Option<Position>,
     /// Where the records end that are read and not confirmed.
     unconfirmed: VecDeque<Position>,
-    /// The first of them that are no longer on disk.
+    /// How many of the first unconfirmed records are no longer on disk.
     gone: u64,
     /// Sequence number of the next record to be written.
     end: u64,
     cursor: Option<Cursor>,
     frame: Vec<u8>,
     counters: Counters,
-    /// Records in flight, as the caller says, and what the state file says of them.
+    /// Records in flight, as the caller says; `in_flight_bound` is what the state file says.
     in_flight: u64,
     in_flight_bound: u64,
-    /// Writing has failed with this.
+    /// The error with which writing has failed.
     stalled: Option<i32>,
-    /// To be forced to the disk: segments, and whether there are new files.
+    /// Segments to be forced to the disk. `new_files` is true if the names of new files are to be, too.
     unsynced: Vec<Unsynced>,
     new_files: bool,
-    /// The state file could not be written.
+    /// True if the state file could not be written.
     state_stale: bool,
     /// Segments that are deleted as soon as the state file says that they are not needed, with
     /// their lengths.
@@ -313,7 +312,7 @@ pub struct Spool {
     /// The lowest number that a segment has had.
     lowest: u64,
     label: Label,
-    /// What the last system call that failed has failed with.
+    /// The error of the last system call that failed.
     last_error: Option<i32>,
 }
 
@@ -330,9 +329,9 @@ impl fmt::Debug for Spool {
 }
 
 impl Spool {
-    /// Opens or makes the spool of a log path and endpoint below `options.dir`, which is
-    /// made if need be, with what earlier runs have left. While this process has the same
-    /// one open, another is opened beside it.
+    /// Opens or makes the spool of a log path and endpoint below `options.dir`, which is made if need be.
+    /// The spool has what earlier runs have left. While this process has this spool open, another is
+    /// opened beside it.
     ///
     /// # Errors
     ///
@@ -343,8 +342,8 @@ impl Spool {
         Self::open_all(options, path, endpoint, lease)
     }
 
-    /// The same for a spool that nobody in this process has open, for as long as that is so:
-    /// [`Spool::open`] takes it away. It is used within [`Loan::with`] only.
+    /// Opens a spool that nobody in this process has open, for as long as nobody else does: [`Spool::open`]
+    /// takes it away. It is used within [`Loan::with`] only.
     ///
     /// # Errors
     ///
@@ -479,9 +478,9 @@ impl Spool {
     /// were handed over without the spool and turned out to be unsent. `records` are both, in
     /// the order in which they were handed over; those that are true were read here.
     ///
-    /// Returns how many of the others there was room for; the rest, the first ones, are counted
-    /// as evicted. What is on disk stays there: if there is not room for all in their order, those
-    /// from without come in front.
+    /// Returns how many of the others there was room for; the first of them, which have no room, are counted
+    /// as evicted. Records on disk stay there: if there is no room for all in order, the others come in
+    /// front.
     ///
     /// # Errors
     ///
@@ -528,8 +527,8 @@ impl Spool {
         last.copied().filter(|last| last.segment >= self.confirmed.segment).unwrap_or(self.confirmed)
     }
 
-    /// How many of the records, the last ones, there is room for in a segment in front, when the
-    /// first `covered` unconfirmed ones are among them.
+    /// Returns how many of the last records there is room for in a segment in front, when the first
+    /// `covered` unconfirmed records are among them.
     fn kept(&self, records: &[&[u8]], covered: u64) -> usize {
         let resume = self.behind(covered);
         let freed: u64 = self.segments.iter().take_while(|one| one.number < resume.segment).map(|one| one.len).sum();
@@ -543,8 +542,8 @@ impl Spool {
         records.iter().rev().take_while(fits).count()
     }
 
-    /// Makes a segment of these records in front of the first unconfirmed one. The first `covered`
-    /// unconfirmed ones are among them: what is behind it begins behind those.
+    /// Makes a segment of these records in front of the first unconfirmed record. The first `covered`
+    /// unconfirmed records are among them: the next segment is read from behind those.
     fn put_in_front(&mut self, records: &[&[u8]], covered: u64) -> io::Result<()> {
         let resume = self.behind(covered);
         let header = self.identity.header_len();
@@ -655,7 +654,7 @@ impl Spool {
         self.counters
     }
 
-    /// What the last of [`Counters::io_errors`] was.
+    /// The error of the last of [`Counters::io_errors`].
     #[must_use]
     pub fn last_error(&self) -> Option<io::Error> {
         self.last_error.map(io::Error::from_raw_os_error)
@@ -672,9 +671,9 @@ impl Spool {
         }
     }
 
-    /// To be called about once a second: forces records to the disk if it is time, tries
-    /// again after a full disk, makes room for other spools, deletes what is done, and makes
-    /// files again that somebody has deleted.
+    /// Forces records to the disk if it is time, tries again after a full disk, makes room for other
+    /// spools, deletes what is done, and makes files again that somebody has deleted. To be called about
+    /// once a second.
     pub fn tick(&mut self) {
         self.stalled = None;
         self.check_files();
@@ -837,8 +836,8 @@ impl Spool {
         Ok(recovered)
     }
 
-    /// Takes a segment, or deletes it if it is `done` or has no record. Returns whether its
-    /// header is damaged, so that the sequence number of its first record is not known.
+    /// Takes a segment, or deletes it if it is `done` or has no record. Returns true if its header is
+    /// damaged, so that the sequence number of its first record is not known.
     fn recover_segment(&mut self, number: u64, done: bool, recovered: &mut Recovered) -> Result<bool, OpenError> {
         let path = self.path(number);
         let start = self.identity.header_len();
@@ -1053,8 +1052,8 @@ impl Spool {
         self.save(!self.done.is_empty());
     }
 
-    /// Gives up the oldest segment; not the one being written while there is another. Returns
-    /// whether there is room for that.
+    /// Gives up the oldest segment, but not the segment being written while there is another. Returns true
+    /// if all segments given up are deleted, so that there is room.
     fn evict(&mut self) -> bool {
         // If that cannot be noted down, nothing would be gained by it.
         if (self.state_stale || !self.done.is_empty()) && !(self.save(true) && self.done.is_empty()) {
@@ -1213,8 +1212,8 @@ impl Spool {
         Ok(file)
     }
 
-    /// Puts a new file with the same bytes in the place of a segment's; the last `known` ones are
-    /// those at the end of `frame`. Returns what is to be written to from now on.
+    /// Puts a new file with the same bytes in the place of a segment's; the last `known` bytes are those at
+    /// the end of `frame`. Returns the file to write to from now on.
     fn renew(&mut self, number: u64, file: &Arc<File>, known: u64) -> io::Result<Arc<File>> {
         let Some(len) = self.segments.iter().find(|segment| segment.number == number).map(|segment| segment.len) else {
             return Ok(Arc::clone(file));
@@ -1382,7 +1381,7 @@ impl Spool {
         true
     }
 
-    /// Removes a segment's file. Whether it is gone.
+    /// Removes a segment's file. Returns true if it is gone.
     fn remove(&mut self, number: u64) -> bool {
         match fs::remove_file(self.path(number)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -1405,8 +1404,8 @@ impl Spool {
         self.save(false);
     }
 
-    /// Writes the state of an open spool, to the disk if it is `important` and the policy cares, and
-    /// then deletes what is done. Returns whether it was written.
+    /// Writes the state of an open spool, to the disk if it is `important` and the policy cares, and then
+    /// deletes what is done. Returns true if the state was written.
     fn save(&mut self, important: bool) -> bool {
         self.write(false, important && self.options.sync != Sync::Never)
     }
@@ -1434,7 +1433,7 @@ impl Spool {
 /// A sequence number that is not known yet.
 const UNKNOWN: u64 = u64::MAX;
 
-/// Opens a segment for reading; with its length.
+/// Opens a segment for reading; returns it with its length.
 fn open_segment(path: &Path) -> io::Result<(File, u64)> {
     let flags = libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
@@ -1447,19 +1446,20 @@ fn errno(error: &io::Error) -> i32 {
     error.raw_os_error().unwrap_or(libc::EIO)
 }
 
-/// Whether the process or the system has run out of something for now.
+/// Returns true if the process or the system has run out of something for now.
 fn is_shortage(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EAGAIN))
 }
 
-/// Whether a file that cannot be opened is none of this program's: a link, a socket, another user's.
+/// Returns true if a file that cannot be opened is none of this program's: a link, a socket, another
+/// user's.
 fn is_foreign(error: &io::Error) -> bool {
     use io::ErrorKind::{InvalidInput, NotFound, PermissionDenied};
     matches!(error.kind(), InvalidInput | NotFound | PermissionDenied)
         || matches!(error.raw_os_error(), Some(libc::ELOOP | libc::ENXIO))
 }
 
-/// Whether there is no room on the disk, or no more for this user or process.
+/// Returns true if there is no room on the disk, or no more for this user or process.
 fn is_full(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT | libc::EFBIG))
         || error.kind() == io::ErrorKind::WriteZero
@@ -1472,8 +1472,8 @@ fn segment_number(name: &OsStr) -> Option<u64> {
     u64::from_str_radix(digits, 16).ok().filter(|_| plain)
 }
 
-/// Whose spools with records are below a directory that this process uses, and are open nowhere.
-/// Those of versions that did not note it down are not among them.
+/// Returns whose spools with records lie below a directory that this process uses, and are open
+/// nowhere. Spools of versions that did not note it down are left out.
 #[must_use]
 pub fn idle(dir: &Path) -> Vec<Label> {
     let label = |name: &String| {

@@ -1,4 +1,4 @@
-//! What it means when a handshake fails, and what to do about it.
+//! Why a handshake fails, and what to do about it.
 
 use core::ffi::c_int;
 use core::fmt;
@@ -8,20 +8,20 @@ use crate::report::{Burst, News};
 use crate::zmq::limits::ENFORCED;
 use crate::zmq::{Handshake, PublicKey};
 
-/// So many handshakes in a row that end without a word are no coincidence, such as a subscriber
-/// that is just being restarted.
+/// If so many handshakes in a row end without a word, it is no coincidence, such as a subscriber that is
+/// just being restarted.
 pub const CLOSED_IN_A_ROW: u32 = 3;
 
-/// How often it is looked what there is to report of clients, and whether a key has been revoked.
+/// How often to look for reports about clients, and for revoked keys.
 pub const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
-/// How many peers are there, as a socket's events tell it.
+/// Counts the peers that are there, by a socket's events.
 #[derive(Debug, Default)]
 pub struct Peers {
-    /// The connections whose handshake has succeeded, by their descriptors. A libzmq that does not tell which
-    /// these are makes no difference between them.
+    /// The connections whose handshake has succeeded, by their descriptors; `None` for each if libzmq does not
+    /// tell the descriptor.
     ready: Vec<Option<c_int>>,
-    /// The next connection to end is one whose handshake has failed, as far as that is told.
+    /// True if the next connection to end is, as far as libzmq tells, one whose handshake has failed.
     failing: bool,
 }
 
@@ -34,7 +34,7 @@ impl Peers {
 
     /// A handshake has succeeded.
     pub fn ready(&mut self, descriptor: Option<c_int>) {
-        // Of the end of one that had the same descriptor before there may have been no event.
+        // There may have been no event of the end of a connection that had this descriptor before.
         if descriptor.is_none() || !self.ready.contains(&descriptor) {
             self.ready.push(descriptor);
         }
@@ -67,7 +67,7 @@ impl Peers {
 pub enum Unfit {
     /// This side has no keys, and the peer expects them, or a password.
     ExpectsKeys,
-    /// The peer lets this machine not in.
+    /// The peer does not let this machine in.
     RefusesMachine,
     /// The peer does not speak ZeroMQ's protocol without keys, or ends the connection.
     OtherProtocol,
@@ -80,8 +80,8 @@ pub enum Unfit {
 }
 
 impl Unfit {
-    /// What it is, and what to do about it, in the words of whom it is for: what the peer is called there,
-    /// and how an option is.
+    /// Says what is wrong, and what to do about it, in the words of the reader: `peer` is the word for the
+    /// peer, and `option` gives his name for an option.
     #[must_use]
     pub fn text(&self, peer: &str, option: impl Fn(&str) -> String) -> String {
         let server_key = option("curve_server_key");
@@ -125,7 +125,7 @@ impl fmt::Display for Unfit {
 pub struct Servers {
     /// This side's public key and the peers', if there are keys.
     keys: Option<(PublicKey, Vec<PublicKey>)>,
-    /// What was told since a handshake has succeeded.
+    /// What was told since a handshake last succeeded.
     told: Vec<Unfit>,
 }
 
@@ -136,15 +136,16 @@ impl Servers {
         Self { keys: Some((own, peers)), told: Vec::new() }
     }
 
-    /// A handshake has succeeded. Returns true if that is news.
+    /// Takes note of a handshake that has succeeded. Returns true if this is news.
     pub fn ready(&mut self) -> bool {
         !std::mem::take(&mut self.told).is_empty()
     }
 
-    /// A handshake has failed. Returns what is to be told, once until one succeeds.
+    /// Takes note of a handshake that has failed. Returns what is to be told: each reason once, until a
+    /// handshake succeeds.
     pub fn failed(&mut self, how: Handshake) -> Option<Unfit> {
         let why = self.why(how);
-        // How it shows can change from one time to the next.
+        // A reason can show in another way the next time.
         if self.told.contains(&why) {
             return None;
         }
@@ -167,9 +168,9 @@ impl Servers {
 /// The peers that connect to a socket.
 #[derive(Debug)]
 pub struct Clients {
-    /// There are keys.
+    /// True if there are keys.
     encrypted: bool,
-    /// How many have failed, by how.
+    /// How many handshakes have failed, in each way.
     failed: [(u64, Burst); 3],
 }
 
@@ -185,17 +186,17 @@ impl Clients {
         match how {
             Handshake::Mechanism => self.failed[0].0 += 1,
             Handshake::Protocol => self.failed[1].0 += 1,
-            // Who refuses tells of the one; port scanners do the other.
+            // The handler tells of refusals; port scanners close without a word.
             Handshake::Refused | Handshake::Closed => {}
         }
     }
 
-    /// One has sent more than it may.
+    /// Takes note of a peer that has sent more than it may.
     pub fn flooded(&mut self) {
         self.failed[2].0 += 1;
     }
 
-    /// What is to be told, once in a burst. `now` is in milliseconds.
+    /// Returns what is to be told, once in a burst. `now` is in milliseconds.
     pub fn news(&mut self, now: u64) -> Vec<String> {
         let [other, wrong] = match self.encrypted {
             true => [

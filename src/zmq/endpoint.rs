@@ -17,23 +17,22 @@ const IPC: &str = "ipc://";
 pub struct Endpoint {
     /// As libzmq takes it, such as `tcp://192.0.2.1:12345`.
     pub address: CString,
-    /// Subscribers connect to the plugin, not the other way round.
+    /// True if subscribers connect to the plugin; false if the plugin connects.
     pub bind: bool,
-    /// `curve_server_key`: the key of the subscriber there; of those to connect to, if there are
-    /// keys at all.
+    /// `curve_server_key`: the key of the subscriber to connect to, if there are keys.
     pub server_key: Option<PublicKey>,
     /// The host of a `tcp` endpoint.
     host: Option<Host>,
 }
 
-/// Who reads an endpoint.
+/// Who reads an endpoint, and what it is to him.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     /// The plugin: `@` in front says that it is bound.
     Plugin,
-    /// Who listens there, at a port that the system chooses if it is `*`.
+    /// A program that listens there; if the port is `*`, the system chooses one.
     Listens,
-    /// Who connects to it.
+    /// A program that connects to it.
     Connects,
 }
 
@@ -51,7 +50,7 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// What is wrong with it, and what is right, without its text.
+    /// What is wrong with it, and what would be right, without its text.
     pub fn parse(text: &str, side: Side) -> Result<Self, String> {
         // czmq's prefixes: "@" binds, ">" connects, as does an endpoint without one.
         let (endpoint, bind) = match (side, text.as_bytes().first()) {
@@ -90,7 +89,7 @@ impl Endpoint {
         Ok(Self { address, bind, server_key: None, host })
     }
 
-    /// The name and the port of an endpoint to connect to that is not given by its address.
+    /// The name and the port of an endpoint to connect to, unless it is given by its address.
     #[must_use]
     pub fn host_name(&self) -> Option<(&str, u16)> {
         match &self.host {
@@ -117,7 +116,7 @@ impl Endpoint {
         socket_path(&self.address)
     }
 
-    /// The address as text, without what says who connects.
+    /// The address as text, without the prefix that says who connects.
     #[must_use]
     pub fn text(&self) -> Cow<'_, str> {
         self.address.to_string_lossy()
@@ -176,7 +175,8 @@ pub(super) fn ip_of(address: &str) -> Option<IpAddr> {
     literal(host_and_port(address)?.0)
 }
 
-/// Returns true if an endpoint, as it was given, can be the address of an event, which may be resolved.
+/// Returns true if an endpoint, as it was given, can have the address of an event. The event's address
+/// may be resolved already.
 pub(super) fn may_be(endpoint: &str, address: &str) -> bool {
     if endpoint == address {
         return true;
@@ -191,7 +191,7 @@ pub(super) fn may_be(endpoint: &str, address: &str) -> bool {
 /// Longest path of a Unix domain socket (`sun_path` less its terminator).
 const MAX_IPC_PATH: usize = 107;
 
-/// Reads host and port; `*` is a port if it can be any.
+/// Reads host and port; if `any_port`, the port may be `*`.
 fn parse_host(rest: &str, bind: bool, any_port: bool) -> Result<Host, String> {
     let Some((host, port)) = rest.rsplit_once(':') else {
         return Err("the port is missing; write tcp://HOST:PORT, such as tcp://127.0.0.1:12345".into());

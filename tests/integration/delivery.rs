@@ -1,4 +1,4 @@
-//! That nothing is lost, or else counted: waiting for subscribers, the spool, bound endpoints,
+//! Nothing is lost without being counted: waiting for subscribers, the spool, bound endpoints,
 //! sockets that share the load, and the statistics. After every step the counters must add up.
 
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -106,8 +106,8 @@ fn nor_at_a_bound_endpoint() {
     burst(&format!("@{endpoint}"), &subscriber);
 }
 
-/// Writes to a subscriber that takes nothing, and to others: how many records, all in all. If each
-/// waited that finds the queue full, it would take more than a minute.
+/// Writes to a subscriber that takes nothing, and to others; returns how many records, all in all. If
+/// each record that finds the queue full waited, it would take more than a minute.
 fn write_to_one_that_stands_still(others: &[&Subscriber]) -> usize {
     // It is not read from: libzmq takes ten messages, and the system some megabytes.
     let context = Arc::new(Context::new().unwrap());
@@ -1082,7 +1082,7 @@ fn a_peer_cannot_fill_the_hosts_memory() {
     }
 }
 
-/// The same where the writer connects, and the peer is the only one.
+/// A flood of subscriptions where the writer connects, and the peer is the only one.
 #[test]
 fn a_subscriber_with_too_many_topics_is_left_for_a_while() {
     let context = Arc::new(Context::new().unwrap());

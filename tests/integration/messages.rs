@@ -1,10 +1,9 @@
-//! Every message that the plugin and the tool can print is in the documentation, and every
-//! message there is one that they can print.
+//! The documentation has every message that the plugin and the tool can print, and no other.
 //!
-//! Messages are found in the source as the string literals that read like a part of a sentence; what options
-//! say of wrong values, by giving them some.
-//! One is in the documentation if the first three words of its longest part without a placeholder
-//! are; documents have `…` for what differs from case to case.
+//! The test finds messages in the source: string literals that read like a part of a sentence. It finds
+//! the errors of options by giving them wrong values. A message is in the documentation if the first
+//! three words of its longest part without a placeholder are; documents have `…` for what differs from
+//! case to case.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -196,7 +195,7 @@ fn key(text: &str, placeholders: &[(char, char)]) -> String {
     words.join(" ").trim_end_matches([',', ';', ':', '.', '"', '(']).to_owned()
 }
 
-/// Whether it is a part of a sentence: two words of lower-case letters, at least.
+/// Returns true if it is a part of a sentence: at least two words of lower-case letters.
 fn is_sentence(key: &str) -> bool {
     key.split(' ')
         .filter(|word| word.len() > 1 && word.chars().all(|c| c.is_ascii_lowercase() || "';,:.".contains(c)))

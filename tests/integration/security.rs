@@ -41,7 +41,7 @@ fn bound(endpoint: &str, own: &Keys, authorized: &Path, more: &[(&str, &str)]) -
     Writer::open(zeek_80(), "conn", &format!("@{endpoint}"), &[&keys, more].concat(), &["n", "text"])
 }
 
-/// Calls the writer as a host does until it has reported something, and returns that line.
+/// Calls the writer as a host does until it has reported something; returns the report's line.
 fn await_report(writer: &mut Writer, part: &str) -> String {
     let deadline = Instant::now() + PATIENCE;
     loop {

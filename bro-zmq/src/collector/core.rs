@@ -1,10 +1,10 @@
-//! The collector as a state machine: records, the time and what was asked for go in; operations on
-//! files (a [`Disk`]), closed files for the finisher, and messages come out. It knows no socket, no
-//! clock and no thread.
+//! The collector as a state machine. Records, the time and requests go in; operations on files (a
+//! [`Disk`]), closed files for the finisher, and messages come out. It knows no socket, no clock
+//! and no thread.
 //!
-//! Nothing stops it. What cannot be written, because the disk is full or a file cannot be opened,
-//! waits in memory up to [`STUCK_LIMIT`] and is tried again every second; records beyond that are
-//! lost, counted and reported. While that memory is short, the log that has most of it gives way.
+//! Nothing stops it. If the disk is full or a file cannot be opened, records wait in memory, up to
+//! [`STUCK_LIMIT`], and are tried again every second. Records beyond the limit are lost, counted and
+//! reported. While the memory is short, the log that has most of it gives way.
 
 use std::collections::VecDeque;
 use std::io;
@@ -29,12 +29,12 @@ const FULL_BUFFER: usize = 256 * 1024;
 const FULL_BUFFERS: usize = 64 * 1024 * 1024;
 /// Buffers are written so often at least.
 const FLUSH: Duration = Duration::from_secs(1);
-/// While nothing arrives: so often, for those who follow the files.
+/// While nothing arrives, buffers are written so often, for people who follow the files.
 const IDLE_FLUSH: Duration = Duration::from_millis(200);
 
 /// Bytes that wait at most for what cannot be written.
 pub const STUCK_LIMIT: usize = 64 * 1024 * 1024;
-/// Which part of that a log that gives way loses at a time.
+/// A log that gives way loses this part of the limit at a time: one in so many.
 const GIVE_WAY: usize = 64;
 /// How often what could not be written is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -242,12 +242,12 @@ impl<D: Disk> Core<D> {
         }
     }
 
-    /// Whether a log path can have a file.
+    /// Returns true if a log path can have a file.
     pub fn has_name(&self, path: &[u8]) -> bool {
         Name::new(&self.directory, path).is_some()
     }
 
-    /// Takes a record of the path of this number. False if it is lost.
+    /// Takes a record of the path of this number. Returns false if it is lost.
     #[inline]
     pub fn write(&mut self, index: usize, path: &[u8], record: &[u8]) -> bool {
         if self.logs.get(index).is_none_or(Option::is_none) && !self.add(index, path) {
@@ -371,7 +371,7 @@ impl<D: Disk> Core<D> {
         }
     }
 
-    /// Does what it is time for. `idle`: nothing arrives at the moment.
+    /// Does what it is time for. `idle` is true if nothing arrives at the moment.
     pub fn tick(&mut self, now: Now, idle: bool) {
         if now.clock < self.now.clock {
             self.clock_was_set_back(now.clock);
@@ -440,7 +440,7 @@ impl<D: Disk> Core<D> {
         std::mem::take(&mut self.messages)
     }
 
-    /// Whether there is something to be taken by [`Core::closed`] or [`Core::messages`].
+    /// Returns true if there is something to be taken by [`Core::closed`] or [`Core::messages`].
     #[inline]
     pub fn has_news(&self) -> bool {
         !self.closed.is_empty() || !self.messages.is_empty()

@@ -26,7 +26,7 @@ pub trait Disk {
     fn status(&self, file: &Self::File) -> io::Result<Status>;
     /// Reads at a place; less than there is room for at the end.
     fn read_at(&self, file: &Self::File, buffer: &mut [u8], at: u64) -> io::Result<usize>;
-    /// Writes behind the end: how much of it.
+    /// Writes behind the end; returns how many bytes.
     fn append(&self, file: &Self::File, bytes: &[u8]) -> io::Result<usize>;
     /// Writes in the place of the file's first bytes.
     fn overwrite(&self, file: &Self::File, bytes: &[u8]) -> io::Result<()>;
@@ -112,7 +112,7 @@ impl<D: Disk> Write for Appender<'_, D> {
     }
 }
 
-/// Whether an error says that a file is not there.
+/// Returns true if an error says that a file is not there.
 pub fn is_missing(error: &io::Error) -> bool {
     error.kind() == ErrorKind::NotFound
 }
@@ -139,7 +139,7 @@ impl Drop for Held {
     }
 }
 
-/// Whether no descriptor was to be had.
+/// Returns true if no descriptor was to be had.
 pub fn is_exhausted(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
@@ -171,12 +171,12 @@ impl System {
         Ok(())
     }
 
-    /// Gives one descriptor back. False if there is none.
+    /// Gives one descriptor back. Returns false if there is none.
     fn release(&self) -> bool {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).pop().is_some()
     }
 
-    /// Calls what needs a descriptor, after one was given back for it, and until it gets one.
+    /// Gives a descriptor back and calls `call`, which needs one, until it gets one.
     fn with_descriptor<T>(&self, mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
         self.release();
         loop {

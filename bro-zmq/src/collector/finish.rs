@@ -1,9 +1,9 @@
 //! How a closed file becomes a finished one.
 //!
-//! It is synced, or compressed into a partial file that is synced and then complete; when there is
-//! a complete one, the closed one goes, and only then the complete one gets the finished name. So
-//! what has a finished name is whole, nothing else has its records, and whoever takes it away at
-//! once takes it for good. Whatever was done when a run ended, the next one goes on from there.
+//! A closed file is synced; or it is compressed into a partial file, which is synced and is complete
+//! then. Once there is a complete file, the closed file is removed; then the complete file gets the
+//! finished name. So a file with a finished name is whole, no other file has its records, and people
+//! may take it away at once. Wherever a run ended, the next run goes on from there.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -40,7 +40,7 @@ impl Compression {
 const GZIP_LEVEL: u32 = 6;
 const ZSTD_LEVEL: i32 = 3;
 
-/// How much is read at a time, and how soon it is looked whether to stop.
+/// How much is read at a time, before a look whether to stop.
 const CHUNK: usize = 256 * 1024;
 
 /// What finishing needs.
@@ -184,7 +184,7 @@ impl<D: Disk> Finish<'_, D> {
         }
     }
 
-    /// Whether a finished file holds what a closed one does.
+    /// Returns true if a finished file holds what a closed one does.
     fn same_content(&self, source: &D::File, other: &Path, made: Compression) -> io::Result<bool> {
         // What is no file is not the same.
         let Ok(other) = self.disk.open(other, Open::Existing) else { return Ok(false) };
@@ -225,7 +225,7 @@ impl<D: Disk> Read for Reader<'_, D> {
     }
 }
 
-/// Reads as much as there is room for, or as there is.
+/// Reads until the buffer is full, or to the end.
 fn read_full(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut len = 0;
     while len < buffer.len() {

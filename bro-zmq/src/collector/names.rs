@@ -1,10 +1,10 @@
-//! Names of closed files: one is never given twice, whatever becomes of the files and the clock.
+//! Names of closed files: none is given twice, whatever becomes of the files and the clock.
 //!
-//! A name is the log's, a time, and a number for which there is mostly no need. Finished files are
-//! taken away, so what is there says nothing about what was given. Each log remembers its own
-//! names of this run; of all earlier ones the latest time and the highest number are enough, and
-//! those stand in a file, where they are before a name is given. A time that is not later than all
-//! before it gets a number that is higher than all before it.
+//! A name has the log's name, a time, and, if need be, a number. Finished files are taken away, so
+//! the files that are there do not tell which names were given. Each log remembers its own names of
+//! this run. Of all earlier names, the latest time and the highest number are enough; a file has
+//! them before a name is given. A time that is not later than all before it gets a number that is
+//! higher than all before it.
 
 use std::io;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub struct Mark {
 }
 
 impl Mark {
-    /// Whether it covers a name now that it did not before.
+    /// Takes a name in; returns true if it was not covered before.
     pub fn cover(&mut self, time: &str, number: u32) -> bool {
         let news = time > self.time.as_str() || number > self.number;
         if time > self.time.as_str() {

@@ -1,4 +1,4 @@
-//! Whether an endpoint can be used, tried as the plugin would.
+//! Tries an endpoint as the plugin would use it.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind};
@@ -45,7 +45,7 @@ pub struct EndpointArgs {
 }
 
 impl EndpointArgs {
-    /// Whether there is anything to be looked at.
+    /// Returns true if there is anything to be looked at.
     pub fn any(&self) -> bool {
         self.endpoint.is_some() || !self.keys.options().is_empty()
     }
@@ -147,7 +147,7 @@ fn try_to_bind(findings: &mut Findings, endpoint: &Endpoint) {
     }
 }
 
-/// Whether anything listens at an endpoint, without a word to it.
+/// Returns true if anything listens at an endpoint. Nothing is sent to it.
 fn is_reached(findings: &mut Findings, endpoint: &Endpoint) -> bool {
     if let Some(path) = endpoint.socket_path() {
         return match UnixStream::connect(path) {

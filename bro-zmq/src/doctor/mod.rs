@@ -1,4 +1,4 @@
-//! `bro-zmq doctor`: whether the plugin will load in an installed host, whether its records will
+//! `bro-zmq doctor` says whether the plugin will load in an installed host, whether its records will
 //! arrive, and if not, why.
 
 mod connection;
@@ -57,7 +57,7 @@ const PLUGIN: &str = "NCSA::ZeroMQWriter";
 /// How deep below a plugin directory a plugin may be.
 const DEPTH: usize = 6;
 
-/// How functions start that only a host has which the portable plugin refuses, as in
+/// How the names of functions start by which the portable plugin knows a host that it refuses, as in
 /// `bro-plugin/portable/facts.h`.
 const INSTRUMENTATIONS: [(&str, &str); 10] = [
     ("__asan_init", "AddressSanitizer"),
@@ -124,7 +124,7 @@ pub fn run(args: Args) -> Result<ExitCode, Fatal> {
     Ok(if findings.wrong == 0 { ExitCode::SUCCESS } else { INCOMPLETE.into() })
 }
 
-/// Whether the plugin will load.
+/// Finds out whether the plugin will load.
 fn load(findings: &mut Findings, path: Option<PathBuf>) -> Result<(), Fatal> {
     let program = find_program(path)?;
     let elf = Elf::open(&program).map_err(|error| Fatal::new(format!("{}: {error}", program.display())))?;

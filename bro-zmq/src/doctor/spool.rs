@@ -1,4 +1,4 @@
-//! Whether a spool directory can be used, and what waits in it.
+//! Finds out whether a spool directory can be used, and what waits in it.
 
 use std::fs;
 use std::io::ErrorKind;
