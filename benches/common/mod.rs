@@ -132,7 +132,7 @@ pub struct Set {
 
 // SAFETY: the pointers lead into memory that the set owns and does not change.
 unsafe impl Send for Set {}
-// SAFETY: as above.
+// SAFETY: nobody changes the memory that the pointers lead to.
 unsafe impl Sync for Set {}
 
 impl Set {

@@ -47,10 +47,10 @@ pub struct Uncompressed<R> {
     input: Counted<R>,
     method: Method,
     state: State,
-    /// Uncompressed, and not read yet: from where on.
+    /// Uncompressed bytes, and from where on they were not read yet.
     ready: Vec<u8>,
     used: usize,
-    /// What is wrong behind that.
+    /// The fault behind the bytes in `ready`.
     fault: Option<io::Error>,
 }
 
@@ -278,7 +278,7 @@ impl<R: BufRead> Counted<R> {
                 Ok(_) => break,
             }
         }
-        // What is there is given again.
+        // The next bytes are given again.
         self.input.fill_buf()
     }
 
@@ -368,7 +368,7 @@ mod tests {
         }
     }
 
-    /// What is read, and what is wrong then.
+    /// Returns what can be read, and the fault behind it.
     fn read(method: Method, data: &[u8], at_a_time: usize) -> (Vec<u8>, Option<String>) {
         let mut all = Vec::new();
         let mut input = Uncompressed::new(BufReader::with_capacity(at_a_time, data), method);

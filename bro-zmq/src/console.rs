@@ -1,4 +1,4 @@
-//! What goes to standard error: messages, and a progress line while it is a terminal.
+//! Writes to standard error: messages, and a progress line if it is a terminal.
 
 use std::cell::Cell;
 use std::fmt::Write as _;
@@ -33,7 +33,7 @@ pub struct Progress {
     pub records: u64,
     /// Since the start.
     pub elapsed: Duration,
-    /// What else there is to say.
+    /// A note to go with it.
     pub note: &'static str,
 }
 
@@ -50,12 +50,12 @@ impl Console {
         self.verbose
     }
 
-    /// A warning or an error.
+    /// Says a warning or an error.
     pub fn problem(&self, message: impl AsRef<str>) {
         self.line(message.as_ref());
     }
 
-    /// What is good to know.
+    /// Says what is good to know.
     pub fn info(&self, message: impl AsRef<str>) {
         if !self.quiet {
             self.line(message.as_ref());
@@ -63,7 +63,7 @@ impl Console {
     }
 
     fn line(&self, message: &str) {
-        // Not locked without need: whoever prints records holds the lock.
+        // Not locked without need: the printer of records holds the lock.
         if self.table.get() > 0 {
             let _ = self.clear_table(&mut io::stdout().lock());
         }

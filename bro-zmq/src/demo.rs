@@ -79,7 +79,7 @@ pub fn run(_: Args) -> Result<ExitCode, Fatal> {
     }
 }
 
-/// What has arrived: records and bytes.
+/// The records and bytes that have arrived.
 type Arrived = (u64, u64);
 
 /// Shows what the subscriber sees, until `finished` and everything has arrived.

@@ -204,8 +204,8 @@ impl Endpoint {
             }
         }
         for _ in self.socket.given_up(iter::once(self.address.as_c_str())) {
-            // What it has given up libzmq may not know any more, and what fails shows as a
-            // subscriber that does not come.
+            // libzmq may not know an address any more that it has given up. An error shows as a subscriber that
+            // does not come.
             let _ = self.socket.disconnect(&self.address);
             let _ = self.connect();
         }

@@ -34,7 +34,7 @@ const BATCH: usize = 256;
 /// takes much less.
 const DRAIN: Duration = Duration::from_secs(30);
 
-/// Milliseconds until what has arrived last can be received.
+/// Milliseconds until the last message that has arrived can be received.
 const SETTLE: i64 = 5;
 
 /// Messages that are not a record are reported up to this number, and counted after that.
@@ -211,7 +211,7 @@ enum Output {
     None,
 }
 
-/// What has arrived.
+/// Counts what has arrived.
 #[derive(Default)]
 struct Tally {
     records: u64,
@@ -356,7 +356,7 @@ fn greeting(bound: &[String], connect: &[Endpoint], topics: &[Vec<u8>]) -> Strin
 pub fn raise_descriptor_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
-    // More than the system gives to anybody would be refused.
+    // The system would refuse more than it gives to anybody.
     let wanted = limit.maximum.unwrap_or(u64::MAX).min(1 << 20);
     if limit.current.is_some_and(|current| current < wanted) {
         // If it fails, things are as they were.
@@ -503,7 +503,7 @@ impl Session {
             Ok(end)
         });
         let seen = matches!(end, Ok(End::Asked | End::Count)) && self.show_stats(true).is_ok();
-        // What comes from now on is to stay with the senders.
+        // Records that come from now on are to stay with the senders.
         drop(self.subscriber);
         let lost = match self.output {
             Output::Files(collector) => collector.end(!matches!(end, Ok(End::Count)), &self.console),
@@ -515,7 +515,7 @@ impl Session {
         }
         match end {
             Ok(End::ReaderGone) => {}
-            // Whoever has ended the pipe does not want to hear about it.
+            // The program that has ended the pipe does not want to hear about it.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
             Ok(_) if !seen => {}
             Ok(_) => self.console.info(summary),
@@ -604,7 +604,7 @@ impl Tally {
     /// The number of a log path that was not known until now.
     #[cold]
     fn number(&mut self, path: &[u8], collector: &mut Collector, console: &Console) -> Option<usize> {
-        // Nothing is kept of one that can have no file.
+        // Nothing is kept of a log path that can have no file.
         if !collector.has_name(path) {
             return None;
         }

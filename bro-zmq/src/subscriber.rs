@@ -70,7 +70,7 @@ impl Source {
     /// Sets the socket's options, before it listens or connects.
     fn configure(&self, socket: &Socket) -> Result<(), Error> {
         socket.set(zmq_sys::ZMQ_LINGER, 0)?;
-        // What is queued for sending are the subscriptions. A limit would lose those beyond it.
+        // Only subscriptions are queued for sending. A limit would lose those beyond it.
         socket.set(zmq_sys::ZMQ_SNDHWM, 0)?;
         limits::of_subscriber(socket, self.hwm)?;
         let (first, most) = self.reconnect;
@@ -109,9 +109,9 @@ pub struct Subscriber {
     exceeded: Option<Instant>,
     /// The publishers that have sent too much.
     away: Away,
-    /// All connections are ended: those that have not been read to their ends.
+    /// Once all connections are ended: those that have not been read to their ends.
     ending: Option<Vec<c_int>>,
-    /// What it listens on, with the ports that were chosen.
+    /// The endpoints that it listens on, with the ports that were chosen.
     bound: Vec<String>,
     guard: Guard,
     first: Message,
@@ -151,7 +151,7 @@ impl Subscriber {
             second: Message::new(),
             rest: Message::new(),
         };
-        // What listens takes one each.
+        // Each endpoint to listen on takes a descriptor.
         (subscriber.most, subscriber.limit) = room(source.bind.len() + SPARE)?;
         limits::of_connections(&subscriber.socket, subscriber.most).map_err(no_socket)?;
         subscriber.listen()?;
@@ -205,12 +205,12 @@ impl Subscriber {
         }
         let connects = &self.source.connect;
         for index in self.socket.given_up(connects.iter().map(|endpoint| endpoint.address.as_c_str())) {
-            // Of what it has given up libzmq may know no more.
+            // libzmq may not know an address any more that it has given up.
             let _ = self.socket.disconnect(&connects[index].address);
             self.connect(index)?;
         }
         if self.guard.look(console) {
-            // Whoever was let in with that key is among them.
+            // Peers that were let in with that key are among them.
             self.take_events(console);
             self.connections.iter().for_each(Stream::hang_up);
             console.info("all connections were ended, because a key was revoked; publishers with other keys come back");
@@ -261,7 +261,7 @@ impl Subscriber {
         self.connections.push(stream);
     }
 
-    /// Has clients wait while there are no descriptors for more of them.
+    /// Makes clients wait while there are no descriptors for more of them.
     fn keep_within_limit(&mut self, console: &Console) {
         let now = Instant::now();
         let full = self.connections.len() >= self.most;
@@ -329,7 +329,7 @@ impl Subscriber {
 /// the limit of descriptors.
 fn room(needed: usize) -> Result<(usize, u64), String> {
     let limit = descriptor_limit();
-    // The lowest free one has the number of those that are open, where none was closed.
+    // The lowest free descriptor is the number of open descriptors, if none below it was closed.
     let open = File::open("/dev/null").map_err(|_| too_few_descriptors())?.as_raw_fd();
     let needed = usize::try_from(open).unwrap_or_default() + needed;
     match usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(needed) {
@@ -359,7 +359,7 @@ fn descriptor_limit() -> u64 {
     rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-/// What is said when nothing can begin.
+/// The message for too few descriptors to begin with.
 pub fn too_few_descriptors() -> String {
     format!(
         "the limit of {} open files is too small; raise it with LimitNOFILE in systemd, or ulimit -n",

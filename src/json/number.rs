@@ -628,11 +628,11 @@ mod tests {
             taken += 1;
             // SAFETY: `written` gives more room than a number takes.
             let short = written(|out| unsafe { **out = write_micros(**out, micros) });
-            // SAFETY: as above.
+            // SAFETY: `written` gives more room than a number takes.
             let general = written(|out| unsafe { **out = write_any_double(**out, number) });
             assert_eq!(short, general);
             assert_eq!(text(number), general);
-            // SAFETY: as above.
+            // SAFETY: `written` gives more room than a number takes.
             assert_eq!(written(|out| unsafe { push_seconds(out, number) }), general);
             assert_eq!(text(number.trunc()), format!("{}.0", number.trunc()));
         }
@@ -645,7 +645,7 @@ mod tests {
         if taken {
             // SAFETY: `written` gives more room than a number takes.
             let short = written(|out| unsafe { **out = write_double(**out, number) });
-            // SAFETY: as above.
+            // SAFETY: `written` gives more room than a number takes.
             let general = written(|out| unsafe { **out = write_any_double(**out, number) });
             assert_eq!(short, general, "{number:e}");
         }
@@ -728,7 +728,7 @@ mod tests {
             assert_eq!(written(|out| unsafe { push_u64(out, number) }), number.to_string());
         }
         for number in [0, -1, i64::MIN, i64::MAX] {
-            // SAFETY: as above.
+            // SAFETY: `written` gives more room than a number takes.
             assert_eq!(written(|out| unsafe { push_i64(out, number) }), number.to_string());
         }
     }

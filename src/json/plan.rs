@@ -1,4 +1,4 @@
-//! What is known of a log's records before the first one comes.
+//! What is known of a log's records before the first record comes.
 
 use super::address::MAX_ADDRESS;
 use super::number::MAX_NUMBER;
@@ -12,8 +12,7 @@ use crate::host::{Field, KindsOf, Layout, Tags};
 /// Names up to this length are copied as a whole, in a few moves.
 pub(super) const NAME_BLOCK: usize = 32;
 
-/// How many columns are checked for at a time: whether there is room for their names and for their
-/// values of limited size.
+/// Columns for which room is checked at a time: for their names, and for values of limited size.
 pub(super) const COLUMN_BLOCK: usize = 32;
 
 /// Bytes that a value takes at most, quotes included. Longer text and lists reserve their own.
@@ -91,7 +90,7 @@ impl FieldPlan {
             })
             .collect();
         let tags = Tags::new(layout);
-        // What the other rules are for; other text stays as it is.
+        // The other rules are for strings only; other text stays as it is.
         let (tags, apart) = match style.escape {
             EscapePolicy::Hex => (tags, None),
             EscapePolicy::Pua | EscapePolicy::Tsv => (tags.without(layout.tag_string), Some(layout.tag_string)),

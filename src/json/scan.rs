@@ -36,7 +36,7 @@ pub const SHORT: usize = 64;
 /// Room that [`Instructions::push_short`] needs.
 pub const SHORT_ROOM: usize = 1 + SHORT + SLACK;
 
-/// What is done with all of a text, in the instructions that a kind of processor has.
+/// Writing a text that is all plain, in the instructions of one kind of processor.
 pub trait Instructions {
     /// Writes a text of 1 to [`SHORT`] bytes with its quotes and returns true, if all of it is plain.
     /// Otherwise, and also for texts that lie at an unlucky place in memory, writes nothing that
@@ -141,10 +141,10 @@ impl Instructions for Portable {
 #[cfg(target_arch = "x86_64")]
 pub use x86::{Avx2, Sse2};
 
-/// What every processor that this is compiled for has.
+/// The instructions that every processor has for which this is compiled.
 #[cfg(target_arch = "x86_64")]
 pub type Baseline = Sse2;
-/// What every processor that this is compiled for has.
+/// The instructions that every processor has for which this is compiled.
 #[cfg(not(target_arch = "x86_64"))]
 pub type Baseline = Portable;
 
@@ -423,25 +423,18 @@ pub(super) mod x86 {
         block
     }
 
-    /// # Safety
-    ///
-    /// The processor has AVX2.
     #[inline]
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
-    pub(in crate::json) unsafe fn load_32(block: &[u8; 32]) -> __m256i {
+    pub(in crate::json) fn load_32(block: &[u8; 32]) -> __m256i {
         // SAFETY: the load reads the 32 bytes of `block`.
         unsafe { _mm256_loadu_si256(block.as_ptr().cast()) }
     }
 
     /// All bits set in each byte that is not plain. Comparisons are signed, so that bytes from 0x80 on
     /// are less than a space.
-    ///
-    /// # Safety
-    ///
-    /// The processor has AVX2.
     #[inline]
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
-    pub(in crate::json) unsafe fn special_32(block: __m256i) -> __m256i {
+    pub(in crate::json) fn special_32(block: __m256i) -> __m256i {
         let low = _mm256_cmpgt_epi8(_mm256_set1_epi8(b' ' as i8), block);
         // Each lower half of a byte has a special byte of its own.
         let wanted = _mm256_shuffle_epi8(both_lanes(&SPECIALS), block);
@@ -558,7 +551,8 @@ unsafe fn push_plain_words(out: &mut Cursor, text: &[u8]) -> usize {
     let mut last = [0; 8];
     last[..rest.len()].copy_from_slice(rest);
     let plain = plain_prefix(u64::from_le_bytes(last));
-    // SAFETY: as above; the zeros behind the text are not plain, so they are not counted.
+    // SAFETY: bytes beyond the text are within the slack. The zeros behind it are not plain, so that they
+    // are not counted.
     unsafe { out.push_padded(&last, plain) };
     words.len() * 8 + plain
 }
@@ -634,7 +628,7 @@ mod tests {
         } else {
             let raw = (text.as_ptr(), text.len() as i32);
             let bytes = written_bytes(|out| {
-                // SAFETY: as above.
+                // SAFETY: `written_bytes` gives far more room, and the processor has the instructions.
                 if let Some(end) = unsafe { I::long(**out, quoted.len() as isize, raw) } {
                     **out = end;
                     done = true;

@@ -33,7 +33,7 @@ pub enum EscapePolicy {
 /// Room that [`Escapes::accepted`] needs beyond twice the text's length and its quotes.
 pub const TEXT_SLACK: usize = 64;
 
-/// What is done with a text that is not all plain, in the instructions of one kind of processor.
+/// Writing a text that is not all plain, in the instructions of one kind of processor.
 pub trait Escapes: Instructions {
     /// Writes any text with its quotes, and with JSON's escapes, if hosts accept all of it (see
     /// [this module](self)).

@@ -50,7 +50,7 @@ pub(super) unsafe fn push_accepted(mut out: Cursor, text: &[u8]) -> Option<Curso
     Some(out)
 }
 
-/// What a block's first bytes are checked with.
+/// The block before, with which a block's first bytes are checked.
 struct Before {
     block: __m256i,
     /// A bit for each of the block's last three bytes that is not ASCII.
@@ -58,13 +58,9 @@ struct Before {
 }
 
 /// Loads less than 32 bytes, and zeros behind them.
-///
-/// # Safety
-///
-/// The processor has the instructions.
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
 #[inline]
-unsafe fn load_rest(rest: &[u8]) -> __m256i {
+fn load_rest(rest: &[u8]) -> __m256i {
     const PLACES: [u8; 32] = {
         let mut places = [0; 32];
         let mut n = 0;
@@ -74,17 +70,14 @@ unsafe fn load_rest(rest: &[u8]) -> __m256i {
         }
         places
     };
-    // SAFETY: the caller promises AVX2. The text is not empty and 32 bytes are within its page where they
-    // are read beyond it.
-    unsafe {
-        if !rest.is_empty() && within_page(rest.as_ptr(), 32) {
-            let own = _mm256_cmpgt_epi8(_mm256_set1_epi8(rest.len() as i8), load_32(&PLACES));
-            return _mm256_and_si256(load_32_beyond(rest.as_ptr()), own);
-        }
-        let mut block = [0; 32];
-        block[..rest.len()].copy_from_slice(rest);
-        load_32(&block)
+    if !rest.is_empty() && within_page(rest.as_ptr(), 32) {
+        let own = _mm256_cmpgt_epi8(_mm256_set1_epi8(rest.len() as i8), load_32(&PLACES));
+        // SAFETY: `rest` is not empty, and 32 bytes from its start are within one page.
+        return _mm256_and_si256(unsafe { load_32_beyond(rest.as_ptr()) }, own);
     }
+    let mut block = [0; 32];
+    block[..rest.len()].copy_from_slice(rest);
+    load_32(&block)
 }
 
 /// Writes the first `len` bytes of a block, if hosts accept it.
@@ -155,13 +148,9 @@ static TABLES: [[u8; 16]; 3] = {
 };
 
 /// Sets bits in each byte of `block` that is not accepted behind the bytes before it.
-///
-/// # Safety
-///
-/// The processor has AVX2.
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
 #[inline]
-unsafe fn faults(before: __m256i, block: __m256i) -> __m256i {
+fn faults(before: __m256i, block: __m256i) -> __m256i {
     let all = |byte: u8| _mm256_set1_epi8(byte as i8);
     let either = |a, b| _mm256_or_si256(a, b);
     let both = |a, b| _mm256_and_si256(a, b);

@@ -172,7 +172,7 @@ impl State {
     }
 
     fn refuse(&mut self, key: PublicKey, address: &str, now: Instant) {
-        // Of a Unix domain socket it is "localhost", user, group and process.
+        // The address of a Unix domain socket is "localhost", user, group and process.
         let user = address.strip_prefix("localhost:").map(|peer| peer.split(':').next().unwrap_or_default());
         let address = user.unwrap_or(address);
         if self.refused.len() >= MAX_ADDRESSES && !self.refused.contains_key(address) {
@@ -290,7 +290,7 @@ mod tests {
         assert_eq!(authorized.decide(one, "::1"), Verdict::Admitted);
         assert_eq!(authorized.decide(two, "::1"), Verdict::Admitted);
         assert!(!authorized.revoked());
-        // It does not matter where else the key is: what ends in .key_secret is not looked at.
+        // It does not matter where else the key is: files that end in .key_secret are not looked at.
         std::fs::remove_file(file).unwrap();
         age(&authorized);
         assert!(authorized.revoked());
@@ -384,7 +384,7 @@ mod tests {
         let (key, file) = client(&dir, "one");
         let authorized = Authorized::open(&dir.0).unwrap();
         assert_eq!(authorized.decide(key, "::1"), Verdict::Admitted);
-        // Whoever the tests run as: an error of the system, and neither a file nor none.
+        // For any user that the tests run as: an error of the system; there is neither a file nor none.
         std::fs::remove_file(&file).unwrap();
         std::os::unix::fs::symlink(&file, &file).unwrap();
         age(&authorized);

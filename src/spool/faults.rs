@@ -401,7 +401,7 @@ impl Run {
             return None;
         }
         let done = work(self.spool.as_mut().expect("it was opened"));
-        // What it was about to do, nobody knows.
+        // Nobody knows what it was about to do.
         (!self.ended()).then_some(done)
     }
 
@@ -468,7 +468,7 @@ impl Run {
         order.extend(self.order[0].iter().filter(|number| !on_the_way.contains(&(**number, true))));
         self.order = [order, std::mem::take(&mut self.order[0])];
         let put = self.with(|spool| spool.unshift(records.iter().map(|(record, read)| (record.as_slice(), *read))));
-        // Those there was no room for are counted as evicted.
+        // Records for which there was no room are counted as evicted.
         if let Some(Ok(put)) = put {
             let direct = on_the_way.iter().filter(|(_, read)| !read).map(|(number, _)| *number);
             self.taken.extend(direct.clone());

@@ -279,7 +279,7 @@ pub struct Spool {
     active: Option<Active>,
     /// For the next segment.
     next_number: u64,
-    /// Of a segment's size, by the options and by the disk.
+    /// The most bytes that a segment may have, by the options; `segment_bytes` heeds the disk, too.
     segment_limit: u64,
     segment_bytes: u64,
     confirmed: Position,
@@ -360,7 +360,7 @@ impl Spool {
         let first = lease.name() == name;
         let open = |lease| Self::open_leased(options, path, endpoint, lease);
         let (mut spool, mut recovered) = open(lease)?;
-        // What was opened beside it in earlier runs, and is not open now, comes behind.
+        // The records of spools that earlier runs opened beside it, and that are not open now, come behind.
         for lease in if first { spool.lease.beside(&name) } else { Vec::new() } {
             let Ok((beside, found)) = open(lease) else { continue };
             recovered.records += spool.take_over(beside);
@@ -387,7 +387,7 @@ impl Spool {
         if !fs::symlink_metadata(&dir).map_err(unusable)?.is_dir() {
             return Err(OpenError::NoDirectory(dir));
         }
-        // What a run has left that ended in between. It has not taken the other one's place.
+        // A run that ended in between has left this file; it has not taken the other's place.
         let _ = fs::remove_file(dir.join(NEW));
         let state_path = dir.join("state");
         let (state, left) =
@@ -492,7 +492,7 @@ impl Spool {
         }
         let records: Vec<_> = records.collect();
         let others = records.iter().filter(|(_, read)| !read).count();
-        // What was read behind the last of the others stays where it is, unless it is no more.
+        // Records read behind the last of the others stay where they are, unless they are gone.
         let mut reads = 0;
         let mut last = 0;
         for (index, &(_, read)) in records.iter().enumerate() {
@@ -555,7 +555,7 @@ impl Spool {
                 let offset = bytes.len() as u64;
                 segment::frame(&mut bytes, number, offset, record);
             }
-            // Whatever becomes of it, a state file that is written from now on knows of it.
+            // Whatever becomes of the segment, a state file written from now on knows of it.
             self.lowest = number;
             match self.create(number, &bytes).and_then(|file| self.force(number, &file)) {
                 Ok(()) => break (number, bytes.len() as u64),
@@ -568,7 +568,7 @@ impl Spool {
             }
         };
         self.lease.add(len);
-        // Those behind the first ones are unread again.
+        // The records behind the first ones are unread again.
         self.gone = 0;
         self.unconfirmed.clear();
         self.peeked = None;
@@ -682,7 +682,7 @@ impl Spool {
             while self.lease.used() > self.options.max_bytes && self.lease.bytes() > self.share() && self.evict() {}
         }
         if self.options.sync != Sync::Never {
-            // What is not there yet is tried again the next time, and counted.
+            // A failure is counted, and tried again the next time.
             let _ = self.sync(0);
         }
         if self.waiting() == 0 && self.unconfirmed.is_empty() && !self.segments.is_empty() {
@@ -712,7 +712,7 @@ impl Spool {
         self.in_flight_bound = 0;
         self.write(true, self.options.sync != Sync::Never);
         if self.segments.is_empty() && self.done.is_empty() {
-            // What is not empty, or gone already, stays as it is.
+            // A directory that is not empty, or is gone already, stays as it is.
             let _ = fs::remove_file(self.dir.join("state"));
             let _ = fs::remove_dir(&self.dir);
         }
@@ -731,7 +731,7 @@ impl Spool {
                 other.confirm(u64::MAX);
             }
         }
-        // What is gone there is on the disk here.
+        // The records that are deleted there are on the disk here.
         if self.options.sync == Sync::Never || self.sync(0).is_ok() {
             other.confirm(u64::MAX);
         }
@@ -763,13 +763,13 @@ impl Spool {
         }
         numbers.sort_unstable();
         let mut unnumbered = false;
-        // Those below are in a segment in front of them as well.
+        // Records below this number are in a segment in front of theirs as well.
         let mut covered = 0;
-        // Where one in front ends nothing else may begin, even if what was there is gone.
+        // Nothing else may begin where a segment in front ends, even if the segment behind it is gone.
         let mut beyond = 0;
         for number in numbers {
-            // Those in front are confirmed; the last run did not get to deleting them. But the first
-            // ones of all can have been made after the state file was written.
+            // Segments in front are confirmed; the last run did not get to deleting them. But the very first
+            // ones can have been made after the state file was written.
             let new = known && number < state.lowest;
             let done = known && !new && number < state.confirmed.segment || number < covered;
             let before = self.segments.len();
@@ -847,7 +847,7 @@ impl Spool {
         });
         let (file, len, header) = match opened {
             Ok(opened) => opened,
-            // What is there cannot be told now. It is not to be passed over for that.
+            // It is not known now what the file has; it must not be passed over.
             Err(error) if !done && !is_foreign(&error) => return Err(OpenError::Unusable(path, error)),
             Err(_) => {
                 recovered.foreign_files += 1;
@@ -957,7 +957,7 @@ impl Spool {
                 self.skip_to(self.after(index));
                 continue;
             }
-            // What fails once may be read the next moment.
+            // A read that fails once may succeed the next moment.
             let found = self.look(&segment, self.read.offset).or_else(|error| {
                 self.note(&error);
                 self.cursor = None;
@@ -977,7 +977,7 @@ impl Spool {
                     let record = self.read.record.wrapping_add((next < segment.len).into());
                     self.skip_to(Position { offset: next, record, ..self.read });
                 }
-                // Of descriptors or memory there can be enough the next time.
+                // There can be enough descriptors or memory the next time.
                 Err(error) if is_shortage(&error) => {
                     self.note(&error);
                     return None;
@@ -1055,7 +1055,7 @@ impl Spool {
     /// Gives up the oldest segment, but not the segment being written while there is another. Returns true
     /// if all segments given up are deleted, so that there is room.
     fn evict(&mut self) -> bool {
-        // If that cannot be noted down, nothing would be gained by it.
+        // If the state cannot be written, nothing would be gained by it.
         if (self.state_stale || !self.done.is_empty()) && !(self.save(true) && self.done.is_empty()) {
             return false;
         }
@@ -1121,7 +1121,7 @@ impl Spool {
         self.frame.clear();
         segment::frame(&mut self.frame, last.number, last.len, record);
         if let Err(error) = (&*file).write_all(&self.frame) {
-            // What was written of it goes; or else nothing more is written behind it.
+            // The part that was written is cut off; or else nothing more is written behind it.
             if file.set_len(last.len).is_err() || !is_full(&error) {
                 self.finish_active();
             }

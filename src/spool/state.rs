@@ -85,7 +85,7 @@ pub struct Label {
     pub path: String,
     /// The endpoint.
     pub endpoint: String,
-    /// What the records are sent under.
+    /// The topic under which the records are sent.
     pub topic: Vec<u8>,
 }
 
@@ -229,14 +229,14 @@ pub fn newest(file: &File, identity: u64) -> io::Result<(u64, Left)> {
         }
         let left = if (OLD_VERSION..=VERSION).contains(&field(1)) {
             let confirmed = Position { segment: field(4), offset: field(5), record: field(6) };
-            // Of the segments in front, an old version knew all.
+            // An old version knew all segments in front.
             let lowest = if field(1) == OLD_VERSION { 0 } else { MIDDLE - (field(9) >> 32) };
             let closed = field(9) & 1 == 1;
             Left::Whole(State { confirmed, end: field(7), in_flight: field(8), closed, lowest })
         } else {
             Left::Newer(field(1))
         };
-        // The next one goes where it takes neither slot of an old version.
+        // The next slot goes where it overwrites neither slot of an old version.
         let old = field(1) == OLD_VERSION && field(3) % 2 == 1;
         best = (field(3) + u64::from(old), left);
     }

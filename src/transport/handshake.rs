@@ -260,7 +260,7 @@ mod tests {
         peers.ready(Some(1));
         // Told of by nobody before.
         assert_eq!((peers.ended(2), peers.count()), (None, 1));
-        // What failed is what it had sent after its handshake.
+        // It had failed after its handshake.
         peers.failed();
         assert_eq!((peers.ended(1), peers.count()), (Some(1), 0));
         // An event was lost.

@@ -131,13 +131,13 @@ mod tests {
             tried.extend(name.found(both(), now));
         }
         assert_eq!(tried, [ip("10.0.0.2"), ip("::1"), ip("10.0.0.1")]);
-        // One that connects starts again.
+        // An address that connects starts again.
         name.failed(now);
         name.connected();
         name.failed(now);
         name.failed(now);
         assert_eq!(name.found(both(), now), None);
-        // It is another one now; and one that is not found stays.
+        // The address is another now; if the name is not found, the address stays.
         assert_eq!(name.found(vec![ip("10.0.0.9")], now), Some(ip("10.0.0.9")));
         name.failed(now);
         assert_eq!(name.found(vec![], now), None);

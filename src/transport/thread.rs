@@ -117,7 +117,7 @@ impl Thread {
                 Side::Listener(listener) => listener.keep(&self.transport, &mut state, in_bounds, now),
             };
             drop(state);
-            // Whoever waits for a peer.
+            // Somebody may wait for a peer.
             self.transport.changed.notify_all();
             wait = match more {
                 true => Duration::ZERO,

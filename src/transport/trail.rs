@@ -69,7 +69,7 @@ mod tests {
         trail.note(0, 0);
         trail.note(1000, 10);
         trail.note(1000, 10);
-        // Of the next bytes all belong to others.
+        // All of the next bytes belong to others.
         trail.note(5000, 10);
         trail.note(6000, 15);
         for (from, to, records) in [

@@ -19,7 +19,7 @@ pub struct Context {
 
 // SAFETY: libzmq's contexts may be used from any thread.
 unsafe impl Send for Context {}
-// SAFETY: as above.
+// SAFETY: libzmq's contexts may be used from several threads at a time.
 unsafe impl Sync for Context {}
 
 /// How ending a context went.

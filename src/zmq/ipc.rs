@@ -42,7 +42,7 @@ pub fn claim(endpoint: &CStr) -> Result<Claim, Error> {
     };
     let claim = Claim { _directory: lock(path) };
     if occupied(path)? {
-        // Whoever has just ended is about to remove it, which must not hit the next one's.
+        // A process that has just ended is about to remove the file, and must not hit that of the next.
         sleep(REMOVAL);
         occupied(path)?;
     }

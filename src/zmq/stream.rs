@@ -23,7 +23,7 @@ impl Stream {
     /// The number that messages written to it have for it.
     #[must_use]
     pub fn number(&self) -> Option<u32> {
-        // As much of it as libzmq takes: those of sockets have no more.
+        // libzmq takes 32 bits of it; inodes of sockets have no more.
         self.inode.map(|inode| inode as u32)
     }
 

@@ -48,7 +48,7 @@ fn encode_within(
     let encoded = unsafe { encode_values(envelope, layout, &plan, values, room) };
     // With the instructions that every processor has, it must be the same.
     if plan.use_baseline() {
-        // SAFETY: as above.
+        // SAFETY: `values` was made for this layout, one for each column, and lives on.
         let baseline = unsafe { encode_values(envelope, layout, &plan, values, room) };
         match (&baseline, &encoded) {
             // How much room a text may need is judged by how it is read, which depends on where it lies.

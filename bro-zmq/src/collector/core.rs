@@ -53,7 +53,7 @@ pub struct Now {
     pub clock: Timestamp,
 }
 
-/// What to keep to.
+/// The limits to keep to.
 pub struct Limits {
     /// Bytes that a file has at most, unless a single record is larger.
     pub rotate_size: u64,
@@ -68,7 +68,7 @@ pub struct Limits {
 pub enum Message {
     /// A warning or an error.
     Problem(String),
-    /// What is good to know.
+    /// Good to know.
     Info(String),
 }
 
@@ -121,7 +121,7 @@ pub struct Core<D: Disk> {
     messages: Vec<Message>,
 }
 
-/// Writing fails for a reason, or has until now.
+/// A reason why writing fails, or has failed until now.
 struct Trouble {
     /// The system's number of the error.
     reason: i32,
@@ -302,8 +302,8 @@ impl<D: Disk> Core<D> {
         self.logs[index] = Some(log);
     }
 
-    /// Forgets a log that has had no records for some time, so that its number can be another's. Its
-    /// file is rotated. `None` if there is none.
+    /// Forgets a log that has had no records for some time, so that another can have its number. Its file is
+    /// rotated. Returns the number, or `None` if there is no such log.
     pub fn forget_one(&mut self) -> Option<usize> {
         let now = self.now;
         // Looking at all of them for each record would take long.
@@ -399,7 +399,7 @@ impl<D: Disk> Core<D> {
         }
     }
 
-    /// What begins from now on does not begin later than now.
+    /// Lets no file begin later than now, after the clock was set back.
     fn clock_was_set_back(&mut self, clock: Timestamp) {
         self.started = self.started.min(clock);
         for log in self.logs.iter_mut().flatten() {
@@ -419,7 +419,8 @@ impl<D: Disk> Core<D> {
         self.rotate_all(now.clock);
     }
 
-    /// Writes what waits. What cannot be written is lost. Returns how many records were in all.
+    /// Writes the records that wait; those that cannot be written are lost. Returns how many records were
+    /// lost in all.
     pub fn end(&mut self) -> u64 {
         self.flush_all();
         self.retry();
@@ -430,12 +431,12 @@ impl<D: Disk> Core<D> {
         self.lost
     }
 
-    /// Files that were closed since this was asked last.
+    /// Returns the files that were closed since the last call.
     pub fn closed(&mut self) -> Vec<Closed> {
         std::mem::take(&mut self.closed)
     }
 
-    /// What is to be said since this was asked last.
+    /// Returns what there is to say since the last call.
     pub fn messages(&mut self) -> Vec<Message> {
         std::mem::take(&mut self.messages)
     }

@@ -1,7 +1,7 @@
-//! What the collector does with files: the operations, and the system's own.
+//! The operations that the collector needs on files, and the system's own.
 //!
-//! [`Disk`] is all that the rest of the collector knows of files, so that a test can play a disk
-//! that is full, fails, or stops at any of them.
+//! The rest of the collector knows files only by [`Disk`], so that a test can play a disk that is full,
+//! fails, or stops at any operation.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -40,13 +40,13 @@ pub trait Disk {
     fn sync_directory(&self, path: &Path) -> io::Result<()>;
     /// Makes a directory, with those above it.
     fn make_directory(&self, path: &Path) -> io::Result<()>;
-    /// What there is of a name, which can be a link.
+    /// Finds what has a name; a link is not followed.
     fn find(&self, path: &Path) -> io::Result<Option<Identity>>;
     /// Gives a file another name.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
-    /// What is in a directory.
+    /// Lists a directory.
     fn list(&self, path: &Path) -> io::Result<Vec<Entry>>;
 }
 
@@ -194,7 +194,7 @@ impl Disk for System {
 
     fn open(&self, path: &Path, how: Open) -> io::Result<Held> {
         let mut options = OpenOptions::new();
-        // Not through a link that somebody has planted, and not waiting for the reader of a pipe.
+        // It follows no link that somebody has planted, and waits for no reader of a pipe.
         options.read(true).write(true).mode(FILE_MODE).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
         match how {
             Open::Append => options.append(true).create(true),

@@ -26,7 +26,7 @@ pub struct Log<D: Disk> {
     file: Option<D::File>,
     /// Bytes in the file.
     size: u64,
-    /// When what will be the next closed file begins.
+    /// When the current file, the next to be closed, begins.
     pub begins: Timestamp,
     /// The name given last.
     pub given: Option<Given>,
@@ -149,8 +149,8 @@ impl<D: Disk> Log<D> {
         self.file = None;
     }
 
-    /// Looks at what others have done to the file: forgets it if it is no longer where it was, and
-    /// knows how large it is.
+    /// Looks at what others have done to the file: forgets it if it is no longer where it was, and takes note
+    /// of its size.
     pub fn look(&mut self, disk: &D, now: Timestamp) {
         let Some(file) = &self.file else { return };
         let (mine, there) = (disk.status(file), disk.find(&self.name.current()));
@@ -160,7 +160,7 @@ impl<D: Disk> Log<D> {
                 self.size = 0;
                 self.begins = now;
             }
-            // What is there now begins now.
+            // The file that is there now begins now.
             (Ok(Status { len: 0, .. }), Ok(_)) if self.size > 0 => {
                 self.size = 0;
                 self.begins = now;
@@ -243,9 +243,9 @@ fn open<D: Disk>(disk: &D, name: &Name) -> io::Result<(D::File, u64)> {
     Ok((file, size))
 }
 
-/// What a current file was that an earlier run has left.
+/// The state of a current file that an earlier run has left.
 pub enum Left {
-    /// What it was, and its size now that what was behind its last whole record is cut off.
+    /// Its status as it was left, and its size now, with the rest behind its last whole record cut off.
     Whole(Status, u64),
     /// It begins with zeros and goes on with something else.
     Damaged,

@@ -59,7 +59,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Held by the one collector that writes to a directory. It says which names were given.
 const LOCK: &str = ".bro-zmq.lock";
 
-/// What to do with the records.
+/// Where the records go, and how.
 pub struct Settings {
     /// Where the files are.
     pub directory: PathBuf,
@@ -141,7 +141,7 @@ impl Collector {
         self.core.tick(now(self.start), idle);
         if self.looked.elapsed() >= LOOK {
             self.looked = Instant::now();
-            // What others have now is there for files again when they have gone.
+            // Descriptors that others have now are there for files again once these are closed.
             let _ = self.disk.hold();
             for text in self.finisher.messages() {
                 console.problem(text);
@@ -201,7 +201,7 @@ fn disk() -> Result<(Arc<System>, usize), String> {
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let quarter = usize::try_from(limit / 4).unwrap_or(usize::MAX);
     let files = quarter.clamp(FEWEST_FILES, OPEN_FILES);
-    // One more has the names.
+    // One more is for the file of names.
     let all = files + finisher::threads() * FINISHING + 1;
     let disk = System::new(all).map_err(|_| too_few_descriptors())?;
     Ok((Arc::new(disk), files))

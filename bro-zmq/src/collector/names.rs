@@ -11,12 +11,12 @@ use std::sync::Arc;
 
 use super::disk::Disk;
 
-/// What is known of names that were given: the latest time and the highest number.
+/// Names that were given, as far as is known: their latest time and highest number.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mark {
-    /// As in the names.
+    /// The latest time, as in the names.
     pub time: String,
-    /// Of all names.
+    /// The highest number.
     pub number: u32,
 }
 
@@ -34,7 +34,7 @@ impl Mark {
     /// Bytes of its text: 19 of the time, 10 of the number, a space and a line feed.
     const LEN: usize = 31;
 
-    /// As it stands in the file, always of the same length.
+    /// The text that stands in the file, always of the same length.
     fn text(&self) -> String {
         format!("{:<19} {:010}\n", self.time, self.number)
     }
@@ -46,15 +46,15 @@ impl Mark {
     }
 }
 
-/// What a log knows of its names in this run.
+/// The names that a log has had in this run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Given {
-    /// The last one's time and number.
+    /// The last name's time and number.
     pub time: String,
     pub number: u32,
     /// The number that times began with when they began to go backwards.
     base: u32,
-    /// Of all.
+    /// The latest time and the highest number of them.
     mark: Mark,
 }
 
@@ -62,16 +62,16 @@ pub struct Given {
 pub struct Names<D: Disk> {
     disk: Arc<D>,
     file: D::File,
-    /// Of all names that logs do not know of.
+    /// Covers all names that logs do not know of.
     before: Mark,
-    /// As it stands in the file.
+    /// The mark that stands in the file.
     mark: Mark,
     /// The highest number that was given to a file apart from its log.
     fresh: u32,
 }
 
 impl<D: Disk> Names<D> {
-    /// With what the file says, or else what was `found` in the names that are there.
+    /// Begins with the mark in the file, or else with that `found` in the names that are there.
     pub fn open(disk: Arc<D>, file: D::File, found: &Mark) -> io::Result<Self> {
         let mut text = [0; Mark::LEN];
         let len = disk.read_at(&file, &mut text, 0)?;
@@ -100,7 +100,7 @@ impl<D: Disk> Names<D> {
         Given { time: time.to_owned(), number, base, mark }
     }
 
-    /// The name behind one that is another file's.
+    /// Returns the next name, if another file has this one.
     pub fn following(&self, mut name: Given) -> Given {
         name.number += 1;
         name.mark.number = name.mark.number.max(name.number);
@@ -136,7 +136,7 @@ impl<D: Disk> Names<D> {
         self.before.cover(&last.mark.time, last.mark.number);
     }
 
-    /// Puts what is written down on the disk.
+    /// Puts the file on the disk.
     pub fn sync(&self) -> io::Result<()> {
         self.disk.sync(&self.file)
     }

@@ -72,7 +72,7 @@ const INSTRUMENTATIONS: [(&str, &str); 10] = [
     ("_ZNK11__gnu_debug", "the debug mode of the GNU C++ library"),
 ];
 
-/// What is found, line by line.
+/// Prints what is found, line by line.
 struct Findings {
     wrong: usize,
 }
@@ -245,7 +245,7 @@ fn look_at_host(findings: &mut Findings, program: PathBuf, elf: Elf) -> Option<H
     Some(host)
 }
 
-/// What is no reason for the portable plugin to refuse a host, unless it was told to.
+/// Says what does not make the portable plugin refuse a host, unless it was told to.
 fn unknown(what: impl Display) {
     Findings::note(format!(
         "{what}: the portable plugin finds out how it lays out its log records, and refuses it if \
@@ -254,7 +254,7 @@ fn unknown(what: impl Display) {
 }
 
 impl Host {
-    /// As the host writes it, if it can be found.
+    /// The version as the host writes it, if it can be found.
     fn version_text(&self) -> String {
         self.elf.text("version").unwrap_or_else(|| format!("{}.{}", self.version.0, self.version.1))
     }
