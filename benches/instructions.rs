@@ -11,8 +11,8 @@ use std::mem::MaybeUninit;
 
 use common::{MEMORY, Set, logs};
 
-/// Large blocks begin with a page. A text that ends near the end of a page is encoded in another
-/// way than others, and so which ones do must not depend on what was allocated before, such as the
+/// An allocator whose large blocks begin with a page. A text near the end of a page is encoded in
+/// another way than others. So its place must not depend on what was allocated before, such as the
 /// name of this directory.
 struct Paged;
 
@@ -27,12 +27,13 @@ impl Paged {
 // the one asked for is no larger and no more aligned.
 unsafe impl GlobalAlloc for Paged {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's.
+        // SAFETY: the caller promises that the size is not zero; it is the same here.
         unsafe { System.alloc(Self::layout(layout)) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: the caller's.
+        // SAFETY: the caller promises a block of `alloc` and its layout, from which this is the one that the
+        // system got.
         unsafe { System.dealloc(block, Self::layout(layout)) }
     }
 }
@@ -40,8 +41,8 @@ unsafe impl GlobalAlloc for Paged {
 #[global_allocator]
 static ALLOCATOR: Paged = Paged;
 
-/// Between its start and its end instructions are counted, and with its end a new count
-/// begins: the script names it to callgrind.
+/// The function whose instructions are counted; a new count begins when it returns. The script names it
+/// to callgrind.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn count_instructions(set: &Set, memory: &mut [MaybeUninit<u8>; MEMORY]) {

@@ -1,6 +1,6 @@
 //! The C boundary: what `include/bro_zeromq_writer.h` declares, and nothing else.
 //!
-//! Every function checks its pointers, catches panics, and calls one function behind it.
+//! Every function checks its pointers, calls one function behind it, and lets no panic through.
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::mem::offset_of;
@@ -84,7 +84,7 @@ pub struct OpenArgs {
 pub struct Stats {
     /// Size of the caller's struct.
     pub struct_size: u32,
-    /// Whether a subscription matches the log path.
+    /// 1 if a subscription matches the log path, else 0.
     pub subscribed: u32,
     /// Records the host handed over.
     pub records_written: u64,
@@ -134,7 +134,7 @@ impl From<Counters> for Stats {
 /// `bzw_writer`.
 pub struct Handle {
     writer: Writer,
-    /// A panic has left it in an unknown state: it can only be closed.
+    /// A panic has left the writer in an unknown state: it can only be closed.
     broken: bool,
 }
 
@@ -143,13 +143,14 @@ fn guard<T>(fallback: T, inside: impl FnOnce() -> T) -> T {
     catch_unwind(AssertUnwindSafe(inside)).unwrap_or(fallback)
 }
 
-/// Runs something with a writer. After a panic it refuses to.
+/// Runs `inside` with a writer. After a panic in it, the writer is refused.
 ///
 /// # Safety
 ///
 /// `handle` is null, or came from [`bzw_writer_open`] and was not closed.
 unsafe fn with_writer(handle: *mut Handle, inside: impl FnOnce(&mut Writer) -> c_int) -> c_int {
-    // SAFETY: this function's contract; the header demands one thread at a time.
+    // SAFETY: if not null, the caller promises that the writer is open; the header demands that it is used by
+    // one thread only, so that nobody else has it.
     let Some(handle) = (unsafe { handle.as_mut() }) else { return ERR_NULL };
     if handle.broken {
         return ERR_PANIC;
@@ -159,16 +160,16 @@ unsafe fn with_writer(handle: *mut Handle, inside: impl FnOnce(&mut Writer) -> c
     result
 }
 
-/// Reads a C string that must be there.
+/// Reads a C string, which must not be null.
 ///
 /// # Safety
 ///
-/// `text` is null or NUL-terminated.
+/// `text` is null, or NUL-terminated and unchanged for `'a`.
 unsafe fn text<'a>(text: *const c_char) -> Result<&'a CStr, c_int> {
     if text.is_null() {
         return Err(ERR_NULL);
     }
-    // SAFETY: this function's contract.
+    // SAFETY: not null, so the caller promises a terminated string.
     Ok(unsafe { CStr::from_ptr(text) })
 }
 
@@ -283,7 +284,7 @@ pub unsafe extern "C" fn bzw_layout_known(index: u32, out: *mut Layout) -> *cons
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bzw_layout_check(layout: *const Layout) -> c_int {
     guard(ERR_PANIC, || {
-        // SAFETY: this function's contract.
+        // SAFETY: the caller promises null, or as many bytes as the size in front says.
         match unsafe { read_layout(layout) } {
             Err(code) => code,
             Ok(layout) if AnyShape::new(&layout).is_err() => ERR_LAYOUT,
@@ -302,14 +303,14 @@ pub unsafe extern "C" fn bzw_writer_open(args: *const OpenArgs, writer: *mut *mu
     if writer.is_null() {
         return ERR_NULL;
     }
-    // SAFETY: not null, this function's contract.
+    // SAFETY: not null, so the caller promises that it can be written to.
     unsafe { writer.write(core::ptr::null_mut()) };
     guard(ERR_PANIC, || {
-        // SAFETY: this function's contract.
+        // SAFETY: the caller promises null, or what the header says.
         match unsafe { open(args) } {
             Ok(opened) => {
                 let handle = Box::new(Handle { writer: opened, broken: false });
-                // SAFETY: as above.
+                // SAFETY: not null, so the caller promises that it can be written to.
                 unsafe { writer.write(Box::into_raw(handle)) };
                 OK
             }
@@ -318,9 +319,11 @@ pub unsafe extern "C" fn bzw_writer_open(args: *const OpenArgs, writer: *mut *mu
     })
 }
 
+/// Opens a writer.
+///
 /// # Safety
 ///
-/// As [`bzw_writer_open`].
+/// `args` is null or as the header says.
 unsafe fn open(args: *const OpenArgs) -> Result<Writer, c_int> {
     // SAFETY: size and version come first in every version, and are checked before the rest is
     // read. What the pointers lead to is as the header says.
@@ -374,7 +377,7 @@ fn given(options: &[(String, String)], source: Source) -> Vec<Given<'_>> {
     options.iter().map(|(name, value)| Given { source, name, value }).collect()
 }
 
-/// Wraps the caller's function.
+/// Wraps the caller's report function.
 ///
 /// # Safety
 ///
@@ -396,7 +399,7 @@ unsafe fn reporter(report: Option<ReportFn>, context: *mut c_void) -> Reporter {
 ///
 /// # Safety
 ///
-/// `options` points to `count` options, or is null if that is 0.
+/// `options` is null or points to `count` options, whose strings are null or terminated.
 unsafe fn options(options: *const NamedValue, count: usize) -> Result<Vec<(String, String)>, c_int> {
     if count == 0 {
         return Ok(Vec::new());
@@ -404,12 +407,12 @@ unsafe fn options(options: *const NamedValue, count: usize) -> Result<Vec<(Strin
     if options.is_null() {
         return Err(ERR_NULL);
     }
-    // SAFETY: this function's contract.
+    // SAFETY: not null, so the caller promises `count` options, which live as long as this call.
     let options = unsafe { core::slice::from_raw_parts(options, count) };
     options
         .iter()
         .map(|option| {
-            // SAFETY: null or terminated, as the header demands.
+            // SAFETY: the caller promises null or a terminated string.
             let read = |string| unsafe { text(string) }.map(|text| text.to_string_lossy().into_owned());
             Ok((read(option.name)?, read(option.value)?))
         })
@@ -423,7 +426,8 @@ unsafe fn options(options: *const NamedValue, count: usize) -> Result<Vec<(Strin
 /// `writer` is null or open; `vals` is null or as the header says.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bzw_writer_write(writer: *mut Handle, num_fields: c_int, vals: *const *const c_void) -> c_int {
-    // SAFETY: this function's contract.
+    // SAFETY: the caller promises that `writer` is null or open, and `vals` null or as the header says:
+    // with as many values as there are columns, once that was checked.
     unsafe {
         with_writer(writer, |writer| {
             if num_fields < 0 || num_fields as usize != writer.columns() {
@@ -445,7 +449,8 @@ pub unsafe extern "C" fn bzw_writer_write(writer: *mut Handle, num_fields: c_int
 /// `writer` is null or open; `why` is null or a string that is never changed nor freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bzw_writer_reject(writer: *mut Handle, why: *const c_char) -> c_int {
-    // SAFETY: this function's contract.
+    // SAFETY: the caller promises that `writer` is null or open, and that `why` is null or a terminated
+    // string that stays.
     unsafe {
         with_writer(writer, |writer| {
             if why.is_null() {
@@ -465,7 +470,7 @@ pub unsafe extern "C" fn bzw_writer_reject(writer: *mut Handle, why: *const c_ch
 /// `writer` is null or open.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bzw_writer_heartbeat(writer: *mut Handle, _network_time: f64, current_time: f64) -> c_int {
-    // SAFETY: this function's contract.
+    // SAFETY: the caller promises that `writer` is null or open, and the header demands its own thread.
     unsafe {
         with_writer(writer, |writer| {
             writer.heartbeat(clock::seconds_since(current_time));
@@ -481,7 +486,7 @@ pub unsafe extern "C" fn bzw_writer_heartbeat(writer: *mut Handle, _network_time
 /// `writer` is null or open.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bzw_writer_host_ends(writer: *mut Handle) -> c_int {
-    // SAFETY: this function's contract.
+    // SAFETY: the caller promises that `writer` is null or open, and the header demands its own thread.
     unsafe {
         with_writer(writer, |writer| {
             writer.host_ends();
@@ -497,7 +502,7 @@ pub unsafe extern "C" fn bzw_writer_host_ends(writer: *mut Handle) -> c_int {
 /// `writer` is null or open.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bzw_writer_flush(writer: *mut Handle) -> c_int {
-    // SAFETY: this function's contract.
+    // SAFETY: the caller promises that `writer` is null or open, and the header demands its own thread.
     unsafe {
         with_writer(writer, |writer| {
             writer.flush();
@@ -513,7 +518,7 @@ pub unsafe extern "C" fn bzw_writer_flush(writer: *mut Handle) -> c_int {
 /// `writer` is null or open.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bzw_writer_flush_interval(writer: *const Handle) -> f64 {
-    // SAFETY: this function's contract.
+    // SAFETY: the caller promises that `writer` is null or open, and the header demands its own thread.
     unsafe { writer.as_ref() }.map_or(0.0, |handle| handle.writer.flush_interval().as_secs_f64())
 }
 
@@ -524,7 +529,7 @@ pub unsafe extern "C" fn bzw_writer_flush_interval(writer: *const Handle) -> f64
 /// `writer` is null or open.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bzw_writer_endpoints(writer: *const Handle) -> u32 {
-    // SAFETY: this function's contract.
+    // SAFETY: the caller promises that `writer` is null or open, and the header demands its own thread.
     unsafe { writer.as_ref() }.map_or(0, |handle| handle.writer.connections().len() as u32)
 }
 
@@ -536,7 +541,7 @@ pub unsafe extern "C" fn bzw_writer_endpoints(writer: *const Handle) -> u32 {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bzw_writer_stats(writer: *const Handle, endpoint: u32, stats: *mut Stats) -> c_int {
     guard(ERR_PANIC, || {
-        // SAFETY: this function's contract.
+        // SAFETY: the caller promises that `writer` is null or open, and the header demands its own thread.
         let Some(Handle { writer, .. }) = (unsafe { writer.as_ref() }) else { return ERR_NULL };
         let index = endpoint as usize;
         let find = || match (writer.connections().get(index), writer.counters(index)) {
@@ -560,7 +565,7 @@ pub unsafe extern "C" fn bzw_writer_stats(writer: *const Handle, endpoint: u32, 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bzw_log_stats(path: *const c_char, stats: *mut Stats) -> c_int {
     guard(ERR_PANIC, || {
-        // SAFETY: this function's contract.
+        // SAFETY: the caller promises null or a terminated string.
         let path = match unsafe { text(path) } {
             Ok(path) => readable(path.to_bytes()),
             Err(code) => return code,
@@ -582,7 +587,8 @@ pub unsafe extern "C" fn bzw_writer_close(writer: *mut Handle) -> c_int {
         return OK;
     }
     guard(ERR_PANIC, || {
-        // SAFETY: this function's contract: made by `bzw_writer_open`, and given back here.
+        // SAFETY: not null, so the caller promises a writer that is open: `bzw_writer_open` made it with
+        // `Box::into_raw`, and nobody uses it after this.
         let handle = unsafe { Box::from_raw(writer) };
         handle.writer.close();
         OK

@@ -1,10 +1,10 @@
 //! What the benchmarks share: records to encode, how to measure, and how to print.
 //!
-//! The harness is our own, for one reason: criterion and divan measure one function after
-//! the other, and minutes pass between a function and its peer, in which a machine shared
-//! with others changes its mind. What is wanted here are ratios. So the peers take turns
-//! of a few milliseconds ([`compare`]), each round gives a ratio, and the median over all
-//! rounds is what is printed. Time is the thread's own CPU time, not the clock's.
+//! The harness is our own, because the benchmarks want ratios. criterion and divan measure one
+//! function after the other; minutes pass between a function and its peer, and a machine shared
+//! with others changes in between. Here the peers take turns of a few milliseconds ([`compare`]).
+//! Each round gives a ratio, and the median of all rounds is printed. Time is the thread's own CPU
+//! time, not the clock's.
 #![allow(dead_code, reason = "not every benchmark uses everything")]
 
 pub mod libzmq;
@@ -132,7 +132,7 @@ pub struct Set {
 
 // SAFETY: the pointers lead into memory that the set owns and does not change.
 unsafe impl Send for Set {}
-// SAFETY: as above.
+// SAFETY: nobody changes the memory that the pointers lead to.
 unsafe impl Sync for Set {}
 
 impl Set {
@@ -361,7 +361,7 @@ pub fn compare(effort: Effort, units: usize, peers: &mut [Peer<'_>]) -> Vec<Cost
         .collect()
 }
 
-/// The value that this part of the samples is below.
+/// The value below which this part of the samples is.
 #[must_use]
 pub fn quantile(mut samples: Vec<f64>, part: f64) -> f64 {
     samples.sort_by(f64::total_cmp);

@@ -77,8 +77,8 @@ impl RapidJson {
     }
 }
 
-/// Whether two JSON texts are the same bytes, or the same but for numbers that have other
-/// digits and the same value: RapidJSON's Grisu2 does not always find the shortest ones.
+/// Returns true if two JSON texts are the same bytes, apart from numbers of the same value with other
+/// digits: RapidJSON's Grisu2 does not always find the shortest ones.
 #[must_use]
 pub fn same_but_for_digits(a: &[u8], b: &[u8]) -> bool {
     let (mut a, mut b) = (tokens(a), tokens(b));

@@ -1,7 +1,7 @@
-//! Uncompressing logs, also those that were cut off, damaged or padded.
+//! Uncompressing logs, also logs that were cut off, damaged or padded.
 //!
-//! Everything in front of a fault is given before the fault is told. Zeros behind the last part, as
-//! tapes, block devices and preallocated files have them, belong to nobody.
+//! All data in front of a fault is given before the fault is told. Zeros behind the last part, as
+//! tapes, block devices and preallocated files have them, are ignored.
 
 use std::io::{self, BufRead, ErrorKind, Read};
 
@@ -16,7 +16,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// The one of data that begins so.
+    /// The method of data that begins with these bytes.
     pub fn of(start: &[u8]) -> Option<Self> {
         match start {
             [0x1f, 0x8b, ..] => Some(Self::Gzip),
@@ -35,10 +35,11 @@ impl Method {
     }
 }
 
-/// At a time. A whole window of gzip has room in it, so that what precedes a fault comes out.
+/// Bytes uncompressed at a time. A whole window of gzip fits in, so that the data before a fault comes
+/// out.
 const BLOCK: usize = 64 * 1024;
 
-/// What zstd wants to see of a frame first.
+/// Bytes that zstd wants to see of a frame first.
 const FRAME_START: usize = 5;
 
 /// Reads what is compressed.
@@ -46,30 +47,30 @@ pub struct Uncompressed<R> {
     input: Counted<R>,
     method: Method,
     state: State,
-    /// Uncompressed, and not read yet: from where on.
+    /// Uncompressed bytes, and from where on they were not read yet.
     ready: Vec<u8>,
     used: usize,
-    /// What is wrong behind that.
+    /// The fault behind the bytes in `ready`.
     fault: Option<io::Error>,
 }
 
 enum State {
-    /// A part begins here, or the end. Whether it is the first.
+    /// A part begins here, or the end; true for the first part.
     Between(bool),
     Gzip(Box<Decompress>, Crc),
-    /// With the number of bytes that are of the block that comes.
+    /// The decoder, and how many of the next bytes belong to the next block.
     Zstd(Box<Decoder<'static>>, usize),
     End,
 }
 
 impl<R: BufRead> Uncompressed<R> {
-    /// Begins with the first byte of the data.
+    /// Uncompresses `input` from its first byte on.
     pub fn new(input: R, method: Method) -> Self {
         let input = Counted { input, at: 0 };
         Self { input, method, state: State::Between(true), ready: Vec::new(), used: 0, fault: None }
     }
 
-    /// Makes something ready, or comes to the end.
+    /// Uncompresses the next bytes into `ready`, or comes to the end.
     fn go_on(&mut self) -> io::Result<()> {
         self.used = 0;
         self.ready.clear();
@@ -214,7 +215,7 @@ impl<R: BufRead> Uncompressed<R> {
         ))
     }
 
-    /// What is there is no part of it.
+    /// The error for data behind the last part that does not belong to it.
     fn behind(&self, end: u64, start: u64) -> io::Error {
         let zeros = if end < start { ", after zeros," } else { "" };
         io::Error::other(format!(
@@ -277,7 +278,7 @@ impl<R: BufRead> Counted<R> {
                 Ok(_) => break,
             }
         }
-        // What is there is given again.
+        // The next bytes are given again.
         self.input.fill_buf()
     }
 
@@ -286,7 +287,7 @@ impl<R: BufRead> Counted<R> {
         self.at += count as u64;
     }
 
-    /// Whether the end follows them.
+    /// Skips zeros; returns true if the end follows them.
     fn skip_zeros(&mut self) -> io::Result<bool> {
         loop {
             let available = self.fill()?;
@@ -299,7 +300,7 @@ impl<R: BufRead> Counted<R> {
         }
     }
 
-    /// Whether the end does not come before.
+    /// Fills `to`; returns false if the end comes before.
     fn read_up_to(&mut self, to: &mut [u8]) -> io::Result<bool> {
         match self.read_exact(to) {
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(false),
@@ -331,7 +332,7 @@ impl<R: BufRead> Counted<R> {
         Ok(())
     }
 
-    /// Up to the first zero.
+    /// Skips a text and the zero behind it.
     fn skip_text(&mut self) -> io::Result<()> {
         let mut byte = [1];
         while byte != [0] {
@@ -367,7 +368,7 @@ mod tests {
         }
     }
 
-    /// What is read, and what is wrong then.
+    /// Returns what can be read, and the fault behind it.
     fn read(method: Method, data: &[u8], at_a_time: usize) -> (Vec<u8>, Option<String>) {
         let mut all = Vec::new();
         let mut input = Uncompressed::new(BufReader::with_capacity(at_a_time, data), method);

@@ -1,4 +1,4 @@
-//! What goes to standard error: messages, and a progress line while it is a terminal.
+//! Writes to standard error: messages, and a progress line if it is a terminal.
 
 use std::cell::Cell;
 use std::fmt::Write as _;
@@ -10,13 +10,13 @@ use crate::terminal;
 /// How often the progress line is drawn.
 const REDRAW: Duration = Duration::from_millis(100);
 
-/// Writes to standard error. What cannot be written there is lost, and no error.
+/// Writes to standard error. A message that cannot be written is lost; this is no error.
 pub struct Console {
     quiet: bool,
     verbose: bool,
-    /// Progress is shown.
+    /// True if progress is shown.
     progress: bool,
-    /// A progress line stands where the next message will.
+    /// True if a progress line stands where the next message will.
     drawn: Cell<bool>,
     last: Cell<Option<Instant>>,
     /// Lines of the table that stands on standard output where the next message will.
@@ -33,7 +33,7 @@ pub struct Progress {
     pub records: u64,
     /// Since the start.
     pub elapsed: Duration,
-    /// What else there is to say.
+    /// A note to go with it.
     pub note: &'static str,
 }
 
@@ -45,17 +45,17 @@ impl Console {
         Self { quiet, verbose, progress, drawn: Cell::new(false), last: Cell::new(None), table: Cell::new(0) }
     }
 
-    /// Whether the writers' reports of what went well are wanted.
+    /// Returns true if the writers' reports of what went well are wanted.
     pub fn verbose(&self) -> bool {
         self.verbose
     }
 
-    /// A warning or an error.
+    /// Says a warning or an error.
     pub fn problem(&self, message: impl AsRef<str>) {
         self.line(message.as_ref());
     }
 
-    /// What is good to know.
+    /// Says what is good to know.
     pub fn info(&self, message: impl AsRef<str>) {
         if !self.quiet {
             self.line(message.as_ref());
@@ -63,7 +63,7 @@ impl Console {
     }
 
     fn line(&self, message: &str) {
-        // Not locked without need: whoever prints records holds the lock.
+        // Not locked without need: the printer of records holds the lock.
         if self.table.get() > 0 {
             let _ = self.clear_table(&mut io::stdout().lock());
         }

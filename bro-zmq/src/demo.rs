@@ -39,7 +39,7 @@ const SAMPLES: [(&str, &[u8]); 6] = [
 /// Room for the longest log path of the samples, and some space.
 const PATH_WIDTH: usize = 8;
 
-/// A subscriber that hears nothing for so long after the last record was sent will not.
+/// When the last record was sent this long ago, nothing more arrives.
 const SILENCE: Duration = Duration::from_secs(5);
 
 /// Runs `bro-zmq demo`.
@@ -79,7 +79,7 @@ pub fn run(_: Args) -> Result<ExitCode, Fatal> {
     }
 }
 
-/// What has arrived: records and bytes.
+/// The records and bytes that have arrived.
 type Arrived = (u64, u64);
 
 /// Shows what the subscriber sees, until `finished` and everything has arrived.
@@ -137,7 +137,7 @@ fn write_shortened(out: &mut impl Write, body: &[u8], width: Option<usize>) -> i
     }
 }
 
-/// Writes the last lines; whether every record has arrived.
+/// Writes the last lines; returns true if every record has arrived.
 fn summarise((arrived, size): Arrived, outcome: &Outcome) -> io::Result<bool> {
     let mut out = io::stdout().lock();
     writeln!(

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::{fs, io};
 
-/// A 64-bit little-endian ELF file. Whatever is wrong with it, nothing is read but the file.
+/// A 64-bit little-endian ELF file. A damaged file cannot make it read anything else.
 pub struct Elf {
     bytes: Vec<u8>,
     loads: Vec<Segment>,
@@ -70,7 +70,7 @@ impl Elf {
         self.symbols.iter().filter(|symbol| !symbol.defined).map(|symbol| symbol.name.as_str())
     }
 
-    /// What a variable of type `char[]` starts with.
+    /// The text that a variable of type `char[]` starts with.
     pub fn text(&self, name: &str) -> Option<String> {
         let symbol = self.symbols.iter().find(|symbol| symbol.defined && symbol.name == name)?;
         let start = self.offset(symbol.value)?;

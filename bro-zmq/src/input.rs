@@ -29,7 +29,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// What the command line calls it.
+    /// The log that an argument of the command line names.
     pub fn from_argument(argument: &Path) -> Self {
         if argument.as_os_str() == "-" { Self::Stdin } else { Self::File(argument.to_owned()) }
     }
@@ -74,7 +74,7 @@ impl Source {
         }
     }
 
-    /// Whether it can be opened and is no directory.
+    /// Checks that the log can be opened and is no directory.
     pub fn check(&self) -> io::Result<()> {
         match self {
             Self::File(path) if path.metadata()?.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
@@ -89,7 +89,7 @@ impl Source {
     pub fn open(&self, read: &Rc<Cell<u64>>, stop: &Stop) -> io::Result<Box<dyn BufRead>> {
         match self {
             Self::File(path) => decompress(Watched::new(File::open(path)?, read, stop)),
-            // Not through the standard library's buffer, which `wait_readable` does not see.
+            // Without the standard library's buffer, into which `wait_readable` cannot look.
             Self::Stdin => {
                 let stdin = File::from(io::stdin().as_fd().try_clone_to_owned()?);
                 decompress(Watched::new(stdin, read, stop))

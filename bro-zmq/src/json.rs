@@ -1,6 +1,6 @@
-//! Rearranging the JSON of a record for reading, without taking it apart further than needed.
+//! Rearranging the JSON of a record for people, without taking it apart further than needed.
 //!
-//! What is not a JSON object is passed on as it is: it came from another publisher.
+//! Other publishers may send bytes that are no JSON object: these are passed on as they are.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -48,12 +48,12 @@ pub fn write_with_path(out: &mut impl Write, path: &[u8], json: &[u8]) -> io::Re
     Ok(true)
 }
 
-/// Whether a name `_path` may be in the text, written out or with escapes (`\u005f` is `_`).
+/// Returns true if a name `_path` may be in the text, written out or with escapes (`\u005f` is `_`).
 fn may_have_path(json: &[u8]) -> bool {
     memmem::find(json, b"_path\"").is_some() || memmem::find(json, b"\\u00").is_some()
 }
 
-/// Whether a name, in its quotes, is `_path`, however it is written.
+/// Returns true if a name, in its quotes, is `_path`, however it is written.
 fn is_path(key: &[u8]) -> bool {
     let mut rest = key;
     let mut plain = Vec::with_capacity(8);

@@ -91,7 +91,7 @@ fn write(directory: &Path, path: &Path, page: &[u8]) -> io::Result<()> {
     fs::write(path, page)
 }
 
-/// What is lost because nobody reads is no error.
+/// Prints text. It is no error if nobody reads it.
 fn print(text: &[u8]) -> Result<ExitCode, Fatal> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text).and_then(|()| stdout.flush()) {

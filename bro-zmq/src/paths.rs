@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Log paths that are told apart. A Zeek has about a hundred; whoever sends more than this for
-/// each of a hundred sensors wants to exhaust something.
+/// Log paths that are told apart. A Zeek has about a hundred, and so many are enough for a hundred
+/// sensors. A sender of more wants to exhaust something.
 const LIMIT: usize = 10_000;
 
 /// The longest log path that is remembered, in bytes. A longer one has no file either.
@@ -19,7 +19,7 @@ pub struct Paths {
     last: usize,
 }
 
-/// What has arrived of a log path.
+/// A log path, and how much of it has arrived.
 pub struct Path {
     /// Its bytes.
     pub name: Arc<[u8]>,

@@ -45,7 +45,7 @@ impl Printer {
         Self { format, out: BufWriter::with_capacity(64 * 1024, stdout), terminal }
     }
 
-    /// Prints a record. False if it is none that can be printed so.
+    /// Prints a record. Returns false if it cannot be printed in this format.
     pub fn print(&mut self, path: &[u8], body: &[u8]) -> io::Result<bool> {
         let (shown_path, shown_body) = match self.terminal {
             true => (json::harmless(path), json::harmless(body)),
@@ -81,7 +81,7 @@ impl Printer {
         self.out.flush()
     }
 
-    /// Whether nobody reads the output any more.
+    /// Returns true if nobody reads the output any more.
     pub fn reader_has_gone(&self) -> bool {
         terminal::reader_has_gone(self.out.get_ref())
     }

@@ -1,7 +1,7 @@
-//! Finding out who is subscribed to what, with a connection of its own to each endpoint.
+//! Finds out who is subscribed to what, with a connection of its own to each endpoint.
 //!
-//! A writer knows this for its log path only. Seeing every topic tells a subscriber that is
-//! not there from one that wants other logs.
+//! A writer knows this for its log path only. The probe sees every topic, and so tells a missing
+//! subscriber from a subscriber that wants other logs.
 
 use std::collections::BTreeSet;
 use std::ffi::CString;
@@ -17,11 +17,11 @@ use bro_zeromq_writer::zmq::{Context, Error, Event, Kind, Role, Socket, Watched}
 use crate::security::unfit;
 use crate::stop::Stop;
 
-/// How long a wait lasts before it is looked whether to end.
+/// How long a wait lasts before a look whether to end.
 const SLICE: Duration = Duration::from_millis(50);
 
-/// A subscriber tells its topics one by one, in as many TCP segments as that takes, and without an
-/// end. When the last one has come this long ago, there are no more.
+/// When the last topic came this long ago, there are no more. A subscriber tells its topics one by one,
+/// in several TCP segments, and does not say which is the last.
 const SETTLED: Duration = Duration::from_millis(300);
 
 /// Sees the subscriptions at every endpoint.
@@ -38,7 +38,7 @@ struct Endpoint {
     socket: Watched,
     topics: BTreeSet<Vec<u8>>,
     servers: Servers,
-    /// How far it has come.
+    /// How far the connection has come.
     reached: Reached,
     /// Why nobody is there, if it is known.
     why: Option<String>,
@@ -118,8 +118,8 @@ impl Probe {
         self.endpoints.iter().map(|endpoint| endpoint.name.as_str())
     }
 
-    /// Waits until every endpoint has told its subscriptions, at most so long; one that has begun to
-    /// is listened to in any case. Returns those without.
+    /// Waits until every endpoint has told its subscriptions, at most so long. An endpoint that has begun
+    /// to tell is heard to the end in any case. Returns the endpoints without a subscriber.
     pub fn wait(&mut self, patience: Duration, stop: &Stop) -> Vec<Missing> {
         let start = Instant::now();
         for endpoint in &mut self.endpoints {
@@ -162,7 +162,7 @@ impl Probe {
         }
     }
 
-    /// Whether a log path is subscribed to at an endpoint.
+    /// Returns true if a log path is subscribed to at an endpoint.
     pub fn wants(&self, endpoint: u32, path: &[u8]) -> bool {
         let log = Head::new(self.topic.of(path), self.frames);
         self.endpoints
@@ -170,7 +170,7 @@ impl Probe {
             .is_some_and(|endpoint| endpoint.topics.iter().any(|topic| log.beginning().starts_with(topic)))
     }
 
-    /// Whether anything is subscribed to at an endpoint.
+    /// Returns true if anything is subscribed to at an endpoint.
     pub fn any(&self, endpoint: u32) -> bool {
         self.endpoints.get(endpoint as usize).is_some_and(Endpoint::any)
     }
@@ -186,7 +186,7 @@ impl Endpoint {
         !self.topics.is_empty()
     }
 
-    /// Reads what has come; true if there was something.
+    /// Reads what has come; returns true if there was something.
     fn poll(&mut self) -> bool {
         let mut any = false;
         while let Some(event) = self.socket.next_event() {
@@ -204,8 +204,8 @@ impl Endpoint {
             }
         }
         for _ in self.socket.given_up(iter::once(self.address.as_c_str())) {
-            // What it has given up libzmq may not know any more, and what fails shows as a
-            // subscriber that does not come.
+            // libzmq may not know an address any more that it has given up. An error shows as a subscriber that
+            // does not come.
             let _ = self.socket.disconnect(&self.address);
             let _ = self.connect();
         }

@@ -14,13 +14,13 @@ use crate::print::shown;
 
 /// A writer of the plugin's.
 pub struct Publisher {
-    /// There until it is dropped.
+    /// The writer; there until this is dropped.
     writer: Option<Box<Writer>>,
     /// Lays out values; without it, records are JSON.
     synth: Option<Synth>,
 }
 
-/// What a writer is made of.
+/// The parts that a writer is made of.
 pub struct Setup<'a> {
     /// The log path.
     pub path: &'a [u8],
@@ -28,7 +28,7 @@ pub struct Setup<'a> {
     pub layout: &'a Layout,
     /// The options.
     pub config: &'a Config,
-    /// A full queue is waited for here, so that it is no loss.
+    /// True if a full queue is waited for, so that it is no loss.
     pub retries: bool,
     /// Where reports go.
     pub console: &'a Rc<Console>,
@@ -46,7 +46,7 @@ pub enum Record {
 struct Reports {
     path: String,
     console: Rc<Console>,
-    /// A full queue is waited for here, so that it is no loss.
+    /// True if a full queue is waited for, so that it is no loss.
     retries: bool,
 }
 
@@ -74,8 +74,8 @@ impl Publisher {
         match (&mut self.writer, &mut self.synth, record) {
             (Some(writer), Some(synth), Record::Values(cells)) if cells.len() == writer.columns() => {
                 let values = synth.record(cells);
-                // SAFETY: as many values as there are columns, laid out as the writer was told, which live
-                // until the next record.
+                // SAFETY: `synth` has laid out a value for each column as the writer was told. They live until the
+                // next record.
                 unsafe { writer.write(values.as_ptr().cast()) };
                 Ok(())
             }
@@ -99,7 +99,7 @@ impl Publisher {
         self.writer.as_ref().map_or(0, |writer| writer.connections().len() as u32)
     }
 
-    /// What has become of the records at an endpoint.
+    /// Counts what has become of the records at an endpoint.
     pub fn stats(&self, endpoint: u32) -> Stats {
         let of = |writer: &Writer| {
             let subscribed = writer.connections().get(endpoint as usize)?.subscribed().into();

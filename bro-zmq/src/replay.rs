@@ -28,7 +28,7 @@ const HIGH_WATER_MARK: u32 = 10_000;
 /// How often the writers look for subscriptions.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// What `--wait` can be; the system's clocks do not go on for ever.
+/// The most that `--wait` can be; the system's clocks do not go on for ever.
 const LONGEST_WAIT: Duration = Duration::from_secs(366 * 86_400);
 
 /// How long a subscriber that takes nothing goes without a word about it.
@@ -148,13 +148,13 @@ pub struct Settings {
     pub layout: &'static str,
     /// Records a second.
     pub rate: Option<f64>,
-    /// Begin again after the last log.
+    /// True to begin again after the last log.
     pub repeat: bool,
     /// How long to wait for a subscriber.
     pub wait: Duration,
 }
 
-/// What became of a replay.
+/// The outcome of a replay.
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// Records read.
@@ -167,33 +167,33 @@ pub struct Outcome {
     pub headless: u64,
     /// Logs that could not be read to their end.
     pub unreadable: u64,
-    /// One for each endpoint.
+    /// A tally for each endpoint.
     pub endpoints: Vec<Tally>,
     /// From the first record read to the last one sent.
     pub elapsed: Duration,
-    /// The subscriber had gone, or had not taken everything, when the linger time was up.
+    /// True if the subscriber had gone, or had not taken everything, when the linger time was up.
     pub unsent: bool,
-    /// Ended by a signal before the last record; never with `repeat`.
+    /// True if a signal has ended it before the last record; never with `repeat`.
     pub interrupted: bool,
 }
 
-/// What became of the records at an endpoint.
+/// How the records fared at an endpoint.
 #[derive(Debug, Default)]
 pub struct Tally {
     /// The endpoint.
     pub name: String,
     /// Records sent.
     pub sent: u64,
-    /// All frames of them.
+    /// Bytes of all their frames.
     pub bytes: u64,
-    /// Of logs that the subscriber did not ask for.
+    /// Records of logs that the subscriber did not ask for.
     pub unwanted: u64,
     /// Dropped because nobody was there, the queue was full, for another reason.
     pub dropped: [u64; 3],
 }
 
 impl Outcome {
-    /// Whether everything was sent that somebody had asked for.
+    /// Returns true if all records were sent that somebody had asked for.
     pub fn complete(&self) -> bool {
         let dropped: u64 = self.endpoints.iter().flat_map(|tally| tally.dropped).sum();
         self.malformed + self.headless + self.unreadable + dropped == 0 && !self.unsent && !self.interrupted
@@ -312,7 +312,7 @@ pub fn replay(settings: &Settings, console: &Rc<Console>, stop: &Stop) -> Result
     result?;
     let mut outcome = replay.outcome;
     outcome.elapsed = replay.start.elapsed();
-    // libzmq does not tell what it throws away; it does so when the time is up, and only then.
+    // libzmq throws records away when the time is up, and only then; it does not tell which.
     let sent = outcome.endpoints.iter().any(|tally| tally.sent > 0);
     if let Some(linger) = config.linger.filter(|linger| sent && !linger.is_zero() && closing.elapsed() >= *linger) {
         outcome.unsent = true;
@@ -360,10 +360,10 @@ struct Replay<'a> {
     stop: &'a Stop,
     config: &'a Config,
     layout: &'static Layout,
-    /// A record that finds the queue full is written again.
+    /// True if a record that finds the queue full is written again.
     retries: bool,
     probe: Probe,
-    /// The user has been told that options do not change JSON.
+    /// True if the user has been told that options do not change JSON.
     json_told: bool,
     logs: Vec<Log>,
     outcome: Outcome,
@@ -373,7 +373,7 @@ struct Replay<'a> {
     first_pass: bool,
     start: Instant,
     heartbeat: Instant,
-    /// Since when the subscriber takes nothing, and whether that was said.
+    /// Since when the subscriber takes nothing, and true if this was said.
     stalled: Option<(Instant, bool)>,
     /// Records published since then count for the rate.
     paced_since: Instant,
@@ -510,7 +510,7 @@ impl Replay<'_> {
         let setup = Setup { path: &log.path, layout, config, retries, console };
         let mut publisher = Publisher::open(&setup, log.header.as_deref())
             .map_err(|error| Fatal::new(format!("{}: cannot be published: {error}", shown(&log.path))))?;
-        // Whoever is known to want the log gets all of it.
+        // Subscribers that are known to want the log get all of it.
         self.probe.poll();
         let deadline = Instant::now() + self.settings.wait;
         let missing = |publisher: &Publisher, probe: &Probe| {
@@ -545,7 +545,7 @@ impl Replay<'_> {
                 self.stalled = None;
                 break;
             }
-            // What is written again is not lost, and after Ctrl-C it is not sent.
+            // A record that is written again is not lost; after Ctrl-C it is not sent.
             *retried += 1;
             if self.stop.requested() {
                 break;
@@ -564,7 +564,7 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// Waits until it is the next record's turn.
+    /// Waits for the next record's turn.
     fn pace(&mut self) -> Result<(), Fatal> {
         let Some(rate) = self.settings.rate else { return Ok(()) };
         loop {
@@ -572,7 +572,7 @@ impl Replay<'_> {
             let elapsed = self.paced_since.elapsed();
             if elapsed >= due || self.stop.requested() {
                 if elapsed > due.saturating_add(Duration::from_secs(1)) {
-                    // What was held up is not made up for.
+                    // Time that was lost is not made up for.
                     (self.paced_since, self.paced) = (Instant::now(), 0);
                 }
                 self.paced += 1;
@@ -583,7 +583,7 @@ impl Replay<'_> {
         }
     }
 
-    /// What is to be done from time to time.
+    /// Does what is to be done from time to time.
     fn tick(&mut self) -> Result<(), Fatal> {
         if self.heartbeat.elapsed() >= HEARTBEAT {
             self.heartbeat = Instant::now();
@@ -609,7 +609,7 @@ impl Replay<'_> {
         self.probe.poll();
         for (at, tally) in (0..publisher.endpoints()).zip(&mut self.outcome.endpoints) {
             let stats = publisher.stats(at);
-            // What is queued is sent while the writer closes; if not, its last report says so.
+            // Queued records are sent while the writer closes; if not, its last report says so.
             let sent = stats.records_sent + stats.records_queued;
             tally.sent += sent;
             tally.bytes += stats.bytes_sent;

@@ -1,4 +1,4 @@
-//! The arguments for keys, and what is told of peers that have the wrong ones.
+//! The arguments for keys, and messages about peers that have the wrong keys.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,9 +30,9 @@ pub struct KeyArgs {
 }
 
 impl KeyArgs {
-    /// As the plugin's options.
+    /// The arguments as options of the plugin.
     pub fn options(&self) -> Vec<(String, String)> {
-        // The plugin takes absolute paths only; what has no file of its name may be a key.
+        // The plugin takes absolute paths only; an argument that names no file may be a key.
         let server = self.curve_server_key.as_ref().map(|key| {
             let files = key.split(',').map(str::trim).map(|key| match Path::new(key).exists() {
                 true => absolute(Path::new(key)),
@@ -75,12 +75,12 @@ pub fn unfit(why: &Unfit, peer: &str) -> String {
 #[derive(Clone)]
 pub struct Keys {
     curve: Curve,
-    /// Of the publishers that it connects to.
+    /// The public keys of the publishers to connect to.
     servers: Vec<PublicKey>,
 }
 
 impl Keys {
-    /// Reads the files. `None` without any.
+    /// Reads the files. Returns `None` if there are none.
     pub fn read(args: &KeyArgs, authorized: Option<&Path>, endpoints: &[Endpoint]) -> Result<Option<Self>, String> {
         let mut options = args.options();
         options.extend(authorized.map(|dir| ("curve_authorized_keys_dir".to_owned(), absolute(dir))));
@@ -97,7 +97,7 @@ impl Keys {
         Ok(parsed.map(|(curve, servers)| Self { curve, servers: servers.into_iter().flatten().collect() }))
     }
 
-    /// What a socket is before it connects to the publisher of this number.
+    /// The role of a socket that connects to the publisher of this number.
     pub fn client(&self, index: usize) -> Role {
         Role::Client { keys: Arc::clone(&self.curve.keys), server: self.servers[index] }
     }
@@ -117,7 +117,7 @@ pub struct Guard {
 const DOMAIN: &str = "bro-zmq";
 
 impl Guard {
-    /// For the socket of a context that listens if `binds`.
+    /// Makes the guard for a context's socket, which listens if `binds` is true.
     pub fn new(context: &Arc<Context>, keys: Option<&Keys>, binds: bool) -> Result<Self, String> {
         let door = match keys.and_then(|keys| Some((keys, keys.curve.authorized.as_ref().filter(|_| binds)?))) {
             None => None,
@@ -135,12 +135,12 @@ impl Guard {
         Ok(Self { door, servers, clients: Clients::new(keys.is_some()), closed: 0, looked: Instant::now() })
     }
 
-    /// How many keys are let in, and the directory that they are in, where it listens with keys.
+    /// How many keys are let in, and the directory that they are in, if the socket listens with keys.
     pub fn authorized(&self) -> Option<(usize, &Path)> {
         self.door.as_ref().map(|(_, authorized, _)| (authorized.count(), authorized.dir()))
     }
 
-    /// What the socket is before it listens.
+    /// The role of a socket that listens.
     pub fn server(&self) -> Option<&Role> {
         self.door.as_ref().map(|(role, ..)| role)
     }
@@ -158,7 +158,7 @@ impl Guard {
         if binds {
             self.clients.failed(how);
         }
-        // Where both happens, nobody knows which it was: who connects hears of it.
+        // If the socket does both, it is not known which it was: it counts as a connection of this side.
         if !connects {
             return;
         }

@@ -1,4 +1,4 @@
-//! What systemd is told of a service with `Type=notify`.
+//! Tells systemd that a service with `Type=notify` has started.
 
 use std::ffi::OsString;
 use std::io;
@@ -9,7 +9,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 /// Says that the start is over: signals are handled, and it listens. Nothing happens elsewhere.
 pub fn ready() {
     if let Some(socket) = std::env::var_os("NOTIFY_SOCKET") {
-        // Whoever wants to know waits in vain then, and says so.
+        // If this fails, systemd waits in vain, and says so.
         let _ = notify(&socket);
     }
 }

@@ -20,7 +20,7 @@ pub struct Stats {
     last: Instant,
     /// Records and bytes of each path at the last look.
     seen: Vec<(u64, u64)>,
-    /// What each sender said last, by the log path it sends and by who it is.
+    /// The last counters of each sender, by its log path and its identity.
     senders: HashMap<(Vec<u8>, Vec<u8>), Sender>,
 }
 
@@ -45,7 +45,7 @@ struct Row {
 }
 
 impl Stats {
-    /// Begins now.
+    /// Begins to count now.
     pub fn new() -> Self {
         Self { start: Instant::now(), last: Instant::now(), seen: Vec::new(), senders: HashMap::new() }
     }
@@ -118,7 +118,7 @@ impl Stats {
                 sender: senders.remove(&*path.name),
             });
         }
-        // Of which nothing has arrived.
+        // Log paths of which nothing has arrived.
         rows.extend(senders.into_iter().map(|(path, sender)| Row {
             path: shown(path),
             records: 0,
@@ -260,7 +260,7 @@ mod tests {
         let table = stats.table(&paths, |number| u64::from(number == 48), (120, 10));
         let cells: Vec<Vec<_>> = table.iter().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(cells[0], ["log", "path", "records/s", "bytes/s", "records", "bytes", "lost", "unsent", "dropped"]);
-        // Those with most records come first.
+        // Log paths with most records come first.
         assert_eq!((cells[1][0], cells[1][4]), ("a_log_path_with_a_long_name_49", "50"));
         assert_eq!(cells[1][cells[1].len() - 3..], ["0", "1", "7"]);
         assert_eq!(cells[2][cells[2].len() - 3..], ["1", "-", "-"]);
@@ -287,7 +287,7 @@ mod tests {
         assert!(lines[1].starts_with("path=s2/conn ") && lines[1].ends_with(" sender_dropped=100"), "{lines:?}");
         assert!(lines[2].starts_with("paths=2 ") && lines[2].ends_with(" sender_dropped=116"), "{lines:?}");
         assert_eq!(lines.len(), 3);
-        // What is silent is left out, unless it loses something.
+        // A silent log path is left out, unless it loses something.
         let lines = stats.lines(&paths, |_| 0);
         assert_eq!(lines.len(), 3, "senders are shown as long as they are known: {lines:?}");
     }

@@ -28,7 +28,7 @@ impl Stop {
         Ok(())
     }
 
-    /// Whether it is time to end.
+    /// Returns true if it is time to end.
     pub fn requested(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
@@ -43,7 +43,8 @@ impl Stop {
 pub struct Hangup(Arc<AtomicBool>);
 
 impl Hangup {
-    /// Makes a flag that SIGHUP sets. Where it means that the terminal has gone, it is time to end instead.
+    /// Makes a flag that SIGHUP sets. If there is a terminal, SIGHUP means that it has gone: it is time to
+    /// end then.
     pub fn on_signal(stop: &Stop) -> io::Result<Self> {
         let hangup = Self(Arc::default());
         let flag = if io::stderr().is_terminal() { &stop.0 } else { &hangup.0 };
@@ -51,7 +52,7 @@ impl Hangup {
         Ok(hangup)
     }
 
-    /// Whether it has come since this was asked last.
+    /// Returns true if the signal has come since the last call.
     pub fn taken(&self) -> bool {
         self.0.load(Ordering::Relaxed) && self.0.swap(false, Ordering::Relaxed)
     }

@@ -24,17 +24,17 @@ use crate::subscriber::{
 };
 use crate::{Fatal, INCOMPLETE, service, terminal};
 
-/// How long to wait for a message before it is looked what else there is to do.
+/// Milliseconds to wait for a message before anything else has its turn.
 const SLICE: i64 = 200;
 
-/// Messages received before it is looked what else there is to do.
+/// Messages received before anything else has its turn.
 const BATCH: usize = 256;
 
-/// How long files still take what has arrived when it is time to end. Nothing comes to it, so
-/// that it is over much sooner.
+/// How long files still take what has arrived when it is time to end. No new messages come, so that it
+/// takes much less.
 const DRAIN: Duration = Duration::from_secs(30);
 
-/// Milliseconds until what has arrived last can be received.
+/// Milliseconds until the last message that has arrived can be received.
 const SETTLE: i64 = 5;
 
 /// Messages that are not a record are reported up to this number, and counted after that.
@@ -211,7 +211,7 @@ enum Output {
     None,
 }
 
-/// What has arrived.
+/// Counts what has arrived.
 #[derive(Default)]
 struct Tally {
     records: u64,
@@ -356,7 +356,7 @@ fn greeting(bound: &[String], connect: &[Endpoint], topics: &[Vec<u8>]) -> Strin
 pub fn raise_descriptor_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
-    // More than the system gives to anybody would be refused.
+    // The system would refuse more than it gives to anybody.
     let wanted = limit.maximum.unwrap_or(u64::MAX).min(1 << 20);
     if limit.current.is_some_and(|current| current < wanted) {
         // If it fails, things are as they were.
@@ -411,8 +411,8 @@ impl Session {
         }
     }
 
-    /// Takes what has arrived, up to a batch. Whether that was all; `None` once there are `count`
-    /// records.
+    /// Takes what has arrived, up to a batch. Returns true if that was all, and `None` once there are
+    /// `count` records.
     fn receive(&mut self, count: u64) -> io::Result<Option<bool>> {
         for _ in 0..BATCH {
             match self.subscriber.try_receive().map_err(receiving)? {
@@ -462,7 +462,7 @@ impl Session {
         Ok(())
     }
 
-    /// Shows statistics. False if nobody reads them and there is nothing else to do.
+    /// Shows statistics. Returns false if nobody reads them and there is nothing else to do.
     fn show_stats(&mut self, last: bool) -> io::Result<bool> {
         let Some(stats) = &mut self.stats else { return Ok(true) };
         let lost = |number| match &self.output {
@@ -503,7 +503,7 @@ impl Session {
             Ok(end)
         });
         let seen = matches!(end, Ok(End::Asked | End::Count)) && self.show_stats(true).is_ok();
-        // What comes from now on is to stay with the senders.
+        // Records that come from now on are to stay with the senders.
         drop(self.subscriber);
         let lost = match self.output {
             Output::Files(collector) => collector.end(!matches!(end, Ok(End::Count)), &self.console),
@@ -515,7 +515,7 @@ impl Session {
         }
         match end {
             Ok(End::ReaderGone) => {}
-            // Whoever has ended the pipe does not want to hear about it.
+            // The program that has ended the pipe does not want to hear about it.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
             Ok(_) if !seen => {}
             Ok(_) => self.console.info(summary),
@@ -545,7 +545,7 @@ fn records(body: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Takes what a sender says of itself. False if the record was subscribed to for that only.
+/// Takes what a sender says of itself. Returns false if the record was subscribed to for that only.
 fn take_stats(stats: Option<&mut Stats>, topics: &[Vec<u8>], topic: &[u8], record: &[u8]) -> bool {
     let Some(stats) = stats else { return true };
     stats.take(topic, record);
@@ -604,7 +604,7 @@ impl Tally {
     /// The number of a log path that was not known until now.
     #[cold]
     fn number(&mut self, path: &[u8], collector: &mut Collector, console: &Console) -> Option<usize> {
-        // Nothing is kept of one that can have no file.
+        // Nothing is kept of a log path that can have no file.
         if !collector.has_name(path) {
             return None;
         }

@@ -19,9 +19,9 @@ use crate::security::{Guard, Keys};
 
 /// Messages that wait to be received, for each connection.
 pub const HIGH_WATER_MARK: i32 = 10_000;
-/// Milliseconds until a lost connection is tried again: at first.
+/// Milliseconds until a lost connection is tried again, at first.
 pub const RECONNECT: i32 = 100;
-/// And at most.
+/// Milliseconds until a lost connection is tried again, at most.
 pub const RECONNECT_MAX: i32 = 5_000;
 
 /// Seconds without a word after which a TCP peer is asked whether it is still there, seconds
@@ -29,11 +29,11 @@ pub const RECONNECT_MAX: i32 = 5_000;
 /// without closing its connection is noticed within a minute.
 const KEEPALIVE: [i32; 3] = [30, 10, 3];
 
-/// Descriptors that stay free beside those of connections and files: to read keys, and for
-/// connections that are ended at once. libzmq is busy for nothing when it has none to accept with.
+/// Descriptors that stay free for keys, and for connections that are ended at once. If libzmq has no
+/// descriptor to accept with, it tries again and again.
 const SPARE: usize = 8;
 
-/// How long others wait at least when there are as many connections as there can be.
+/// How long clients wait at least when there are as many connections as there can be.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// How often it is told that there are too many connections.
@@ -52,12 +52,12 @@ pub struct Source {
     pub hwm: i32,
     /// Milliseconds until a lost connection is tried again, at first and at most.
     pub reconnect: (i32, i32),
-    /// With them nothing is received without encryption.
+    /// The keys. If there are any, nothing is received without encryption.
     pub keys: Option<Keys>,
 }
 
 impl Source {
-    /// Everything that arrives at some endpoints.
+    /// A source of all that arrives at endpoints to listen on.
     pub fn listening(bind: Vec<Endpoint>) -> Self {
         Self {
             bind,
@@ -72,7 +72,7 @@ impl Source {
     /// Sets the socket's options, before it listens or connects.
     fn configure(&self, socket: &Socket) -> Result<(), Error> {
         socket.set(zmq_sys::ZMQ_LINGER, 0)?;
-        // What is queued for sending are the subscriptions. A limit would lose those beyond it.
+        // Only subscriptions are queued for sending. A limit would lose those beyond it.
         socket.set(zmq_sys::ZMQ_SNDHWM, 0)?;
         limits::of_subscriber(socket, self.hwm)?;
         let (first, most) = self.reconnect;
@@ -100,7 +100,7 @@ pub struct Subscriber {
     socket: Watched,
     /// The connections, the newest last.
     connections: Vec<Stream>,
-    /// How many there can be, and by which limit of descriptors.
+    /// How many connections there can be, and the limit of descriptors that sets this.
     most: usize,
     limit: u64,
     /// There are as many; since when, and when that was told.
@@ -109,11 +109,11 @@ pub struct Subscriber {
     told: Option<Instant>,
     /// When it was told that a publisher has sent too much.
     exceeded: Option<Instant>,
-    /// Who that was.
+    /// The publishers that have sent too much.
     away: Away,
-    /// All connections are ended: those that have not been read to their ends.
+    /// Once all connections are ended: those that have not been read to their ends.
     ending: Option<Vec<c_int>>,
-    /// What it listens on, with the ports that were chosen.
+    /// The endpoints that it listens on, with the ports that were chosen.
     bound: Vec<String>,
     guard: Guard,
     first: Message,
@@ -153,7 +153,7 @@ impl Subscriber {
             second: Message::new(),
             rest: Message::new(),
         };
-        // What listens takes one each.
+        // Each endpoint to listen on takes a descriptor.
         (subscriber.most, subscriber.limit) = room(source.bind.len() + SPARE)?;
         limits::of_connections(&subscriber.socket, subscriber.most).map_err(no_socket)?;
         subscriber.listen()?;
@@ -207,12 +207,12 @@ impl Subscriber {
         }
         let connects = &self.source.connect;
         for index in self.socket.given_up(connects.iter().map(|endpoint| endpoint.address.as_c_str())) {
-            // Of what it has given up libzmq may know no more.
+            // libzmq may not know an address any more that it has given up.
             let _ = self.socket.disconnect(&connects[index].address);
             self.connect(index)?;
         }
         if self.guard.look(console) {
-            // Whoever was let in with that key is among them.
+            // Peers that were let in with that key are among them.
             self.take_events(console);
             self.connections.iter().for_each(Stream::hang_up);
             console.info("all connections were ended, because a key was revoked; publishers with other keys come back");
@@ -263,7 +263,7 @@ impl Subscriber {
         self.connections.push(stream);
     }
 
-    /// Has clients wait while there are no descriptors for more of them.
+    /// Makes clients wait while there are no descriptors for more of them.
     fn keep_within_limit(&mut self, console: &Console) {
         let now = Instant::now();
         let full = self.connections.len() >= self.most;
@@ -331,7 +331,7 @@ impl Subscriber {
 /// the limit of descriptors.
 fn room(needed: usize) -> Result<(usize, u64), String> {
     let limit = descriptor_limit();
-    // The lowest free one has the number of those that are open, where none was closed.
+    // The lowest free descriptor is the number of open descriptors, if none below it was closed.
     let open = File::open("/dev/null").map_err(|_| too_few_descriptors())?.as_raw_fd();
     let needed = usize::try_from(open).unwrap_or_default() + needed;
     match usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(needed) {
@@ -340,7 +340,7 @@ fn room(needed: usize) -> Result<(usize, u64), String> {
     }
 }
 
-/// A socket with its options.
+/// Makes a socket with its options.
 fn socket(context: &Arc<Context>, source: &Source) -> Result<Watched, String> {
     let socket = Socket::new(context, Kind::Sub).and_then(|socket| {
         source.configure(&socket)?;
@@ -361,7 +361,7 @@ fn descriptor_limit() -> u64 {
     rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-/// What is said when nothing can begin.
+/// The message for too few descriptors to begin with.
 pub fn too_few_descriptors() -> String {
     format!(
         "the limit of {} open files is too small; raise it with LimitNOFILE in systemd, or ulimit -n",

@@ -1,13 +1,13 @@
-//! What the system knows about the standard streams and the standard library does not tell.
+//! What the standard library does not tell about the standard streams.
 
 use std::os::fd::{AsRawFd, RawFd};
 
-/// Waits until a descriptor can be read, at most so long. True if it can, or has failed.
+/// Waits until a descriptor can be read, at most so long. Returns true if it can, or has failed.
 pub fn wait_readable(file: &impl AsRawFd, millis: i32) -> bool {
     poll(file.as_raw_fd(), libc::POLLIN, millis) != 0
 }
 
-/// Whether nobody can read any more what is written to a pipe or a socket.
+/// Returns true if nobody can read any more what is written to a pipe or a socket.
 pub fn reader_has_gone(file: &impl AsRawFd) -> bool {
     poll(file.as_raw_fd(), 0, 0) & (libc::POLLERR | libc::POLLHUP) != 0
 }

@@ -8,10 +8,10 @@ use super::number::push_u64;
 use super::out::Cursor;
 use crate::host::Address;
 
-/// Bytes that an address takes at most, with what is written beyond its end.
+/// Bytes that an address takes at most, bytes that are written beyond its end included.
 pub const MAX_ADDRESS: usize = 48;
 
-/// 0 to 255 in decimal with a dot behind, and how many digits that is.
+/// 0 to 255 in decimal with a dot behind, and the number of digits.
 static OCTETS: [([u8; 4], u32); 256] = {
     let mut table = [([0; 4], 0); 256];
     let mut n = 0;
@@ -29,7 +29,7 @@ static OCTETS: [([u8; 4], u32); 256] = {
     table
 };
 
-/// The length that the host shows for a subnet, which it keeps on the 128-bit form.
+/// The length that the host shows for a subnet. It keeps the length of the 128-bit form.
 #[inline]
 #[must_use]
 pub fn subnet_length(prefix: Address, length: u8) -> u32 {
@@ -47,7 +47,7 @@ pub fn subnet_length(prefix: Address, length: u8) -> u32 {
 /// Room for [`MAX_ADDRESS`] bytes is reserved.
 #[inline(always)]
 pub unsafe fn push_address(out: &mut Cursor, address: Address) {
-    // SAFETY: this function's contract.
+    // SAFETY: the caller has reserved `MAX_ADDRESS` bytes, which is more than the 16 of IPv4.
     unsafe {
         match address {
             Address::V4(octets) => push_v4(out, octets),
@@ -91,7 +91,8 @@ unsafe fn v6(mut out: Cursor, octets: [u8; 16]) -> Cursor {
 
     // Every word is written with a colon behind it, of which the last is taken back.
     let (before, after) = (&words[..zeros.start], &words[zeros.end..]);
-    // SAFETY: 46 bytes are the most: six words with their colons and a dotted quad.
+    // SAFETY: the caller has reserved `MAX_ADDRESS` bytes. 46 are the most that is written: six words
+    // with their colons and a dotted quad.
     unsafe {
         for word in before {
             push_hex_and_colon(&mut out, *word);
@@ -153,7 +154,7 @@ unsafe fn push_hex_and_colon(out: &mut Cursor, word: [u8; 2]) {
     let [first, second] = word.map(|byte| u64::from(u16::from_le_bytes(HEX[usize::from(byte)])));
     let text = first | second << 16 | u64::from(b':') << 32;
     let zeros = (u32::from(u16::from_be_bytes(word)) | 1).leading_zeros() / 4 - 4;
-    // SAFETY: this function's contract.
+    // SAFETY: the caller has reserved the 8 bytes; `zeros` is at most 3, as the word has a bit set.
     unsafe { out.push_padded(&(text >> (8 * zeros)).to_le_bytes(), 5 - zeros as usize) };
 }
 
@@ -163,7 +164,8 @@ unsafe fn push_hex_and_colon(out: &mut Cursor, word: [u8; 2]) {
 ///
 /// Room for [`MAX_ADDRESS`] and 11 more bytes is reserved.
 pub unsafe fn push_subnet(out: &mut Cursor, prefix: Address, length: u8) {
-    // SAFETY: this function's contract.
+    // SAFETY: the caller has reserved `MAX_ADDRESS` bytes for the prefix, one for the slash and ten for
+    // a length of up to ten digits.
     unsafe {
         push_address(out, prefix);
         out.push(b'/');

@@ -5,8 +5,8 @@ use core::mem::MaybeUninit;
 use super::out::{Full, Out};
 use super::text::{EscapePolicy, push_text_by};
 
-/// What is written in front of and behind each record, made once per writer. A record in it is
-/// encoded between [`Envelope::begin`] and [`Envelope::end`]; one that needs none costs nothing.
+/// What is written in front of and behind each record, made once per writer. A record in an
+/// envelope is encoded between [`Envelope::begin`] and [`Envelope::end`].
 #[derive(Debug)]
 pub struct Envelope {
     /// In front of the record's object.
@@ -16,8 +16,9 @@ pub struct Envelope {
 }
 
 impl Envelope {
-    /// With a tag, a record is the only member, of that name, of an object. Members are names
-    /// and strings; all text is written as strings of records are. `None` if there is neither.
+    /// Makes the envelope, or `None` if there is neither a tag nor a member. With a tag, an object
+    /// holds the record as its only member, whose name is the tag. Members are names and strings;
+    /// `escape` says how both are written.
     #[must_use]
     pub fn new<'a>(
         tag: Option<&[u8]>,
@@ -40,8 +41,8 @@ impl Envelope {
         Out::behind(memory, &self.prefix)
     }
 
-    /// Ends a record, an object that `out` holds, and returns the length of all from where it
-    /// began.
+    /// Ends a record, an object that `out` holds, and returns the length of all that was written
+    /// since [`Envelope::begin`].
     ///
     /// # Errors
     ///
@@ -61,7 +62,7 @@ impl Envelope {
     }
 }
 
-/// Text in its JSON form.
+/// Returns text in its JSON form.
 fn json(text: &[u8], escape: EscapePolicy) -> Vec<u8> {
     let mut room = 64;
     loop {

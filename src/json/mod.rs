@@ -8,14 +8,14 @@
 //! - addresses as in RFC 5952, subnets with their length ([`address`]);
 //! - sets and vectors as arrays, nested up to [`MAX_DEPTH`].
 //!
-//! It knows nothing of ZeroMQ: it writes into memory that it is given ([`Out`]).
+//! This module knows nothing of ZeroMQ: it writes into memory that it is given ([`Out`]).
 
 #[allow(unsafe_code, reason = "it writes to memory that was reserved for a whole block of columns")]
 pub mod address;
 mod envelope;
 #[allow(unsafe_code, reason = "it writes to memory that was reserved for a whole block of columns")]
 pub mod number;
-#[allow(unsafe_code, reason = "the cursor writes without looking whether there is room")]
+#[allow(unsafe_code, reason = "the cursor writes without a check that there is room")]
 mod out;
 mod plan;
 #[allow(unsafe_code, reason = "it reads the host's values, and writes to memory that was reserved")]
@@ -42,7 +42,7 @@ pub use time::TimeFormat;
 mod test_support {
     use super::Out;
 
-    /// What `write` writes, given room for 64 KiB.
+    /// Returns what `write` writes; it has room for 64 KiB.
     pub fn written_bytes(write: impl FnOnce(&mut Out<'_>)) -> Vec<u8> {
         let mut memory = Vec::with_capacity(65_536);
         let mut out = Out::new(memory.spare_capacity_mut());
@@ -53,12 +53,12 @@ mod test_support {
         memory
     }
 
-    /// The same, as text.
+    /// Returns what `write` writes, as text; it has room for 64 KiB.
     pub fn written(write: impl FnOnce(&mut Out<'_>)) -> String {
         String::from_utf8(written_bytes(write)).unwrap()
     }
 
-    /// Two pages of memory, and behind them one that cannot be read.
+    /// Two pages of memory, and behind them a page that cannot be read.
     #[cfg(target_os = "linux")]
     pub struct Guarded(*mut u8);
 

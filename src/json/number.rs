@@ -39,18 +39,20 @@
 
 use super::out::Cursor;
 
-/// Bytes that a number takes at most, with what is written beyond its end: a sign, 16 digits,
-/// the point, and 23 bytes of which one counts at least.
+/// Bytes that a number takes at most, bytes that are written beyond its end included: a sign, 16
+/// digits, the point, and 23 bytes of which one counts at least.
 pub const MAX_NUMBER: usize = 41;
 
 /// Writes an unsigned integer.
 ///
 /// # Safety
 ///
-/// Room for [`MAX_NUMBER`] bytes is reserved.
+/// Room for 20 bytes is reserved; for numbers below 10^10, 10 bytes are enough, and for numbers
+/// below 1000, 4 bytes.
 #[inline(always)]
 pub unsafe fn push_u64(out: &mut Cursor, number: u64) {
-    // SAFETY: at most 20 digits, and what is written beyond them ends within 24 bytes.
+    // SAFETY: 4 bytes below 1000, 7 bytes below 10^6; `long` writes no more than the caller has
+    // reserved for longer numbers.
     unsafe {
         if let Some(digits) = SHORT.get(number as usize) {
             push_group(out, digits);
@@ -67,10 +69,10 @@ pub unsafe fn push_u64(out: &mut Cursor, number: u64) {
 ///
 /// # Safety
 ///
-/// Room for [`MAX_NUMBER`] bytes is reserved.
+/// Room for 21 bytes is reserved.
 #[inline(always)]
 pub unsafe fn push_i64(out: &mut Cursor, number: i64) {
-    // SAFETY: a sign, and 24 bytes at most.
+    // SAFETY: a sign, and 20 bytes at most.
     unsafe {
         if number < 0 {
             out.push(b'-');
@@ -95,8 +97,8 @@ static SHORT: [[u8; 4]; 1000] = {
     table
 };
 
-/// 0 to 999 in three digits, and in the last byte how many of them are left without the
-/// trailing zeros.
+/// 0 to 999 in three digits, and in the last byte how many digits are left without the trailing
+/// zeros.
 static PADDED: [[u8; 4]; 1000] = {
     let mut table = [[0; 4]; 1000];
     let mut n = 0;
@@ -126,7 +128,7 @@ const fn three_digits(n: usize) -> [u8; 3] {
 /// Room for 4 bytes is reserved.
 #[inline(always)]
 unsafe fn push_group(out: &mut Cursor, digits: &[u8; 4]) {
-    // SAFETY: this function's contract.
+    // SAFETY: the caller has reserved the 4 bytes; the tables' last byte is at most 3.
     unsafe { out.push_padded(digits, usize::from(digits[3])) };
 }
 
@@ -137,7 +139,8 @@ unsafe fn push_group(out: &mut Cursor, digits: &[u8; 4]) {
 /// Room for 10 bytes is reserved, and the number is below 10^9.
 #[inline(always)]
 unsafe fn push_nine(out: &mut Cursor, number: u32) {
-    // SAFETY: this function's contract.
+    // SAFETY: the caller promises 10 reserved bytes, of which the last is written but not counted, and
+    // a number below 10^9: each group is below 1000.
     unsafe {
         core::hint::assert_unchecked(number < 1_000_000_000);
         let (millions, rest) = (number / 1_000_000, number % 1_000_000);
@@ -151,10 +154,10 @@ unsafe fn push_nine(out: &mut Cursor, number: u32) {
 ///
 /// # Safety
 ///
-/// Room for 24 bytes is reserved.
+/// Room for 20 bytes is reserved; for numbers below 10^10, 10 bytes are enough.
 #[inline(never)]
 unsafe fn long(mut out: Cursor, number: u64) -> Cursor {
-    // SAFETY: at most 20 digits.
+    // SAFETY: 10 bytes below 10^9, of which 9 count at most; else the digits, 20 at most.
     unsafe {
         if number < 1_000_000_000 {
             push_group(&mut out, &SHORT[number as usize / 1_000_000]);
@@ -179,7 +182,8 @@ const LIMIT: u64 = ((1_u64 << 33) as f64).to_bits();
 /// Room for [`MAX_NUMBER`] bytes is reserved.
 #[inline(always)]
 pub unsafe fn push_double(out: &mut Cursor, number: f64) {
-    // SAFETY: this function's contract; a number below 2^33 can be converted.
+    // SAFETY: the caller has reserved `MAX_NUMBER` bytes, and no branch writes more. The bits are less
+    // than those of 2^33, so the number is neither negative nor NaN and fits an `i64`.
     unsafe {
         if number.to_bits() < LIMIT {
             // Signed, for which there are instructions.
@@ -194,14 +198,16 @@ pub unsafe fn push_double(out: &mut Cursor, number: f64) {
     }
 }
 
-/// The same for a number that is hardly ever an integer, such as a time.
+/// Writes a double as [`push_double`] does, without its short cut for integers. For numbers that are
+/// hardly ever integers, such as times.
 ///
 /// # Safety
 ///
-/// As [`push_double`].
+/// Room for [`MAX_NUMBER`] bytes is reserved.
 #[inline(always)]
 pub unsafe fn push_seconds(out: &mut Cursor, number: f64) {
-    // SAFETY: this function's contract.
+    // SAFETY: the caller has reserved `MAX_NUMBER` bytes, the most that either of the two writes;
+    // `as_micros` returns numbers below 2^53.
     unsafe {
         *out = match as_micros(number) {
             Some(micros) => write_micros(*out, micros),
@@ -210,14 +216,14 @@ pub unsafe fn push_seconds(out: &mut Cursor, number: f64) {
     }
 }
 
-/// `number` · 10^6 if the module's short cut for times applies.
+/// Returns `number` · 10^6, which is below 2^53, if the module's short cut for times applies.
 #[inline(always)]
 fn as_micros(number: f64) -> Option<u64> {
     if number.to_bits() >= LIMIT {
         return None;
     }
-    // Rounds by truncation; where that is one off, the comparison fails.
-    // SAFETY: below 2^53.
+    // Rounds by truncation; if the result is one off, the comparison fails.
+    // SAFETY: not negative and below 2^33 · 10^6 < 2^53, so it fits an `i64`.
     let micros: i64 = unsafe { (number * 1e6 + 0.5).to_int_unchecked() };
     (micros as f64 / 1e6 == number).then_some(micros as u64)
 }
@@ -229,7 +235,8 @@ fn as_micros(number: f64) -> Option<u64> {
 /// Room for [`MAX_NUMBER`] bytes is reserved, and `micros` is below 2^53.
 #[inline(never)]
 unsafe fn write_micros(mut out: Cursor, micros: u64) -> Cursor {
-    // SAFETY: at most ten digits, the point, and eight bytes.
+    // SAFETY: of the `MAX_NUMBER` bytes that the caller has reserved: at most ten digits, the point, and
+    // eight bytes. The last eight of 16 digits are there.
     unsafe {
         if micros < 10_u64.pow(15) {
             let (seconds, fraction) = (micros / 1_000_000, micros as usize % 1_000_000);
@@ -246,7 +253,7 @@ unsafe fn write_micros(mut out: Cursor, micros: u64) -> Cursor {
             let last = u64::from_le_bytes(*digits.last_chunk().unwrap_unchecked());
             out.push_padded(&digits, 10);
             out.push(b'.');
-            // Zeros at the end, but for the first decimal, which is the third of the last eight digits.
+            // Zeros at the end, without the first decimal, which is the third of the last eight digits.
             let zeros = (last ^ u64::from_le_bytes([b'0'; 8]) | 1 << 16).leading_zeros() / 8;
             out.push_padded(&(last >> 16).to_le_bytes(), 6 - zeros as usize);
         }
@@ -298,7 +305,8 @@ fn sixteen_digits(number: u64) -> [u8; 16] {
 /// Room for [`MAX_NUMBER`] bytes is reserved.
 #[inline(never)]
 unsafe fn write_double(mut out: Cursor, number: f64) -> Cursor {
-    // SAFETY: this function's contract.
+    // SAFETY: the caller has reserved `MAX_NUMBER` bytes: one for the sign, the others for `push`, or
+    // all of them for `write_any_double`.
     unsafe {
         if let Some(decimal) = Decimal::of(number) {
             if number.is_sign_negative() {
@@ -318,15 +326,15 @@ struct Scale {
     factor: u64,
     /// 10^p, for numbers of at least 1.
     power: u64,
-    /// What makes 18 digits of the places after their leading zeros.
+    /// The factor that makes 18 digits of the places behind their leading zeros.
     align: u64,
     /// p.
     places: u8,
-    /// How many leading zeros the places have for certain.
+    /// How many leading zeros the places have at least: at most 4.
     zeros: u8,
 }
 
-/// The exponent of the smallest numbers that [`Decimal`] is for: 2^-19. Below 10^-6 the layout is another.
+/// The exponent of the smallest numbers that [`Decimal`] is for: 2^-19. Below 10^-6 the layout differs.
 const SMALLEST: i32 = -19;
 
 /// For the exponents from [`SMALLEST`] to 51.
@@ -362,12 +370,12 @@ struct Decimal {
     /// The places after it, without `zeros` leading zeros, as 18 digits.
     fraction: u64,
     scale: &'static Scale,
-    /// Whether there are zeros at the end of them.
+    /// True if there may be zeros at the end of the places.
     trailing_zeros: bool,
 }
 
 impl Decimal {
-    /// `None` if the module's way for other doubles does not lead there.
+    /// Returns `None` if the module's way for other doubles does not lead to the digits.
     #[inline(always)]
     fn of(number: f64) -> Option<Self> {
         let bits = number.to_bits();
@@ -400,13 +408,13 @@ impl Decimal {
         };
         // Doubles this small that are integers are decimals of no places, so that rounding
         // never carries into the part before the point.
-        // SAFETY: below 2^52.
+        // SAFETY: the exponent has an entry in `SCALES`, so the number is below 2^52.
         let integer = unsafe { number.abs().to_int_unchecked::<i64>() } as u64;
         let fraction = (rounded - integer * scale.power) * scale.align;
         Some(Self { integer, fraction, scale, trailing_zeros })
     }
 
-    /// Writes it without a sign.
+    /// Writes the number without a sign.
     ///
     /// # Safety
     ///
@@ -414,7 +422,8 @@ impl Decimal {
     #[inline(always)]
     unsafe fn push(&self, out: &mut Cursor) {
         let Scale { places, zeros, .. } = *self.scale;
-        // SAFETY: 17 digits with a point, and five zeros before or two bytes behind them.
+        // SAFETY: 40 bytes: at most 16 digits, the point, 4 zeros, 18 digits and a byte behind them. What
+        // is taken back has been written; the loop ends at the point at the latest.
         unsafe {
             push_u64(out, self.integer);
             out.push(b'.');
@@ -442,7 +451,8 @@ impl Decimal {
 /// Room for [`MAX_NUMBER`] bytes is reserved.
 #[cold]
 unsafe fn write_any_double(mut out: Cursor, number: f64) -> Cursor {
-    // SAFETY: ryu and `push_laid_out` write at most 24 bytes.
+    // SAFETY: the caller has reserved `MAX_NUMBER` bytes; a sign, and at most 24 bytes of ryu or of
+    // `push_laid_out`.
     unsafe {
         if !number.is_finite() {
             out.push_slice(b"null");
@@ -468,8 +478,8 @@ unsafe fn write_any_double(mut out: Cursor, number: f64) -> Cursor {
     out
 }
 
-/// The digits of ryu's text without zeros around them, how many they are, and the
-/// exponent: the number is 0.DIGITS · 10^exponent.
+/// Returns the digits of ryu's text without zeros around them, their number, and the exponent: the
+/// number is 0.DIGITS · 10^exponent.
 fn shortest(text: &str) -> ([u8; 17], usize, i32) {
     let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
     let mut exponent: i32 = exponent.parse().unwrap_or_default();
@@ -505,8 +515,8 @@ fn shortest(text: &str) -> ([u8; 17], usize, i32) {
 /// Room for [`MAX_NUMBER`] bytes less one for a sign is reserved.
 unsafe fn push_laid_out(out: &mut Cursor, digits: &[u8], exponent: i32) {
     let len = digits.len() as i32;
-    // SAFETY: at most 21 digits with ".0", or 5 zeros, "0." and 17 digits, or 17 digits, a
-    // point and an exponent of five characters.
+    // SAFETY: at most 24 bytes: 21 digits with ".0"; or "0.", 5 zeros and 17 digits; or 17 digits, a
+    // point and an exponent of five characters, with a byte behind it.
     unsafe {
         if len <= exponent && exponent <= 21 {
             out.push_slice(digits);
@@ -618,11 +628,11 @@ mod tests {
             taken += 1;
             // SAFETY: `written` gives more room than a number takes.
             let short = written(|out| unsafe { **out = write_micros(**out, micros) });
-            // SAFETY: as above.
+            // SAFETY: `written` gives more room than a number takes.
             let general = written(|out| unsafe { **out = write_any_double(**out, number) });
             assert_eq!(short, general);
             assert_eq!(text(number), general);
-            // SAFETY: as above.
+            // SAFETY: `written` gives more room than a number takes.
             assert_eq!(written(|out| unsafe { push_seconds(out, number) }), general);
             assert_eq!(text(number.trunc()), format!("{}.0", number.trunc()));
         }
@@ -635,7 +645,7 @@ mod tests {
         if taken {
             // SAFETY: `written` gives more room than a number takes.
             let short = written(|out| unsafe { **out = write_double(**out, number) });
-            // SAFETY: as above.
+            // SAFETY: `written` gives more room than a number takes.
             let general = written(|out| unsafe { **out = write_any_double(**out, number) });
             assert_eq!(short, general, "{number:e}");
         }
@@ -667,7 +677,7 @@ mod tests {
         assert!(taken > ROUNDS * 3 / 2, "{taken}");
     }
 
-    /// What no other test may reach by chance: the ends of the range, and half way between decimals.
+    /// The ends of the range, and half way between decimals: other tests reach them by chance only.
     #[test]
     fn the_ends_of_the_range() {
         for number in [2.0_f64.powi(-3), 2.0_f64.powi(-19).next_down(), 2.0_f64.powi(52)] {
@@ -718,7 +728,7 @@ mod tests {
             assert_eq!(written(|out| unsafe { push_u64(out, number) }), number.to_string());
         }
         for number in [0, -1, i64::MIN, i64::MAX] {
-            // SAFETY: as above.
+            // SAFETY: `written` gives more room than a number takes.
             assert_eq!(written(|out| unsafe { push_i64(out, number) }), number.to_string());
         }
     }

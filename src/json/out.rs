@@ -4,16 +4,15 @@ use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 use core::ops::{Deref, DerefMut};
 
-/// There is no room left; encode again into more.
+/// There is no room left; encode again into more memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
 /// Memory to be filled, and how far it is.
 ///
-/// Room is asked for with [`Out::reserve`], once for many values ([`Out::hold_back`]); what
-/// [`Cursor`] has to offer then writes without looking. That check per block of columns
-/// instead of per byte is worth about a third of the encoder's time, and is why this is not
-/// a `&mut [u8]`.
+/// [`Out::reserve`] checks for room once for many values ([`Out::hold_back`]); the functions of
+/// [`Cursor`] then write without a check. A check per block of columns instead of per byte saves
+/// about a third of the encoder's time. For this reason it is no `&mut [u8]`.
 pub struct Out<'a> {
     /// The beginning of the memory.
     origin: *mut u8,
@@ -65,7 +64,8 @@ impl<'a> Out<'a> {
         Self { origin: start, start, cursor, end, lifetime: PhantomData }
     }
 
-    /// Starts in `memory` behind a prefix, which it writes, and which is none of its own bytes.
+    /// Writes a prefix to `memory` and starts behind it: [`Out::len`] and [`Out::written`] leave the
+    /// prefix out.
     ///
     /// # Errors
     ///
@@ -84,7 +84,7 @@ impl<'a> Out<'a> {
         self.cursor.next as usize - self.start as usize
     }
 
-    /// Whether nothing has been written.
+    /// Returns true if nothing has been written.
     #[inline]
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -98,7 +98,7 @@ impl<'a> Out<'a> {
         unsafe { core::slice::from_raw_parts(self.start, self.len()) }
     }
 
-    /// All bytes written, those in front of its own included, for as long as the memory is there.
+    /// All bytes written, a prefix included, for as long as the memory is borrowed.
     #[inline]
     #[must_use]
     pub fn into_written(self) -> &'a [u8] {
@@ -109,7 +109,7 @@ impl<'a> Out<'a> {
     /// Goes back to where [`Out::len`] was `len`, to write again from there.
     pub fn truncate(&mut self, len: usize) {
         assert!(len <= self.len());
-        // SAFETY: within what has been written.
+        // SAFETY: `start + len` is within what has been written, as just checked.
         self.cursor.next = unsafe { self.start.add(len) };
     }
 
@@ -120,12 +120,12 @@ impl<'a> Out<'a> {
     /// There is no room.
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), Full> {
         self.reserve(bytes.len())?;
-        // SAFETY: just reserved.
+        // SAFETY: room for all of `bytes` was just reserved.
         unsafe { self.push_slice(bytes) };
         Ok(())
     }
 
-    /// Replaces the byte written first.
+    /// Replaces the first of the bytes written.
     pub fn set_first(&mut self, byte: u8) {
         assert!(!self.is_empty());
         // SAFETY: the first byte has been written.
@@ -146,8 +146,8 @@ impl<'a> Out<'a> {
         (self.end as isize).wrapping_sub(self.cursor.next as isize)
     }
 
-    /// Takes `count` bytes away from what [`Out::reserve`] may give: whenever it succeeds,
-    /// the same number of bytes can be pushed once more, whatever is reserved beside them.
+    /// Takes `count` bytes away from what [`Out::reserve`] may give. Whenever `reserve` succeeds from
+    /// then on, `count` more bytes can be pushed besides those that it reserves.
     ///
     /// # Errors
     ///
@@ -155,20 +155,20 @@ impl<'a> Out<'a> {
     #[inline]
     pub fn hold_back(&mut self, count: usize) -> Result<(), Full> {
         self.reserve(count)?;
-        // SAFETY: just reserved, so it ends within the memory.
+        // SAFETY: `count` bytes before `end` were just seen to be free, so they are in the memory.
         self.end = unsafe { self.end.sub(count) };
         Ok(())
     }
 
-    /// The same once more. One whose address is passed to a function that is not inlined lives
-    /// in memory; a copy can do so in its place, or stay in registers.
+    /// A copy, which goes on from the same place. A value whose address is passed to a function
+    /// that is not inlined has to live in memory; with a copy for that, the other stays in registers.
     #[inline(always)]
     pub(super) fn copy(&mut self) -> Out<'a> {
         Out { ..*self }
     }
 
-    /// Calls a function that is not inlined with a copy, and goes on behind what that has written
-    /// unless it fails.
+    /// Calls a function that is not inlined with a copy. Unless the call fails, this goes on behind
+    /// what the copy has written.
     #[inline(always)]
     pub(super) fn apart<E>(&mut self, call: impl FnOnce(&mut Out<'a>) -> Result<(), E>) -> Result<(), E> {
         let mut copy = self.copy();
@@ -183,10 +183,10 @@ impl Cursor {
     ///
     /// # Safety
     ///
-    /// As many bytes have been written.
+    /// At least `count` bytes have been written.
     #[inline(always)]
     pub unsafe fn rewind(&mut self, count: usize) {
-        // SAFETY: within what has been written.
+        // SAFETY: the caller promises that `count` bytes have been written before `next`.
         self.next = unsafe { self.next.sub(count) };
     }
 
@@ -194,10 +194,10 @@ impl Cursor {
     ///
     /// # Safety
     ///
-    /// A byte has been written.
+    /// At least one byte has been written.
     #[inline(always)]
     pub unsafe fn last(&self) -> u8 {
-        // SAFETY: within what has been written.
+        // SAFETY: the caller promises that the byte before `next` has been written.
         unsafe { self.next.sub(1).read() }
     }
 
@@ -205,23 +205,24 @@ impl Cursor {
     ///
     /// # Safety
     ///
-    /// As many have been written, and room for `N` less `len` is reserved.
+    /// At least `len` bytes have been written, and room for `N` less `len` more is reserved.
     #[inline(always)]
     pub unsafe fn last_block<const N: usize>(&self, len: usize) -> MaybeUninit<[u8; N]> {
-        // SAFETY: within the memory by this function's contract; it need not be initialized.
+        // SAFETY: the caller promises `len` bytes before `next` and `N - len` reserved bytes behind
+        // it; the type allows for those to be uninitialized.
         unsafe { self.next.sub(len).cast::<MaybeUninit<[u8; N]>>().read_unaligned() }
     }
 
-    /// Writes all of a block but counts only the first `len`, which must be initialized.
+    /// Writes all of a block but counts only the first `len` bytes.
     ///
     /// # Safety
     ///
-    /// They are, `len` is at most `N`, and room for all `N` is reserved.
+    /// The first `len` bytes are initialized, `len` is at most `N`, and room for `N` bytes is reserved.
     #[inline(always)]
     pub unsafe fn push_block<const N: usize>(&mut self, block: &MaybeUninit<[u8; N]>, len: usize) {
         debug_assert!(len <= N);
         self.check(N);
-        // SAFETY: reserved by the caller.
+        // SAFETY: the caller has reserved `N` bytes at `next`, and `len` is at most `N`.
         unsafe {
             self.next.cast::<MaybeUninit<[u8; N]>>().write_unaligned(*block);
             self.next = self.next.add(len);
@@ -232,11 +233,11 @@ impl Cursor {
     ///
     /// # Safety
     ///
-    /// Room for it is reserved.
+    /// Room for one byte is reserved.
     #[inline(always)]
     pub unsafe fn push(&mut self, byte: u8) {
         self.check(1);
-        // SAFETY: reserved by the caller.
+        // SAFETY: the caller has reserved a byte at `next`.
         unsafe {
             self.next.write(byte);
             self.next = self.next.add(1);
@@ -247,26 +248,28 @@ impl Cursor {
     ///
     /// # Safety
     ///
-    /// Room for them is reserved.
+    /// Room for all of `bytes` is reserved.
     #[inline(always)]
     pub unsafe fn push_slice(&mut self, bytes: &[u8]) {
         self.check(bytes.len());
-        // SAFETY: reserved by the caller; a shared slice cannot overlap memory borrowed mutably.
+        // SAFETY: the caller has reserved as many bytes at `next`; a shared slice cannot overlap
+        // memory that is borrowed mutably.
         unsafe {
             self.next.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
             self.next = self.next.add(bytes.len());
         }
     }
 
-    /// Writes all of `bytes` but counts only the first `len`: a copy of constant size is a
-    /// few moves where one of variable size is a call.
+    /// Writes all of `bytes` but counts only the first `len`: a copy of constant size is a few moves,
+    /// a copy of variable size a call.
     ///
     /// # Safety
     ///
-    /// Room for all `N` is reserved, and `len` is at most `N`.
+    /// Room for `N` bytes is reserved, and `len` is at most `N`.
     #[inline(always)]
     pub unsafe fn push_padded<const N: usize>(&mut self, bytes: &[u8; N], len: usize) {
-        // SAFETY: this function's contract.
+        // SAFETY: all of `bytes` is initialized; the caller has reserved `N` bytes, and `len` is at
+        // most `N`.
         unsafe { self.push_block(&MaybeUninit::new(*bytes), len) };
     }
 
@@ -274,12 +277,13 @@ impl Cursor {
     ///
     /// # Safety
     ///
-    /// Room for them is reserved, and `len` is from `N` to twice that.
+    /// Room for `len` bytes is reserved, and `len` is from `N` to twice `N`.
     #[inline(always)]
     pub unsafe fn push_overlapping<const N: usize>(&mut self, first: &[u8; N], last: &[u8; N], len: usize) {
         debug_assert!((N..=2 * N).contains(&len));
         self.check(len);
-        // SAFETY: reserved by the caller.
+        // SAFETY: the caller has reserved `len` bytes at `next`. Both blocks lie within them, as `len`
+        // is at least `N`.
         unsafe {
             self.next.cast::<[u8; N]>().write_unaligned(*first);
             self.next = self.next.add(len);

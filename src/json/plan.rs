@@ -1,4 +1,4 @@
-//! What is known of a log's records before the first one comes.
+//! What is known of a log's records before the first record comes.
 
 use super::address::MAX_ADDRESS;
 use super::number::MAX_NUMBER;
@@ -12,11 +12,10 @@ use crate::host::{Field, KindsOf, Layout, Tags};
 /// Names up to this length are copied as a whole, in a few moves.
 pub(super) const NAME_BLOCK: usize = 32;
 
-/// For so many columns at a time it is checked that there is room for their names and values
-/// of limited size.
+/// Columns for which room is checked at a time: for their names, and for values of limited size.
 pub(super) const COLUMN_BLOCK: usize = 32;
 
-/// Bytes that a value takes at most, quotes included, but for longer text and lists.
+/// Bytes that a value takes at most, quotes included. Longer text and lists reserve their own.
 pub(super) const MAX_SCALAR: usize = {
     let mut max = MAX_NUMBER;
     if MAX_TIME > max {
@@ -37,9 +36,9 @@ pub(super) const MAX_SCALAR: usize = {
 pub struct Style {
     /// How times are written.
     pub time: TimeFormat,
-    /// Whether unset columns are written as null instead of being left out.
+    /// True if unset columns are written as null instead of being left out.
     pub include_unset: bool,
-    /// How strings are written that are not accepted as they are.
+    /// How strings that are not accepted as they are are written.
     pub escape: EscapePolicy,
 }
 
@@ -48,11 +47,11 @@ pub struct Style {
 pub(super) struct Column {
     /// Its first bytes, followed by zeros if it is shorter.
     pub start: [u8; NAME_BLOCK],
-    /// How many of them count.
+    /// How many bytes of `start` count.
     pub start_len: u8,
-    /// Defers the value if there is a rest, which must be written before.
+    /// [`KindsOf::NONE`] if there is a `rest`: it must be written before the value.
     pub kinds: KindsOf,
-    /// The rest of a longer one.
+    /// The rest of a longer name; empty for others.
     pub rest: Box<[u8]>,
 }
 
@@ -60,15 +59,15 @@ pub(super) struct Column {
 #[derive(Debug)]
 pub struct FieldPlan {
     pub(super) columns: Box<[Column]>,
-    /// Bytes that [`COLUMN_BLOCK`] columns take at most, but for text and lists, and an element
-    /// of a list and the record's end beside them.
+    /// Bytes that [`COLUMN_BLOCK`] columns take at most, longer text and lists excepted, and besides
+    /// them one element of a list and one byte for the record's end.
     pub(super) room: usize,
     pub(super) tags: Tags,
-    /// The host's tag of strings, if they are written by a rule of their own; then it is
-    /// none of `tags`.
+    /// The host's tag of strings, if they are written by a rule of their own; `tags` does not know
+    /// it then.
     pub(super) apart: Option<u32>,
     pub(super) style: Style,
-    /// Whether records are encoded with AVX2's instructions.
+    /// True if records are encoded with AVX2's instructions. The processor has them then.
     #[cfg(target_arch = "x86_64")]
     pub(super) avx2: bool,
 }
@@ -91,7 +90,7 @@ impl FieldPlan {
             })
             .collect();
         let tags = Tags::new(layout);
-        // What the other rules are for; other text stays as it is.
+        // The other rules are for strings only; other text stays as it is.
         let (tags, apart) = match style.escape {
             EscapePolicy::Hex => (tags, None),
             EscapePolicy::Pua | EscapePolicy::Tsv => (tags.without(layout.tag_string), Some(layout.tag_string)),
@@ -110,8 +109,8 @@ impl FieldPlan {
         }
     }
 
-    /// Does without instructions that not every processor has; returns whether they would have
-    /// been used.
+    /// Does without instructions that not every processor has; returns true if they would have been
+    /// used.
     pub fn use_baseline(&mut self) -> bool {
         #[cfg(target_arch = "x86_64")]
         return core::mem::take(&mut self.avx2);

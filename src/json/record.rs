@@ -11,8 +11,8 @@ use super::text::{Escapes, push_text, push_text_by};
 use super::time::push_time;
 use crate::host::{Data, Kind, KindsOf, List, Malformed, Record, Shape, Text, Value};
 
-/// How deep sets and vectors may be nested. Zeek itself logs one level; a limit keeps
-/// damaged memory from exhausting the thread's stack.
+/// How deep sets and vectors may be nested. Zeek itself logs one level; the limit keeps damaged
+/// memory from exhausting the thread's stack.
 pub const MAX_DEPTH: usize = 64;
 
 /// Why a record could not be encoded.
@@ -50,10 +50,11 @@ impl From<Malformed> for EncodeError {
 ///
 /// # Errors
 ///
-/// See [`EncodeError`]; what has been written is then of no use.
+/// See [`EncodeError`]; what has been written is of no use then.
 #[inline]
 pub unsafe fn encode<S: Shape>(plan: &FieldPlan, record: Record<'_, S>, out: &mut Out<'_>) -> Result<u64, EncodeError> {
-    // SAFETY: this function's contract; the plan knows what the processor has.
+    // SAFETY: the caller promises a value for each column. The plan has `avx2` only if the processor was
+    // seen to have its instructions.
     unsafe {
         #[cfg(target_arch = "x86_64")]
         if plan.avx2 {
@@ -65,11 +66,12 @@ pub unsafe fn encode<S: Shape>(plan: &FieldPlan, record: Record<'_, S>, out: &mu
 
 /// Instructions together with what is compiled for them and not inlined.
 trait Encoder: Escapes + Sized {
-    /// [`push_list`].
+    /// Writes a set or a vector: [`push_list`].
     ///
     /// # Safety
     ///
-    /// As there.
+    /// The processor has the instructions. Room for [`MAX_SCALAR`](super::plan::MAX_SCALAR) bytes is
+    /// reserved, and `out` holds back `plan.room` bytes.
     unsafe fn list<S: Shape>(
         plan: &FieldPlan,
         list: List<'_, S>,
@@ -88,21 +90,21 @@ impl Encoder for Baseline {
         depth: usize,
         unknown: &mut u64,
     ) -> Result<(), EncodeError> {
-        // SAFETY: this function's contract.
+        // SAFETY: the caller promises the room; every processor has these instructions.
         unsafe { push_list::<S, Self>(plan, list, out, depth, unknown) }
     }
 }
 
 /// # Safety
 ///
-/// As [`encode`].
+/// `record` has as many values as `plan` has columns.
 #[inline(never)]
 unsafe fn encode_baseline<S: Shape>(
     plan: &FieldPlan,
     record: Record<'_, S>,
     out: &mut Out<'_>,
 ) -> Result<u64, EncodeError> {
-    // SAFETY: this function's contract; every processor has these instructions.
+    // SAFETY: the caller promises a value for each column; every processor has these instructions.
     unsafe { push_record::<S, Baseline>(plan, record, out) }
 }
 
@@ -116,14 +118,15 @@ impl Encoder for Avx2 {
         depth: usize,
         unknown: &mut u64,
     ) -> Result<(), EncodeError> {
-        // SAFETY: this function's contract.
+        // SAFETY: the caller promises AVX2 and the room.
         unsafe { list_avx2(plan, list, out, depth, unknown) }
     }
 }
 
 /// # Safety
 ///
-/// As [`push_list`].
+/// The processor has AVX2 and what comes with it (`Avx2::available`). Room for
+/// [`MAX_SCALAR`](super::plan::MAX_SCALAR) bytes is reserved, and `out` holds back `plan.room` bytes.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
 #[inline(never)]
@@ -134,13 +137,14 @@ unsafe fn list_avx2<S: Shape>(
     depth: usize,
     unknown: &mut u64,
 ) -> Result<(), EncodeError> {
-    // SAFETY: this function's contract.
+    // SAFETY: the caller promises AVX2 and the room.
     unsafe { push_list::<S, Avx2>(plan, list, out, depth, unknown) }
 }
 
 /// # Safety
 ///
-/// As [`encode`], and the processor has the instructions.
+/// `record` has as many values as `plan` has columns, and the processor has AVX2 and what comes with it
+/// (`Avx2::available`).
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
 #[inline(never)]
@@ -149,15 +153,15 @@ unsafe fn encode_avx2<S: Shape>(
     record: Record<'_, S>,
     out: &mut Out<'_>,
 ) -> Result<u64, EncodeError> {
-    // SAFETY: this function's contract.
+    // SAFETY: the caller promises a value for each column, and the instructions.
     unsafe { push_record::<S, Avx2>(plan, record, out) }
 }
 
-/// Writes a record, in the instructions of whoever this is inlined into.
+/// Writes a record, in the instructions of the function that this is inlined into.
 ///
 /// # Safety
 ///
-/// As [`encode`], and the processor has the instructions.
+/// `record` has as many values as `plan` has columns, and the processor has the instructions.
 #[inline(always)]
 unsafe fn push_record<S: Shape, I: Encoder>(
     plan: &FieldPlan,
@@ -166,19 +170,19 @@ unsafe fn push_record<S: Shape, I: Encoder>(
 ) -> Result<u64, EncodeError> {
     debug_assert!(out.is_empty());
     let mut unknown = 0;
-    // A cursor of its own, which nothing else knows the address of. Not a closure, which would
-    // be compiled for the baseline's instructions.
+    // A cursor of its own, whose address nothing else knows. No closure: it would be compiled for the
+    // baseline's instructions.
     let mut copy = out.copy();
-    // SAFETY: this function's contract.
+    // SAFETY: the caller promises a value for each column, and the instructions.
     unsafe { push_columns::<S, I>(plan, &mut record, &mut copy, &mut unknown) }?;
-    // Not after an error, so that nothing need keep where the writing stopped.
+    // Only after success: so nothing need keep the place where an error stopped the writing.
     **out = *copy;
     Ok(unknown)
 }
 
 /// # Safety
 ///
-/// As [`push_record`].
+/// `record` has as many values left as `plan` has columns, and the processor has the instructions.
 #[inline(always)]
 unsafe fn push_columns<S: Shape, I: Encoder>(
     plan: &FieldPlan,
@@ -188,11 +192,12 @@ unsafe fn push_columns<S: Shape, I: Encoder>(
 ) -> Result<(), EncodeError> {
     out.hold_back(plan.room)?;
     for block in plan.columns.chunks(COLUMN_BLOCK) {
-        // All of the room held back is free: the block's columns need not look, but for longer
-        // text and lists, which reserve more beside it.
+        // All of the room held back is free: the block's columns need not check. Longer text and lists
+        // reserve more beside it.
         out.reserve(0)?;
         for column in block {
-            // SAFETY: this function's contract; and the room for a name and a scalar.
+            // SAFETY: the caller promises a value for each column, and the instructions. The room held
+            // back is enough for the names and scalars of a block.
             unsafe {
                 let value = record.take()?;
                 if value.present() {
@@ -206,7 +211,7 @@ unsafe fn push_columns<S: Shape, I: Encoder>(
             }
         }
     }
-    // SAFETY: room for an element of a list was held back beside the columns'.
+    // SAFETY: a byte for the brace, and room for an element, were held back beside the columns'.
     unsafe {
         if out.is_empty() {
             out.push(b'{');
@@ -224,8 +229,9 @@ unsafe fn push_columns<S: Shape, I: Encoder>(
 ///
 /// # Safety
 ///
-/// The processor has the instructions. Room for the rest of the name and [`MAX_SCALAR`](super::plan::MAX_SCALAR) bytes is
-/// reserved.
+/// The processor has the instructions. Room for the rest of the name and
+/// [`MAX_SCALAR`](super::plan::MAX_SCALAR) bytes is reserved; for lists, `out` also holds back
+/// `plan.room` bytes.
 #[inline(always)]
 unsafe fn push_value<S: Shape, I: Encoder>(
     plan: &FieldPlan,
@@ -236,7 +242,8 @@ unsafe fn push_value<S: Shape, I: Encoder>(
     unknown: &mut u64,
 ) -> Result<(), EncodeError> {
     let kinds = column.map_or(KindsOf::VALUES, |column| column.kinds);
-    // SAFETY: none of these writes more than `MAX_SCALAR` without reserving itself.
+    // SAFETY: the caller promises the instructions and `MAX_SCALAR` bytes. Longer text and lists check
+    // for more; no other value writes more.
     unsafe {
         match value.data(&plan.tags, kinds)? {
             Data::Text(text) => {
@@ -281,7 +288,8 @@ unsafe fn push_other<S: Shape>(
     out: &mut Out<'_>,
     unknown: &mut u64,
 ) -> Result<(), EncodeError> {
-    // SAFETY: this function's contract, and a string's tag is one of text.
+    // SAFETY: the caller has reserved the four bytes of null; `push_text_by` reserves by itself. The tag
+    // `apart` is that of strings, so the value holds text.
     unsafe {
         if plan.apart == Some(value.tag()) {
             push_text_by(plan.style.escape, out, value.text().bytes()?)?;
@@ -297,7 +305,8 @@ unsafe fn push_other<S: Shape>(
 ///
 /// # Safety
 ///
-/// As [`push_value`].
+/// Room for the rest of the name and [`MAX_SCALAR`](super::plan::MAX_SCALAR) bytes is reserved; for
+/// lists, `out` also holds back `plan.room` bytes.
 #[inline(never)]
 unsafe fn push_deferred<S: Shape>(
     plan: &FieldPlan,
@@ -306,22 +315,24 @@ unsafe fn push_deferred<S: Shape>(
     out: &mut Out<'_>,
     unknown: &mut u64,
 ) -> Result<(), EncodeError> {
-    // SAFETY: this function's contract; every processor has the instructions.
+    // SAFETY: the caller has reserved room for the rest of the name and a scalar; every processor has
+    // these instructions.
     unsafe {
         out.push_slice(&column.rest);
         push_value::<S, Baseline>(plan, None, value, out, 0, unknown)
     }
 }
 
-/// Writes a text if all of it is plain and there is room; else, and perhaps for no reason that the
-/// text gives, writes nothing.
+/// Writes a text and returns true, if all of it is plain and there is room. Otherwise, and also for
+/// texts that lie at an unlucky place in memory, writes nothing and returns false.
 ///
 /// # Safety
 ///
 /// The processor has the instructions; room for [`MAX_SCALAR`](super::plan::MAX_SCALAR) bytes is reserved.
 #[inline(always)]
 unsafe fn push_plain<I: Instructions>(out: &mut Out<'_>, text: Text<'_>) -> bool {
-    // SAFETY: this function's contract.
+    // SAFETY: the caller promises the instructions and `MAX_SCALAR` bytes, of which `push_short` takes
+    // `SHORT_ROOM`; `left` is what is reserved in all, and a host's text can be read for its length.
     unsafe {
         if I::push_short(out, text.raw()) {
             return true;
@@ -342,7 +353,7 @@ unsafe fn push_plain<I: Instructions>(out: &mut Out<'_>, text: Text<'_>) -> bool
 #[inline(never)]
 unsafe fn any_text<I: Escapes>(out: Cursor, room: isize, text: Text<'_>) -> Result<Cursor, EncodeError> {
     let text = text.bytes()?;
-    // SAFETY: this function's contract.
+    // SAFETY: the caller promises the instructions, and that `room` bytes are reserved.
     Ok(unsafe { push_text::<I>(out, room, text) }?)
 }
 
@@ -353,7 +364,8 @@ unsafe fn any_text<I: Escapes>(out: Cursor, room: isize, text: Text<'_>) -> Resu
 /// The value is one, and room for [`MAX_SCALAR`](super::plan::MAX_SCALAR) bytes is reserved.
 #[inline(never)]
 unsafe fn subnet<S: Shape>(mut out: Cursor, value: Value<'_, S>) -> Cursor {
-    // SAFETY: this function's contract.
+    // SAFETY: the caller promises a subnet, and `MAX_SCALAR` bytes: a prefix with its length, and two
+    // quotes.
     unsafe {
         let (prefix, length) = value.subnet();
         out.push(b'"');
@@ -363,11 +375,12 @@ unsafe fn subnet<S: Shape>(mut out: Cursor, value: Value<'_, S>) -> Cursor {
     out
 }
 
-/// Writes a set or a vector, in the instructions of whoever this is inlined into.
+/// Writes a set or a vector, in the instructions of the function that this is inlined into.
 ///
 /// # Safety
 ///
-/// As [`push_value`].
+/// The processor has the instructions. Room for [`MAX_SCALAR`](super::plan::MAX_SCALAR) bytes is
+/// reserved, and `out` holds back `plan.room` bytes.
 #[inline(always)]
 unsafe fn push_list<S: Shape, I: Encoder>(
     plan: &FieldPlan,
@@ -380,7 +393,7 @@ unsafe fn push_list<S: Shape, I: Encoder>(
         return Err(EncodeError::TooDeep);
     }
     let mut copy = out.copy();
-    // SAFETY: this function's contract.
+    // SAFETY: the caller promises the instructions, and room for a scalar.
     unsafe { push_elements::<S, I>(plan, list, &mut copy, depth, unknown) }?;
     **out = *copy;
     Ok(())
@@ -388,7 +401,8 @@ unsafe fn push_list<S: Shape, I: Encoder>(
 
 /// # Safety
 ///
-/// As [`push_value`].
+/// The processor has the instructions. Room for [`MAX_SCALAR`](super::plan::MAX_SCALAR) bytes is
+/// reserved, and `out` holds back `plan.room` bytes.
 #[inline(always)]
 unsafe fn push_elements<S: Shape, I: Encoder>(
     plan: &FieldPlan,
@@ -397,8 +411,9 @@ unsafe fn push_elements<S: Shape, I: Encoder>(
     depth: usize,
     unknown: &mut u64,
 ) -> Result<(), EncodeError> {
-    // SAFETY: the caller has room for a scalar. In the loop and behind it all that is held
-    // back is free again, and one scalar with a bracket or a comma of that may be used.
+    // SAFETY: the caller has room for a scalar, which is more than the bracket. In the loop and behind it
+    // all that is held back is free again: a scalar with a bracket or a comma takes less than that.
+    // A byte has been written when one is taken back.
     unsafe {
         out.push(b'[');
         let start = out.len();
@@ -426,12 +441,12 @@ unsafe fn push_elements<S: Shape, I: Encoder>(
     Ok(())
 }
 
-/// Writes elements of a list that follow `value` and that need no more than a look, each with a
-/// comma; there may be none. `len` bytes have been written for `value`, its comma included.
+/// Writes those elements of a list behind `value` that need no more than a look, each with a comma;
+/// there may be none. `len` bytes have been written for `value`, its comma included.
 ///
 /// # Safety
 ///
-/// As [`push_value`], but for the room.
+/// The processor has the instructions, and [`REPEATED`] bytes of what is held back are free.
 #[inline(always)]
 unsafe fn push_alike<S: Shape, I: Encoder>(
     plan: &FieldPlan,
@@ -441,9 +456,11 @@ unsafe fn push_alike<S: Shape, I: Encoder>(
     len: usize,
 ) {
     let tag = value.tag();
-    // So many as there is room for, whatever they are.
+    // As many as there is room for, whatever they are.
     let mut next_ones = list.up_to(out.left().max(0) as usize / ALIKE_ROOM);
-    // SAFETY: the tag says what values hold, and no element takes more room than that.
+    // SAFETY: the caller promises the instructions. The tag says what values hold. There is room for as
+    // many elements as are in `next_ones`. `last_block` reads `len` bytes that have been written, and
+    // what the caller promises to be free.
     unsafe {
         match plan.tags.kind(tag, KindsOf::VALUES) {
             Kind::Text => {

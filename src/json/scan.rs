@@ -1,19 +1,19 @@
 //! Copying text until a byte needs attention.
 //!
-//! Most text in logs is plain ASCII without quotes, and short: it is looked at and copied
-//! 16 or 32 bytes at a time, with what the processor has ([`Instructions`]). Every
-//! implementation gives what [`is_plain`] says of each byte.
+//! Most text in logs is short, and plain ASCII without quotes. It is checked and copied 16 or 32
+//! bytes at a time, with what the processor has ([`Instructions`]). Every implementation agrees
+//! with [`is_plain`] on each byte.
 
 use super::out::Cursor;
 
-/// Whether a byte is copied as it is: printable ASCII, but for the quote and the backslash.
+/// Returns true if a byte is copied as it is: printable ASCII, but neither the quote nor the backslash.
 #[inline]
 #[must_use]
 pub const fn is_plain(byte: u8) -> bool {
     matches!(byte, 0x20..=0x7e) && byte != b'"' && byte != b'\\'
 }
 
-/// The letter behind the backslash, for bytes that JSON has one for.
+/// Returns the letter behind the backslash, for bytes that JSON has a short escape for.
 #[inline]
 pub const fn short_escape(byte: u8) -> Option<u8> {
     Some(match byte {
@@ -36,43 +36,44 @@ pub const SHORT: usize = 64;
 /// Room that [`Instructions::push_short`] needs.
 pub const SHORT_ROOM: usize = 1 + SHORT + SLACK;
 
-/// What is done with all of a text, in the instructions that a kind of processor has.
+/// Writing a text that is all plain, in the instructions of one kind of processor.
 pub trait Instructions {
-    /// Writes a text of 1 to [`SHORT`] bytes with its quotes if all of it is plain; else, and perhaps
-    /// for no reason that the text gives, writes nothing that counts and returns false. The text
-    /// is given as it comes, and may be none.
+    /// Writes a text of 1 to [`SHORT`] bytes with its quotes and returns true, if all of it is plain.
+    /// Otherwise, and also for texts that lie at an unlucky place in memory, writes nothing that
+    /// counts and returns false. The text is a pointer and a length as the host has them, and may be
+    /// no text.
     ///
     /// # Safety
     ///
-    /// The processor has the instructions. Room for [`SHORT_ROOM`] is reserved, and a text that
-    /// is not null and not of negative length can be read.
+    /// The processor has the instructions. Room for [`SHORT_ROOM`] is reserved. If the pointer is not
+    /// null and the length not negative, as many bytes can be read there.
     unsafe fn push_short(out: &mut Cursor, text: (*const u8, i32)) -> bool;
 
-    /// Writes a text of more than [`SHORT`] bytes with its quotes if all of it is plain and there
-    /// is room. The text is given as it comes, and may be none.
+    /// Writes a text of more than [`SHORT`] bytes with its quotes, if all of it is plain and there is
+    /// room. The text is a pointer and a length as the host has them, and may be no text.
     ///
     /// # Safety
     ///
-    /// The processor has the instructions. `room` bytes are reserved, and a text that is not null
-    /// and not of negative length can be read.
+    /// The processor has the instructions. `room` bytes are reserved. If the pointer is not null and
+    /// the length not negative, as many bytes can be read there.
     unsafe fn long(out: Cursor, room: isize, text: (*const u8, i32)) -> Option<Cursor>;
 }
 
-/// The text, if it is one for [`Instructions::long`].
+/// Returns the text if it is longer than [`SHORT`] and fits into `room` with its quotes.
 ///
 /// # Safety
 ///
-/// As there.
+/// If the pointer is not null and the length not negative, as many bytes can be read there for `'a`.
 #[inline(always)]
 unsafe fn long_text<'a>(room: isize, (data, length): (*const u8, i32)) -> Option<&'a [u8]> {
     if (length as isize) <= SHORT as isize || length as isize + 2 > room || data.is_null() {
         return None;
     }
-    // SAFETY: this function's contract.
+    // SAFETY: not null and longer than `SHORT`, so that the caller promises `length` readable bytes.
     Some(unsafe { core::slice::from_raw_parts(data, length as usize) })
 }
 
-/// Whether a length is the first of 32 numbers or one of the others.
+/// Returns true if a length is one of the 32 numbers from `first` on.
 #[inline(always)]
 #[cfg(target_arch = "x86_64")]
 fn is_from(first: u32, length: i32) -> bool {
@@ -80,7 +81,7 @@ fn is_from(first: u32, length: i32) -> bool {
     (length as u32).wrapping_sub(first) < 32
 }
 
-/// The length, if it is one for [`Instructions::push_short`].
+/// Returns the length if it is one for [`Instructions::push_short`].
 #[inline(always)]
 fn short_len(length: i32) -> Option<usize> {
     // Negative lengths and zero are large numbers.
@@ -97,7 +98,8 @@ impl Instructions for Portable {
     unsafe fn push_short(out: &mut Cursor, (data, length): (*const u8, i32)) -> bool {
         let mut end = *out;
         let Some(len) = short_len(length).filter(|_| !data.is_null()) else { return false };
-        // SAFETY: this function's contract.
+        // SAFETY: not null and of 1 to `SHORT` bytes, which the caller promises to be readable; with two
+        // quotes and the slack they fit into the `SHORT_ROOM` that is reserved.
         unsafe {
             let text = core::slice::from_raw_parts(data, len);
             end.push(b'"');
@@ -111,8 +113,8 @@ impl Instructions for Portable {
     }
 
     unsafe fn long(mut out: Cursor, room: isize, text: (*const u8, i32)) -> Option<Cursor> {
-        // SAFETY: this function's contract; parts of the text are written in their order, the
-        // last of them over bytes just written.
+        // SAFETY: `long_text` has seen that the text and two quotes fit into the `room` that the caller
+        // promises. Blocks are written in their order, the last of them over bytes just written.
         unsafe {
             let text = long_text(room, text)?;
             out.push(b'"');
@@ -139,10 +141,10 @@ impl Instructions for Portable {
 #[cfg(target_arch = "x86_64")]
 pub use x86::{Avx2, Sse2};
 
-/// What every processor that this is compiled for has.
+/// The instructions that every processor has for which this is compiled.
 #[cfg(target_arch = "x86_64")]
 pub type Baseline = Sse2;
-/// What every processor that this is compiled for has.
+/// The instructions that every processor has for which this is compiled.
 #[cfg(not(target_arch = "x86_64"))]
 pub type Baseline = Portable;
 
@@ -183,7 +185,7 @@ pub(super) mod x86 {
     pub struct Avx2;
 
     impl Avx2 {
-        /// Whether this processor has the instructions.
+        /// Returns true if this processor has the instructions.
         #[must_use]
         pub fn available() -> bool {
             is_x86_feature_detected!("avx2")
@@ -197,8 +199,8 @@ pub(super) mod x86 {
     /// Memory is accessible in pages of this size, or of multiples of it.
     const PAGE: usize = 4096;
 
-    /// Whether `size` bytes can be read where a text begins, however short it is. Not for a page's
-    /// first byte, so as not to ask whether it is null.
+    /// Returns true if `size` bytes can be read where a text begins, however short the text is. Returns
+    /// false for a page's first byte, too, so that null needs no check of its own.
     #[inline(always)]
     pub(in crate::json) fn within_page(text: *const u8, size: usize) -> bool {
         (text as usize).wrapping_sub(1) % PAGE < PAGE - size
@@ -208,7 +210,8 @@ pub(super) mod x86 {
         #[inline(always)]
         unsafe fn push_short(out: &mut Cursor, (data, length): (*const u8, i32)) -> bool {
             let Some(len) = super::short_len(length) else { return false };
-            // SAFETY: no more is written than there is room for.
+            // SAFETY: `SHORT_ROOM` bytes are reserved: two quotes, and 16 bytes or the text. The text, not
+            // null and of `len` bytes, can be read; up to 16 bytes are within its page.
             unsafe {
                 if len <= 16 {
                     if !within_page(data, 16) {
@@ -254,8 +257,9 @@ pub(super) mod x86 {
 
         #[inline(never)]
         unsafe fn long(mut out: Cursor, room: isize, text: (*const u8, i32)) -> Option<Cursor> {
-            // SAFETY: this function's contract; parts of the text are written in their order,
-            // the last of them over bytes just written.
+            // SAFETY: `long_text` has seen that the text and two quotes fit into the `room` that the
+            // caller promises. Blocks are written in their order, the last of them over bytes just
+            // written.
             unsafe {
                 let text = super::long_text(room, text)?;
                 out.push(b'"');
@@ -289,8 +293,9 @@ pub(super) mod x86 {
         #[inline(always)]
         unsafe fn push_short(out: &mut Cursor, (data, length): (*const u8, i32)) -> bool {
             let len = length as usize;
-            // SAFETY: the processor has AVX2, no more is written than there is room for, and no more
-            // read than the text has but within its page.
+            // SAFETY: the caller promises AVX2. `SHORT_ROOM` bytes are reserved: two quotes, and 32 bytes
+            // or the text. The text, not null and of `len` bytes, can be read; the first 32 bytes of a
+            // shorter text are within its page.
             unsafe {
                 if super::is_from(1, length) {
                     if !within_page(data, 32) {
@@ -325,19 +330,20 @@ pub(super) mod x86 {
 
         #[inline(always)]
         unsafe fn long(out: Cursor, room: isize, text: (*const u8, i32)) -> Option<Cursor> {
-            // SAFETY: this function's contract.
+            // SAFETY: the caller promises AVX2, `room` reserved bytes, and a text that can be read.
             unsafe { long_avx2(out, room, text) }
         }
     }
 
     /// # Safety
     ///
-    /// As [`Instructions::long`].
+    /// The processor has AVX2 and what comes with it. `room` bytes are reserved. If the pointer is not
+    /// null and the length not negative, as many bytes can be read there.
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
     #[inline(never)]
     unsafe fn long_avx2(mut out: Cursor, room: isize, text: (*const u8, i32)) -> Option<Cursor> {
-        // SAFETY: this function's contract; parts of the text are written in their order, the
-        // last of them over bytes just written.
+        // SAFETY: `long_text` has seen that the text and two quotes fit into the `room` that the caller
+        // promises. Blocks are written in their order, the last of them over bytes just written.
         unsafe {
             let text = super::long_text(room, text)?;
             out.push(b'"');
@@ -370,19 +376,19 @@ pub(super) mod x86 {
         Some(out)
     }
 
-    /// A text of at most 16 bytes, and behind it whatever lies there in memory: one load
-    /// where copies and branches by length took most of the time for short text.
+    /// Loads 16 bytes from where a text begins: it may be shorter, and whatever lies behind it in memory
+    /// is loaded, too. For short text, copies and branches by length would take most of the time.
     ///
     /// # Safety
     ///
-    /// The text is not empty, and [`within_page`] says that the memory behind it can be read,
-    /// to whomever it belongs. They are read in assembly, as the language has no such thing as
-    /// memory of others.
+    /// The text is not empty, and [`within_page`] has said that 16 bytes can be read there. The bytes
+    /// behind the text may belong to anything; they are read in assembly, because Rust allows no reads
+    /// of such memory.
     #[inline(always)]
     unsafe fn load_16_beyond(text: *const u8) -> __m128i {
         let block: __m128i;
-        // SAFETY: accessible by this function's contract. That other threads may write to what
-        // lies behind the text changes bytes which the caller does not use.
+        // SAFETY: the 16 bytes are in one page, which can be read, as the text's first byte is in it.
+        // Other threads may write behind the text: this changes bytes that the caller does not use.
         unsafe {
             core::arch::asm!(
                 "movdqu {block}, [{text}]",
@@ -394,16 +400,18 @@ pub(super) mod x86 {
         block
     }
 
-    /// The same for 32 bytes.
+    /// Loads 32 bytes from where a text begins, as [`load_16_beyond`] loads 16.
     ///
     /// # Safety
     ///
-    /// As [`load_16_beyond`], and the processor has AVX2.
+    /// The text is not empty, [`within_page`] has said that 32 bytes can be read there, and the
+    /// processor has AVX2.
     #[inline]
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
     pub(in crate::json) unsafe fn load_32_beyond(text: *const u8) -> __m256i {
         let block: __m256i;
-        // SAFETY: as in `load_16_beyond`.
+        // SAFETY: the 32 bytes are in one page, which can be read, as the text's first byte is in it.
+        // Other threads may write behind the text: this changes bytes that the caller does not use.
         unsafe {
             core::arch::asm!(
                 "vmovdqu {block}, [{text}]",
@@ -415,32 +423,26 @@ pub(super) mod x86 {
         block
     }
 
-    /// # Safety
-    ///
-    /// The processor has AVX2.
     #[inline]
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
-    pub(in crate::json) unsafe fn load_32(block: &[u8; 32]) -> __m256i {
+    pub(in crate::json) fn load_32(block: &[u8; 32]) -> __m256i {
         // SAFETY: the load reads the 32 bytes of `block`.
         unsafe { _mm256_loadu_si256(block.as_ptr().cast()) }
     }
 
-    /// As [`special`]; comparisons are signed, so that bytes from 0x80 on are less than a space.
-    ///
-    /// # Safety
-    ///
-    /// The processor has AVX2.
+    /// All bits set in each byte that is not plain. Comparisons are signed, so that bytes from 0x80 on
+    /// are less than a space.
     #[inline]
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
-    pub(in crate::json) unsafe fn special_32(block: __m256i) -> __m256i {
+    pub(in crate::json) fn special_32(block: __m256i) -> __m256i {
         let low = _mm256_cmpgt_epi8(_mm256_set1_epi8(b' ' as i8), block);
         // Each lower half of a byte has a special byte of its own.
         let wanted = _mm256_shuffle_epi8(both_lanes(&SPECIALS), block);
         _mm256_or_si256(_mm256_cmpeq_epi8(block, wanted), low)
     }
 
-    /// By its lower half, the one byte from 0x20 to 0x7f that is not plain; for others a byte with
-    /// another half.
+    /// For each lower half of a byte the only byte from 0x20 to 0x7f with it that is not plain; if there
+    /// is none, a byte with another lower half.
     const SPECIALS: [u8; 16] = {
         let mut specials = [0xff; 16];
         specials[0xf] = 0;
@@ -491,7 +493,7 @@ pub(super) mod x86 {
         }
     }
 
-    /// As [`special`], of either of two blocks.
+    /// All bits set in each byte that is not plain in either of two blocks.
     #[inline]
     fn specials_of_two(blocks: &[u8; 32]) -> __m128i {
         let [first, last] = blocks.as_chunks::<16>().0 else { return load(&[0xff; 16]) };
@@ -504,7 +506,7 @@ pub(super) mod x86 {
         unsafe { _mm_or_si128(a, b) }
     }
 
-    /// A bit for each byte.
+    /// The highest bit of each byte, the first byte's the lowest.
     #[inline]
     fn bits(bytes: __m128i) -> u32 {
         // SAFETY: SSE2 is part of x86-64.
@@ -549,7 +551,8 @@ unsafe fn push_plain_words(out: &mut Cursor, text: &[u8]) -> usize {
     let mut last = [0; 8];
     last[..rest.len()].copy_from_slice(rest);
     let plain = plain_prefix(u64::from_le_bytes(last));
-    // SAFETY: as above; the zeros behind the text are not plain, so they are not counted.
+    // SAFETY: bytes beyond the text are within the slack. The zeros behind it are not plain, so that they
+    // are not counted.
     unsafe { out.push_padded(&last, plain) };
     words.len() * 8 + plain
 }
@@ -625,7 +628,7 @@ mod tests {
         } else {
             let raw = (text.as_ptr(), text.len() as i32);
             let bytes = written_bytes(|out| {
-                // SAFETY: as above.
+                // SAFETY: `written_bytes` gives far more room, and the processor has the instructions.
                 if let Some(end) = unsafe { I::long(**out, quoted.len() as isize, raw) } {
                     **out = end;
                     done = true;

@@ -1,10 +1,10 @@
 //! Text: strings, enums and the like, which may hold any bytes.
 //!
-//! The host's rule (Zeek 4.2 and later): if all of a text is printable ASCII, one of the
-//! controls `\b \t \n \f \r`, or valid UTF-8 outside the ranges below, it is written as it is.
-//! Otherwise every byte of it that is neither printable ASCII nor one of those controls
-//! becomes the four characters `\xNN`, those of its valid UTF-8 sequences included. Then
-//! JSON's own escaping follows.
+//! The host's rule (Zeek 4.2 and later): a text is written as it is if all of it is printable ASCII,
+//! one of the controls `\b \t \n \f \r`, or valid UTF-8 outside the ranges below. Otherwise
+//! every byte that is neither printable ASCII nor one of those controls becomes the four
+//! characters `\xNN`, the bytes of valid UTF-8 sequences included. Then JSON's own escaping
+//! follows.
 //!
 //! Not accepted though valid UTF-8: controls (U+0000 to U+001F but for the five, U+007F to
 //! U+009F), the private use area U+E000 to U+F8FF, and the specials U+FFF0 to U+FFFF.
@@ -19,8 +19,7 @@ use super::scan::{Baseline, Instructions, SLACK, is_plain, plain_of_block, short
 /// What becomes of a string's bytes that are not accepted (`JSON::StringEscapePolicy`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EscapePolicy {
-    /// `STRING_ESCAPE_POLICY_HEX`: the rule of [this module](self), and the only one before
-    /// Zeek 9.
+    /// `STRING_ESCAPE_POLICY_HEX`: the rule of [this module](self). Before Zeek 9 there is no other.
     #[default]
     Hex,
     /// `STRING_ESCAPE_POLICY_PUA`: each becomes a character of its own, U+F0000 plus the byte,
@@ -34,7 +33,7 @@ pub enum EscapePolicy {
 /// Room that [`Escapes::accepted`] needs beyond twice the text's length and its quotes.
 pub const TEXT_SLACK: usize = 64;
 
-/// What is done with a text that is not all plain, in the instructions that a kind of processor has.
+/// Writing a text that is not all plain, in the instructions of one kind of processor.
 pub trait Escapes: Instructions {
     /// Writes any text with its quotes, and with JSON's escapes, if hosts accept all of it (see
     /// [this module](self)).
@@ -44,7 +43,7 @@ pub trait Escapes: Instructions {
     /// The processor has the instructions. Room for twice the text's length, two quotes and
     /// [`TEXT_SLACK`] is reserved.
     unsafe fn accepted(out: Cursor, text: &[u8]) -> Option<Cursor> {
-        // SAFETY: this function's contract.
+        // SAFETY: the caller has reserved the room; every processor has these instructions.
         unsafe { push_accepted(out, text) }
     }
 }
@@ -55,7 +54,7 @@ impl Escapes for Baseline {}
 impl Escapes for Avx2 {
     #[inline(always)]
     unsafe fn accepted(out: Cursor, text: &[u8]) -> Option<Cursor> {
-        // SAFETY: this function's contract.
+        // SAFETY: the caller promises AVX2 and the room.
         unsafe { super::utf8::push_accepted(out, text) }
     }
 }
@@ -64,21 +63,22 @@ impl Escapes for Avx2 {
 ///
 /// # Safety
 ///
-/// The processor has the instructions, and there is the room.
+/// The processor has the instructions, and `room` bytes are reserved.
 ///
 /// # Errors
 ///
-/// It is too little.
+/// The room may be too little.
 pub unsafe fn push_text<I: Escapes>(out: Cursor, room: isize, text: &[u8]) -> Result<Cursor, Full> {
     let fits = |len: usize| isize::try_from(len).is_ok_and(|len| len <= room);
     if !fits(text.len().saturating_mul(2).saturating_add(2 + TEXT_SLACK)) {
         return Err(Full);
     }
-    // SAFETY: this function's contract, and there is room for any text that is accepted.
+    // SAFETY: the caller promises the instructions and `room` bytes: enough for any text that is accepted,
+    // as just checked.
     match unsafe { I::accepted(out, text) } {
         Some(end) => Ok(end),
         None if !fits(text.len().saturating_mul(5).saturating_add(2 + SLACK)) => Err(Full),
-        // SAFETY: there is room.
+        // SAFETY: `room` bytes are enough for five for each byte, two quotes and the slack, as just checked.
         None => Ok(unsafe { push_escaped(out, text) }),
     }
 }
@@ -87,9 +87,10 @@ pub unsafe fn push_text<I: Escapes>(out: Cursor, room: isize, text: &[u8]) -> Re
 ///
 /// # Safety
 ///
-/// As there.
+/// Room for twice the text's length, two quotes and [`TEXT_SLACK`] is reserved.
 unsafe fn push_accepted(mut out: Cursor, text: &[u8]) -> Option<Cursor> {
-    // SAFETY: this function's contract.
+    // SAFETY: the caller has reserved two quotes, two bytes for each of the text, and a slack of more
+    // than `SLACK`.
     unsafe {
         out.push(b'"');
         let done;
@@ -106,16 +107,16 @@ unsafe fn push_accepted(mut out: Cursor, text: &[u8]) -> Option<Cursor> {
     Some(out)
 }
 
-/// Writes text up to the first byte that is neither plain nor has a short escape, and returns
-/// how many bytes that was; with `UTF8`, bytes from 0x80 on count as plain.
+/// Writes text up to the first byte that is neither plain nor has a short escape, and returns how
+/// many bytes of the text it has written. With `UTF8`, bytes from 0x80 on count as plain.
 ///
 /// # Safety
 ///
 /// Room for twice the text's length and [`SLACK`] more bytes is reserved.
 unsafe fn push_short_escaped<const UTF8: bool>(mut out: Cursor, text: &[u8]) -> (Cursor, usize) {
     let mut done = 0;
-    // SAFETY: this function's contract: a byte becomes two at most, and what is written but
-    // not counted is within the slack.
+    // SAFETY: the caller has reserved two bytes for each of the text, and no byte becomes more. Bytes that
+    // are written but not counted are within the slack.
     unsafe {
         while let Some(block) = text[done..].first_chunk::<16>() {
             let plain = plain_of_block::<UTF8>(block);
@@ -140,8 +141,8 @@ unsafe fn push_short_escaped<const UTF8: bool>(mut out: Cursor, text: &[u8]) -> 
     (out, done)
 }
 
-/// What each byte becomes in text that is not accepted as UTF-8, and in the highest byte how
-/// long that is.
+/// What each byte becomes in text that is not accepted as UTF-8, and in the highest byte the number of
+/// bytes.
 static ESCAPED: [u64; 256] = {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let mut table = [0; 256];
@@ -166,8 +167,8 @@ static ESCAPED: [u64; 256] = {
 #[inline(never)]
 unsafe fn push_escaped(mut end: Cursor, text: &[u8]) -> Cursor {
     let (blocks, rest) = text.as_chunks::<16>();
-    // SAFETY: a byte becomes five at most, and what is written but not counted is within
-    // the slack.
+    // SAFETY: the caller has reserved five bytes for each of the text, and no byte becomes more. Bytes that
+    // are written but not counted are within the slack.
     unsafe {
         end.push(b'"');
         for block in blocks {
@@ -197,11 +198,11 @@ unsafe fn push_escaped(mut end: Cursor, text: &[u8]) -> Cursor {
 #[inline(always)]
 unsafe fn push_escaped_byte(out: &mut Cursor, byte: u8) {
     let entry = ESCAPED[usize::from(byte)];
-    // SAFETY: this function's contract.
+    // SAFETY: the caller has reserved the 8 bytes; the table's lengths are at most 5.
     unsafe { out.push_padded(&entry.to_le_bytes(), (entry >> 56) as usize) };
 }
 
-/// Writes text with its quotes by a rule of choice.
+/// Writes text with its quotes by the rule of `policy`.
 ///
 /// # Errors
 ///
@@ -209,7 +210,7 @@ unsafe fn push_escaped_byte(out: &mut Cursor, byte: u8) {
 pub fn push_text_by(policy: EscapePolicy, out: &mut Out<'_>, text: &[u8]) -> Result<(), Full> {
     match policy {
         EscapePolicy::Hex => {
-            // SAFETY: every processor has these instructions.
+            // SAFETY: every processor has these instructions, and `left` bytes can be reserved.
             **out = unsafe { push_text::<Baseline>(**out, out.left(), text) }?;
             Ok(())
         }
@@ -221,7 +222,7 @@ pub fn push_text_by(policy: EscapePolicy, out: &mut Out<'_>, text: &[u8]) -> Res
 /// Writes text by [`EscapePolicy::Pua`].
 fn push_pua(out: &mut Out<'_>, mut text: &[u8]) -> Result<(), Full> {
     out.reserve(text.len().saturating_mul(PUA_LEN).saturating_add(2))?;
-    // SAFETY: just reserved: no byte becomes more than these.
+    // SAFETY: two quotes and `PUA_LEN` for each byte were just reserved, and no byte becomes more.
     unsafe {
         out.push(b'"');
         while let Some(&byte) = text.first() {
@@ -243,10 +244,10 @@ fn push_pua(out: &mut Out<'_>, mut text: &[u8]) -> Result<(), Full> {
     Ok(())
 }
 
-/// What a byte takes at most by [`EscapePolicy::Pua`].
+/// How many bytes a byte takes at most by [`EscapePolicy::Pua`].
 const PUA_LEN: usize = r"\udb80\udcff".len();
 
-/// [`accepts`] where it is not to be inlined.
+/// [`accepts`], not inlined.
 #[inline(never)]
 fn accepts_apart(text: &[u8]) -> bool {
     accepts(text)
@@ -255,7 +256,7 @@ fn accepts_apart(text: &[u8]) -> bool {
 /// Writes text by [`EscapePolicy::Tsv`].
 fn push_tsv(out: &mut Out<'_>, text: &[u8]) -> Result<(), Full> {
     out.reserve(text.len().saturating_mul(5).saturating_add(2))?;
-    // SAFETY: just reserved: no byte becomes more than five.
+    // SAFETY: two quotes and five for each byte were just reserved, and no byte becomes more.
     unsafe {
         out.push(b'"');
         for (index, part) in text.split(|&byte| byte == b'\\').enumerate() {
@@ -290,7 +291,7 @@ static HEX: [[u8; 2]; 256] = {
     table
 };
 
-/// Whether the host writes all of this as it is.
+/// Returns true if the host writes all of this as it is.
 #[inline(always)]
 fn accepts(mut text: &[u8]) -> bool {
     while let Some((&first, rest)) = text.split_first() {
@@ -317,7 +318,7 @@ fn accepts(mut text: &[u8]) -> bool {
     true
 }
 
-/// Appends a column's name: as it is but for JSON's own escaping, as RapidJSON does.
+/// Appends a column's name with no more than JSON's own escaping, as RapidJSON does.
 pub(super) fn push_escaped_name(to: &mut Vec<u8>, name: &[u8]) {
     for &byte in name {
         match short_escape(byte) {
@@ -347,7 +348,7 @@ mod tests {
         written(|out| push_text_by(policy, out, bytes).unwrap())
     }
 
-    /// The rule of the module's documentation, word for word.
+    /// The rule of the module's documentation, step by step.
     fn naive(bytes: &[u8]) -> Vec<u8> {
         let control = |byte: u8| matches!(byte, 8 | 9 | 10 | 12 | 13);
         let accepted = std::str::from_utf8(bytes).is_ok_and(|text| {

@@ -11,7 +11,8 @@ pub enum TimeFormat {
     Epoch,
     /// `JSON::TS_MILLIS`: milliseconds since the epoch, a signed integer.
     Millis,
-    /// `JSON::TS_MILLIS_UNSIGNED`: the same, as the host converts it to an unsigned integer.
+    /// `JSON::TS_MILLIS_UNSIGNED`: milliseconds since the epoch, as the host converts them to an
+    /// unsigned integer.
     MillisUnsigned,
     /// `JSON::TS_ISO8601`: UTC with microseconds, a string.
     Iso8601,
@@ -28,7 +29,7 @@ pub const MAX_TIME: usize = if MAX_NUMBER > 48 { MAX_NUMBER } else { 48 };
 /// Room for [`MAX_TIME`] bytes is reserved.
 #[inline(always)]
 pub unsafe fn push_time(out: &mut Cursor, seconds: f64, format: TimeFormat) {
-    // SAFETY: this function's contract.
+    // SAFETY: the caller has reserved `MAX_TIME` bytes, which is not less than `MAX_NUMBER`.
     unsafe {
         if format == TimeFormat::Epoch {
             push_seconds(out, seconds);
@@ -43,7 +44,7 @@ pub unsafe fn push_time(out: &mut Cursor, seconds: f64, format: TimeFormat) {
 /// Room for [`MAX_TIME`] bytes is reserved.
 #[inline(never)]
 unsafe fn other_time(mut out: Cursor, seconds: f64, format: TimeFormat) -> Cursor {
-    // SAFETY: this function's contract.
+    // SAFETY: the caller has reserved `MAX_TIME` bytes, which is not less than `MAX_NUMBER`.
     unsafe {
         match format {
             TimeFormat::Epoch => push_seconds(&mut out, seconds),
@@ -55,8 +56,8 @@ unsafe fn other_time(mut out: Cursor, seconds: f64, format: TimeFormat) -> Curso
     out
 }
 
-/// Converts as the host's C++ does: what does not fit becomes the smallest integer
-/// (x86-64's `cvttsd2si`; the language leaves it open).
+/// Converts as the host's C++ does: a number that does not fit becomes the smallest integer
+/// (x86-64's `cvttsd2si`; C++ leaves it open).
 #[inline]
 fn to_i64(number: f64) -> i64 {
     const LIMIT: f64 = 9_223_372_036_854_775_808.0;
@@ -69,7 +70,7 @@ fn to_i64(number: f64) -> i64 {
 unsafe fn push_iso8601(out: &mut Cursor, seconds: f64) {
     let Some((year, [month, day, hour, minute, second])) = civil(to_i64(seconds.floor())) else {
         // What the host writes when gmtime() fails.
-        // SAFETY: this function's contract.
+        // SAFETY: 28 bytes of the `MAX_TIME` that the caller has reserved.
         unsafe { out.push_slice(b"\"2000-01-01T00:00:00.000000\"") };
         return;
     };
@@ -80,7 +81,8 @@ unsafe fn push_iso8601(out: &mut Cursor, seconds: f64) {
     // The host rounds with printf("%06.0f"), so that a fraction just below a second is
     // written with seven digits.
     let micros = (fraction * 1e6).round_ties_even() as u64;
-    // SAFETY: this function's contract.
+    // SAFETY: the caller has reserved `MAX_TIME` bytes. At most 38 are written: the quote, 11 of the
+    // year, 15 of the next five numbers, the point, and 10 of the last number.
     unsafe {
         out.push(b'"');
         push_i64(out, year);
@@ -98,9 +100,10 @@ unsafe fn push_iso8601(out: &mut Cursor, seconds: f64) {
 ///
 /// # Safety
 ///
-/// Room for the digits is reserved.
+/// Room for 10 bytes is reserved, `width` is at most 6, and the number at most 10^6.
 unsafe fn push_digits(out: &mut Cursor, number: u64, width: u32) {
-    // SAFETY: this function's contract.
+    // SAFETY: the caller has reserved 10 bytes: at most 5 zeros and then 4 bytes of a digit, or 10 bytes
+    // of a number of seven digits and no zero.
     unsafe {
         let mut limit = 10_u64.pow(width - 1);
         while number < limit && limit > 1 {
@@ -111,9 +114,9 @@ unsafe fn push_digits(out: &mut Cursor, number: u64, width: u32) {
     }
 }
 
-/// The UTC year, and month, day, hour, minute and second, of a number of seconds since the
-/// epoch in the proleptic Gregorian calendar; `None` where the year does not fit the `int`
-/// of `struct tm`, as with gmtime().
+/// Returns the UTC year, and month, day, hour, minute and second, of a number of seconds since the
+/// epoch in the proleptic Gregorian calendar. As with gmtime(), there is none if the year does not
+/// fit the `int` of `struct tm`.
 fn civil(seconds: i64) -> Option<(i64, [u8; 5])> {
     let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     // Years that start in March have their leap day at the end, which makes the rest

@@ -1,11 +1,11 @@
 //! Text that hosts accept though not all of it is plain, with AVX2: checked, copied and
 //! escaped in one pass, 32 bytes at a time.
 //!
-//! Whether bytes are valid UTF-8 shows in each byte together with the three before it. Most
-//! faults show in two of them: in the halves of the first and the upper half of the second, which
-//! index three tables of 16 bytes that one instruction looks up 32 times ([`FAULTS`]; Keiser and
-//! Lemire, "Validating UTF-8 in less than one instruction per byte", 2021). What hosts do not
-//! accept though it is valid is found in the same way or compared with.
+//! Invalid UTF-8 shows in each byte together with the three before it. Most faults show in two
+//! neighbours: in both halves of the first and the upper half of the second. The halves index three
+//! tables of 16 bytes, which one instruction looks up 32 times ([`FAULTS`]; Keiser and Lemire,
+//! "Validating UTF-8 in less than one instruction per byte", 2021). Valid characters that hosts do
+//! not accept are found by the tables, too, or by comparisons.
 
 use core::arch::x86_64::{
     __m128i, __m256i, _bzhi_u32, _mm_set_epi64x, _mm_shuffle_epi8, _mm256_add_epi8, _mm256_adds_epu8,
@@ -28,8 +28,8 @@ use super::scan::x86::{both_lanes, load_32, load_32_beyond, special_32, within_p
 pub(super) unsafe fn push_accepted(mut out: Cursor, text: &[u8]) -> Option<Cursor> {
     let mut before = Before { block: _mm256_setzero_si256(), open: 0 };
     let mut rest = text;
-    // SAFETY: this function's contract: a byte becomes two at most, and what is written but not
-    // counted is within the slack.
+    // SAFETY: the caller promises AVX2, two bytes for each of the text, and two quotes. A byte becomes two
+    // at most, and what is written but not counted is within the slack of 64.
     unsafe {
         out.push(b'"');
         loop {
@@ -50,21 +50,17 @@ pub(super) unsafe fn push_accepted(mut out: Cursor, text: &[u8]) -> Option<Curso
     Some(out)
 }
 
-/// What a block's first bytes are checked with.
+/// The block before, with which a block's first bytes are checked.
 struct Before {
     block: __m256i,
-    /// A bit for each of the block's last three bytes, if it is not ASCII.
+    /// A bit for each of the block's last three bytes that is not ASCII.
     open: u32,
 }
 
-/// Less than 32 bytes, and zeros behind them.
-///
-/// # Safety
-///
-/// The processor has the instructions.
+/// Loads less than 32 bytes, and zeros behind them.
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
 #[inline]
-unsafe fn load_rest(rest: &[u8]) -> __m256i {
+fn load_rest(rest: &[u8]) -> __m256i {
     const PLACES: [u8; 32] = {
         let mut places = [0; 32];
         let mut n = 0;
@@ -74,16 +70,14 @@ unsafe fn load_rest(rest: &[u8]) -> __m256i {
         }
         places
     };
-    // SAFETY: the memory behind the text can be read if its page says so.
-    unsafe {
-        if !rest.is_empty() && within_page(rest.as_ptr(), 32) {
-            let own = _mm256_cmpgt_epi8(_mm256_set1_epi8(rest.len() as i8), load_32(&PLACES));
-            return _mm256_and_si256(load_32_beyond(rest.as_ptr()), own);
-        }
-        let mut block = [0; 32];
-        block[..rest.len()].copy_from_slice(rest);
-        load_32(&block)
+    if !rest.is_empty() && within_page(rest.as_ptr(), 32) {
+        let own = _mm256_cmpgt_epi8(_mm256_set1_epi8(rest.len() as i8), load_32(&PLACES));
+        // SAFETY: `rest` is not empty, and 32 bytes from its start are within one page.
+        return _mm256_and_si256(unsafe { load_32_beyond(rest.as_ptr()) }, own);
     }
+    let mut block = [0; 32];
+    block[..rest.len()].copy_from_slice(rest);
+    load_32(&block)
 }
 
 /// Writes the first `len` bytes of a block, if hosts accept it.
@@ -94,7 +88,8 @@ unsafe fn load_rest(rest: &[u8]) -> __m256i {
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
 #[inline]
 unsafe fn push_block(mut out: Cursor, block: __m256i, len: usize, before: &mut Before) -> Option<Cursor> {
-    // SAFETY: this function's contract.
+    // SAFETY: the caller promises AVX2 and 64 bytes, the most that 32 bytes become; `__m256i` and the array
+    // are the same bytes.
     unsafe {
         let special = _mm256_movemask_epi8(special_32(block)) as u32;
         let high = _mm256_movemask_epi8(block) as u32;
@@ -114,8 +109,8 @@ unsafe fn push_block(mut out: Cursor, block: __m256i, len: usize, before: &mut B
     Some(out)
 }
 
-/// The sets of half bytes, a bit for each, that no byte followed by another may be of: the
-/// first's upper half, its lower half, and the second's upper half.
+/// The faults of two neighbours, as sets of half bytes with a bit for each: the first byte's upper half,
+/// its lower half, and the second byte's upper half. If all three are in their sets, it is a fault.
 const FAULTS: [[u16; 3]; 8] = {
     const ANY: u16 = 0xffff;
     const ASCII: u16 = 0x00ff;
@@ -152,14 +147,10 @@ static TABLES: [[u8; 16]; 3] = {
     tables
 };
 
-/// Bits in each byte of `block` that is not accepted behind those before it.
-///
-/// # Safety
-///
-/// The processor has AVX2.
+/// Sets bits in each byte of `block` that is not accepted behind the bytes before it.
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
 #[inline]
-unsafe fn faults(before: __m256i, block: __m256i) -> __m256i {
+fn faults(before: __m256i, block: __m256i) -> __m256i {
     let all = |byte: u8| _mm256_set1_epi8(byte as i8);
     let either = |a, b| _mm256_or_si256(a, b);
     let both = |a, b| _mm256_and_si256(a, b);
@@ -186,7 +177,8 @@ unsafe fn faults(before: __m256i, block: __m256i) -> __m256i {
     either(either(invalid, control), either(private, special))
 }
 
-/// For each set of eight bytes those bytes with a backslash, which is byte 8, before each of the set.
+/// For each set of eight bytes the order in which they are written: all eight, and before each byte of
+/// the set a backslash, which is byte 8.
 static SPREAD: [[u8; 16]; 256] = {
     let mut table = [[0; 16]; 256];
     let mut set = 0;
@@ -219,24 +211,26 @@ const LETTERS: [u8; 16] = {
     table
 };
 
-/// Writes the first `len` bytes of a block, those of a set with a backslash before them; if
-/// JSON has a short escape for each of the set.
+/// Writes the first `len` bytes of a block, with a backslash before each byte of a set, if JSON has a
+/// short escape for all bytes of the set.
 ///
-/// Eight bytes at a time are spread by a table: nothing depends on how many escapes there are
-/// and where.
+/// A table spreads eight bytes at a time, so that the number of escapes and their places need no
+/// branches.
 ///
 /// # Safety
 ///
-/// As [`push_block`]; the set is within `len`.
+/// The processor has the instructions, room for 64 bytes is reserved, and the set is within `len`, which
+/// is at most 32.
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
 #[inline]
 unsafe fn push_escaping(mut out: Cursor, block: __m256i, len: usize, escapes: u32) -> Option<Cursor> {
-    // SAFETY: this function's contract; arrays and vectors are the same bytes.
+    // SAFETY: the caller promises AVX2 and 64 bytes: four steps of 16 at most. `written` exceeds `len` by
+    // less than 8, and as many bytes have been written; arrays and vectors are the same bytes.
     unsafe {
         // Bytes from 0x10 on come to have their highest bit set, for which nothing is looked up.
         let index = _mm256_adds_epu8(block, _mm256_set1_epi8(0x70));
         let block = _mm256_add_epi8(block, _mm256_shuffle_epi8(both_lanes(&LETTERS), index));
-        // What has got a letter is plain now. Others than the quote and the backslash are not.
+        // A byte that has got a letter is plain now; others, but for the quote and the backslash, are not.
         let quote = _mm256_cmpeq_epi8(block, _mm256_set1_epi8(b'"' as i8));
         let backslash = _mm256_cmpeq_epi8(block, _mm256_set1_epi8(b'\\' as i8));
         let special = _mm256_xor_si256(special_32(block), _mm256_or_si256(quote, backslash));

@@ -1,4 +1,4 @@
-//! A directory of public keys: those whose owners are let in.
+//! A directory of public keys, whose owners are let in.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
@@ -11,10 +11,10 @@ use crate::texts::texts;
 use crate::zmq::PublicKey;
 use crate::zmq::zap::Verdict;
 
-/// How old what is known of the directory can be.
+/// When the directory was read this long ago, it is read again.
 const MAX_AGE: Duration = Duration::from_secs(1);
 
-/// A refusal is told again when the client was not refused for so long, or so long after it was told.
+/// A refusal is told again when it was told this long ago, or when the client was not refused for as long.
 const QUIET: Duration = Duration::from_secs(10);
 const REPEAT: Duration = Duration::from_secs(60);
 
@@ -31,16 +31,16 @@ pub struct Authorized {
 #[derive(Debug)]
 struct State {
     keys: BTreeSet<PublicKey>,
-    /// Where they are from: what a file has that cannot be read now.
+    /// The keys by file: a file that cannot be read now keeps its key.
     files: Files,
     read: Instant,
     /// Why the directory, or a file in it, cannot be used, as it was told.
     problem: Option<Notice>,
     /// Of the keys: who has been let in.
     admitted: BTreeSet<PublicKey>,
-    /// By the client's address: keys cost an attacker nothing.
+    /// Refusals by the client's address, not by key: keys cost an attacker nothing.
     refused: BTreeMap<String, Refusals>,
-    /// There are more, and that was told.
+    /// True if there are refusals from more addresses, and this was told.
     flooded: bool,
     notices: Vec<Notice>,
 }
@@ -126,7 +126,7 @@ impl Authorized {
         &self.dir
     }
 
-    /// How many keys there are, as far as is known without looking again.
+    /// How many keys there were at the last look.
     pub fn count(&self) -> usize {
         self.state().keys.len()
     }
@@ -193,7 +193,7 @@ impl State {
     }
 
     fn refuse(&mut self, key: PublicKey, address: &str, now: Instant) {
-        // Of a Unix domain socket it is "localhost", user, group and process.
+        // The address of a Unix domain socket is "localhost", user, group and process.
         let user = address.strip_prefix("localhost:").map(|peer| peer.split(':').next().unwrap_or_default());
         let address = user.unwrap_or(address);
         if self.refused.len() >= MAX_ADDRESSES && !self.refused.contains_key(address) {
@@ -307,7 +307,7 @@ mod tests {
         assert_eq!(authorized.decide(one, "::1"), Verdict::Admitted);
         assert_eq!(authorized.decide(two, "::1"), Verdict::Admitted);
         assert!(!authorized.revoked());
-        // It does not matter where else the key is: what ends in .key_secret is not looked at.
+        // It does not matter where else the key is: files that end in .key_secret are not looked at.
         std::fs::remove_file(file).unwrap();
         age(&authorized);
         assert!(authorized.revoked());
@@ -401,7 +401,7 @@ mod tests {
         let (key, file) = client(&dir, "one");
         let authorized = Authorized::open(&dir.0).unwrap();
         assert_eq!(authorized.decide(key, "::1"), Verdict::Admitted);
-        // Whoever the tests run as: an error of the system, and neither a file nor none.
+        // For any user that the tests run as: an error of the system; there is neither a file nor none.
         std::fs::remove_file(&file).unwrap();
         std::os::unix::fs::symlink(&file, &file).unwrap();
         age(&authorized);

@@ -1,5 +1,5 @@
 //! Files of keys, in the format of ZeroMQ's certificates (czmq's `zcert`, pyzmq's
-//! `zmq.auth.create_certificates`), and directories of those that are let in.
+//! `zmq.auth.create_certificates`), and directories of keys whose owners are let in.
 //!
 //! A certificate is a file in ZPL (ZeroMQ RFC 4), with the keys in its section `curve`:
 //!
@@ -91,7 +91,7 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// Reads the text of a certificate. What is not a key is ignored.
+    /// Reads the text of a certificate. Lines that are no keys are ignored.
     ///
     /// # Errors
     ///
@@ -132,9 +132,9 @@ fn unquoted(value: &[u8]) -> &[u8] {
     }
 }
 
-/// Reads a secret key, and its public key with it. Nobody but the file's owner may be able to
-/// read or write it; of a file of another user, whom this process trusts to keep it, only that
-/// user's group may read it.
+/// Reads a secret key, and its public key with it. Only the file's owner may be able to read or write
+/// it. If the owner is another user, whom this process trusts to keep it, that user's group may read it,
+/// too.
 ///
 /// # Errors
 ///
@@ -214,8 +214,8 @@ fn read(path: &Path) -> Result<(Content, Metadata), KeyError> {
     Ok((content, metadata))
 }
 
-/// Writes the two files of a pair, `NAME.key` and `NAME.key_secret`, which must not be there, for
-/// nobody but their owner. Returns their names.
+/// Writes the two files of a pair, `NAME.key` and `NAME.key_secret`, which must not be there. Only their
+/// owner can read the secret key. Returns their names.
 ///
 /// # Errors
 ///
@@ -231,7 +231,7 @@ pub fn write_pair(name: &Path, pair: &KeyPair, comment: &str) -> Result<[PathBuf
     let mut text = format!("# {comment}\n# ZeroMQ CURVE public certificate: give it to the other side.\n\n");
     // Writing to a string does not fail.
     let _ = write!(text, "metadata\ncurve\n    public-key = \"{}\"\n", pair.public());
-    // The secret one first: what is in the way of either must not leave half a pair.
+    // The secret key first; if either file cannot be written, there must not be half a pair.
     if public.symlink_metadata().is_ok() {
         return Err(KeyError::Exists { name: self::name(&public) });
     }

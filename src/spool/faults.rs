@@ -1,9 +1,9 @@
-//! Every system call of a run fails once, in turn, or is the last one of the process: what the
-//! spool promises holds all the same, and no record is missing that is not counted.
+//! Each system call of a run fails once, or is the last of the process. The spool's promises hold
+//! all the same, and no record is missing that is not counted.
 //!
-//! The functions of the C library that the spool gets to the file system by are replaced in the
-//! test program: they do as they did, but for the one call that a test has chosen on its thread.
-//! So the program itself knows nothing of this, and no call is left out.
+//! The test program replaces those functions of the C library by which the spool gets to the file
+//! system. They do what the library's do, except for the call that a test has chosen on its thread.
+//! So the spool knows nothing of this, and no call is left out.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,37 +17,37 @@ use super::*;
 enum Fault {
     /// It fails with this error.
     Error(c_int),
-    /// Of what is to be written, half is; then the disk is full.
+    /// It writes half of the bytes; then the disk is full.
     Half,
-    /// Forcing to the disk fails, and the end of what was written is no more.
+    /// Forcing to the disk fails, and the last bytes of the file are lost.
     Dropped,
-    /// The process ends before it.
+    /// The process ends before the call.
     Stop,
-    /// The process ends in the middle of it.
+    /// The process ends in the middle of the call.
     StopHalf,
-    /// The machine loses power before it. Nothing is left but what was forced to the disk.
+    /// The machine loses power before the call. Only what was forced to the disk is left.
     PowerOff,
 }
 
 #[derive(Clone, Copy)]
 struct Plan {
-    /// Calls are counted, and one fails.
+    /// True while calls are counted, and one may fail.
     armed: bool,
     calls: u64,
-    /// The call of that number does.
+    /// The number of the call that fails.
     at: u64,
     fault: Fault,
-    /// The process has ended: no call does anything any more.
+    /// True if the process has ended: no call does anything any more.
     stopped: bool,
-    /// The rest of what was written by half.
+    /// True if half of a write was done, and the next finds the disk full.
     full: bool,
-    /// It has happened.
+    /// True if the fault has happened.
     fired: bool,
 }
 
 thread_local! {
     static DISK: RefCell<Disk> = RefCell::default();
-    /// What the calls are, when none of them is chosen.
+    /// All calls of a run in which none is chosen.
     static CALLS: RefCell<Vec<Call>> = const { RefCell::new(Vec::new()) };
     static PLAN: Cell<Plan> = const {
         Cell::new(Plan {
@@ -127,7 +127,7 @@ fn verdict(call: Call) -> Verdict {
 }
 
 fn fail(error: c_int) -> c_int {
-    // SAFETY: this thread's own number.
+    // SAFETY: the C library returns where this thread's own error number is.
     unsafe { *libc::__errno_location() = error };
     -1
 }
@@ -135,15 +135,15 @@ fn fail(error: c_int) -> c_int {
 /// Replaces a function: it fails, or makes the system call.
 macro_rules! replace {
     ($($call:ident: $name:ident($($arg:ident: $type:ty),*) = $number:ident($($value:expr),*);)*) => {$(
-        /// As the C library's.
+        /// Does what the C library's function of this name does.
         ///
         /// # Safety
         ///
-        /// As there.
+        /// Pointers are to what the system call reads or writes: terminated paths, or its result.
         #[unsafe(no_mangle)]
         unsafe extern "C" fn $name($($arg: $type),*) -> c_int {
             match verdict(Call::$call) {
-                // SAFETY: this function's contract.
+                // SAFETY: the caller promises what the system call reads or writes; the arguments are its own.
                 Verdict::Pass => unsafe { libc::syscall(libc::$number, $($value),*) as c_int },
                 Verdict::Fail(error) => fail(error),
                 Verdict::Half | Verdict::Dropped => fail(libc::EIO),
@@ -164,11 +164,11 @@ replace! {
         = SYS_statx(dir, path, flags, mask, found);
 }
 
-/// As the C library's.
+/// Does what the C library's function of this name does.
 ///
 /// # Safety
 ///
-/// As there.
+/// `path` is terminated.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn opendir(path: *const c_char) -> *mut libc::DIR {
     match verdict(Call::Open) {
@@ -179,28 +179,30 @@ unsafe extern "C" fn opendir(path: *const c_char) -> *mut libc::DIR {
         }
     }
     let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
-    // SAFETY: this function's contract; what is opened here is the directory's own.
+    // SAFETY: the caller promises a terminated path; the descriptor was opened here, and belongs to the
+    // directory from then on.
     unsafe {
         let dir = libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path, flags, 0) as c_int;
         if dir < 0 { std::ptr::null_mut() } else { libc::fdopendir(dir) }
     }
 }
 
-/// As the C library's.
+/// Does what the C library's function of this name does.
 ///
 /// # Safety
 ///
-/// As there.
+/// `len` bytes can be written at `to`.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn pread64(file: c_int, to: *mut c_void, len: usize, offset: i64) -> isize {
     match verdict(Call::Other) {
-        // SAFETY: this function's contract.
+        // SAFETY: the caller promises `len` bytes at `to`; the system writes no more.
         Verdict::Pass => unsafe { libc::syscall(libc::SYS_pread64, file, to, len, offset) as isize },
         Verdict::Fail(error) => fail(error) as isize,
         Verdict::Half | Verdict::Dropped => fail(libc::EIO) as isize,
     }
 }
 
+/// Calls `write` with how many bytes the plan lets it write: `len` or half of them.
 fn written(len: usize, write: impl FnOnce(usize) -> c_long) -> isize {
     match verdict(Call::Write) {
         Verdict::Pass | Verdict::Dropped => write(len) as isize,
@@ -209,25 +211,25 @@ fn written(len: usize, write: impl FnOnce(usize) -> c_long) -> isize {
     }
 }
 
-/// As the C library's.
+/// Does what the C library's function of this name does.
 ///
 /// # Safety
 ///
-/// As there.
+/// `len` bytes can be read at `from`.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn write(file: c_int, from: *const c_void, len: usize) -> isize {
-    // SAFETY: this function's contract, and no more bytes than that.
+    // SAFETY: the caller promises `len` bytes at `from`; `written` asks for no more.
     written(len, |len| unsafe { libc::syscall(libc::SYS_write, file, from, len) })
 }
 
-/// As the C library's.
+/// Does what the C library's function of this name does.
 ///
 /// # Safety
 ///
-/// As there.
+/// `len` bytes can be read at `from`.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn pwrite64(file: c_int, from: *const c_void, len: usize, offset: i64) -> isize {
-    // SAFETY: this function's contract, and no more bytes than that.
+    // SAFETY: the caller promises `len` bytes at `from`; `written` asks for no more.
     written(len, |len| unsafe { libc::syscall(libc::SYS_pwrite64, file, from, len, offset) })
 }
 
@@ -242,7 +244,7 @@ fn synced(file: c_int, number: c_long) -> c_int {
             }
             0
         }
-        // SAFETY: a number of the process's, which may be that of no file.
+        // SAFETY: no memory is involved; the number may be that of no file.
         Verdict::Pass => unsafe { libc::syscall(number, file) as c_int },
         Verdict::Dropped => {
             let armed = plan(|plan| plan.armed = false);
@@ -260,19 +262,19 @@ fn synced(file: c_int, number: c_long) -> c_int {
     }
 }
 
-/// As the C library's.
+/// Does what the C library's function of this name does.
 #[unsafe(no_mangle)]
 extern "C" fn fdatasync(file: c_int) -> c_int {
     synced(file, libc::SYS_fdatasync)
 }
 
-/// As the C library's.
+/// Does what the C library's function of this name does.
 #[unsafe(no_mangle)]
 extern "C" fn fsync(file: c_int) -> c_int {
     synced(file, libc::SYS_fsync)
 }
 
-/// What a machine finds on its disk that has lost power.
+/// What a machine finds on its disk after it has lost power.
 #[derive(Default)]
 struct Disk {
     /// By their inodes, the bytes of files.
@@ -312,7 +314,7 @@ impl Disk {
     }
 }
 
-/// A spool, who uses it, and what he knows of his records.
+/// A spool, and what its user knows of the records.
 struct Run {
     options: Options,
     spool: Option<Spool>,
@@ -320,17 +322,18 @@ struct Run {
     count: u64,
     /// Records that the spool has taken.
     taken: BTreeSet<u64>,
-    /// All that it may have, in their order; and as it was before it was last told to put some back.
+    /// All records that the spool may have, in order; and the order from before it was last told to put
+    /// some back.
     order: [Vec<u64>; 2],
-    /// Of those, the ones that it was told are done.
+    /// Records that the spool was told are done.
     confirmed: BTreeSet<u64>,
-    /// Read and not confirmed, or handed over without the spool: with whether it was read.
+    /// Read and not confirmed, or handed over without the spool: true if it was read.
     on_the_way: Vec<(u64, bool)>,
-    /// What the spools that are no longer open have counted, and what was found when they were opened.
+    /// Losses that the spools no longer open have counted, and those found when they were opened.
     counted: u64,
     /// How often the lock was found taken.
     in_use: u32,
-    /// A segment in front was not to be made: those from without may come in front.
+    /// True if a segment in front could not be made: records from outside the spool may overtake then.
     out_of_order: bool,
 }
 
@@ -360,12 +363,12 @@ impl Run {
         }
     }
 
-    /// Whether the process has ended.
+    /// Returns true if the process has ended.
     fn ended(&self) -> bool {
         PLAN.get().stopped
     }
 
-    /// As the writer does, which tries again.
+    /// Opens the spool, and tries again as the writer does.
     fn open(&mut self) {
         let mut tries = 0;
         while tries < 2 {
@@ -392,13 +395,13 @@ impl Run {
         }
     }
 
-    /// Nothing happens to a spool of a process that has ended.
+    /// Works with the spool, unless the process has ended: nothing happens to it then.
     fn with<T>(&mut self, work: impl FnOnce(&mut Spool) -> T) -> Option<T> {
         if self.ended() {
             return None;
         }
         let done = work(self.spool.as_mut().expect("it was opened"));
-        // What it was about to do, nobody knows.
+        // Nobody knows what it was about to do.
         (!self.ended()).then_some(done)
     }
 
@@ -465,7 +468,7 @@ impl Run {
         order.extend(self.order[0].iter().filter(|number| !on_the_way.contains(&(**number, true))));
         self.order = [order, std::mem::take(&mut self.order[0])];
         let put = self.with(|spool| spool.unshift(records.iter().map(|(record, read)| (record.as_slice(), *read))));
-        // Those there was no room for are counted as evicted.
+        // Records for which there was no room are counted as evicted.
         if let Some(Ok(put)) = put {
             let direct = on_the_way.iter().filter(|(_, read)| !read).map(|(number, _)| *number);
             self.taken.extend(direct.clone());

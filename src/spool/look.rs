@@ -1,4 +1,4 @@
-//! What lies in a spool directory, without touching it.
+//! Looks at what lies in a spool directory, and changes nothing.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
@@ -21,11 +21,11 @@ pub struct Waiting {
     pub records: Option<u64>,
     /// Bytes of the segments.
     pub bytes: u64,
-    /// A later version of the program wrote it.
+    /// True if a later version of the program wrote it.
     pub newer: bool,
 }
 
-/// What waits in each spool of a root directory that has anything.
+/// Returns what waits in each spool of a root directory, empty ones left out.
 ///
 /// # Errors
 ///
@@ -47,8 +47,8 @@ pub fn waiting(root: &Path) -> io::Result<Vec<Waiting>> {
     Ok(found)
 }
 
-/// Who holds a root directory's lock: the process, if that is known. `None` if nobody does, or it
-/// has none yet.
+/// Returns who holds a root directory's lock: the process, if it is known. `None` if nobody does, or
+/// there is no lock yet.
 ///
 /// # Errors
 ///

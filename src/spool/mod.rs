@@ -1,5 +1,5 @@
-//! Records that cannot be sent now, on disk: a queue of byte strings for one log path and
-//! endpoint that survives the process.
+//! Records that cannot be sent now wait on disk: in a queue of byte strings for one log path and
+//! endpoint, which survives the process.
 //!
 //! Below a root directory, which one process holds by a lock, each spool has a directory
 //! with segment files (see `segment.rs`) and a state file (see `state.rs`). Records are
@@ -7,32 +7,31 @@
 //!
 //! Invariants:
 //!
-//! 1. A record lies in one segment, in one piece, behind its length and checksum. A segment
-//!    is written from its beginning to its end by one run of the program, never changed
-//!    afterwards, but for a torn end that recovery cuts off, and never written to again. When
-//!    forcing one to the disk fails, a new file with what it should hold takes its place.
+//! 1. A record lies in one segment, in one piece, behind its length and checksum. One run of the
+//!    program writes a segment from its beginning to its end. Afterwards nothing changes it, except
+//!    that recovery cuts off a torn end. When forcing a segment to the disk fails, a new file with
+//!    the same records takes its place.
 //! 2. When [`Spool::push`] has returned, the kernel has the record: the end of the process
-//!    does not lose it. [`Sync`] says when the disk has it. A record that was refused can come
-//!    nevertheless if the disk did not let it be taken back.
-//! 3. Every record has a sequence number: the segment's first, from the header, and its place
-//!    behind it. So what is missing between two segments is counted exactly.
+//!    does not lose it. [`Sync`] says when the disk has it. A refused record can come nevertheless,
+//!    if the disk did not let it be taken back.
+//! 3. Every record has a sequence number: the first number of its segment, from the header, plus its
+//!    place in the segment. So records that are missing between two segments are counted exactly.
 //! 4. confirmed ≤ read ≤ written, in this order. The state file tells what is confirmed. It is
-//!    written before a segment is deleted, and a segment is deleted only when all of it is
-//!    confirmed, lies in a segment in front of it as well, or gives way to newer records. As
-//!    long as the state file cannot be written, nothing is deleted; but when there is no room
-//!    for writing it, the first of what is to be deleted makes that.
-//! 5. What is delivered is a record that was pushed, whole and in order. Each is delivered
-//!    once, but for those that were read and not confirmed, or confirmed while the state file
-//!    could not be written, when the process ended, and for [`Spool::rewind`].
-//! 6. What is not delivered is counted: as evicted, damaged, or refused by [`Spool::push`].
-//!    When the process is ended between two system calls, or a disk fails then, it can be
-//!    counted twice.
-//! 7. Only regular files with a segment's name and header are read or deleted, but for `state`
-//!    and `new`, which is one of the others being written.
+//!    written before a segment is deleted. A segment is deleted only when all of it is confirmed,
+//!    lies in a segment in front of it as well, or gives way to newer records. As long as the state
+//!    file cannot be written, nothing is deleted; except that the first segment to be deleted makes
+//!    room if there is none for the state file.
+//! 5. Records are delivered whole and in order, and only records that were pushed. Each is delivered
+//!    once, with two exceptions: after [`Spool::rewind`], and if the process ended when a record was
+//!    read and not confirmed, or confirmed while the state file could not be written.
+//! 6. A record that is not delivered is counted: as evicted, damaged, or refused by [`Spool::push`].
+//!    It can be counted twice when the process ends, or a disk fails, between two system calls.
+//! 7. Only regular files with a segment's name and header are read or deleted; besides them `state`,
+//!    and `new`, a file that is being written and then takes the place of another.
 //! 8. No failure of the disk panics, waits, or takes more memory than the largest record
 //!    and a few read-ahead chunks.
 //!
-//! Knows nothing of ZeroMQ and JSON.
+//! The spool knows nothing of ZeroMQ and JSON.
 
 #[cfg(all(test, target_os = "linux", target_env = "gnu"))]
 #[allow(unsafe_code, reason = "it stands in for system calls that fail")]
@@ -86,8 +85,8 @@ pub enum WhenFull {
     Newest,
 }
 
-/// When records are forced to the disk. The end of the process loses none in any case; this
-/// is about the machine's power.
+/// When records are forced to the disk, in case that the machine loses power. The end of the process
+/// loses none in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sync {
     /// When the kernel thinks fit, usually within half a minute.
@@ -111,12 +110,12 @@ pub struct Recovered {
     pub damaged_records: u64,
     /// Bytes that were cut off or deleted because no record could be read from them.
     pub damaged_bytes: u64,
-    /// The last run ended without closing the spool: so many records at most it had told of
-    /// with [`Spool::set_in_flight`].
+    /// If the last run ended without closing the spool, the most records that it can have had in flight,
+    /// of which it told with [`Spool::set_in_flight`].
     pub lost_in_flight: u64,
-    /// The last run ended without closing the spool.
+    /// True if the last run ended without closing the spool.
     pub unclean: bool,
-    /// There are segments but no usable state file: records that were confirmed may come again.
+    /// True if there are segments but no usable state file: records that were confirmed may come again.
     pub state_lost: bool,
     /// Files named like segments that are not this spool's; they are left alone.
     pub foreign_files: u64,
@@ -129,7 +128,7 @@ pub struct Counters {
     pub evicted: u64,
     /// Records that could not be read back.
     pub damaged_records: u64,
-    /// Bytes that were skipped for that.
+    /// Bytes that were skipped because of damage.
     pub damaged_bytes: u64,
     /// System calls that failed, a full disk included.
     pub io_errors: u64,
@@ -203,7 +202,7 @@ struct Segment {
     first: u64,
     /// Where its last record ends.
     len: u64,
-    /// Where reading goes on behind it, if not at the beginning of the next.
+    /// Where reading goes on behind the segment, if not at the beginning of the next.
     resume: Option<Position>,
 }
 
@@ -227,23 +226,23 @@ fn segment_bytes(limit: u64) -> u64 {
 /// A buffer larger than this is given back.
 const LARGE: usize = 1 << 20;
 
-/// So much is copied at a time.
+/// Bytes that are copied at a time.
 const COPY: u64 = 1 << 16;
 
-/// The file that will take another one's place.
+/// The name of a file that will take another file's place.
 const NEW: &str = "new";
 
 /// A segment that is to be forced to the disk.
 struct Unsynced {
     number: u64,
     file: Arc<File>,
-    /// A sync has failed. The kernel may have dropped what it could not write, and would call the
-    /// next time a success.
+    /// True if a sync has failed. The kernel may have dropped what it could not write, and the next sync
+    /// would succeed without it.
     suspect: bool,
 }
 
-/// A spool: see the module. Dropping it without [`Spool::close`] is what a crash of the
-/// process does: everything is there the next time.
+/// A spool: see the module. If it is dropped without [`Spool::close`], everything is there the next
+/// time, as after a crash of the process.
 pub struct Spool {
     options: Options,
     identity: Identity,
@@ -256,7 +255,7 @@ pub struct Spool {
     active: Option<Active>,
     /// For the next segment.
     next_number: u64,
-    /// Of a segment's size, by the options and by the disk.
+    /// The most bytes that a segment may have, by the options; `segment_bytes` heeds the disk, too.
     segment_limit: u64,
     segment_bytes: u64,
     confirmed: Position,
@@ -266,22 +265,22 @@ pub struct Spool {
     peeked: Option<Position>,
     /// Where the records end that are read and not confirmed.
     unconfirmed: VecDeque<Position>,
-    /// The first of them that are no longer on disk.
+    /// How many of the first unconfirmed records are no longer on disk.
     gone: u64,
     /// Sequence number of the next record to be written.
     end: u64,
     cursor: Option<Cursor>,
     frame: Vec<u8>,
     counters: Counters,
-    /// Records in flight, as the caller says, and what the state file says of them.
+    /// Records in flight, as the caller says; `in_flight_bound` is what the state file says.
     in_flight: u64,
     in_flight_bound: u64,
-    /// Writing has failed with this.
+    /// The error with which writing has failed.
     stalled: Option<i32>,
-    /// To be forced to the disk: segments, and whether there are new files.
+    /// Segments to be forced to the disk. `new_files` is true if the names of new files are to be, too.
     unsynced: Vec<Unsynced>,
     new_files: bool,
-    /// The state file could not be written.
+    /// True if the state file could not be written.
     state_stale: bool,
     /// Segments that are deleted as soon as the state file says that they are not needed, with
     /// their lengths.
@@ -289,7 +288,7 @@ pub struct Spool {
     /// The lowest number that a segment has had.
     lowest: u64,
     label: Label,
-    /// What the last system call that failed has failed with.
+    /// The error of the last system call that failed.
     last_error: Option<i32>,
 }
 
@@ -306,9 +305,9 @@ impl fmt::Debug for Spool {
 }
 
 impl Spool {
-    /// Opens or makes the spool of a log path and endpoint below `options.dir`, which is
-    /// made if need be, with what earlier runs have left. While this process has the same
-    /// one open, another is opened beside it.
+    /// Opens or makes the spool of a log path and endpoint below `options.dir`, which is made if need be.
+    /// The spool has what earlier runs have left. While this process has this spool open, another is
+    /// opened beside it.
     ///
     /// # Errors
     ///
@@ -319,8 +318,8 @@ impl Spool {
         Self::open_all(options, path, endpoint, lease)
     }
 
-    /// The same for a spool that nobody in this process has open, for as long as that is so:
-    /// [`Spool::open`] takes it away. It is used within [`Loan::with`] only.
+    /// Opens a spool that nobody in this process has open, for as long as nobody else does: [`Spool::open`]
+    /// takes it away. It is used within [`Loan::with`] only.
     ///
     /// # Errors
     ///
@@ -337,7 +336,7 @@ impl Spool {
         let first = lease.name() == name;
         let open = |lease| Self::open_leased(options, path, endpoint, lease);
         let (mut spool, mut recovered) = open(lease)?;
-        // What was opened beside it in earlier runs, and is not open now, comes behind.
+        // The records of spools that earlier runs opened beside it, and that are not open now, come behind.
         for lease in if first { spool.lease.beside(&name) } else { Vec::new() } {
             let Ok((beside, found)) = open(lease) else { continue };
             recovered.records += spool.take_over(beside);
@@ -364,7 +363,7 @@ impl Spool {
         if !fs::symlink_metadata(&dir).map_err(unusable)?.is_dir() {
             return Err(OpenError::NoDirectory { dir });
         }
-        // What a run has left that ended in between. It has not taken the other one's place.
+        // A run that ended in between has left this file; it has not taken the other's place.
         let _ = fs::remove_file(dir.join(NEW));
         let state_path = dir.join("state");
         let (state, left) =
@@ -455,9 +454,9 @@ impl Spool {
     /// were handed over without the spool and turned out to be unsent. `records` are both, in
     /// the order in which they were handed over; those that are true were read here.
     ///
-    /// Returns how many of the others there was room for; the rest, the first ones, are counted
-    /// as evicted. What is on disk stays there: if there is not room for all in their order, those
-    /// from without come in front.
+    /// Returns how many of the others there was room for; the first of them, which have no room, are counted
+    /// as evicted. Records on disk stay there: if there is no room for all in order, the others come in
+    /// front.
     ///
     /// # Errors
     ///
@@ -469,7 +468,7 @@ impl Spool {
         }
         let records: Vec<_> = records.collect();
         let others = records.iter().filter(|(_, read)| !read).count();
-        // What was read behind the last of the others stays where it is, unless it is no more.
+        // Records read behind the last of the others stay where they are, unless they are gone.
         let mut reads = 0;
         let mut last = 0;
         for (index, &(_, read)) in records.iter().enumerate() {
@@ -504,8 +503,8 @@ impl Spool {
         last.copied().filter(|last| last.segment >= self.confirmed.segment).unwrap_or(self.confirmed)
     }
 
-    /// How many of the records, the last ones, there is room for in a segment in front, when the
-    /// first `covered` unconfirmed ones are among them.
+    /// Returns how many of the last records there is room for in a segment in front, when the first
+    /// `covered` unconfirmed records are among them.
     fn kept(&self, records: &[&[u8]], covered: u64) -> usize {
         let resume = self.behind(covered);
         let freed: u64 = self.segments.iter().take_while(|one| one.number < resume.segment).map(|one| one.len).sum();
@@ -519,8 +518,8 @@ impl Spool {
         records.iter().rev().take_while(fits).count()
     }
 
-    /// Makes a segment of these records in front of the first unconfirmed one. The first `covered`
-    /// unconfirmed ones are among them: what is behind it begins behind those.
+    /// Makes a segment of these records in front of the first unconfirmed record. The first `covered`
+    /// unconfirmed records are among them: the next segment is read from behind those.
     fn put_in_front(&mut self, records: &[&[u8]], covered: u64) -> io::Result<()> {
         let resume = self.behind(covered);
         let header = self.identity.header_len();
@@ -532,7 +531,7 @@ impl Spool {
                 let offset = bytes.len() as u64;
                 segment::frame(&mut bytes, number, offset, record);
             }
-            // Whatever becomes of it, a state file that is written from now on knows of it.
+            // Whatever becomes of the segment, a state file written from now on knows of it.
             self.lowest = number;
             match self.create(number, &bytes).and_then(|file| self.force(number, &file)) {
                 Ok(()) => break (number, bytes.len() as u64),
@@ -545,7 +544,7 @@ impl Spool {
             }
         };
         self.lease.add(len);
-        // Those behind the first ones are unread again.
+        // The records behind the first ones are unread again.
         self.gone = 0;
         self.unconfirmed.clear();
         self.peeked = None;
@@ -631,7 +630,7 @@ impl Spool {
         self.counters
     }
 
-    /// What the last of [`Counters::io_errors`] was.
+    /// The error of the last of [`Counters::io_errors`].
     #[must_use]
     pub fn last_error(&self) -> Option<io::Error> {
         self.last_error.map(io::Error::from_raw_os_error)
@@ -648,9 +647,9 @@ impl Spool {
         }
     }
 
-    /// To be called about once a second: forces records to the disk if it is time, tries
-    /// again after a full disk, makes room for other spools, deletes what is done, and makes
-    /// files again that somebody has deleted.
+    /// Forces records to the disk if it is time, tries again after a full disk, makes room for other
+    /// spools, deletes what is done, and makes files again that somebody has deleted. To be called about
+    /// once a second.
     pub fn tick(&mut self) {
         self.stalled = None;
         self.check_files();
@@ -659,7 +658,7 @@ impl Spool {
             while self.lease.used() > self.options.max_bytes && self.lease.bytes() > self.share() && self.evict() {}
         }
         if self.options.sync != Sync::Never {
-            // What is not there yet is tried again the next time, and counted.
+            // A failure is counted, and tried again the next time.
             let _ = self.sync(0);
         }
         if self.waiting() == 0 && self.unconfirmed.is_empty() && !self.segments.is_empty() {
@@ -689,7 +688,7 @@ impl Spool {
         self.in_flight_bound = 0;
         self.write(true, self.options.sync != Sync::Never);
         if self.segments.is_empty() && self.done.is_empty() {
-            // What is not empty, or gone already, stays as it is.
+            // A directory that is not empty, or is gone already, stays as it is.
             let _ = fs::remove_file(self.dir.join("state"));
             let _ = fs::remove_dir(&self.dir);
         }
@@ -708,7 +707,7 @@ impl Spool {
                 other.confirm(u64::MAX);
             }
         }
-        // What is gone there is on the disk here.
+        // The records that are deleted there are on the disk here.
         if self.options.sync == Sync::Never || self.sync(0).is_ok() {
             other.confirm(u64::MAX);
         }
@@ -740,13 +739,13 @@ impl Spool {
         }
         numbers.sort_unstable();
         let mut unnumbered = false;
-        // Those below are in a segment in front of them as well.
+        // Records below this number are in a segment in front of theirs as well.
         let mut covered = 0;
-        // Where one in front ends nothing else may begin, even if what was there is gone.
+        // Nothing else may begin where a segment in front ends, even if the segment behind it is gone.
         let mut beyond = 0;
         for number in numbers {
-            // Those in front are confirmed; the last run did not get to deleting them. But the first
-            // ones of all can have been made after the state file was written.
+            // Segments in front are confirmed; the last run did not get to deleting them. But the very first
+            // ones can have been made after the state file was written.
             let new = known && number < state.lowest;
             let done = known && !new && number < state.confirmed.segment || number < covered;
             let before = self.segments.len();
@@ -813,8 +812,8 @@ impl Spool {
         Ok(recovered)
     }
 
-    /// Takes a segment, or deletes it if it is `done` or has no record. Returns whether its
-    /// header is damaged, so that the sequence number of its first record is not known.
+    /// Takes a segment, or deletes it if it is `done` or has no record. Returns true if its header is
+    /// damaged, so that the sequence number of its first record is not known.
     fn recover_segment(&mut self, number: u64, done: bool, recovered: &mut Recovered) -> Result<bool, OpenError> {
         let path = self.path(number);
         let start = self.identity.header_len();
@@ -934,7 +933,7 @@ impl Spool {
                 self.skip_to(self.after(index));
                 continue;
             }
-            // What fails once may be read the next moment.
+            // A read that fails once may succeed the next moment.
             let found = self.look(&segment, self.read.offset).or_else(|error| {
                 self.note(&error);
                 self.cursor = None;
@@ -954,7 +953,7 @@ impl Spool {
                     let record = self.read.record.wrapping_add((next < segment.len).into());
                     self.skip_to(Position { offset: next, record, ..self.read });
                 }
-                // Of descriptors or memory there can be enough the next time.
+                // There can be enough descriptors or memory the next time.
                 Err(error) if is_shortage(&error) => {
                     self.note(&error);
                     return None;
@@ -1029,10 +1028,10 @@ impl Spool {
         self.save(!self.done.is_empty());
     }
 
-    /// Gives up the oldest segment; not the one being written while there is another. Returns
-    /// whether there is room for that.
+    /// Gives up the oldest segment, but not the segment being written while there is another. Returns true
+    /// if all segments given up are deleted, so that there is room.
     fn evict(&mut self) -> bool {
-        // If that cannot be noted down, nothing would be gained by it.
+        // If the state cannot be written, nothing would be gained by it.
         if (self.state_stale || !self.done.is_empty()) && !(self.save(true) && self.done.is_empty()) {
             return false;
         }
@@ -1098,7 +1097,7 @@ impl Spool {
         self.frame.clear();
         segment::frame(&mut self.frame, last.number, last.len, record);
         if let Err(error) = (&*file).write_all(&self.frame) {
-            // What was written of it goes; or else nothing more is written behind it.
+            // The part that was written is cut off; or else nothing more is written behind it.
             if file.set_len(last.len).is_err() || !is_full(&error) {
                 self.finish_active();
             }
@@ -1189,8 +1188,8 @@ impl Spool {
         Ok(file)
     }
 
-    /// Puts a new file with the same bytes in the place of a segment's; the last `known` ones are
-    /// those at the end of `frame`. Returns what is to be written to from now on.
+    /// Puts a new file with the same bytes in the place of a segment's; the last `known` bytes are those at
+    /// the end of `frame`. Returns the file to write to from now on.
     fn renew(&mut self, number: u64, file: &Arc<File>, known: u64) -> io::Result<Arc<File>> {
         let Some(len) = self.segments.iter().find(|segment| segment.number == number).map(|segment| segment.len) else {
             return Ok(Arc::clone(file));
@@ -1358,7 +1357,7 @@ impl Spool {
         true
     }
 
-    /// Removes a segment's file. Whether it is gone.
+    /// Removes a segment's file. Returns true if it is gone.
     fn remove(&mut self, number: u64) -> bool {
         match fs::remove_file(self.path(number)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -1381,8 +1380,8 @@ impl Spool {
         self.save(false);
     }
 
-    /// Writes the state of an open spool, to the disk if it is `important` and the policy cares, and
-    /// then deletes what is done. Returns whether it was written.
+    /// Writes the state of an open spool, to the disk if it is `important` and the policy cares, and then
+    /// deletes what is done. Returns true if the state was written.
     fn save(&mut self, important: bool) -> bool {
         self.write(false, important && self.options.sync != Sync::Never)
     }
@@ -1410,7 +1409,7 @@ impl Spool {
 /// A sequence number that is not known yet.
 const UNKNOWN: u64 = u64::MAX;
 
-/// Opens a segment for reading; with its length.
+/// Opens a segment for reading; returns it with its length.
 fn open_segment(path: &Path) -> io::Result<(File, u64)> {
     let flags = libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
@@ -1423,19 +1422,20 @@ fn errno(error: &io::Error) -> i32 {
     error.raw_os_error().unwrap_or(libc::EIO)
 }
 
-/// Whether the process or the system has run out of something for now.
+/// Returns true if the process or the system has run out of something for now.
 fn is_shortage(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EAGAIN))
 }
 
-/// Whether a file that cannot be opened is none of this program's: a link, a socket, another user's.
+/// Returns true if a file that cannot be opened is none of this program's: a link, a socket, another
+/// user's.
 fn is_foreign(error: &io::Error) -> bool {
     use io::ErrorKind::{InvalidInput, NotFound, PermissionDenied};
     matches!(error.kind(), InvalidInput | NotFound | PermissionDenied)
         || matches!(error.raw_os_error(), Some(libc::ELOOP | libc::ENXIO))
 }
 
-/// Whether there is no room on the disk, or no more for this user or process.
+/// Returns true if there is no room on the disk, or no more for this user or process.
 fn is_full(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT | libc::EFBIG))
         || error.kind() == io::ErrorKind::WriteZero
@@ -1448,8 +1448,8 @@ fn segment_number(name: &OsStr) -> Option<u64> {
     u64::from_str_radix(digits, 16).ok().filter(|_| plain)
 }
 
-/// Whose spools with records are below a directory that this process uses, and are open nowhere.
-/// Those of versions that did not note it down are not among them.
+/// Returns whose spools with records lie below a directory that this process uses, and are open
+/// nowhere. Spools of versions that did not note it down are left out.
 #[must_use]
 pub fn idle(dir: &Path) -> Vec<Label> {
     let label = |name: &String| {

@@ -42,18 +42,18 @@ struct Share {
     name: String,
     /// Bytes of its segments.
     bytes: AtomicU64,
-    /// It is open only because nobody else has it open: see [`Loan`].
+    /// True if it is open only because nobody else has it open: see [`Loan`].
     lent: bool,
-    /// Locked while a lent one is used.
+    /// Locked while a lent spool is used.
     in_use: Mutex<()>,
-    /// It was lent, and has been taken away.
+    /// True if it was lent, and has been taken away.
     taken: AtomicBool,
 }
 
-/// All of the process's.
+/// All roots of the process.
 static ROOTS: Mutex<Vec<Arc<Root>>> = Mutex::new(Vec::new());
 
-/// How many of the same name are looked for.
+/// How many spools of a name, beside each other, are looked for.
 const MAX_BESIDE: u32 = 16;
 
 fn numbered(name: &str, count: u32) -> String {
@@ -67,7 +67,7 @@ pub struct Lease {
     share: Arc<Share>,
 }
 
-/// A spool that is lent: whoever opens it in earnest takes it away at once, between two uses.
+/// A spool that is lent: [`Lease::take`] takes it away, between two uses.
 #[derive(Debug)]
 pub struct Loan(Arc<Share>);
 
@@ -79,14 +79,14 @@ impl Loan {
         names.open.iter().find(|share| share.lent && share.name == name).map(|share| Self(Arc::clone(share)))
     }
 
-    /// Does something with the spool. `None` if it was taken away: then nothing of it is used again.
+    /// Works with the spool. Returns `None` if it was taken away: it must not be used again then.
     pub fn with<T>(&self, work: impl FnOnce() -> T) -> Option<T> {
         let _in_use = locked(&self.0.in_use);
         (!self.0.taken.load(Ordering::Relaxed)).then(work)
     }
 }
 
-/// The names of spools with records below a directory that this process has locked and not open.
+/// The names of spools with records that are not open, below a directory that this process has locked.
 pub fn idle(dir: &Path) -> Vec<String> {
     root_at(dir).map_or_else(Vec::new, |root| locked(&root.names).idle.keys().cloned().collect())
 }
@@ -98,9 +98,9 @@ fn root_at(dir: &Path) -> Option<Arc<Root>> {
 }
 
 impl Lease {
-    /// Makes the directory if need be, locks it for this process, and takes the spool
-    /// `name` below it, which has no more than a subdirectory's name. When this process has
-    /// it open already, another one beside it; or takes it away if it is lent.
+    /// Makes the directory if need be, locks it for this process, and takes the spool `name` below it; the
+    /// name is that of a subdirectory, without a slash. If this process has the spool open already, takes
+    /// another beside it; if the spool is lent, takes it away.
     pub fn take(dir: &Path, name: &str) -> Result<Self, OpenError> {
         loop {
             let mut roots = locked(&ROOTS);
@@ -125,7 +125,7 @@ impl Lease {
         }
     }
 
-    /// The same for a spool that nobody has open, as a loan.
+    /// Takes a spool that nobody has open, as a loan; the directory as in [`Lease::take`].
     pub fn borrow(dir: &Path, name: &str) -> Result<Self, OpenError> {
         let mut roots = locked(&ROOTS);
         let root = Root::at(&mut roots, dir)?;
@@ -169,7 +169,7 @@ impl Lease {
         Loan(Arc::clone(&self.share))
     }
 
-    /// Whether it was lent and taken away: nothing of it may be used again.
+    /// Returns true if it was lent and taken away: it must not be used again then.
     pub fn is_taken(&self) -> bool {
         self.share.taken.load(Ordering::Relaxed)
     }
@@ -222,7 +222,7 @@ impl Lease {
 }
 
 impl Names {
-    /// Forgets an open spool. Whether it was one.
+    /// Forgets an open spool. Returns true if it was open.
     fn remove(&mut self, share: &Arc<Share>) -> bool {
         let before = self.open.len();
         self.open.retain(|open| !Arc::ptr_eq(open, share));
@@ -298,8 +298,8 @@ impl Root {
     }
 }
 
-/// Who holds the lock of a directory: the process, if that is known. `None` if nobody does, or it
-/// has none yet.
+/// Returns who holds the lock of a directory: the process, if it is known. `None` if nobody does, or
+/// there is no lock yet.
 pub fn holder(dir: &Path) -> io::Result<Option<Option<u32>>> {
     let lock = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC).open(dir.join("lock"));
     let mut file = match lock {
@@ -321,7 +321,7 @@ pub fn holder(dir: &Path) -> io::Result<Option<Option<u32>>> {
 /// The process that a lock's file names.
 fn process(file: &mut File) -> Option<u32> {
     let mut holder = String::new();
-    // Who holds it is for messages only.
+    // The number is for messages only.
     let _ = file.take(20).read_to_string(&mut holder);
     holder.trim().parse().ok()
 }
@@ -341,7 +341,7 @@ fn sizes(dir: &Path) -> HashMap<String, u64> {
     sizes
 }
 
-/// Makes a directory of one's own, unless it is there.
+/// Makes a directory that only its owner can use, unless it is there.
 fn make_dir(dir: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(dir) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
@@ -360,8 +360,8 @@ fn open_dir(dir: &Path) -> Result<(u64, u64), OpenError> {
                 io::ErrorKind::NotFound => OpenError::NoParent { dir: dir.to_owned() },
                 _ => OpenError::unusable(dir, &error),
             })?;
-            // That it is there is to outlast a power failure. A disk that cannot do this says so
-            // when records are forced to it.
+            // The new name is to outlast a power failure. A disk that cannot do this says so when records are
+            // forced to it.
             let _ = sync_dir(dir.parent().unwrap_or(dir));
         }
         Err(error) => return Err(OpenError::unusable(dir, &error)),
@@ -379,7 +379,7 @@ pub fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-/// Bytes that a file system has for this user; as many as there can be if it does not tell.
+/// Bytes that a file system has free for this user; `u64::MAX` if it does not tell.
 pub fn free_bytes(dir: &Path) -> u64 {
     let Ok(path) = CString::new(dir.as_os_str().as_bytes()) else { return u64::MAX };
     // SAFETY: all zeros are valid for this struct of numbers.

@@ -21,8 +21,8 @@
 //! | 4 | CRC32C of the segment's number, the record's offset (8 bytes each), the length, and the data |
 //! | … | data |
 //!
-//! Later versions keep the header's first three fields and its last one, so that a file that
-//! is newer can be told from one that is damaged.
+//! Later versions keep the header's first three fields and its last. So a newer file can be told from a
+//! damaged file.
 
 use std::fs::File;
 use std::io;
@@ -39,7 +39,7 @@ const VERSION: u32 = 1;
 const FIXED: usize = 64;
 /// Log path and endpoint are cut to so many bytes in the header.
 const MAX_TEXT: usize = 512;
-/// A header of another version can be so long.
+/// The longest header of any version.
 const MAX_HEADER: u64 = 1 << 16;
 /// Length and checksum in front of a record's data.
 pub const FRAME: u64 = 8;
@@ -92,8 +92,8 @@ impl Identity {
 pub enum Header {
     /// Sequence number of its first record, and where reading goes on behind it.
     Whole { first: u64, resume: Option<Position> },
-    /// It is damaged; the records may be whole. Whether it was this program's at all can
-    /// be unclear.
+    /// It is damaged; the records may be whole. `ours` is false if it does not begin like a segment or
+    /// with zeros: it may be another program's file.
     Damaged { ours: bool },
     /// A later version of the program wrote it.
     Newer(u32),
@@ -123,7 +123,7 @@ pub fn read_header(file: &File, len: u64, number: u64, identity: &Identity) -> i
     Ok(Header::Damaged { ours })
 }
 
-/// The length of the header that a file's first bytes are, if it is whole, of whatever version.
+/// Returns the length of the header, of whatever version, that is whole in a file's first bytes.
 fn sealed(bytes: &[u8]) -> Option<usize> {
     let claimed = word32(bytes, 12) as usize;
     let whole =
@@ -176,11 +176,11 @@ pub fn frame(out: &mut Vec<u8>, number: u64, offset: u64, data: &[u8]) {
     out.extend_from_slice(data);
 }
 
-/// So much is read ahead.
+/// Bytes that are read ahead.
 const CHUNK: u64 = 1 << 16;
 /// A buffer that a large record has made larger than this is given back.
 const LARGE: usize = 1 << 20;
-/// Looking for a whole record behind a damaged one ends after checksums of so many bytes.
+/// The search for a whole record behind a damaged one ends after checksums of so many bytes.
 const SEARCH: u64 = 1 << 26;
 
 /// Reads the records of one segment.
@@ -259,7 +259,7 @@ impl Cursor {
         &self.buffer[at(offset + FRAME)..at(end)]
     }
 
-    /// Takes a record that has just been written at `offset`, to save reading it when
+    /// Takes a record that has just been written at `offset`. So it need not be read from the file when
     /// `reader`, the offset of what is read next, gets there.
     pub fn offer(&mut self, reader: u64, offset: u64, frame: &[u8]) {
         if reader == offset && (self.buffer.is_empty() || self.buffer.len() + frame.len() > CHUNK as usize) {

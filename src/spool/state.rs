@@ -1,4 +1,4 @@
-//! The state file: how far records are confirmed, what a run that ends without closing leaves
+//! The state file tells how far records are confirmed, what a run that ends without closing leaves
 //! behind, and whose records they are.
 //!
 //! Two slots are written in turn, each with one system call, so that one of them is whole
@@ -44,7 +44,7 @@ const OLD_VERSION: u64 = 1;
 const SLOT: usize = 88;
 /// Each slot has a block of the disk to itself.
 const SLOT_OFFSETS: [u64; 2] = [0, 4096];
-/// Where an old version had its second one.
+/// Where version 1 had its second slot.
 const OLD_OFFSET: u64 = 512;
 
 const LABEL_MAGIC: [u8; 8] = *b"bzwlabel";
@@ -59,9 +59,9 @@ pub struct State {
     pub confirmed: Position,
     /// Sequence number of the next record to be written.
     pub end: u64,
-    /// So many records are in flight that are not in the segments, or fewer.
+    /// The most records that are in flight and not in the segments.
     pub in_flight: u64,
-    /// The spool was closed.
+    /// True if the spool was closed.
     pub closed: bool,
     /// Segments with lower numbers were made after this was written.
     pub lowest: u64,
@@ -85,7 +85,7 @@ pub struct Label {
     pub path: String,
     /// The endpoint.
     pub endpoint: String,
-    /// What the records are sent under.
+    /// The topic under which the records are sent.
     pub topic: Vec<u8>,
 }
 
@@ -96,12 +96,12 @@ pub struct StateFile {
     identity: u64,
     generation: u64,
     label: Option<Label>,
-    /// Forcing it to the disk has failed: nothing that is written to this file can be trusted.
+    /// True if forcing the file to the disk has failed: nothing that is written to it can be trusted.
     suspect: bool,
 }
 
 impl StateFile {
-    /// Opens or makes it.
+    /// Opens or makes the file.
     pub fn open(path: &Path, identity: u64) -> io::Result<(Self, Left)> {
         let file = options().truncate(false).open(path)?;
         let (generation, left) = newest(&file, identity)?;
@@ -110,7 +110,7 @@ impl StateFile {
         Ok((state, left))
     }
 
-    /// Replaces what it tells, and waits until that is on the disk if `sync` is true.
+    /// Replaces what the file tells; if `sync` is true, waits until the disk has it.
     pub fn write(&mut self, state: &State, sync: bool) -> io::Result<()> {
         if self.suspect {
             return self.replace(state, sync);
@@ -193,7 +193,7 @@ impl StateFile {
         self.file.write_all_at(&label, LABEL_OFFSET)
     }
 
-    /// Whether somebody has deleted it.
+    /// Returns true if somebody has deleted the file.
     pub fn is_deleted(&self) -> bool {
         self.file.metadata().is_ok_and(|found| found.nlink() == 0)
     }
@@ -205,7 +205,7 @@ fn options() -> OpenOptions {
     options
 }
 
-/// Whether the file has so many bytes there.
+/// Reads bytes at an offset; returns true if the file has so many there.
 fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<bool> {
     match file.read_exact_at(bytes, offset) {
         Ok(()) => Ok(true),
@@ -214,7 +214,7 @@ fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<bool> {
     }
 }
 
-/// The generation of the slot that holds, and what it tells.
+/// The generation of the slot that holds, and what the slot tells.
 pub fn newest(file: &File, identity: u64) -> io::Result<(u64, Left)> {
     let mut best = (0, if file.metadata()?.len() == 0 { Left::Nothing } else { Left::Damaged });
     for offset in [SLOT_OFFSETS[0], OLD_OFFSET, SLOT_OFFSETS[1]] {
@@ -229,14 +229,14 @@ pub fn newest(file: &File, identity: u64) -> io::Result<(u64, Left)> {
         }
         let left = if (OLD_VERSION..=VERSION).contains(&field(1)) {
             let confirmed = Position { segment: field(4), offset: field(5), record: field(6) };
-            // Of the segments in front, an old version knew all.
+            // An old version knew all segments in front.
             let lowest = if field(1) == OLD_VERSION { 0 } else { MIDDLE - (field(9) >> 32) };
             let closed = field(9) & 1 == 1;
             Left::Whole(State { confirmed, end: field(7), in_flight: field(8), closed, lowest })
         } else {
             Left::Newer(field(1))
         };
-        // The next one goes where it takes neither slot of an old version.
+        // The next slot goes where it overwrites neither slot of an old version.
         let old = field(1) == OLD_VERSION && field(3) % 2 == 1;
         best = (field(3) + u64::from(old), left);
     }

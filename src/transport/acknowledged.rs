@@ -1,20 +1,20 @@
-//! What the peers' systems have acknowledged.
+//! The bytes that the peers' systems have acknowledged.
 
 use crate::zmq::{Flight, Place};
 
 /// How far the systems of an endpoint's peers have acknowledged what was written to them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Acknowledged {
-    /// Of all that was written: of one connection, or of several that get the same. `None` if nobody knows:
-    /// there is no connection, or it is ending.
+    /// Of all bytes that were written, to one connection, or to several that get the same records. `None` if
+    /// it is not known: there is no connection, or it is ending.
     All(Option<u64>),
-    /// Of what was written to each of the connections that are there.
+    /// Of the bytes that were written to each of the connections that are there.
     Each(Vec<Place>),
 }
 
 impl Acknowledged {
-    /// Returns true if it is known of each connection. If not, those that are there may be others than those
-    /// that a message was written to, once one has ended.
+    /// Returns true if it is known of each connection. If not, and a connection has ended, a message may have
+    /// been written to other connections than those that are there.
     #[must_use]
     pub fn tells_apart(&self) -> bool {
         matches!(self, Self::Each(_))

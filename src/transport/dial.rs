@@ -18,27 +18,27 @@ use crate::zmq::{Context, Endpoint, Error, Event, Handshake, PENALTY, Role, Sock
 pub struct Dialer {
     endpoint: Endpoint,
     role: Option<Role>,
-    /// Nothing is queued for a peer that is not there.
+    /// True if nothing is queued for a peer that is not there.
     strict: bool,
-    /// What the socket is connected to, or is to be; `None` until the name's address is known.
+    /// The address that the socket is, or is to be, connected to; `None` until the name's address is known.
     address: Option<CString>,
-    /// Of an endpoint that is no address.
+    /// The name, if the endpoint has no address.
     name: Option<Name>,
-    /// The address that the name has now, if that is another one than the socket is connected to.
+    /// The address that the name has now, if the socket is connected to another.
     found: Option<IpAddr>,
-    /// One or none, or two for a moment.
+    /// The peer, if there is one; for a moment there can be two.
     peers: Peers,
-    /// No handshake has succeeded since one has failed.
+    /// True if no handshake has succeeded since one has failed.
     refused: bool,
     /// Handshakes in a row that ended without a word.
     closed: u32,
-    /// The peer has sent more than it may.
+    /// True if the peer has sent more than it may.
     excess: bool,
-    /// The connection is to be made anew.
+    /// True if the connection is to be made anew.
     renew: bool,
     /// When to connect again after this side has ended the connection.
     penalty: Option<Instant>,
-    /// What keeps the peer from being one.
+    /// The servers, and why they may be unfit as peers.
     servers: Servers,
     /// Connections that were lost.
     lost: u64,
@@ -86,14 +86,14 @@ impl Dialer {
 
     fn connect(&self, socket: &Socket) -> Result<(), Error> {
         let Some(address) = &self.address else { return Ok(()) };
-        // What a name was found to be has brackets then.
+        // An IPv6 address that a name was found to have has brackets.
         let ipv6 = self.endpoint.is_ipv6() || address.as_bytes().contains(&b'[');
         socket.set(zmq_sys::ZMQ_IPV6, ipv6.into())?;
         socket.secure(self.role.as_ref())?;
         socket.connect(address)
     }
 
-    /// Looks the name up if that is due. Takes its time.
+    /// Looks the name up if that is due. May take long.
     pub fn look_name_up(&mut self, transport: &Transport) {
         let Some(name) = &mut self.name else { return };
         let now = Instant::now();
@@ -109,7 +109,7 @@ impl Dialer {
         }
     }
 
-    /// Something has happened to a connection.
+    /// Takes note of what has happened to a connection.
     pub fn note(&mut self, event: Event, transport: &Transport, now: Instant) {
         let endpoint = self.endpoint.to_string();
         match event {
@@ -136,7 +136,7 @@ impl Dialer {
             Event::Retried(why) => {
                 match why {
                     Some(error) => *locked(&transport.trouble) = Some(unreachable(endpoint, error)),
-                    // That of a connection which was lost is known already.
+                    // A connection that was lost: this is known already.
                     None if ENFORCED || self.closed > 0 => {}
                     None => *locked(&transport.trouble) = Some(Trouble::Unknown { endpoint }),
                 }
@@ -184,7 +184,7 @@ impl Dialer {
             self.renew(transport, state);
         }
         if self.penalty.is_some() {
-            // What libzmq has given up is just this.
+            // The only connection that libzmq can have given up.
             let _ = state.socket.as_mut().map(|socket| socket.given_up(std::iter::empty()));
             return self.penalty;
         }
@@ -212,14 +212,14 @@ impl Dialer {
 
     /// Ends the connection, with what is queued for it.
     fn disconnect(&mut self, transport: &Transport, state: &mut State) {
-        // First: what libzmq gives up is not to look like what has arrived.
+        // First, so that records which libzmq gives up do not count as arrived.
         transport.renew(state);
         if let (Some(socket), Some(address)) = (&state.socket, &self.address) {
-            // Fails only for what is not connected; of what libzmq has given up it may know no more.
+            // Fails only for an endpoint that is not connected; libzmq may have given it up.
             let _ = socket.disconnect(address);
         }
-        // Of this end no event tells, and of the subscriptions' end libzmq only later: what is sent before
-        // goes nowhere.
+        // No event tells of this end, and libzmq tells of the subscriptions' end only later: records sent
+        // before go nowhere.
         self.peers = Peers::default();
         locked(&transport.topics).clear();
         transport.version.fetch_add(1, Ordering::Release);

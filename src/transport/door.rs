@@ -1,7 +1,7 @@
-//! Who is let in at a bound endpoint with keys.
+//! Decides who is let in at a bound endpoint with keys.
 //!
-//! A context has one handler that libzmq asks; the endpoints of the process share it, and each has
-//! a domain of its own, so that one's keys do not open the other.
+//! A context has one handler that libzmq asks, and the endpoints of the process share it. Each endpoint
+//! has a domain of its own, so that its keys do not open another endpoint.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,10 +10,10 @@ use crate::keys::{Authorized, Notice};
 use crate::zmq::zap::Handler;
 use crate::zmq::{Context, Error, Role};
 
-/// The handler of the process's context, and how many use it.
+/// The handler of the process's context, and how many endpoints use it.
 static HANDLER: Mutex<Option<(Handler, usize)>> = Mutex::new(None);
 
-/// The server's keys, and its clients'.
+/// The server's keys, and the keys of its clients.
 pub struct Door {
     role: Role,
     domain: String,
@@ -45,7 +45,7 @@ impl Door {
         Ok(Self { role: Role::Server { keys, domain: domain.clone() }, domain, authorized })
     }
 
-    /// What the socket has to be.
+    /// The role that the socket has to have.
     pub fn role(&self) -> &Role {
         &self.role
     }

@@ -1,4 +1,4 @@
-//! What it means when a handshake fails, and what to do about it.
+//! Why a handshake fails, and what to do about it.
 
 use core::ffi::c_int;
 use std::time::Duration;
@@ -7,20 +7,20 @@ use crate::report::{Burst, Incident, Misfit, Phase, Unfit};
 use crate::zmq::limits::ENFORCED;
 use crate::zmq::{Handshake, PublicKey};
 
-/// So many handshakes in a row that end without a word are no coincidence, such as a subscriber
-/// that is just being restarted.
+/// If so many handshakes in a row end without a word, it is no coincidence, such as a subscriber that is
+/// just being restarted.
 pub const CLOSED_IN_A_ROW: u32 = 3;
 
-/// How often it is looked what there is to report of clients, and whether a key has been revoked.
+/// How often to look for reports about clients, and for revoked keys.
 pub const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
-/// How many peers are there, as a socket's events tell it.
+/// Counts the peers that are there, by a socket's events.
 #[derive(Debug, Default)]
 pub struct Peers {
-    /// The connections whose handshake has succeeded, by their descriptors. A libzmq that does not tell which
-    /// these are makes no difference between them.
+    /// The connections whose handshake has succeeded, by their descriptors; `None` for each if libzmq does not
+    /// tell the descriptor.
     ready: Vec<Option<c_int>>,
-    /// The next connection to end is one whose handshake has failed, as far as that is told.
+    /// True if the next connection to end is, as far as libzmq tells, one whose handshake has failed.
     failing: bool,
 }
 
@@ -33,7 +33,7 @@ impl Peers {
 
     /// A handshake has succeeded.
     pub fn ready(&mut self, descriptor: Option<c_int>) {
-        // Of the end of one that had the same descriptor before there may have been no event.
+        // There may have been no event of the end of a connection that had this descriptor before.
         if descriptor.is_none() || !self.ready.contains(&descriptor) {
             self.ready.push(descriptor);
         }
@@ -66,7 +66,7 @@ impl Peers {
 pub struct Servers {
     /// This side's public key and the peers', if there are keys.
     keys: Option<(PublicKey, Vec<PublicKey>)>,
-    /// What was told since a handshake has succeeded.
+    /// What was told since a handshake last succeeded.
     told: Vec<Unfit>,
 }
 
@@ -77,15 +77,16 @@ impl Servers {
         Self { keys: Some((own, peers)), told: Vec::new() }
     }
 
-    /// A handshake has succeeded. Returns true if that is news.
+    /// Takes note of a handshake that has succeeded. Returns true if this is news.
     pub fn ready(&mut self) -> bool {
         !std::mem::take(&mut self.told).is_empty()
     }
 
-    /// A handshake has failed. Returns what is to be told, once until one succeeds.
+    /// Takes note of a handshake that has failed. Returns what is to be told: each reason once, until a
+    /// handshake succeeds.
     pub fn failed(&mut self, how: Handshake) -> Option<Unfit> {
         let why = self.why(how);
-        // How it shows can change from one time to the next.
+        // A reason can show in another way the next time.
         if self.told.contains(&why) {
             return None;
         }
@@ -108,9 +109,9 @@ impl Servers {
 /// The peers that connect to a socket.
 #[derive(Debug)]
 pub struct Clients {
-    /// There are keys.
+    /// True if there are keys.
     encrypted: bool,
-    /// How many have failed, by how.
+    /// How many handshakes have failed, in each way.
     failed: [(u64, Burst); 3],
 }
 
@@ -126,12 +127,12 @@ impl Clients {
         match how {
             Handshake::Mechanism => self.failed[0].0 += 1,
             Handshake::Protocol => self.failed[1].0 += 1,
-            // Who refuses tells of the one; port scanners do the other.
+            // The handler tells of refusals; port scanners close without a word.
             Handshake::Refused | Handshake::Closed => {}
         }
     }
 
-    /// One has sent more than it may.
+    /// Takes note of a peer that has sent more than it may.
     pub fn flooded(&mut self) {
         self.failed[2].0 += 1;
     }
@@ -192,7 +193,7 @@ mod tests {
         peers.ready(Some(1));
         // Told of by nobody before.
         assert_eq!((peers.ended(2), peers.count()), (None, 1));
-        // What failed is what it had sent after its handshake.
+        // It had failed after its handshake.
         peers.failed();
         assert_eq!((peers.ended(1), peers.count()), (Some(1), 0));
         // An event was lost.

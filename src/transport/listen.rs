@@ -24,27 +24,27 @@ const SPARE: u64 = 48;
 pub struct Listener {
     endpoint: Endpoint,
     options: Options,
-    /// What the socket is bound to, with the addresses that libzmq has put in.
+    /// The endpoint that the socket is bound to, as libzmq names it.
     bound: Option<CString>,
     /// When to bind again; `None` once it is bound.
     bind_at: Option<Instant>,
-    /// The address is in use, and that was told.
+    /// True if the address is in use, and this was told.
     told: bool,
-    /// The socket has ended all connections and is to give way to a new one.
+    /// True if the socket has ended all connections and is to give way to a new one.
     ended: bool,
     /// Who is let in, if there are keys.
     door: Option<Door>,
-    /// When that is to be looked at.
+    /// When to look at the directory of keys again.
     look_at: Instant,
     /// Clients that failed in the handshake.
     clients: Clients,
     peers: Peers,
-    /// There are no descriptors for more connections; and that was told.
+    /// True if there are no descriptors for more connections; `told_full` is true if this was told.
     full: bool,
     told_full: bool,
-    /// All places were taken, and that was told.
+    /// True if all places were taken, and this was told.
     told_places: bool,
-    /// Who has sent more than it may.
+    /// Peers that have sent more than they may.
     away: Away,
 }
 
@@ -53,7 +53,7 @@ impl Listener {
     ///
     /// # Errors
     ///
-    /// The address is none that could ever be bound, or the keys cannot be used.
+    /// The address can never be bound, or the keys cannot be used.
     pub fn open(
         context: &Arc<Context>,
         transport: &Transport,
@@ -112,7 +112,7 @@ impl Listener {
     ///
     /// # Errors
     ///
-    /// The address is none that could ever be bound.
+    /// The address can never be bound.
     fn bind(&mut self, transport: &Transport, socket: &Watched) -> Result<(), Error> {
         match socket.bind(&self.endpoint.address) {
             Ok(bound) => {
@@ -138,7 +138,7 @@ impl Listener {
         }
     }
 
-    /// Something has happened to a connection.
+    /// Takes note of what has happened to a connection.
     pub fn note(&mut self, event: Event, transport: &Transport, now: Instant) {
         match event {
             Event::Ready(descriptor) => self.peers.ready(descriptor),
@@ -151,7 +151,7 @@ impl Listener {
                     transport.disconnected.fetch_add(1, Ordering::Release);
                 }
             }
-            // libzmq tries to accept again and again, which takes a processor, when there is none left.
+            // If there is no descriptor left, libzmq tries to accept again and again, which takes a processor.
             Event::Connected(descriptor) => {
                 let stream = Stream::new(descriptor);
                 if self.away.turn_away(&stream, now) {
@@ -193,7 +193,7 @@ impl Listener {
             && self.bind_at.is_some_and(|at| at <= now)
             && let Some(socket) = &state.socket
         {
-            // Whatever it is now, it may be another thing the next time.
+            // Whatever is wrong now, it may be right the next time.
             let _ = self.bind(transport, socket);
         }
         self.keep_descriptors(transport, state);
@@ -202,11 +202,11 @@ impl Listener {
         [self.bind_at, look_at].into_iter().flatten().min()
     }
 
-    /// Has subscribers wait while there are no descriptors for more of them.
+    /// Makes subscribers wait while there are no descriptors for more of them.
     fn keep_descriptors(&mut self, transport: &Transport, state: &State) {
         let Some(limit) = room() else { return };
         let was_full = self.full;
-        // The lowest free one has the number of those that are open, where none was closed.
+        // The lowest free descriptor is the number of open descriptors, if none below it was closed.
         self.full = File::open("/dev/null").map_or(true, |file| file.as_raw_fd() as u64 + 1 >= limit);
         if let Some(socket) = &state.socket
             && (self.full || was_full)
@@ -218,7 +218,7 @@ impl Listener {
         }
     }
 
-    /// Looks after who is let in.
+    /// Looks for keys that have come or gone, and reports refusals.
     fn look(&mut self, transport: &Transport, state: &mut State) {
         for event in self.clients.news(coarse_millis()) {
             transport.tell(event);
@@ -233,8 +233,8 @@ impl Listener {
         }
     }
 
-    /// Ends all connections, which is the only way that libzmq has to end one. Those whose keys
-    /// are still authorized come back by themselves.
+    /// Ends all connections: libzmq cannot end a single one. Clients whose keys are still authorized come
+    /// back by themselves.
     fn end(&mut self, transport: &Transport, state: &mut State) {
         if let Some(socket) = &mut state.socket {
             socket.unbind_all(self.bound.take().iter().map(CString::as_c_str));

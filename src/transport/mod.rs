@@ -1,8 +1,8 @@
 //! One transport for each endpoint of the process: a socket, its peers, and a thread that looks after
 //! both.
 //!
-//! All writers with the same endpoint and the same options of it share a transport, connected or
-//! bound, so that a log costs neither a descriptor nor a connection. A [`User`] is a writer's share.
+//! All writers with the same endpoint, and the same options for it, share a transport, connected or
+//! bound. So a log costs neither a descriptor nor a connection. A [`User`] is a writer's share.
 //!
 //! A writer sends from its own thread, with the socket's lock, which it holds for as long as libzmq
 //! takes to put a record into its queue. (A thread that owns the socket, and a queue from each writer to
@@ -10,8 +10,8 @@
 //! thread on the way.) libzmq's queue has no limit here: each writer counts what it has there, and
 //! keeps to its own `zmq_hwm`.
 //!
-//! All that can take time happens on the transport's thread: names are looked up, addresses tried
-//! again, keys read. What writers ask for at every turn they read from memory.
+//! All work that can take time happens on the transport's thread: it looks names up, tries addresses
+//! again, and reads keys. Writers read the results from memory.
 
 mod acknowledged;
 mod dial;
@@ -80,9 +80,9 @@ const MAX_NOTICES: usize = 200;
 /// Why a record was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// No peer of those that share the records has room for it.
+    /// None of the peers has room for it.
     Full,
-    /// The connection was made anew, which the writer has not seen yet: see [`User::events`].
+    /// The connection was made anew, and the writer has not seen this yet: see [`User::events`].
     Renewed,
     /// The socket has failed.
     Failed,
@@ -91,22 +91,22 @@ pub enum Refusal {
 /// What happened since a writer last asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Events {
-    /// A connection was lost.
+    /// True if a connection was lost.
     pub disconnected: bool,
-    /// What was queued for a connection was lost with it, or all connections were ended.
+    /// True if the records queued for a connection were lost with it, or all connections were ended.
     pub renewed: bool,
-    /// So many of [`User::unacknowledged`] were on their way to peers that have left while others stay.
+    /// How many bytes of [`User::unacknowledged`] were on their way to peers that have left while others stay.
     pub astray: u64,
 }
 
-/// What makes endpoints one transport: all that a socket is told.
+/// All that a socket is told: endpoints with equal keys are one transport.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Key {
     endpoint: Endpoint,
     pattern: Pattern,
     curve: Option<Curve>,
     keep_alive: KeepAlive,
-    /// Writers keep what they have handed over, and hand it over again when a connection was lost.
+    /// True if writers keep what they have handed over, and hand it over again when a connection was lost.
     resends: bool,
 }
 
@@ -134,28 +134,28 @@ struct Transport {
     /// When it was made.
     begun: Instant,
     state: Mutex<State>,
-    /// The subscriptions' topics. XPUB tells of each once, however many peers subscribe to it.
+    /// The subscriptions' topics. XPUB tells of each topic once, however many peers subscribe to it.
     topics: Mutex<Topics>,
-    /// When that has changed last.
+    /// When the topics changed last.
     heard: Mutex<Instant>,
-    /// With `topics`: they, or the peers, have changed.
+    /// Notified, with `topics`, when they or the peers have changed.
     changed: Condvar,
     /// Goes up whenever `topics` changes.
     version: AtomicU64,
     /// Peers whose handshake has succeeded.
     peers: AtomicUsize,
-    /// Goes up whenever a connection is lost; of a bound endpoint, the last one.
+    /// Goes up whenever a connection is lost; at a bound endpoint, whenever the last is.
     disconnected: AtomicU32,
-    /// Goes up whenever what was queued is lost. Changes only with `state` locked.
+    /// Goes up whenever the queued records are lost. Changes only with `state` locked.
     generation: AtomicU32,
     /// Bytes handed to libzmq, as they go over the network.
     handed: AtomicU64,
-    /// Of those, the ones that libzmq's queue still had when each writer last looked.
+    /// How many of the bytes handed over libzmq's queue still had when each writer last looked.
     waiting: AtomicU64,
-    /// Of those, the ones that libzmq has written to connections, as far as writers keep them until
+    /// How many of the bytes handed over libzmq has written to connections, as far as writers keep them until
     /// they have arrived.
     written: Arc<Written>,
-    /// Of the peers that are there.
+    /// The connections of the peers that are there.
     connections: Mutex<Vec<Outgoing>>,
     /// Bytes that were on their way to peers that have left while others stayed.
     astray: AtomicU64,
@@ -165,20 +165,20 @@ struct Transport {
     trouble: Mutex<Option<Trouble>>,
     /// A writer wants the connection made anew.
     renew: AtomicBool,
-    /// Nobody uses it any more.
+    /// True if nobody uses it any more.
     stop: AtomicBool,
-    /// The thread waits for a name server.
+    /// True while the thread waits for a name server.
     waits: AtomicBool,
 }
 
-/// What goes to a peer that is there.
+/// The connection of a peer that is there.
 struct Outgoing {
     stream: Stream,
     /// Bytes that its system had not acknowledged when a writer last looked.
     unsent: u64,
 }
 
-/// What only one thread may use at a time.
+/// The parts that only one thread may use at a time.
 struct State {
     /// There until the last writer has left.
     socket: Option<Watched>,
@@ -211,7 +211,8 @@ impl Transport {
         self.stop.load(Ordering::SeqCst)
     }
 
-    /// What was queued is lost: writers are not to send before they know. `state` is locked.
+    /// Takes note that the queued records are lost: writers are not to send before they know. `state` is
+    /// locked.
     fn renew(&self, _state: &mut State) {
         locked(&self.connections).clear();
         self.peers.store(0, Ordering::Release);
@@ -219,8 +220,8 @@ impl Transport {
     }
 
     /// Reads what the peers have told the socket. Returns true if there may be more. Only the transport's
-    /// thread does this: what subscriptions take is allocated by whoever reads them, and the system's
-    /// allocator keeps apart, for each thread, what was freed.
+    /// thread does this: the thread that reads subscriptions allocates memory for them, and the system's
+    /// allocator keeps freed memory apart for each thread.
     fn read(&self, state: &mut State) -> bool {
         let Some(socket) = &state.socket else { return false };
         if self.key.pattern == Pattern::Push {
@@ -274,7 +275,7 @@ fn try_send(socket: &Watched, first: Option<&[u8]>, body: &mut Message) -> Resul
 /// A writer's share in a transport.
 pub struct User {
     transport: Arc<Transport>,
-    /// What of the transport's counters this writer has seen.
+    /// The transport's counters as this writer has seen them last.
     version: u64,
     generation: u32,
     disconnected: u32,
@@ -284,8 +285,8 @@ pub struct User {
 }
 
 impl User {
-    /// Joins the transport of an endpoint; the first one makes it. An address that is in use is tried
-    /// again until it is free, and one to connect to until somebody is there.
+    /// Joins the transport of an endpoint; the first user makes it. An address that is in use is tried again
+    /// until it is free; an address to connect to, until somebody is there.
     ///
     /// # Errors
     ///
@@ -320,13 +321,13 @@ impl User {
         Ok(Self { transport, version: 0, generation, disconnected, astray, waiting: 0 })
     }
 
-    /// Sends a record: the first frame, if that is not the only one, then the body, which is empty
-    /// afterwards. If writers keep what they have handed over, only once this one knows that the connection
-    /// was made anew.
+    /// Sends a record: the first frame, if there are two, then the body, which is empty afterwards. If writers
+    /// keep what they have handed over, and the connection was made anew, sends nothing before this writer
+    /// knows of it.
     ///
     /// # Errors
     ///
-    /// It was not taken, neither frame.
+    /// The record was not taken, and neither was a part of it.
     #[inline]
     pub fn send(&self, first: Option<&[u8]>, body: &mut Message) -> Result<(), Refusal> {
         let transport = &*self.transport;
@@ -354,8 +355,8 @@ impl User {
         }
     }
 
-    /// The subscriptions, if they may have changed since the last time, as they are for messages that
-    /// begin with this.
+    /// Returns the subscriptions, seen from messages that begin with `beginning`, if they may have changed since
+    /// the last call.
     pub fn subscriptions(&mut self, beginning: &[u8]) -> Option<Subscriptions> {
         let version = self.transport.version.load(Ordering::Acquire);
         if version == self.version {
@@ -395,8 +396,8 @@ impl User {
         self.transport.key.endpoint.bind
     }
 
-    /// Returns true if libzmq queues records only for peers that are there. What it has queued for
-    /// one is lost with the connection.
+    /// Returns true if libzmq queues records only for peers that are there. The records queued for a peer are
+    /// lost with its connection.
     #[must_use]
     pub fn is_strict(&self) -> bool {
         let Key { endpoint, pattern, curve, .. } = &self.transport.key;
@@ -419,7 +420,7 @@ impl User {
         })
     }
 
-    /// How far the stream is, in bytes.
+    /// How many bytes all writers have handed over.
     #[must_use]
     pub fn position(&self) -> u64 {
         self.transport.handed.load(Ordering::Relaxed)
@@ -437,7 +438,7 @@ impl User {
         self.transport.size(first, body)
     }
 
-    /// How many writers use the connection, this one among them; about, while some come and go.
+    /// About how many writers use the connection, this one among them; while some come and go, it is not exact.
     #[must_use]
     pub fn sharing(&self) -> u32 {
         // The list of those in use, and the thread, have it, too.
@@ -456,9 +457,9 @@ impl User {
         self.transport.key.divides() && self.peers() > 1
     }
 
-    /// How many of the last bytes that were written were not acknowledged by the peer's system; of
-    /// several peers that get the same, by the last one. `None` without a connection, and while it
-    /// ends: nobody knows then.
+    /// How many bytes of those written the peers' systems have not acknowledged. If all peers get the same
+    /// records, the peer with the most counts, else all together. `None` without a connection, and while
+    /// one ends: it is not known then.
     #[must_use]
     pub fn unacknowledged(&self) -> Option<u64> {
         let mut connections = locked(&self.transport.connections);
@@ -475,7 +476,7 @@ impl User {
     /// How far the peers' systems have acknowledged what was [written](User::written).
     #[must_use]
     pub fn acknowledged(&self) -> Acknowledged {
-        // First: what is written afterwards is among the unacknowledged.
+        // First, so that bytes written afterwards are among the unacknowledged.
         let written = &self.transport.written;
         let Some(mut places) = written.each() else {
             let written = written.all();
@@ -491,7 +492,8 @@ impl User {
         Acknowledged::Each(places)
     }
 
-    /// Has the connection ended and made anew, within a second: what is queued there is lost.
+    /// Makes the thread end the connection and make it anew, within a second: the records queued there are
+    /// lost.
     pub fn renew(&self) {
         self.transport.renew.store(true, Ordering::Release);
     }
@@ -505,8 +507,8 @@ impl User {
         }
     }
 
-    /// Leaves. The last one ends the transport; libzmq goes on sending what it has for so long
-    /// (`None` is for ever).
+    /// Leaves. The last user ends the transport; libzmq goes on sending what it has for at most `linger`
+    /// (`None`: without limit).
     pub fn leave(mut self, linger: Option<Duration>) {
         self.tell_waiting(0);
         let mut running = locked(&RUNNING);
@@ -519,7 +521,7 @@ impl User {
         let Running { transport, thread, stop, .. } = running.swap_remove(index);
         transport.stop.store(true, Ordering::SeqCst);
         drop(stop);
-        // One that waits for a name server finds later that it has nothing left to do.
+        // A thread that waits for a name server finds later that it has nothing left to do.
         if !transport.waits.load(Ordering::SeqCst) {
             // It cannot panic, and nothing is left to do if it did.
             drop(thread.join());

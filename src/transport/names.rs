@@ -4,9 +4,9 @@
 //! answer. So it is given addresses only, and names are looked up on the thread of the endpoint
 //! that they belong to.
 //!
-//! The rule: IPv4 comes before IPv6, otherwise the order is the resolver's. An address that does not
-//! answer [`TRIES`] times in a row gives way to the next one, and the last one to the first. The name
-//! is looked up again whenever a try has failed, at most once in [`AGAIN`]; an address that the name no
+//! IPv4 comes before IPv6; otherwise the order is the resolver's. An address that does not answer
+//! [`TRIES`] times in a row gives way to the next address, and the last to the first. The name is
+//! looked up again whenever a try has failed, at most once in [`AGAIN`]. An address that the name no
 //! longer has gives way at once.
 
 use std::ffi::CString;
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use crate::zmq::Endpoint;
 
-/// How often an address is tried before it is another one's turn.
+/// How often an address is tried before it is the next one's turn.
 const TRIES: u32 = 3;
 
 /// How soon a name is looked up again.
@@ -27,16 +27,16 @@ pub struct Name {
     host: String,
     port: u16,
     addresses: Vec<IpAddr>,
-    /// Which of them is being tried.
+    /// The address that is being tried.
     current: Option<IpAddr>,
-    /// How often that has failed.
+    /// How often it has failed in a row.
     failed: u32,
     /// When to look it up again.
     due: Option<Instant>,
 }
 
 impl Name {
-    /// Is to be looked up at once.
+    /// Makes a name that is to be looked up at once.
     pub fn new(host: &str, port: u16, now: Instant) -> Self {
         Self { host: host.to_owned(), port, addresses: Vec::new(), current: None, failed: 0, due: Some(now) }
     }
@@ -51,24 +51,24 @@ impl Name {
         (&self.host, self.port)
     }
 
-    /// A try to connect has failed.
+    /// Takes note that a try to connect has failed.
     pub fn failed(&mut self, now: Instant) {
         self.failed += 1;
         self.due.get_or_insert(now + AGAIN);
     }
 
-    /// A connection was made.
+    /// Takes note that a connection was made.
     pub fn connected(&mut self) {
         self.failed = 0;
         self.due = None;
     }
 
-    /// Takes what the name was found to be. Returns the address to connect to, if it is
-    /// another one than before.
+    /// Takes the addresses that the name was found to have. Returns the address to connect to, if it is
+    /// another than before.
     pub fn found(&mut self, mut addresses: Vec<IpAddr>, now: Instant) -> Option<IpAddr> {
         addresses.sort_by_key(IpAddr::is_ipv6);
         addresses.dedup();
-        // Of a name that is not found now, the old address is as good as any.
+        // If the name is not found now, the old address is as good as any.
         if !addresses.is_empty() {
             self.addresses = addresses;
         }
@@ -95,8 +95,8 @@ pub fn look_up(host: &str, port: u16) -> Result<Vec<IpAddr>, std::io::Error> {
     Ok((host, port).to_socket_addrs()?.map(|address| address.ip()).collect())
 }
 
-/// What to connect to for an endpoint, and whether that is IPv6. A name is looked up, which takes as
-/// long as the name server does; one that is not found stays a name.
+/// Returns the address to connect to for an endpoint, and true if it is IPv6. A name is looked up, which
+/// takes as long as the name server does; a name that is not found stays a name.
 #[must_use]
 pub fn address_of(endpoint: &Endpoint) -> (CString, bool) {
     let found = endpoint.host_name().and_then(|(host, port)| look_up(host, port).ok());
@@ -131,13 +131,13 @@ mod tests {
             tried.extend(name.found(both(), now));
         }
         assert_eq!(tried, [ip("10.0.0.2"), ip("::1"), ip("10.0.0.1")]);
-        // One that connects starts again.
+        // An address that connects starts again.
         name.failed(now);
         name.connected();
         name.failed(now);
         name.failed(now);
         assert_eq!(name.found(both(), now), None);
-        // It is another one now; and one that is not found stays.
+        // The address is another now; if the name is not found, the address stays.
         assert_eq!(name.found(vec![ip("10.0.0.9")], now), Some(ip("10.0.0.9")));
         name.failed(now);
         assert_eq!(name.found(vec![], now), None);

@@ -17,7 +17,7 @@ pub struct Options {
     pub curve: Option<Curve>,
     /// Records that wait for each peer of a bound socket that pushes; 0 is no limit.
     pub high_water_mark: i32,
-    /// Writers keep what they have handed over, and hand it over again when a connection was lost.
+    /// True if writers keep what they have handed over, and hand it over again when a connection was lost.
     pub resends: bool,
 }
 
@@ -36,10 +36,9 @@ pub enum Pattern {
 pub struct KeepAlive {
     /// `reconnect_interval`: pause before connecting again.
     pub reconnect: i32,
-    /// `reconnect_interval_max`: what that grows to, twice as long each time.
+    /// `reconnect_interval_max`: the longest pause; it is twice as long each time.
     pub reconnect_max: i32,
-    /// `tcp_keepalive`: idle time before the system asks the peer whether it is there; 0 is
-    /// never.
+    /// `tcp_keepalive`: idle time before the system asks the peer if it is still there; 0 is never.
     pub keepalive: i32,
     /// `heartbeat_interval`: how often ZeroMQ asks; 0 is never.
     pub heartbeat: i32,
@@ -57,7 +56,7 @@ pub struct Curve {
 }
 
 impl Curve {
-    /// What a socket is to be before it connects to an endpoint, which has the key of its server.
+    /// The role that a socket is to have before it connects to an endpoint, which has the key of its server.
     #[must_use]
     pub fn client(&self, endpoint: &Endpoint) -> Option<Role> {
         let keys = Arc::clone(&self.keys);
@@ -68,8 +67,8 @@ impl Curve {
 /// Limit for one try to connect.
 const CONNECT_TIMEOUT_MILLIS: i32 = 5000;
 
-/// Unanswered ones after which the system gives a connection up. Together they take as long as
-/// the idle time before them.
+/// The number of unanswered keepalive probes after which the system gives a connection up. Together they
+/// take as long as the idle time before them.
 const KEEPALIVE_PROBES: i32 = 4;
 
 /// The socket type that a pattern needs.
@@ -95,8 +94,8 @@ fn prepare(socket: &Socket, options: &Options) -> Result<(), Failure> {
     let try_set = |option, value| {
         let _ = socket.set(option, value);
     };
-    // What is queued for a connection that this side ends is not to come after all, behind what is sent
-    // again. At the end the last writer says how long there is.
+    // Records queued for a connection that this side ends must not come after all, behind those that are
+    // sent again. At the end the last writer says how long there is.
     set("the linger time", zmq_sys::ZMQ_LINGER, 0)?;
     // Each writer keeps to its own limit, so that none takes the room of another.
     set("the high water mark", zmq_sys::ZMQ_SNDHWM, 0)?;

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 
-/// Topics that are subscribed to. Peers choose how many there are, so that only a number is kept of
-/// each, which nobody outside can foresee.
+/// Topics that are subscribed to. Peers choose how many there are, so that only a hash is kept of each,
+/// which nobody outside can foresee.
 #[derive(Debug, Default)]
 pub struct Topics {
     known: HashSet<u64>,
@@ -12,22 +12,22 @@ pub struct Topics {
 }
 
 impl Topics {
-    /// A subscription.
+    /// Adds a subscription.
     pub fn insert(&mut self, topic: &[u8]) {
         self.known.insert(self.numbers.hash_one(topic));
     }
 
-    /// The end of one.
+    /// Removes a subscription that has ended.
     pub fn remove(&mut self, topic: &[u8]) {
         self.known.remove(&self.numbers.hash_one(topic));
     }
 
-    /// The end of all.
+    /// Removes all subscriptions.
     pub fn clear(&mut self) {
         self.known = HashSet::new();
     }
 
-    /// How many there are.
+    /// How many topics there are.
     #[must_use]
     pub fn len(&self) -> usize {
         self.known.len()
@@ -41,14 +41,14 @@ impl Topics {
 /// The subscriptions that a socket has, seen from one log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Subscriptions {
-    /// Those that match the log's messages.
+    /// Subscriptions that match the log's messages.
     pub matching: u64,
-    /// All others.
+    /// All other subscriptions.
     pub other: u64,
 }
 
-/// What an XPUB socket receives: whether it is a subscription or the end of one, and the topic.
-/// Anything else is a peer's own message.
+/// Reads a message of an XPUB socket: true for a subscription, false for the end of one, and the topic.
+/// Any other message is a peer's own, and `None`.
 #[must_use]
 pub fn parse(message: &[u8]) -> Option<(bool, &[u8])> {
     match message {
@@ -59,7 +59,7 @@ pub fn parse(message: &[u8]) -> Option<(bool, &[u8])> {
 }
 
 impl Subscriptions {
-    /// The subscriptions to these topics, for messages that begin with this.
+    /// The subscriptions to these topics, seen from messages that begin with `beginning`.
     #[must_use]
     pub fn of(topics: &Topics, beginning: &[u8]) -> Self {
         let matching = (0..=beginning.len()).filter(|&len| topics.contains(&beginning[..len])).count() as u64;

@@ -1,4 +1,4 @@
-//! The thread of a transport: all that may take time, and that nobody waits for.
+//! The thread of a transport, for all work that may take time. Nobody waits for it.
 
 use core::ffi::c_int;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -13,22 +13,22 @@ use super::listen::Listener;
 use super::{Failure, Key, MAX_SUBSCRIPTIONS, Options, Outgoing, Running, State, Transport, locked};
 use crate::zmq::{Context, Error, Event, Stream, TELLS, Written, limits, wait_readable};
 
-/// How often it looks what time has brought, if nothing is due earlier.
+/// How often the thread looks around if nothing is due earlier.
 const IDLE: Duration = Duration::from_secs(1);
 
 /// The thread's side of a transport.
 pub struct Thread {
     transport: Arc<Transport>,
     side: Side,
-    /// Nothing is ever written to it. It ends with the last writer.
+    /// A pipe to which nothing is ever written. It ends with the last writer.
     stop: PipeReader,
 }
 
 /// Who connects.
 enum Side {
-    /// This one.
+    /// This side connects.
     Dialer(Box<Dialer>),
-    /// The subscribers.
+    /// The subscribers connect.
     Listener(Box<Listener>),
 }
 
@@ -116,7 +116,7 @@ impl Thread {
                 Side::Listener(listener) => listener.keep(&self.transport, &mut state, in_bounds, now),
             };
             drop(state);
-            // Whoever waits for a peer.
+            // Somebody may wait for a peer.
             self.transport.changed.notify_all();
             wait = match more {
                 true => Duration::ZERO,
@@ -130,7 +130,7 @@ impl Thread {
         let mut connections = locked(&self.transport.connections);
         match event {
             Event::Connected(descriptor) => {
-                // Of the end of one that had the same descriptor before there may have been no event.
+                // There may have been no event of the end of a connection that had this descriptor before.
                 self.part(&mut connections, descriptor);
                 connections.push(Outgoing { stream: Stream::new(descriptor), unsent: 0 });
             }
@@ -144,7 +144,7 @@ impl Thread {
         }
     }
 
-    /// The connection with this descriptor has ended.
+    /// Forgets the connection with this descriptor, which has ended.
     fn part(&self, connections: &mut Vec<Outgoing>, descriptor: c_int) {
         let Some(index) = connections.iter().position(|one| one.stream.descriptor() == descriptor) else { return };
         let Outgoing { stream, unsent } = connections.remove(index);
@@ -156,12 +156,12 @@ impl Thread {
         }
     }
 
-    /// Without the socket's lock: it takes as long as the name server does.
+    /// Looks names up, without the socket's lock: this takes as long as the name server does.
     fn look_names_up(&mut self) {
         let Side::Dialer(dialer) = &mut self.side else { return };
         let waits = &self.transport.waits;
         waits.store(true, Ordering::SeqCst);
-        // Either this sees that it is to stop, or the one who stops it, that it may wait here.
+        // Either this thread sees that it is to stop, or the thread that stops it sees that it waits here.
         if !self.transport.stopped() {
             dialer.look_name_up(&self.transport);
         }

@@ -1,8 +1,9 @@
-//! Whose records a part of an endpoint's stream is made of.
+//! Tells how many of a writer's records lie in a part of an endpoint's stream.
 //!
-//! All logs of an endpoint share a connection. What the systems' buffers hold when it is lost is
-//! known in bytes at the end of what was handed over, not whose these are. So each writer remembers
-//! how far the stream was when it had handed over how many records, the longer ago the less closely.
+//! All logs of an endpoint share a connection. When it is lost, the systems' buffers hold so many of
+//! the last bytes that were handed over; it is not known whose bytes these are. So each writer
+//! remembers how many records it had handed over when the stream was how far, the longer ago the less
+//! closely.
 
 use std::collections::VecDeque;
 
@@ -17,7 +18,8 @@ pub struct Trail {
 }
 
 impl Trail {
-    /// At this position of the stream so many records had been handed over. Neither goes back.
+    /// Takes note that at this position of the stream so many records had been handed over. Neither number
+    /// ever goes back.
     pub fn note(&mut self, position: u64, records: u64) {
         if let Some(&(last, _)) = self.looks.back()
             && last == position
@@ -35,7 +37,7 @@ impl Trail {
         self.looks.push_back((position, records));
     }
 
-    /// Records among these bytes, a part of one for a whole one.
+    /// Records among these bytes; a part of a record counts as a whole.
     pub fn between(&self, from: u64, to: u64) -> u64 {
         let (from, to) = (self.at(from), self.at(to));
         if to > from { (to.ceil() - from.floor()) as u64 } else { 0 }
@@ -67,7 +69,7 @@ mod tests {
         trail.note(0, 0);
         trail.note(1000, 10);
         trail.note(1000, 10);
-        // Of the next bytes all belong to others.
+        // All of the next bytes belong to others.
         trail.note(5000, 10);
         trail.note(6000, 15);
         for (from, to, records) in [

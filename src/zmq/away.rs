@@ -1,29 +1,30 @@
-//! Who is kept away from a bound endpoint for a while, because of what it has sent.
+//! Peers that are kept away from a bound endpoint for a while, because of what they have sent.
 //!
-//! By address, which is all that is known of a peer when it connects: others behind the same address
-//! wait, too, and whoever has many addresses has as many turns. Of IPv6 it is the network of 64 bits,
-//! which one host may choose its addresses from. Nobody is kept away from a Unix domain socket.
+//! They are known by their addresses, as nothing else is known of a peer when it connects. Other peers
+//! behind the same address wait, too; a peer with many addresses has as many turns. With IPv6, the
+//! network of 64 bits counts, from which a host may choose its addresses. Nobody is kept away from a
+//! Unix domain socket.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use super::Stream;
 
-/// How long.
+/// How long a peer is kept away.
 pub const PENALTY: Duration = Duration::from_secs(10);
 
 /// How many addresses are known at a time; the oldest gives way.
 const MOST: usize = 1000;
 
-/// Those who are kept away.
+/// Peers that are kept away.
 #[derive(Debug, Default)]
 pub struct Away {
-    /// Until when, the earliest first.
+    /// The addresses and until when, the earliest first.
     until: Vec<(IpAddr, Instant)>,
 }
 
 impl Away {
-    /// This one is kept away for [`PENALTY`] from now on.
+    /// Keeps a peer away for [`PENALTY`] from now on.
     pub fn send(&mut self, peer: IpAddr, now: Instant) {
         let peer = network(peer);
         self.until.retain(|&(other, until)| other != peer && until > now);
@@ -33,7 +34,7 @@ impl Away {
         self.until.push((peer, now + PENALTY));
     }
 
-    /// Whether this one is kept away.
+    /// Returns true if a peer is kept away.
     #[must_use]
     pub fn is_away(&self, peer: IpAddr, now: Instant) -> bool {
         let peer = network(peer);
@@ -50,7 +51,7 @@ impl Away {
     }
 }
 
-/// What stands for an address.
+/// The address by which a peer is known: of IPv6, its network.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
@@ -79,7 +80,7 @@ mod tests {
         ] {
             assert_eq!(away.is_away(ip(peer), now + after), kept, "{peer} {after:?}");
         }
-        // Once more begins anew, and the memory for it is bounded.
+        // A second time begins anew, and the memory is bounded.
         away.send(ip("192.0.2.1"), now + PENALTY / 2);
         assert!(away.is_away(ip("192.0.2.1"), now + PENALTY));
         for n in 0..2 * MOST as u32 {

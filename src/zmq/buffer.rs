@@ -1,27 +1,25 @@
 //! Memory that records are encoded into and that then becomes a message.
 //!
-//! A [`Buffers`] hands out the free end of a *chunk*. What was written there becomes a
-//! [`Message`] without being copied: libzmq sends it from where it lies, keeps what it has to
-//! know of it right in front of it, and calls back when it is done with both, on its I/O
-//! thread. A chunk holds many records; when the last of them has been released it is used
-//! again. So a record costs no allocation, and the memory held is what libzmq holds, in whole
-//! chunks.
+//! A [`Buffers`] hands out the free end of a *chunk*. The bytes written there become a
+//! [`Message`] without being copied: libzmq sends them from where they lie, keeps its bookkeeping
+//! right in front of them, and calls back when it is done with both, on its I/O thread. A chunk
+//! holds many records; it is used again when the last of them has been released. So a record costs
+//! no allocation, and the memory held is what libzmq holds, in whole chunks.
 //!
-//! Each message is for one *consumer*, a small number. What libzmq has released is counted
-//! for each, so that it is known how much of it is still waiting to be sent: what was written to a
-//! connection, and what was given up. A [`Flight`] tells that of a single message, whose bytes it
-//! keeps; it may stand for several records.
+//! Each message is for one *consumer*, a small number. For each consumer it is counted how many
+//! records libzmq has released, and how many of these it has given up; the others were written to a
+//! connection. The rest still waits to be sent. A [`Flight`] tells this of a single message, whose
+//! bytes it keeps; it may stand for several records.
 //!
-//! Nearly all messages are for the first consumer and of one record. Those are counted by the
-//! same atomic operation that gives up their chunk, and the counts of the chunks added up when
-//! somebody asks.
+//! Nearly all messages are of one record, for the first consumer. The atomic operation that gives up
+//! their chunk counts them, too; the counts of the chunks are added up when somebody asks.
 //!
 //! Invariants:
 //! - The lower half of `Chunk::state` is [`OWNED`] minus the messages released so far while the
 //!   chunk is being filled, and the number of messages not yet released afterwards. The thread
 //!   that brings it to zero puts the chunk into the free list.
-//! - A chunk is in exactly one place: being filled, with libzmq, or ready. Those with libzmq,
-//!   which are those in the free list, too, are in `Buffers::sent`.
+//! - A chunk is in exactly one place: being filled, with libzmq, or ready. Chunks with libzmq are in
+//!   `Buffers::sent`; so are the chunks in the free list.
 //! - The free list is pushed to by any thread and emptied as a whole by the owner, so that
 //!   it needs no lock and knows no ABA problem.
 
@@ -51,12 +49,12 @@ pub const MAX_CONSUMERS: usize = 64;
 /// Stands for the messages that a chunk being filled may still become: far more than fit.
 const OWNED: u64 = 1 << 31;
 
-/// What is added to a chunk's state for a message of the first consumer's: one use less in the
-/// lower half, which carries one into the upper.
+/// Added to a chunk's state for a message of the first consumer's: it takes one use from the lower half,
+/// which carries one into the upper half.
 const RELEASED: u64 = u32::MAX as u64;
 
-// The alignment leaves room in a chunk's address for a consumer: what libzmq is given to
-// release a message by is the one plus the other.
+// The alignment leaves room in a chunk's address for a consumer: libzmq gets the sum of both, by which
+// it releases a message.
 #[repr(align(64))]
 struct Chunk {
     /// Lower half: uses. Upper half: messages of one record for the first consumer that libzmq
@@ -64,20 +62,20 @@ struct Chunk {
     state: AtomicU64,
     /// Bytes, header included.
     size: usize,
-    /// The next in the free list.
+    /// The next chunk in the free list.
     next: AtomicPtr<Chunk>,
     shared: Arc<Shared>,
 }
 
 struct Shared {
     free: AtomicPtr<Chunk>,
-    /// The [`Buffers`] is gone: chunks are freed instead of being kept.
+    /// True if the [`Buffers`] is gone: chunks are freed then instead of being kept.
     closed: AtomicBool,
     /// The records released so far, for each consumer, without those that the chunks count.
     released: Box<[Count]>,
-    /// Those of them that were given up, with those that the chunks count.
+    /// The records given up so far, for each consumer; they are among those released.
     given_up: Box<[AtomicU64]>,
-    /// What counts each consumer's flights when they are written.
+    /// For each consumer, what counts its flights when they are written.
     streams: Box<[OnceLock<Arc<Written>>]>,
 }
 
@@ -86,7 +84,7 @@ struct Shared {
 struct Count(AtomicU64);
 
 impl Chunk {
-    /// Messages that libzmq has released, of those that are counted here.
+    /// Messages counted here that libzmq has released.
     fn released(&self) -> u64 {
         self.state.load(Ordering::Acquire) >> 32
     }
@@ -101,7 +99,7 @@ pub struct Buffers {
     sent: VecDeque<NonNull<Chunk>>,
     /// Chunks ready for use.
     ready: Vec<NonNull<Chunk>>,
-    /// What chunks that have come back had counted.
+    /// The counts of chunks that have come back.
     released: u64,
 }
 
@@ -110,10 +108,9 @@ struct Current {
     /// Bytes used, header included: a multiple of [`Content`]'s alignment. Room for one of these
     /// follows, and then the free bytes.
     used: usize,
-    /// End of what libzmq has to know of the messages over the first of the free bytes; 0 if
-    /// there are none.
+    /// End of the [`Content`] of messages over the first of the free bytes; 0 if there are none.
     noted: usize,
-    /// How many of the free bytes, from the first on, are pending: written, and not passed yet.
+    /// How many of the free bytes, from the first on, are pending: written, but not passed yet.
     pending: usize,
     /// Messages made from it.
     messages: u64,
@@ -129,8 +126,8 @@ impl Current {
         self.used + size_of::<Content>()
     }
 
-    /// Room for what libzmq has to know of a message over the pending bytes, and these bytes. It is in
-    /// front of them, where libzmq comes by on its way to them, or for further messages behind them.
+    /// Returns room for the [`Content`] of a message over the pending bytes, and these bytes. The room is in
+    /// front of them, on libzmq's way to them; for further messages it is behind them.
     fn note(&mut self) -> Result<(*mut Content, *mut u8), Error> {
         let start = match self.noted {
             0 => self.used,
@@ -142,13 +139,13 @@ impl Current {
         }
         self.noted = end;
         let chunk = self.chunk.as_ptr().cast::<u8>();
-        // SAFETY: both lie within the chunk.
+        // SAFETY: `end`, just checked, and the pending bytes lie within the chunk's `size`.
         Ok(unsafe { (chunk.add(start).cast(), chunk.add(self.start())) })
     }
 }
 
 impl Buffers {
-    /// Has no memory until it is asked for some.
+    /// Makes buffers without memory; it comes with [`Buffers::grow`].
     ///
     /// # Panics
     ///
@@ -167,14 +164,13 @@ impl Buffers {
         Self { shared: Arc::new(shared), current: None, sent: VecDeque::new(), ready, released: 0 }
     }
 
-    /// What a consumer's flights have at a connection is added to this when they are written, from
-    /// now on. Does nothing the next time.
+    /// From now on, counts in `written` the bytes of a consumer's flights when they are written. A second
+    /// call for the consumer does nothing.
     pub fn follow(&self, consumer: usize, written: &Arc<Written>) {
         let _ = self.shared.streams[consumer].set(Arc::clone(written));
     }
 
-    /// Bytes kept for what libzmq has to know of messages, behind their bytes: one for each
-    /// consumer but the first.
+    /// Bytes kept behind the bytes of messages for their [`Content`]: for each consumer except the first.
     fn reserve(&self) -> usize {
         size_of::<Content>() * self.shared.released.len().saturating_sub(1) + align_of::<Content>()
     }
@@ -187,8 +183,8 @@ impl Buffers {
         if start >= current.end {
             return &mut [];
         }
-        // SAFETY: the rest of the chunk belongs to nobody yet: messages are made of what is pending, and
-        // what was noted of them is passed before more is written.
+        // SAFETY: from `start` to `end` the chunk belongs to nobody yet: messages are made of what is pending,
+        // and their `Content` is passed before more is written.
         unsafe {
             let memory = current.chunk.as_ptr().cast::<MaybeUninit<u8>>().add(start);
             core::slice::from_raw_parts_mut(memory, current.end - start)
@@ -206,14 +202,14 @@ impl Buffers {
     #[must_use]
     pub fn pending(&self) -> &[u8] {
         let Some(current) = &self.current else { return &[] };
-        // SAFETY: these bytes of the chunk have been written.
+        // SAFETY: `pending` bytes have been written from `start` on, within the chunk.
         unsafe {
             core::slice::from_raw_parts(current.chunk.as_ptr().cast::<u8>().add(current.start()), current.pending)
         }
     }
 
-    /// Has something written into the free memory, from its first byte on. What `write` returns of it is
-    /// pending then, behind what was before; if it fails, nothing is.
+    /// Calls `write` with the free memory. The bytes that it returns, from the first on, are pending then,
+    /// behind those that were before; if it fails, no more are.
     ///
     /// # Errors
     ///
@@ -221,7 +217,7 @@ impl Buffers {
     ///
     /// # Panics
     ///
-    /// `write` returns other bytes.
+    /// `write` returns bytes that are not the first of the memory.
     #[inline]
     pub fn write<T, E>(
         &mut self,
@@ -250,14 +246,14 @@ impl Buffers {
             for (to, from) in memory.iter_mut().zip(bytes) {
                 to.write(*from);
             }
-            // SAFETY: just written.
+            // SAFETY: these bytes were just copied there.
             let written = unsafe { core::slice::from_raw_parts(memory.as_ptr().cast(), bytes.len()) };
             Ok::<_, ()>((written, ()))
         });
         copied.is_ok()
     }
 
-    /// Takes back what is pending, but for so many bytes; not what messages were made of.
+    /// Takes back what is pending, except for the first `len` bytes and for bytes that messages were made of.
     pub fn truncate(&mut self, len: usize) {
         if let Some(current) = &mut self.current
             && current.noted == 0
@@ -266,8 +262,8 @@ impl Buffers {
         }
     }
 
-    /// Leaves the chunk being filled, with what is pending there, and gets one with at least `room` bytes
-    /// free. `false` if memory is exhausted.
+    /// Leaves the chunk being filled, with what is pending there, and gets a chunk with at least `room` bytes
+    /// free. Returns false if memory is exhausted.
     #[cold]
     pub fn grow(&mut self, room: usize) -> bool {
         self.retire();
@@ -281,8 +277,8 @@ impl Buffers {
         self.current.is_some()
     }
 
-    /// Makes an empty message one of what is pending, which stays so: [`Buffers::advance`] passes it.
-    /// Several messages may share it, one for each consumer.
+    /// Gives an empty message the pending bytes. They stay pending until [`Buffers::advance`] passes them:
+    /// several messages may share them, one for each consumer.
     ///
     /// # Errors
     ///
@@ -291,8 +287,9 @@ impl Buffers {
     pub fn message(&mut self, message: &mut Message, consumer: usize) -> Result<(), Error> {
         debug_assert!(consumer < self.shared.released.len());
         let Some(current) = &mut self.current else { return Err(Error(libc::EINVAL)) };
-        // SAFETY: the bytes have been written, and lie in the chunk, which stays until `release` was
-        // called once for each message, counted here. The hint stays within the chunk.
+        // SAFETY: the pending bytes have been written. They lie in the chunk, which stays until `release` was
+        // called once for each message that is counted here. The hint, less than 64 bytes behind the chunk's
+        // start, stays within it.
         unsafe {
             let (content, data) = current.note()?;
             let hint = current.chunk.as_ptr().cast::<u8>().add(consumer);
@@ -302,8 +299,8 @@ impl Buffers {
         }
     }
 
-    /// As [`Buffers::message`], for a message of so many records, which takes so many bytes at a
-    /// connection, and tells when libzmq has released it. Allocates.
+    /// As [`Buffers::message`], for a message of `records` records, which takes `size` bytes at a connection.
+    /// The flight tells when libzmq has released it. Allocates.
     ///
     /// # Errors
     ///
@@ -318,8 +315,8 @@ impl Buffers {
         debug_assert!(consumer < self.shared.released.len());
         let Some(current) = &mut self.current else { return Err(Error(libc::EINVAL)) };
         let len = current.pending;
-        // SAFETY: the bytes have been written, and lie in the chunk, which stays until the flight is
-        // dropped; that is counted here. `release_flight` takes the share that the hint is.
+        // SAFETY: the pending bytes have been written. They lie in the chunk, which stays until the flight is
+        // dropped: it counts as a message. The hint is a share in the flight, which `release_flight` takes.
         unsafe {
             let (content, data) = current.note()?;
             let (connection, end) = (AtomicU32::new(0), AtomicU64::new(WITH_LIBZMQ));
@@ -335,8 +332,8 @@ impl Buffers {
         }
     }
 
-    /// Writes these bytes, one part behind the other, in the place of what is pending. Returns false if memory
-    /// is exhausted.
+    /// Writes these parts, one behind the other, in the place of what is pending. Returns false if memory is
+    /// exhausted.
     pub fn put(&mut self, parts: &[&[u8]]) -> bool {
         self.truncate(0);
         let len = parts.iter().map(|part| part.len()).sum::<usize>();
@@ -346,15 +343,15 @@ impl Buffers {
         parts.iter().all(|part| self.append(part))
     }
 
-    /// How many of the records made into messages for a consumer libzmq has given up: their
-    /// connection ended, or there was none. Also those that it has not taken.
+    /// How many of a consumer's records libzmq has given up: their connection ended, or there was none, or
+    /// libzmq has not taken the message.
     #[must_use]
     pub fn given_up(&self, consumer: usize) -> u64 {
         self.shared.given_up[consumer].load(Ordering::Acquire)
     }
 
-    /// How many of the records made into messages for a consumer libzmq has released: it has
-    /// written them to a connection, or has given them up.
+    /// How many of a consumer's records libzmq has released: it has written them to a connection, or has
+    /// given them up.
     #[must_use]
     pub fn released(&self, consumer: usize) -> u64 {
         let counted = self.shared.released[consumer].0.load(Ordering::Acquire);
@@ -362,14 +359,14 @@ impl Buffers {
             return counted;
         }
         let current = self.current.as_ref().map(|current| &current.chunk);
-        // SAFETY: only the owner frees a chunk or uses it again.
+        // SAFETY: chunks in `sent` are valid: only the owner, which calls this, frees them or uses them again.
         self.sent
             .iter()
             .chain(current)
             .fold(counted + self.released, |sum, chunk| unsafe { sum + chunk.as_ref().released() })
     }
 
-    /// Goes on behind what is pending, and what was noted of its messages.
+    /// Goes on behind what is pending, and behind the [`Content`] of its messages.
     #[inline]
     pub fn advance(&mut self) {
         if let Some(current) = &mut self.current {
@@ -384,7 +381,7 @@ impl Buffers {
     fn retire(&mut self) {
         if let Some(Current { chunk, messages, .. }) = self.current.take() {
             self.sent.push_back(chunk);
-            // SAFETY: valid until its uses are zero.
+            // SAFETY: the chunk is valid until its uses are zero; these are what the owner has beyond its messages.
             unsafe { drop_uses(chunk, OWNED - messages) };
         }
     }
@@ -397,7 +394,7 @@ impl Buffers {
             if let Some(index) = self.sent.iter().position(|sent| *sent == free) {
                 self.sent.remove(index);
             }
-            // SAFETY: taken off the list as a whole, so it is ours.
+            // SAFETY: the list was taken as a whole, so that its chunks are the owner's, and nobody else's.
             unsafe {
                 chunk = free.as_ref().next.load(Ordering::Relaxed);
                 self.released += free.as_ref().released();
@@ -423,7 +420,7 @@ impl Buffers {
 
     fn allocate(&self, size: usize) -> Option<NonNull<Chunk>> {
         let layout = chunk_layout(size)?;
-        // SAFETY: the layout's size is not zero; the memory is initialised before use.
+        // SAFETY: the layout's size is not zero, and the header is initialised here before anything reads it.
         unsafe {
             let chunk = NonNull::new(alloc(layout).cast::<Chunk>())?;
             chunk.as_ptr().write(Chunk {
@@ -440,7 +437,7 @@ impl Buffers {
 /// A message that is with libzmq, and its bytes.
 #[derive(Debug)]
 pub struct Flight {
-    /// Counts as a message made of it.
+    /// The chunk that the message's bytes are in; this counts as a message made of it.
     chunk: NonNull<Chunk>,
     content: *const Content,
     data: *const u8,
@@ -448,33 +445,33 @@ pub struct Flight {
     consumer: usize,
     records: u64,
     size: u64,
-    /// Of the place where it ends in what was written; set before `end`.
+    /// The connection that it was written to; set before `end`.
     connection: AtomicU32,
-    /// The same, or one of these.
+    /// Where it ends in what was written; or [`WITH_LIBZMQ`], or [`GIVEN_UP`].
     end: AtomicU64,
 }
 
-/// Of a flight's `end`: libzmq has it.
+/// A flight's `end` while libzmq has the message.
 const WITH_LIBZMQ: u64 = u64::MAX;
 
-/// Of a flight's `end`: libzmq has given it up.
+/// A flight's `end` once libzmq has given the message up.
 const GIVEN_UP: u64 = u64::MAX - 1;
 
-// SAFETY: the bytes are not written any more, and the chunk may be given up by any thread.
+// SAFETY: nobody writes the bytes any more, and any thread may give up the chunk.
 unsafe impl Send for Flight {}
-// SAFETY: as above.
+// SAFETY: what is shared is read only, or atomic.
 unsafe impl Sync for Flight {}
 
 impl Flight {
-    /// Once libzmq has written the message to a connection: where it ends in what its consumer
-    /// [follows](Buffers::follow).
+    /// Returns where the message ends in what its consumer [follows](Buffers::follow), once libzmq has
+    /// written it to a connection.
     #[must_use]
     pub fn written(&self) -> Option<Place> {
         let end = self.end.load(Ordering::Acquire);
         (end < GIVEN_UP).then(|| Place { connection: self.connection.load(Ordering::Relaxed), end })
     }
 
-    /// Whether libzmq has given the message up.
+    /// Returns true if libzmq has given the message up.
     #[must_use]
     pub fn given_up(&self) -> bool {
         self.end.load(Ordering::Acquire) == GIVEN_UP
@@ -489,14 +486,14 @@ impl Flight {
     /// The message's bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        // SAFETY: they were written, and lie in the chunk, which this keeps.
+        // SAFETY: `len` bytes were written at `data`. They lie in the chunk, which stays until this is dropped.
         unsafe { core::slice::from_raw_parts(self.data, self.len) }
     }
 }
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        // SAFETY: counted when this was made.
+        // SAFETY: one use of the chunk was counted for this flight when it was made.
         unsafe { drop_uses(self.chunk, 1) };
     }
 }
@@ -530,11 +527,13 @@ fn free_all(shared: &Shared) {
     }
 }
 
+/// Frees a chunk.
+///
 /// # Safety
 ///
 /// Nobody else refers to the chunk.
 unsafe fn deallocate(chunk: NonNull<Chunk>) {
-    // SAFETY: made by `allocate` with this size.
+    // SAFETY: `allocate` has made the chunk, with the size in its header; nobody else refers to it.
     unsafe {
         let size = (*chunk.as_ptr()).size;
         ptr::drop_in_place(chunk.as_ptr());
@@ -544,14 +543,14 @@ unsafe fn deallocate(chunk: NonNull<Chunk>) {
     }
 }
 
-/// Gives up some of the uses of a chunk; whoever gives up the last one puts it away.
+/// Gives up some of the uses of a chunk; the thread that gives up the last use puts the chunk away.
 ///
 /// # Safety
 ///
-/// They are the caller's to give up.
+/// The uses are the caller's: nobody else gives them up.
 unsafe fn drop_uses(chunk: NonNull<Chunk>, count: u64) {
-    // SAFETY: the chunk is valid until its uses are zero. Release makes what this thread
-    // did with the chunk visible to the one that takes it, which acquires.
+    // SAFETY: the chunk is valid until its uses are zero, and the caller still has some. Release makes
+    // what this thread did with the chunk visible to the thread that takes it, which acquires.
     unsafe {
         if chunk.as_ref().state.fetch_sub(count, Ordering::AcqRel) as u32 == count as u32 {
             put_away(chunk);
@@ -566,7 +565,8 @@ unsafe fn drop_uses(chunk: NonNull<Chunk>, count: u64) {
 /// The caller has given up its last use.
 #[cold]
 unsafe fn put_away(chunk: NonNull<Chunk>) {
-    // SAFETY: nobody else changes a chunk without uses, or frees it while it is not in the list.
+    // SAFETY: a chunk without uses is this thread's until it is in the list: nobody else changes it or
+    // frees it.
     unsafe {
         let shared = Arc::clone(&chunk.as_ref().shared);
         let mut next = shared.free.load(Ordering::Relaxed);
@@ -585,7 +585,7 @@ unsafe fn put_away(chunk: NonNull<Chunk>) {
     }
 }
 
-/// What libzmq calls when it has no use for a message's memory any more.
+/// The function that libzmq calls when it has no use for a message's memory any more.
 unsafe extern "C" fn release(data: *mut c_void, hint: *mut c_void) {
     let consumer = hint.addr() % align_of::<Chunk>();
     if let Some(chunk) = NonNull::new(hint.cast::<u8>().wrapping_sub(consumer).cast::<Chunk>()) {
@@ -608,9 +608,10 @@ unsafe extern "C" fn release(data: *mut c_void, hint: *mut c_void) {
     }
 }
 
-/// The same for a message of [`Buffers::flight`].
+/// The function that libzmq calls when it has no use for the memory of a [`Buffers::flight`] any more.
 unsafe extern "C" fn release_flight(data: *mut c_void, hint: *mut c_void) {
-    // SAFETY: `hint` is the share that `Buffers::flight` gave away; the flight keeps its chunk.
+    // SAFETY: `hint` is the share that `Buffers::flight` gave away, and libzmq calls this once. The flight
+    // keeps its chunk valid.
     let (flight, shared) = unsafe {
         let flight = Arc::from_raw(hint.cast_const().cast::<Flight>());
         let shared = &raw const *flight.chunk.as_ref().shared;
@@ -618,9 +619,9 @@ unsafe extern "C" fn release_flight(data: *mut c_void, hint: *mut c_void) {
     };
     let Flight { consumer, records, size, .. } = *flight;
     let end = if was_written(data) {
-        // SAFETY: libzmq is done with the message, and the flight keeps its chunk.
+        // SAFETY: libzmq is releasing the message of this `content`, which is in the chunk that the flight keeps.
         let connection = unsafe { written_to(flight.content) };
-        // Those of a connection are written in this order.
+        // A connection's messages are written in the order in which they are released.
         let place = shared.streams[consumer].get().map(|written| written.add(connection, size));
         flight.connection.store(place.map_or(0, |place| place.connection), Ordering::Relaxed);
         place.map_or(0, |place| place.end)

@@ -19,13 +19,13 @@ pub struct Context {
 
 // SAFETY: libzmq's contexts may be used from any thread.
 unsafe impl Send for Context {}
-// SAFETY: as above.
+// SAFETY: libzmq's contexts may be used from several threads at a time.
 unsafe impl Sync for Context {}
 
 /// How ending a context went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Termination {
-    /// Others still use it.
+    /// Others still use the context.
     InUse,
     /// It has ended: everything was sent, or its linger time has passed.
     Done,
@@ -51,7 +51,7 @@ impl Context {
         Ok(context)
     }
 
-    /// A context of one's own.
+    /// Makes a context that is shared with nobody.
     ///
     /// # Errors
     ///
@@ -73,8 +73,8 @@ impl Context {
     /// sockets still have to send: until their linger times have passed, and at most
     /// `patience` (`None`: as long as it takes).
     ///
-    /// The limit is there because libzmq resolves names in its I/O thread, where a name
-    /// server that does not answer holds up everything.
+    /// The limit is needed because libzmq resolves names in its I/O thread, where a name server that does
+    /// not answer holds up everything.
     #[must_use]
     pub fn release(self: Arc<Self>, patience: Option<Duration>) -> Termination {
         let context = {

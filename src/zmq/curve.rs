@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use super::{Error, Socket};
 
-/// Whether a server refuses everybody while nobody answers for its domain; since libzmq 4.3, and
-/// not in its header, but for those who build it with its drafts.
+/// The option that a server refuses everybody while nobody answers for its domain. Since libzmq 4.3; in
+/// its header only with its drafts.
 const ZMQ_ZAP_ENFORCE_DOMAIN: c_int = 93;
 
 /// Bytes of a key.
@@ -24,17 +24,17 @@ pub const KEY_TEXT: usize = 40;
 /// Z85's digits (ZeroMQ RFC 32).
 const DIGITS: &[u8; 85] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#";
 
-/// Whether the libzmq in use has CURVE, with all that is needed here: it is 4.3 or newer.
+/// Returns true if the libzmq in use has CURVE, and is 4.3 or newer.
 #[must_use]
 pub fn has_curve() -> bool {
     // SAFETY: a terminated string.
     cfg!(zmq_curve) && super::version() >= (4, 3, 0) && unsafe { zmq_sys::zmq_has(c"curve".as_ptr()) == 1 }
 }
 
-/// Overwrites a secret. The compiler cannot leave that away.
+/// Overwrites a secret. The compiler cannot leave this out.
 pub fn wipe(bytes: &mut [u8]) {
     for byte in bytes {
-        // SAFETY: a valid byte.
+        // SAFETY: a byte that is borrowed mutably.
         unsafe { core::ptr::write_volatile(byte, 0) };
     }
     compiler_fence(Ordering::SeqCst);
@@ -50,7 +50,7 @@ fn encode(key: &[u8; KEY], text: &mut [u8; KEY_TEXT]) {
     }
 }
 
-/// `None` if the text is no key in Z85.
+/// Decodes a key. Returns `None` if the text is no key in Z85.
 fn decode(text: &[u8], key: &mut [u8; KEY]) -> Option<()> {
     if text.len() != KEY_TEXT {
         return None;
@@ -109,7 +109,7 @@ impl SecretKey {
         decode(text, &mut key.0).map(|()| key)
     }
 
-    /// Its text in Z85, for `write`; overwritten afterwards.
+    /// Calls `write` with the key's text in Z85, which is overwritten afterwards.
     pub fn with_text<T>(&self, write: impl FnOnce(&[u8; KEY_TEXT]) -> T) -> T {
         let mut text = [0; KEY_TEXT];
         encode(&self.0, &mut text);
@@ -136,7 +136,7 @@ impl SecretKey {
         std::str::from_utf8(&public[..KEY_TEXT]).ok().and_then(PublicKey::parse)
     }
 
-    /// Its public key: none, for the libzmq that this was built with is too old.
+    /// Its public key: `None`, as the libzmq that this was built with is too old.
     #[must_use]
     #[cfg(not(zmq_curve))]
     pub fn public_key(&self) -> Option<PublicKey> {
@@ -163,7 +163,7 @@ pub struct KeyPair {
     secret: SecretKey,
 }
 
-/// By the public key: the secret ones are equal if these are.
+/// Compares the public keys: if they are equal, the secret keys are.
 impl PartialEq for KeyPair {
     fn eq(&self, other: &Self) -> bool {
         self.public == other.public
@@ -211,14 +211,14 @@ impl KeyPair {
 /// What a socket is in the connections that it makes from now on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// It knows the server's key.
+    /// A client, which knows the server's key.
     Client {
         /// Its own keys.
         keys: Arc<KeyPair>,
         /// The server's public key.
         server: PublicKey,
     },
-    /// It lets in whom the handler of this domain lets in; see [`super::zap`].
+    /// A server, which lets in whom the handler of its domain lets in; see [`super::zap`].
     Server {
         /// Its own keys.
         keys: Arc<KeyPair>,
@@ -228,9 +228,8 @@ pub enum Role {
 }
 
 impl Socket {
-    /// Sets the keys for the endpoints that are connected or bound from now on; without a role there
-    /// are none, and nothing is set. When this fails the socket must not be used: it may be one
-    /// without encryption.
+    /// Sets the keys for the endpoints that are connected or bound from now on; without a role, sets
+    /// nothing. If this fails, the socket must not be used: it may be without encryption.
     ///
     /// # Errors
     ///

@@ -18,23 +18,22 @@ const IPC: &str = "ipc://";
 pub struct Endpoint {
     /// As libzmq takes it, such as `tcp://192.0.2.1:12345`.
     pub address: CString,
-    /// Subscribers connect to the plugin, not the other way round.
+    /// True if subscribers connect to the plugin; false if the plugin connects.
     pub bind: bool,
-    /// `curve_server_key`: the key of the subscriber there; of those to connect to, if there are
-    /// keys at all.
+    /// `curve_server_key`: the key of the subscriber to connect to, if there are keys.
     pub server_key: Option<PublicKey>,
     /// The host of a `tcp` endpoint.
     host: Option<Host>,
 }
 
-/// Who reads an endpoint.
+/// Who reads an endpoint, and what it is to him.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     /// The plugin: `@` in front says that it is bound.
     Plugin,
-    /// Who listens there, at a port that the system chooses if it is `*`.
+    /// A program that listens there; if the port is `*`, the system chooses one.
     Listens,
-    /// Who connects to it.
+    /// A program that connects to it.
     Connects,
 }
 
@@ -113,7 +112,7 @@ impl Endpoint {
         Ok(Self { address, bind, server_key: None, host })
     }
 
-    /// The name and the port of an endpoint to connect to that is not given by its address.
+    /// The name and the port of an endpoint to connect to, unless it is given by its address.
     #[must_use]
     pub fn host_name(&self) -> Option<(&str, u16)> {
         match &self.host {
@@ -140,7 +139,7 @@ impl Endpoint {
         socket_path(&self.address)
     }
 
-    /// The address as text, without what says who connects.
+    /// The address as text, without the prefix that says who connects.
     #[must_use]
     pub fn text(&self) -> Cow<'_, str> {
         self.address.to_string_lossy()
@@ -197,7 +196,8 @@ pub(super) fn ip_of(address: &str) -> Option<IpAddr> {
     literal(host_and_port(address)?.0)
 }
 
-/// Returns true if an endpoint, as it was given, can be the address of an event, which may be resolved.
+/// Returns true if an endpoint, as it was given, can have the address of an event. The event's address
+/// may be resolved already.
 pub(super) fn may_be(endpoint: &str, address: &str) -> bool {
     if endpoint == address {
         return true;

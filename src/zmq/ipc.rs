@@ -1,7 +1,7 @@
 //! Unix domain sockets' paths: in use, or left by a crash.
 //!
-//! libzmq removes what is at the path that it binds. A program that listens there would go on
-//! doing so, and nobody would ever reach it again.
+//! libzmq removes whatever is at the path that it binds. If a program listens there, it would go on
+//! listening, and nobody would ever reach it again.
 
 use core::ffi::CStr;
 use std::fs::{self, File};
@@ -16,25 +16,25 @@ use std::time::Duration;
 use super::Error;
 use super::endpoint::socket_path;
 
-/// Between closing a socket and removing its file its owner may take so long.
+/// How long a socket's owner may take between closing it and removing its file.
 const REMOVAL: Duration = Duration::from_millis(20);
 
-/// How often another one that is about to bind in the same directory is waited for.
+/// How often to wait for another process that is about to bind in the same directory.
 const TRIES: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Keeps others that ask from binding in the same directory, until it is dropped.
+/// Until it is dropped, keeps others that ask, too, from binding in the same directory.
 #[derive(Debug)]
 pub struct Claim {
     _directory: Option<File>,
 }
 
-/// Makes sure that nobody listens at an endpoint, if it is an `ipc` path. To be kept while it is
-/// bound.
+/// Makes sure that nobody listens at an endpoint, if it is an `ipc` path. The claim is to be kept until
+/// the endpoint is bound.
 ///
 /// # Errors
 ///
-/// `EADDRINUSE`: somebody does. `EEXIST`: the file there is not a socket.
+/// `EADDRINUSE`: somebody listens there. `EEXIST`: the file there is not a socket.
 pub fn claim(endpoint: &CStr) -> Result<Claim, Error> {
     // `*` is a path that libzmq makes up; behind `@` the system itself keeps others out.
     let Some(path) = socket_path(endpoint).filter(|&path| path != Path::new("*")) else {
@@ -42,14 +42,15 @@ pub fn claim(endpoint: &CStr) -> Result<Claim, Error> {
     };
     let claim = Claim { _directory: lock(path) };
     if occupied(path)? {
-        // Whoever has just ended is about to remove it, which must not hit the next one's.
+        // A process that has just ended is about to remove the file, and must not hit that of the next.
         sleep(REMOVAL);
         occupied(path)?;
     }
     Ok(claim)
 }
 
-/// Locks the directory; without that two that begin at the same time may not see each other.
+/// Locks the directory; without a lock, two processes that begin at the same time may not see each
+/// other.
 fn lock(path: &Path) -> Option<File> {
     let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
     let directory = File::open(directory.unwrap_or(Path::new("."))).ok()?;
@@ -63,7 +64,7 @@ fn lock(path: &Path) -> Option<File> {
     None
 }
 
-/// Whether there is a socket's file that nobody listens at.
+/// Returns true if there is a socket's file at which nobody listens.
 fn occupied(path: &Path) -> Result<bool, Error> {
     match fs::metadata(path) {
         Ok(metadata) if !metadata.file_type().is_socket() => return Err(Error(libc::EEXIST)),
@@ -72,8 +73,8 @@ fn occupied(path: &Path) -> Result<bool, Error> {
         // Binding says what is wrong.
         Err(_) => return Ok(false),
     }
-    // A socket of another type is not connected, so whoever listens does not see it; but first the
-    // system looks whether somebody has the path.
+    // A socket of another type is not connected, so that the listener does not see it; but the system
+    // looks first whether somebody has the path.
     match UnixDatagram::unbound().and_then(|socket| socket.connect(path)) {
         Err(error) => match error.raw_os_error() {
             Some(libc::ECONNREFUSED) => Ok(true),

@@ -1,7 +1,7 @@
 //! What peers can make a socket hold, in bytes.
 //!
-//! The bundled libzmq keeps all of it ([`ENFORCED`]); another one only what it knows of: the size of
-//! a frame, and the time for a handshake.
+//! The bundled libzmq keeps all limits ([`ENFORCED`]). Another libzmq keeps only those it knows: the size
+//! of a frame, and the time for a handshake.
 
 use std::ffi::c_int;
 
@@ -21,8 +21,8 @@ pub const MAX_TOPICS: usize = 10_000;
 /// Connections of a bound endpoint that publishes.
 pub const MAX_PEERS: usize = 64;
 
-/// Bytes of a message to a publisher: a topic with what encryption and ZMTP 3.1 add, or what a peer
-/// says of itself in a handshake, its keys included.
+/// Bytes of a message to a publisher: a topic with the bytes that encryption and ZMTP 3.1 add, or a
+/// peer's part of a handshake, its keys included.
 const MAX_TO_PUBLISHER: i64 = MAX_TOPIC as i64 + 512;
 
 /// Bytes of such messages that wait, for each peer.
@@ -34,10 +34,10 @@ const SUBSCRIPTIONS: c_int = 3 << 20;
 /// Milliseconds until a connection is closed whose handshake has not succeeded.
 const HANDSHAKE: c_int = 10_000;
 
-/// Bytes of a message to a subscriber, all of its frames together; of which there can be 16.
+/// Bytes of a message to a subscriber, all of its frames together. There can be 16 frames.
 const MAX_TO_SUBSCRIBER: i64 = 1 << 30;
 
-/// Bytes of all frames of more than 64 KiB that subscribers have, or wait for the rest of: of one
+/// Bytes of all frames of more than 64 KiB that subscribers have, or have begun to receive: of one
 /// message that is as large as can be, or of many.
 const LARGE_AT_SUBSCRIBERS: i64 = MAX_TO_SUBSCRIBER + (1 << 20);
 
@@ -48,7 +48,7 @@ const WAITING_AT_SUBSCRIBER: c_int = 8 << 20;
 ///
 /// # Errors
 ///
-/// What libzmq says; not that it lacks a limit.
+/// What libzmq says. A limit that it lacks is no error.
 pub fn of_publisher(socket: &Socket) -> Result<(), Error> {
     socket.set_bytes(zmq_sys::ZMQ_MAXMSGSIZE, &MAX_TO_PUBLISHER.to_ne_bytes())?;
     socket.set(zmq_sys::ZMQ_HANDSHAKE_IVL, HANDSHAKE)?;
@@ -61,7 +61,7 @@ pub fn of_publisher(socket: &Socket) -> Result<(), Error> {
 }
 
 /// Sets the limits of a socket that subscribes, before it binds or connects. `hwm` is how many messages may
-/// wait for each publisher; 0: as many as there are, of any size.
+/// wait for each publisher; 0: no limit, neither of number nor of bytes.
 ///
 /// # Errors
 ///
@@ -76,8 +76,8 @@ pub fn of_subscriber(socket: &Socket, hwm: c_int) -> Result<(), Error> {
     socket.set(zmq_sys::ZMQ_HANDSHAKE_IVL, HANDSHAKE)
 }
 
-/// Limits the connections of an endpoint, before it is bound. Those count that have ended and that have
-/// not been read to their ends.
+/// Limits the connections of an endpoint, before it is bound. Connections that have ended count, too, until
+/// they have been read to their ends.
 ///
 /// # Errors
 ///

@@ -14,8 +14,7 @@ pub struct Message {
     pub(super) raw: zmq_sys::zmq_msg_t,
 }
 
-// SAFETY: a message belongs to whoever holds it; libzmq counts the references to shared
-// data atomically.
+// SAFETY: a message has no thread of its own; libzmq counts the references to shared data atomically.
 unsafe impl Send for Message {}
 
 impl Message {
@@ -46,12 +45,13 @@ impl Message {
         }
     }
 
-    /// Makes an empty frame one over memory that stays where it is.
+    /// Gives an empty frame memory that stays where it is.
     ///
     /// # Safety
     ///
-    /// `data` is valid for reading `len` bytes, and `content` is libzmq's, until it calls `release`
-    /// with `data` and `hint`, which it does once, on any thread, unless this fails.
+    /// Until libzmq calls `release`, `len` bytes can be read at `data`, and `content` is valid, aligned, and used
+    /// for nothing else. Unless this fails, libzmq calls `release` once, on any thread, with `hint`, and with
+    /// `data` or null.
     ///
     /// # Errors
     ///
@@ -66,8 +66,8 @@ impl Message {
         hint: *mut c_void,
     ) -> Result<(), Error> {
         debug_assert!(self.as_bytes().is_empty());
-        // SAFETY: an empty message holds nothing that would be lost; the memory is as this
-        // function's contract says.
+        // SAFETY: an empty message holds nothing that would be lost. The caller promises that `data` and
+        // `content` are valid until `release` is called.
         Error::check(unsafe { msg_init_external(&raw mut self.raw, content, data.cast(), len, release, hint) })?;
         Ok(())
     }
@@ -84,7 +84,7 @@ impl Message {
         }
     }
 
-    /// Whether more frames of the same message follow.
+    /// Returns true if more frames of the message follow.
     #[must_use]
     pub fn more(&self) -> bool {
         // SAFETY: an initialised message.

@@ -1,6 +1,6 @@
 //! ZeroMQ: one context per process, sockets and messages that clean up after themselves.
 //!
-//! Thin wrappers over `zmq-sys` that know nothing of logs.
+//! The types are thin wrappers over `zmq-sys`, and know nothing of logs.
 
 mod away;
 #[allow(unsafe_code, reason = "libzmq has a share in the memory")]

@@ -17,22 +17,21 @@ use super::{Context, Error, Kind, Message, Socket};
 /// Something that happened to a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A peer is there, at this file descriptor. It has not introduced itself yet.
+    /// A peer has connected, at this file descriptor. Its handshake comes next.
     Connected(c_int),
-    /// The peer at this file descriptor, which is closed by now, has gone.
+    /// The peer at this file descriptor has gone. The descriptor is closed by now.
     Disconnected(c_int),
-    /// The peer has introduced itself: messages can flow. At which file descriptor only the bundled libzmq
-    /// tells.
+    /// The handshake has succeeded: messages can flow. Only the bundled libzmq tells the file descriptor.
     Ready(Option<c_int>),
     /// The peer, or this side, has ended the handshake.
     Failed(Handshake),
-    /// A try to connect has failed, or a connection was lost: the next try follows. Why the try has
-    /// failed only the bundled libzmq tells.
+    /// A try to connect has failed, or a connection was lost: the next try follows. Only the bundled libzmq
+    /// tells why the try has failed.
     Retried(Option<Error>),
-    /// The peer has sent more than it may (see [`super::limits`]); its connection ends. With its address,
-    /// if it has one.
+    /// The peer at this address, if it has one, has sent more than it may (see [`super::limits`]); its
+    /// connection ends.
     Excess(Option<IpAddr>),
-    /// A peer was turned away: there are as many as may be (see [`super::limits::of_connections`]).
+    /// A peer was turned away: there is no room for more (see [`super::limits::of_connections`]).
     Full,
     /// A bound socket no longer listens: the address is free.
     Unbound,
@@ -45,13 +44,13 @@ pub enum Handshake {
     Closed,
     /// One side encrypts, and the other does not.
     Mechanism,
-    /// The peer speaks something else; with CURVE, it has not the key that it should have.
+    /// The peer does not speak the protocol; with CURVE, it does not have the key that it should have.
     Protocol,
     /// The peer, or this side, knows the key and does not let its owner in.
     Refused,
 }
 
-/// The events asked for: rare ones only, so that they never pile up.
+/// The events asked for: only rare events, so that they never pile up.
 const EVENTS: c_int = (if ENFORCED { zmq_sys::ZMQ_EVENT_ACCEPT_FAILED } else { 0 })
     | zmq_sys::ZMQ_EVENT_CONNECTED
     | zmq_sys::ZMQ_EVENT_CONNECT_DELAYED
@@ -82,9 +81,9 @@ pub struct Watched {
     monitor: Socket,
     /// Connections that ended and are not tried again yet, by their addresses.
     ended: Vec<(String, Instant)>,
-    /// The descriptors with which it listens.
+    /// The descriptors with which the socket listens.
     listeners: Vec<c_int>,
-    /// Why the try to connect has failed that is about to be told.
+    /// Why a try to connect has failed; the event that tells of the failure comes next.
     failed: Option<Error>,
 }
 
@@ -133,16 +132,16 @@ impl Watched {
         super::poll(&mut items, millis).map(drop)
     }
 
-    /// What becomes readable when libzmq's I/O thread has told the socket something, and when there
-    /// is an event. Neither stays so when another thread has looked.
+    /// Returns descriptors that become readable when libzmq's I/O thread has told the socket something, and
+    /// when there is an event. Neither stays readable when another thread has looked.
     #[must_use]
     pub fn descriptors(&self) -> [c_int; 2] {
         // Fails only for a context that has ended.
         [&self.socket, &self.monitor].map(|socket| socket.descriptor().unwrap_or(-1))
     }
 
-    /// Has clients of tcp wait before they connect, or lets them. To libzmq it is as if none came;
-    /// it has no way to stop accepting that would not end the connections that it has accepted.
+    /// Makes clients of tcp wait before they connect, or lets them connect. To libzmq it is as if none came:
+    /// it cannot stop accepting without ending the connections that it has accepted.
     pub fn admit(&self, clients: bool) {
         for &listener in &self.listeners {
             filter(listener, clients);
@@ -152,7 +151,7 @@ impl Watched {
     /// The next event, if there is one.
     pub fn next_event(&mut self) -> Option<Event> {
         loop {
-            // A monitor that fails tells nothing, as one whose socket is idle.
+            // A monitor that fails tells nothing, like the monitor of an idle socket.
             let message = self.monitor.try_recv().ok().flatten()?;
             let mut more = message.more();
             let mut address = Message::new();
@@ -168,7 +167,7 @@ impl Watched {
         }
     }
 
-    /// The first frame: the event in 16 bits and a value in 32, as the machine has them
+    /// Reads the first frame: the event in 16 bits and a value in 32, in the machine's byte order
     /// (`zmq_socket_monitor(3)`).
     fn parse(&mut self, message: &Message, address: &str) -> Option<Event> {
         let [e0, e1, v0, v1, v2, v3] = *message.as_bytes() else { return None };
@@ -216,17 +215,18 @@ impl Watched {
         }
     }
 
-    /// libzmq goes on trying to connect to an address.
+    /// Takes note that libzmq goes on trying to connect to an address.
     fn goes_on(&mut self, address: &str) {
         self.ended.retain(|(ended, _)| !may_be(ended, address));
     }
 
-    /// Which of a socket's connections libzmq has given up for good, as it does when the peer
-    /// breaks the protocol or refuses the keys: [`Socket::disconnect`] and connect again. As of
-    /// the last [`Watched::next_event`]. `endpoints` are all that it connects to; if several are
-    /// names with the same port, which one it was may not be known, and it is left out.
+    /// Returns which of a socket's connections libzmq has given up for good, as of the last
+    /// [`Watched::next_event`]. It does so when the peer breaks the protocol or refuses the keys. They need
+    /// [`Socket::disconnect`], and to be connected again. `endpoints` are all that the socket connects to.
+    /// If several are names with the same port, it may not be known which of them was given up; then none
+    /// of them is returned.
     pub fn given_up<'a>(&mut self, endpoints: impl ExactSizeIterator<Item = &'a CStr> + Clone) -> Vec<usize> {
-        // Where there are no events of handshakes, there may be wrong ones of their ends.
+        // A libzmq without events of handshakes may tell of wrong ends of connections.
         if self.ended.is_empty() || super::version() < (4, 3, 0) {
             return Vec::new();
         }
@@ -257,14 +257,14 @@ impl Deref for Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        // The socket lives on in libzmq's threads for a while. Would it still tell a monitor that
-        // is gone, the I/O thread would wait for it for ever.
-        // Fails only for a context that has ended, where nothing is told any more.
+        // The socket lives on in libzmq's threads for a while. If it still told a monitor that is gone, the
+        // I/O thread would wait for ever. This fails only for a context that has ended, where nothing is
+        // told any more.
         let _ = self.socket.monitor(None, 0);
     }
 }
 
-/// Has a listening socket drop all packets, so that clients try again for some time, or none.
+/// Makes a listening socket drop all packets, so that clients try again for some time; or none, if `pass`.
 fn filter(listener: c_int, pass: bool) {
     let mut nothing = libc::sock_filter { code: (libc::BPF_RET | libc::BPF_K) as u16, jt: 0, jf: 0, k: 0 };
     let program = libc::sock_fprog { len: 1, filter: &raw mut nothing };

@@ -21,7 +21,7 @@ pub enum Kind {
     XSub,
     /// Hands each message to one of its peers.
     Push,
-    /// Receives from such sockets.
+    /// Receives from sockets that push.
     Pull,
     /// Talks to one other socket of the process.
     Pair,
@@ -33,7 +33,7 @@ pub enum Kind {
 #[derive(Debug)]
 pub struct Socket {
     socket: NonNull<c_void>,
-    /// Keeps the context alive; released by [`Socket::close`]'s caller or on drop.
+    /// A share in the context, which [`Socket::close`] returns.
     context: Arc<Context>,
 }
 
@@ -111,8 +111,8 @@ impl Socket {
         Ok(())
     }
 
-    /// Undoes [`Socket::bind`], which has returned this endpoint. Connections stay. At once for
-    /// `inproc`; of other transports a monitor tells when the address is free.
+    /// Undoes [`Socket::bind`], which has returned this endpoint. Connections stay. With `inproc` the address
+    /// is free at once; with other transports a monitor tells when it is.
     ///
     /// # Errors
     ///
@@ -123,12 +123,12 @@ impl Socket {
         Ok(())
     }
 
-    /// Binds to an endpoint and returns the one actually bound, with the port chosen.
+    /// Binds to an endpoint and returns the endpoint as it is bound, with the port chosen.
     ///
     /// # Errors
     ///
-    /// The endpoint is not valid, is in use, or may not be bound. `EEXIST`: where an `ipc` socket
-    /// is to be, there is a file that is none.
+    /// The endpoint is not valid, is in use, or may not be bound. `EEXIST`: a file is where an `ipc` socket
+    /// is to be.
     pub fn bind(&self, endpoint: &CStr) -> Result<String, Error> {
         let _claim = super::ipc::claim(endpoint)?;
         let mut bound = [0_u8; 256];
@@ -147,8 +147,8 @@ impl Socket {
         Ok(String::from_utf8_lossy(bound).into_owned())
     }
 
-    /// Has events of the socket sent to a pair socket that is to connect to `endpoint`, of the
-    /// transport `inproc`, or no longer; see [`super::Watched`].
+    /// Makes libzmq send events of the socket to a pair socket that connects to `endpoint`, of the transport
+    /// `inproc`; `None` ends that. See [`super::Watched`].
     ///
     /// # Errors
     ///
@@ -237,16 +237,16 @@ impl Socket {
         Ok(value)
     }
 
-    /// Lets the socket look at what libzmq's I/O thread has told it, such as that the queue has
-    /// room again: while sending it does so once a millisecond at most, or not at all.
+    /// Makes the socket look at what libzmq's I/O thread has told it, such as that the queue has room again.
+    /// While sending, it looks once a millisecond at most, or not at all.
     #[cold]
     pub fn catch_up(&self) {
         // A socket that fails here fails again when it is used.
         let _ = self.get(zmq_sys::ZMQ_EVENTS);
     }
 
-    /// What becomes readable when libzmq's I/O thread tells the socket something. It stays so until
-    /// [`Socket::catch_up`].
+    /// Returns a descriptor that becomes readable when libzmq's I/O thread tells the socket something. It
+    /// stays readable until [`Socket::catch_up`].
     ///
     /// # Errors
     ///
@@ -259,17 +259,17 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// What libzmq says, but for `EAGAIN`, which is `Ok(None)`.
+    /// What libzmq says; `EAGAIN` is `Ok(None)` instead.
     pub fn try_recv(&self) -> Result<Option<Message>, Error> {
         let mut message = Message::new();
         Ok(self.try_recv_into(&mut message)?.then_some(message))
     }
 
-    /// Receives a frame, if there is one, in the place of another. Whether there was one.
+    /// Receives a frame, if there is one, in the place of another. Returns true if there was one.
     ///
     /// # Errors
     ///
-    /// What libzmq says, but for `EAGAIN`, which is `Ok(false)`.
+    /// What libzmq says; `EAGAIN` is `Ok(false)` instead.
     #[inline]
     pub fn try_recv_into(&self, message: &mut Message) -> Result<bool, Error> {
         loop {
@@ -285,8 +285,8 @@ impl Socket {
         }
     }
 
-    /// Waits until a frame can be received, at most `millis` (-1: for ever). A signal ends
-    /// the wait early, with `false`.
+    /// Waits until a frame can be received, at most `millis` (-1: for ever). Returns true if it can; a signal
+    /// ends the wait early, with false.
     ///
     /// # Errors
     ///
@@ -296,7 +296,7 @@ impl Socket {
         poll(&mut items, millis)
     }
 
-    /// What [`poll`] is to wait for.
+    /// Returns an item for [`poll`], which is to wait for a frame.
     #[must_use]
     pub fn poll_item(&self, readable: bool, writable: bool) -> PollItem<'_> {
         let readable = if readable { zmq_sys::ZMQ_POLLIN } else { 0 };
@@ -341,8 +341,8 @@ pub fn wait_readable(descriptors: &[c_int], limit: Duration) {
 #[repr(transparent)]
 pub struct PollItem<'socket>(zmq_sys::zmq_pollitem_t, PhantomData<&'socket Socket>);
 
-/// Waits until something of what the items want can be done, at most `millis` (-1: for ever).
-/// `false` if nothing can, or a signal ended the wait.
+/// Waits until something that the items want can be done, at most `millis` (-1: for ever). Returns false
+/// if nothing can, or a signal ended the wait.
 ///
 /// # Errors
 ///

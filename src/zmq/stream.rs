@@ -4,12 +4,12 @@ use core::ffi::c_int;
 use core::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// A connection of libzmq's, known by its descriptor, which libzmq closes when it likes: the system may
-/// give its number to another file of the process at any time.
+/// A connection of libzmq's, known by its descriptor. libzmq closes the descriptor when it likes, and the
+/// system may give its number to another file of the process at any time.
 #[derive(Debug)]
 pub struct Stream {
     descriptor: c_int,
-    /// Tells whether it still is the same.
+    /// The inode, by which to tell if the descriptor still is this connection's.
     inode: Option<libc::ino_t>,
 }
 
@@ -20,14 +20,14 @@ impl Stream {
         Self { descriptor, inode: inode(descriptor) }
     }
 
-    /// The number by which messages that were written to it name it.
+    /// The number that messages written to it have for it.
     #[must_use]
     pub fn number(&self) -> Option<u32> {
-        // As much of it as libzmq takes: those of sockets have no more.
+        // libzmq takes 32 bits of it; inodes of sockets have no more.
         self.inode.map(|inode| inode as u32)
     }
 
-    /// The number by which events name it.
+    /// The number that events have for it.
     #[must_use]
     pub fn descriptor(&self) -> c_int {
         self.descriptor
@@ -56,8 +56,8 @@ impl Stream {
         }
     }
 
-    /// How many bytes the peer has not acknowledged (`SIOCOUTQ`, tcp(7)); over a Unix domain socket,
-    /// has not read. `None` once it has ended.
+    /// How many bytes the peer has not acknowledged (`SIOCOUTQ`, tcp(7)) or, over a Unix domain socket, not
+    /// read. `None` once it has ended.
     #[must_use]
     pub fn unsent(&self) -> Option<u64> {
         let mut bytes: c_int = 0;
@@ -87,7 +87,7 @@ pub fn descriptor_limit() -> Option<u64> {
     (result == 0 && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
 }
 
-/// What no other open file has at the same time.
+/// The inode: no other open socket has this number at the same time.
 fn inode(descriptor: c_int) -> Option<libc::ino_t> {
     let mut status = MaybeUninit::<libc::stat>::uninit();
     // SAFETY: memory for what is written; read only if it was.

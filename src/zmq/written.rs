@@ -5,12 +5,12 @@ use std::sync::Mutex;
 
 use crate::lock::locked;
 
-/// Where a message ends in what was written.
+/// Where a message ends in the bytes that were written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The connection, if each is counted: its socket's inode.
     pub connection: u32,
-    /// Bytes that were written, these included.
+    /// How many bytes were written up to the message's end.
     pub end: u64,
 }
 
@@ -18,18 +18,18 @@ pub struct Place {
 #[derive(Debug, Default)]
 pub struct Written {
     all: AtomicU64,
-    /// Of peers each of which gets other messages.
+    /// The places of each connection, if each is counted for itself.
     each: Option<Mutex<Vec<Place>>>,
 }
 
 impl Written {
-    /// Counts each connection for itself.
+    /// Makes a counter that counts each connection for itself.
     #[must_use]
     pub fn of_each() -> Self {
         Self { each: Some(Mutex::default()), ..Self::default() }
     }
 
-    /// So many more were written to a connection.
+    /// Adds bytes that were written to a connection; returns where they end.
     pub fn add(&self, connection: u32, bytes: u64) -> Place {
         let Some(each) = &self.each else {
             return Place { connection: 0, end: self.all.fetch_add(bytes, Ordering::AcqRel) + bytes };
@@ -44,19 +44,19 @@ impl Written {
         place
     }
 
-    /// All that were written to all connections, unless each is counted for itself.
+    /// Bytes written to all connections together; 0 if each is counted for itself.
     #[must_use]
     pub fn all(&self) -> u64 {
         self.all.load(Ordering::Acquire)
     }
 
-    /// What was written to each connection, if that is counted.
+    /// Bytes written to each connection, if each is counted for itself.
     #[must_use]
     pub fn each(&self) -> Option<Vec<Place>> {
         self.each.as_ref().map(|each| locked(each).clone())
     }
 
-    /// A connection has ended.
+    /// Forgets a connection that has ended.
     pub fn forget(&self, connection: u32) {
         if let Some(each) = &self.each {
             locked(each).retain(|place| place.connection != connection);

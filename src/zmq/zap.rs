@@ -14,7 +14,7 @@ use super::{Context, Error, Kind, Message, PublicKey, Socket};
 /// Where libzmq looks for the handler.
 const ADDRESS: &core::ffi::CStr = c"inproc://zeromq.zap.01";
 
-/// How long the thread waits for a request before it looks whether to end.
+/// Milliseconds that the thread waits for a request before it looks whether to end.
 const IDLE_MILLIS: i64 = 100;
 
 /// What becomes of a client.
@@ -22,9 +22,9 @@ const IDLE_MILLIS: i64 = 100;
 pub enum Verdict {
     /// It is let in.
     Admitted,
-    /// It is not, and is told so. libzmq's clients do not try again by themselves.
+    /// It is not let in, and is told so. libzmq's clients do not try again by themselves.
     Refused,
-    /// It is not now: the connection is closed without a word, and clients try again.
+    /// It is not let in now: the connection is closed without a word, and clients try again.
     Later,
 }
 
@@ -37,7 +37,7 @@ fn locked(domains: &Domains) -> MutexGuard<'_, HashMap<String, Gate>> {
     domains.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The handler of a context, on a thread of its own that ends with it.
+/// The handler of a context, with a thread of its own, which ends when this is dropped.
 pub struct Handler {
     domains: Arc<Domains>,
     stop: Arc<AtomicBool>,
@@ -45,7 +45,7 @@ pub struct Handler {
 }
 
 impl Handler {
-    /// Starts it. Clients of domains without a gate are not let in.
+    /// Starts the handler. Clients of domains without a gate are not let in.
     ///
     /// # Errors
     ///

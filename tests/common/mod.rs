@@ -26,7 +26,7 @@ pub fn zeek_80() -> &'static Layout {
     &family_of_version(8, 0).unwrap().layout
 }
 
-/// An endpoint nobody listens at, yet.
+/// An endpoint at which nobody listens yet.
 pub fn free_endpoint() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     format!("tcp://{}", listener.local_addr().unwrap())
@@ -115,7 +115,7 @@ impl Subscriber {
         taken
     }
 
-    /// Whether nothing more arrives for a while.
+    /// Returns true if nothing more arrives for a while.
     pub fn is_quiet(&self) -> bool {
         self.messages.recv_timeout(Duration::from_millis(200)).is_err()
     }

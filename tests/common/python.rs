@@ -23,14 +23,14 @@ pub fn with_pyzmq() -> Result<PathBuf, &'static str> {
     FOUND.get_or_init(find).clone().ok_or(MISSING)
 }
 
-/// Whether pyzmq is there. If not, the test is skipped; or fails where nothing is to be missing.
+/// Returns true if pyzmq is there. If not, the test is skipped, or fails where nothing may be missing.
 pub fn is_there() -> bool {
     let test = std::thread::current().name().unwrap_or_default().to_owned();
     required(with_pyzmq(), &test).is_some()
 }
 
-/// What a test needs, unless it has to be done without: then it says so, or, where nothing is to
-/// be missing (BZW_INTEROP=required), fails.
+/// Returns what a test needs. If it is missing, says that the test is skipped; or fails, where nothing
+/// may be missing (BZW_INTEROP=required).
 pub fn required<T>(found: Result<T, &'static str>, test: &str) -> Option<T> {
     match found {
         Ok(found) => Some(found),

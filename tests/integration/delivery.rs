@@ -1,4 +1,4 @@
-//! That nothing is lost, or else counted: waiting for subscribers, the spool, bound endpoints,
+//! Nothing is lost without being counted: waiting for subscribers, the spool, bound endpoints,
 //! sockets that share the load, and the statistics. After every step the counters must add up.
 
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -106,8 +106,8 @@ fn nor_at_a_bound_endpoint() {
     burst(&format!("@{endpoint}"), &subscriber);
 }
 
-/// Writes to a subscriber that takes nothing, and to others: how many records, all in all. If each
-/// waited that finds the queue full, it would take more than a minute.
+/// Writes to a subscriber that takes nothing, and to others; returns how many records, all in all. If
+/// each record that finds the queue full waited, it would take more than a minute.
 fn write_to_one_that_stands_still(others: &[&Subscriber]) -> usize {
     // It is not read from: libzmq takes ten messages, and the system some megabytes.
     let context = Arc::new(Context::new().unwrap());
@@ -724,7 +724,7 @@ fn push_from_a_spool_shares_the_records_out() {
     writer.close();
 }
 
-/// What this side's system has and the subscriber's has not is sent to the next one.
+/// Records that this side's system has, and the subscriber's does not, are sent to the next subscriber.
 #[test]
 fn a_bound_endpoints_spool_keeps_what_the_only_subscriber_has_not_acknowledged() {
     for socket_type in ["publish", "push"] {
@@ -780,7 +780,7 @@ fn a_bound_endpoints_spool_keeps_what_the_only_subscriber_has_not_acknowledged()
             std::thread::sleep(Duration::from_millis(5));
         }
         let missing = count as usize - got.len();
-        // What it had acknowledged counts as sent.
+        // Records that it had acknowledged count as sent.
         assert!(missing as u64 <= stats.records_sent, "{socket_type}: {missing} are missing; {stats:?}");
         assert!(missing < 500, "{socket_type}: {missing} are missing; {stats:?}");
         writer.close();
@@ -874,7 +874,7 @@ fn one_of_several_peers_that_stands_still_keeps_nothing() {
                 seen.extend(healthy.arrived().iter().map(number_of));
             }
         }
-        // What the other one's system has not acknowledged comes to this one, too.
+        // Records that the other one's system has not acknowledged come to this one, too.
         until(&mut writer, "all arrived somewhere", |stats| stats.records_queued + stats.records_spooled == 0);
         let stats = writer.stats();
         assert_eq!((stats.records_sent, stats.dropped_spool), (count, 0));
@@ -898,7 +898,7 @@ struct Pool {
     writer: Writer,
     healthy: Subscriber,
     still: Option<(Socket, Arc<Context>)>,
-    /// What has arrived at the healthy one.
+    /// Records that have arrived at the healthy one.
     seen: std::collections::BTreeSet<u64>,
 }
 
@@ -953,7 +953,7 @@ fn what_one_of_several_peers_of_a_bound_endpoint_has_not_taken_goes_to_the_other
         until(&mut pool.writer, "all arrived somewhere", |stats| stats.records_queued + stats.records_spooled == 0);
         let stats = pool.writer.stats();
         assert_eq!((stats.records_sent, stats.dropped_spool), (count, 0), "{always}");
-        // What its system had acknowledged counts as sent.
+        // Records that its system had acknowledged count as sent.
         let missing = pool.missing(count, 0, Duration::from_secs(5));
         assert!(missing < 200, "{always}: {missing} are missing; {:?}", pool.writer.take_reports());
     }
@@ -965,7 +965,7 @@ fn a_peer_of_a_bound_push_endpoint_that_stands_still_holds_up_no_spool() {
     let mut pool = Pool::open(&[("spool_dir", &scratch.spool())]);
     let count = 60_000;
     pool.write(count);
-    // What the other one has got comes to this one, too.
+    // Records that the other one has got come to this one, too.
     let missing = pool.missing(count, 200, PATIENCE);
     assert!(missing <= 200, "{missing} are missing; {:?} {:?}", pool.writer.stats(), pool.writer.take_reports());
 }
@@ -981,7 +981,7 @@ fn without_a_spool_what_one_of_several_peers_has_not_taken_is_counted() {
     let missing = pool.missing(count, 0, Duration::from_millis(500));
     let stats = pool.writer.stats();
     let counted = stats.dropped_closed + stats.dropped_queue_full;
-    // What its system had acknowledged counts as sent; the last one may have had a part of a record.
+    // Records that its system had acknowledged count as sent; the last may be a part of one.
     assert!(missing <= counted + 200 && counted <= missing + 10, "{missing} missing, {counted} counted; {stats:?}");
 }
 
@@ -1082,7 +1082,7 @@ fn a_peer_cannot_fill_the_hosts_memory() {
     }
 }
 
-/// The same where the writer connects, and the peer is the only one.
+/// A flood of subscriptions where the writer connects, and the peer is the only one.
 #[test]
 fn a_subscriber_with_too_many_topics_is_left_for_a_while() {
     let context = Arc::new(Context::new().unwrap());
@@ -1156,7 +1156,7 @@ fn a_batch_ends_where_memory_does() {
     let subscriber = Subscriber::bind(&[b""]);
     let options = [("batch_records", "65536"), ("batch_latency", "1 hr"), ("zmq_hwm", "0"), ("tag_json", "T")];
     let mut writer = subscriber.writer("conn", &options, &["n"]);
-    // Of all lengths, so that each way of meeting the end is met.
+    // All lengths, so that the end is met in each way.
     let text = |n: u64| "x".repeat(n as usize * 37 % 3001);
     for n in 0..2000 {
         writer.write(&[Cell::Text(Type::String, text(n).into_bytes())]);

@@ -82,7 +82,7 @@ fn every_option_of_the_library_is_in_the_scripts_and_commented() {
     for (name, option) in &declared {
         assert!(!option.comment.is_empty(), "LogZeroMQ::{name} has no ## comment");
     }
-    // What is not the writer's business is in the script that adds filters.
+    // Options that do not concern the writer are in the script that adds filters.
     for name in declared_in_init() {
         let is_of_the_glue = name == "only_known_hosts";
         assert!(is_of_the_glue || is_of_the_library(&name), "LogZeroMQ::{name} is not an option of the library");

@@ -12,8 +12,7 @@ use fake_host::{Cell, Columns, Synth, Type};
 use proptest::prelude::*;
 use serde_json::{Map, Number, Value};
 
-/// The layout of Zeek 8.0.
-/// Room that records may be refused for lack of, though they would fit.
+/// Room that a record may lack although it would fit.
 const SPARE: usize = 16_000;
 
 fn zeek_80() -> &'static Layout {
@@ -31,7 +30,7 @@ fn encode_in(
     encode_within(None, layout, style, names, cells, room)
 }
 
-/// The same, in an envelope.
+/// Encodes a record in an envelope; otherwise as [`encode_in`].
 fn encode_within(
     envelope: Option<&Envelope>,
     layout: &Layout,
@@ -50,7 +49,7 @@ fn encode_within(
     let encoded = unsafe { encode_values(envelope, layout, &plan, values, room) };
     // With the instructions that every processor has, it must be the same.
     if plan.use_baseline() {
-        // SAFETY: as above.
+        // SAFETY: `values` was made for this layout, one for each column, and lives on.
         let baseline = unsafe { encode_values(envelope, layout, &plan, values, room) };
         match (&baseline, &encoded) {
             // How much room a text may need is judged by how it is read, which depends on where it lies.
@@ -78,7 +77,7 @@ unsafe fn encode_values(
         None => Out::new(&mut memory),
         Some(envelope) => envelope.begin(&mut memory)?,
     };
-    // SAFETY: this function's contract.
+    // SAFETY: the caller promises a value for each of the plan's columns, laid out as `layout` says.
     let unknown = unsafe {
         dispatch!(AnyShape::new(layout).unwrap(), shape => encode(plan, Record::new(values, shape), &mut out))
     }?;
@@ -86,7 +85,7 @@ unsafe fn encode_values(
         None => out.len(),
         Some(envelope) => envelope.end(&mut out)?,
     };
-    // SAFETY: all of this has been written.
+    // SAFETY: `out` began at the start of the memory and has written `len` bytes.
     let json = memory[..len].iter().map(|byte| unsafe { byte.assume_init() }).collect();
     Ok((String::from_utf8(json).expect("JSON is UTF-8"), unknown))
 }
@@ -293,8 +292,8 @@ fn empty_is_not_unset() {
     );
 }
 
-/// Elements of one type behind each other go a shorter way; what they are in between and where
-/// the room ends must not matter.
+/// Elements of one type behind each other are encoded in a shorter way. Other elements between them, and
+/// the place where the room ends, must make no difference.
 #[test]
 fn long_lists() {
     let text = |len: usize| Cell::Text(Type::String, vec![b'x'; len]);

@@ -205,7 +205,7 @@ fn the_spool_goes_on_when_the_option_changes() {
     assert_eq!(subscriber.take(5), (35..40).map(json).collect::<Vec<_>>());
 }
 
-/// What was on its way when a connection ended is sent again, in one frame.
+/// Records that were on their way when a connection ended are sent again, in one frame.
 #[test]
 fn what_is_taken_back_is_sent_in_one_frame() {
     for topic in ["%path", ""] {

@@ -1,5 +1,5 @@
-//! A short run of what `fuzz/` gives to libFuzzer, the same on every machine: the seeds, and what
-//! becomes of them when bytes are changed at random. BZW_FUZZ=N makes it N times as long.
+//! A short run of what `fuzz/` gives to libFuzzer, equal on every machine: the seeds, as they are and
+//! with bytes changed at random. BZW_FUZZ=N makes it N times as long.
 
 #[path = "../../fuzz/src/lib.rs"]
 mod targets;

@@ -1,11 +1,11 @@
 //! Records that a real Zeek logged, encoded and compared with the JSON that the same Zeek
 //! wrote for them: byte for byte, for every log in `tests/data/logs`.
 //!
-//! The TSV form has lost something: it rounds times, intervals and doubles to six decimals.
-//! So each of these is first compared with the JSON's number in that form, and then encoded
-//! from the JSON's number. And it cannot tell an empty set from one of an empty string, where
-//! the JSON decides. RapidJSON's digits are not always the fewest; where ours
-//! differ they must be the same double in fewer characters.
+//! The TSV form has lost something: it rounds times, intervals and doubles to six decimals. So
+//! each of these numbers is first compared with the rounded number of the JSON, and then encoded
+//! from the JSON's number. TSV also writes an empty set like a set of one empty string; the JSON
+//! decides. RapidJSON's digits are not always the fewest: where ours differ, they must be the same
+//! double in fewer characters.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -66,8 +66,8 @@ fn number_len(text: &[u8]) -> usize {
     text.iter().take_while(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E')).count()
 }
 
-/// Whether the texts are equal, but for numbers that we write in fewer characters.
-/// Returns how many these are.
+/// Returns how many numbers we write in fewer characters, or `None` if the texts differ in anything
+/// else.
 fn equal_but_for_digits(ours: &[u8], theirs: &[u8]) -> Option<usize> {
     let (mut a, mut b, mut shorter) = (0, 0, 0);
     while a < ours.len() && b < theirs.len() {

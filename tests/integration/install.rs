@@ -1,5 +1,4 @@
-//! What `make` and `./configure` do to directories: they remove nobody else's, and what is installed
-//! can be read.
+//! `make` and `./configure` remove no directories of others, and people can read what they install.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

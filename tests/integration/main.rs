@@ -1,5 +1,6 @@
-//! The tests that use the library from outside: one program, which is linked once. What counts the blocks,
-//! the descriptors or the threads of its process is beside this directory; the tool has tests of its own.
+//! The tests that use the library from outside: one program, which is linked once. Tests that count the
+//! blocks, the descriptors or the threads of their process are beside this directory; the tool has tests
+//! of its own.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,4 +1,4 @@
-//! What a subscriber gets, what is counted, and that nothing hangs.
+//! What a subscriber gets, what is counted; and nothing hangs.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -105,7 +105,7 @@ fn only_what_is_subscribed_to_is_sent() {
     dns.write(&number(2));
     assert_eq!(subscriber.take(1)[0][0], b"conn");
     assert_eq!((conn.settled(0).records_sent, dns.stats().dropped_no_subscriber), (1, 1));
-    // That a subscriber does not want a log is no reason for a warning.
+    // A subscriber that does not want a log is no reason for a warning.
     dns.heartbeat();
     assert_eq!(dns.take_reports(), []);
     assert!(subscriber.is_quiet());

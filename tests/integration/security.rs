@@ -41,7 +41,7 @@ fn bound(endpoint: &str, own: &Keys, authorized: &Path, more: &[(&str, &str)]) -
     Writer::open(zeek_80(), "conn", &format!("@{endpoint}"), &[&keys, more].concat(), &["n", "text"])
 }
 
-/// Calls the writer as a host does until it has reported something, and returns that line.
+/// Calls the writer as a host does until it has reported something; returns the report's line.
 fn await_report(writer: &mut Writer, part: &str) -> String {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -242,7 +242,7 @@ fn a_bound_endpoint_lets_in_the_authorized_keys_only() {
         writer.await_subscription();
         let mut wrong = Peer::client(&endpoint, &two, &sensor, &[]);
         wrong.event("HANDSHAKE_FAILED_AUTH");
-        // Whoever notices first ends the connection; the other one does not know why then.
+        // The side that notices first ends the connection; the other side does not know why then.
         let mut plain = Peer::start("connect", &endpoint, &[]);
         let deadline = Instant::now() + PATIENCE;
         while count_reports(&writer, "they do not use CURVE, and nothing goes without encryption") == 0 {

@@ -59,7 +59,7 @@ extern "C" {
     pub fn zmq_errno() -> c_int;
     /// Describes an error. The string is static.
     pub fn zmq_strerror(errnum: c_int) -> *const c_char;
-    /// Whether the library has a capability: 1 or 0.
+    /// Returns 1 if the library has a capability, else 0.
     pub fn zmq_has(capability: *const c_char) -> c_int;
 
     /// Creates a context.
@@ -114,7 +114,7 @@ extern "C" {
     pub fn zmq_msg_data(msg: *mut zmq_msg_t) -> *mut c_void;
     /// The size of a message in bytes.
     pub fn zmq_msg_size(msg: *const zmq_msg_t) -> usize;
-    /// Whether more parts of the message follow: 1 or 0.
+    /// Returns 1 if more parts of the message follow, else 0.
     pub fn zmq_msg_more(msg: *const zmq_msg_t) -> c_int;
     /// Queues a message, which is empty afterwards. Returns its size, or -1.
     pub fn zmq_msg_send(msg: *mut zmq_msg_t, socket: *mut c_void, flags: c_int) -> c_int;
@@ -142,7 +142,7 @@ extern "C" {
     pub fn zmq_z85_decode(dest: *mut u8, string: *const c_char) -> *mut u8;
 }
 
-/// What libzmq's own error codes are counted from.
+/// The number from which libzmq counts its own error codes.
 pub const ZMQ_HAUSNUMERO: c_int = 156384712;
 /// The socket is not in a state to do this.
 pub const EFSM: c_int = ZMQ_HAUSNUMERO + 51;
@@ -161,8 +161,8 @@ pub const ZMQ_IO_THREADS: c_int = 1;
 pub const ZMQ_MAX_SOCKETS: c_int = 2;
 /// Prefix of the names of I/O threads, a number; since libzmq 4.3.
 pub const ZMQ_THREAD_NAME_PREFIX: c_int = 9;
-/// Whether [`zmq_ctx_term`] waits for messages without limit by default: 1 or
-/// 0; since libzmq 4.2.
+/// 1 if [`zmq_ctx_term`] waits for messages without limit by default, else 0;
+/// since libzmq 4.2.
 pub const ZMQ_BLOCKY: c_int = 70;
 
 // Types of sockets.
@@ -202,7 +202,7 @@ pub const ZMQ_UNSUBSCRIBE: c_int = 7;
 pub const ZMQ_SNDBUF: c_int = 11;
 /// Kernel's receive buffer, in bytes.
 pub const ZMQ_RCVBUF: c_int = 12;
-/// Whether more parts of the message follow: 1 or 0, read only.
+/// 1 if more parts of the message follow, else 0; read only.
 pub const ZMQ_RCVMORE: c_int = 13;
 /// File descriptor that signals that events are to be read, read only.
 pub const ZMQ_FD: c_int = 14;
@@ -217,7 +217,7 @@ pub const ZMQ_LINGER: c_int = 17;
 pub const ZMQ_RECONNECT_IVL: c_int = 18;
 /// Maximum length of the queue of pending connections.
 pub const ZMQ_BACKLOG: c_int = 19;
-/// What [`ZMQ_RECONNECT_IVL`] doubles up to, in milliseconds; 0 is no doubling.
+/// The limit up to which [`ZMQ_RECONNECT_IVL`] doubles, in milliseconds; 0 is no doubling.
 pub const ZMQ_RECONNECT_IVL_MAX: c_int = 21;
 /// Maximum size of inbound messages, in bytes: `i64`; -1 is no limit.
 pub const ZMQ_MAXMSGSIZE: c_int = 22;
@@ -239,21 +239,21 @@ pub const ZMQ_TCP_KEEPALIVE_CNT: c_int = 35;
 pub const ZMQ_TCP_KEEPALIVE_IDLE: c_int = 36;
 /// Time between keepalive probes, in seconds; -1 is the default.
 pub const ZMQ_TCP_KEEPALIVE_INTVL: c_int = 37;
-/// Whether to queue messages for completed connections only: 1 or 0.
+/// 1 to queue messages for completed connections only, else 0.
 pub const ZMQ_IMMEDIATE: c_int = 39;
-/// Whether to report every subscription, not only new ones: 1 or 0.
+/// 1 to report every subscription, not only new ones, else 0.
 pub const ZMQ_XPUB_VERBOSE: c_int = 40;
-/// Whether to use IPv6 too: 1 or 0.
+/// 1 to use IPv6 too, else 0.
 pub const ZMQ_IPV6: c_int = 42;
 /// Security mechanism in use, read only.
 pub const ZMQ_MECHANISM: c_int = 43;
-/// Whether to be a PLAIN server: 1 or 0.
+/// 1 to be a PLAIN server, else 0.
 pub const ZMQ_PLAIN_SERVER: c_int = 44;
 /// PLAIN client's user name: string.
 pub const ZMQ_PLAIN_USERNAME: c_int = 45;
 /// PLAIN client's password: string.
 pub const ZMQ_PLAIN_PASSWORD: c_int = 46;
-/// Whether to be a CURVE server: 1 or 0.
+/// 1 to be a CURVE server, else 0.
 pub const ZMQ_CURVE_SERVER: c_int = 47;
 /// Own CURVE public key: 32 bytes, or 41 in Z85 with the null byte.
 pub const ZMQ_CURVE_PUBLICKEY: c_int = 48;
@@ -261,15 +261,15 @@ pub const ZMQ_CURVE_PUBLICKEY: c_int = 48;
 pub const ZMQ_CURVE_SECRETKEY: c_int = 49;
 /// Server's CURVE public key: 32 bytes, or 41 in Z85 with the null byte.
 pub const ZMQ_CURVE_SERVERKEY: c_int = 50;
-/// Whether to keep only the last message: 1 or 0.
+/// 1 to keep only the last message, else 0.
 pub const ZMQ_CONFLATE: c_int = 54;
 /// Domain of authentication: string.
 pub const ZMQ_ZAP_DOMAIN: c_int = 55;
 /// How long a handshake may take, in milliseconds; 0 is without limit.
 pub const ZMQ_HANDSHAKE_IVL: c_int = 66;
-/// Whether sending fails rather than drops if a queue is full: 1 or 0.
+/// 1 if sending fails rather than drops if a queue is full, else 0.
 pub const ZMQ_XPUB_NODROP: c_int = 69;
-/// Whether subscriptions take effect only when set by hand: 1 or 0; since
+/// 1 if subscriptions take effect only when set by hand, else 0; since
 /// libzmq 4.2.
 pub const ZMQ_XPUB_MANUAL: c_int = 71;
 /// Time between heartbeats, in milliseconds; 0 is none; since libzmq 4.2.

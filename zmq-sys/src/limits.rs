@@ -1,9 +1,9 @@
-//! What the bundled libzmq limits besides what libzmq does: see `patches`, which say what each option
-//! is for. An installed libzmq (`BZW_ZMQ_PREFIX`) rejects them with `EINVAL`.
+//! Limits that only the bundled libzmq has: `patches` say what each option is for. An installed libzmq
+//! (`BZW_ZMQ_PREFIX`) rejects them with `EINVAL`.
 
 use core::ffi::c_int;
 
-/// Whether the libzmq that is linked has them.
+/// True if the libzmq that is linked has them.
 pub const ENFORCED: bool = cfg!(zmq_bundled);
 
 /// Bytes of messages that may wait to be received, for each connection; 0: no limit.

@@ -1,21 +1,21 @@
-//! What sending a record takes, without what libzmq's C interface costs: messages over memory of
-//! the caller's, bookkeeping included, and two frames with one call, or one without looking at what
-//! the socket's I/O thread has told it.
+//! Sending a record at less cost than with libzmq's C interface: messages over memory of the
+//! caller's, bookkeeping included; two frames with one call; and no look at what the socket's I/O
+//! thread has told it.
 //!
-//! An installed libzmq (`BZW_ZMQ_PREFIX`) does not offer this. With it, the same is done with its
-//! C interface.
+//! An installed libzmq (`BZW_ZMQ_PREFIX`) does not offer this. With it, the functions use its C
+//! interface.
 
 use core::ffi::{c_int, c_void};
 use core::mem::MaybeUninit;
 
 use crate::{zmq_free_fn, zmq_msg_t};
 
-/// What libzmq has to know of a message over memory of the caller's: where it is, how large, how
-/// to release it, by how many it is shared, and to which connection it was written.
+/// libzmq's bookkeeping for a message over memory of the caller's: where the memory is, its size, how to
+/// release it, how many share it, and to which connection it was written.
 #[repr(C)]
 pub struct Content([MaybeUninit<*mut c_void>; 6]);
 
-/// Whether [`msg_init_external`] allocates.
+/// True if [`msg_init_external`] allocates.
 pub const ALLOCATES: bool = !cfg!(zmq_bundled);
 
 // `libzmq/record.cc`.
@@ -34,21 +34,23 @@ extern "C" {
     fn zmq_sys_send_two(socket: *mut c_void, first: *const c_void, size: usize, last: *mut zmq_msg_t) -> c_int;
 }
 
-/// Whether libzmq tells of a message that it releases what became of it; see [`was_written`].
+/// True if libzmq, when it releases a message, tells what became of it; see [`was_written`].
 pub const TELLS: bool = cfg!(zmq_bundled);
 
-/// Whether a message of [`msg_init_external`] was written to a connection, its last byte included, of
-/// which the `ffn` that releases it was given this. Otherwise it was given up: the connection ended, or
-/// there was none. An installed libzmq does not tell ([`TELLS`]); with it, what is released counts as
-/// written: up to 8 KiB that its engine has not written yet, and what is given up.
+/// Returns true if a message of [`msg_init_external`] was written to a connection, its last byte
+/// included; `data` is what the message's `ffn` was given. Otherwise it was given up: the connection
+/// ended, or there was none.
+///
+/// An installed libzmq does not tell ([`TELLS`]). With it, all that is released counts as written, also
+/// up to 8 KiB that its engine has not written yet, and messages that were given up.
 #[inline]
 #[must_use]
 pub fn was_written(data: *mut c_void) -> bool {
     !TELLS || data.is_null()
 }
 
-/// The connection that a message was written to: its socket's inode, never 0. Of several that the message
-/// was for, the last. 0 if it was given up, and with an installed libzmq.
+/// Returns the connection that a message was written to: its socket's inode, never 0. If the message was
+/// for several, it is the last of them. Returns 0 if it was given up, and with an installed libzmq.
 ///
 /// # Safety
 ///
@@ -65,13 +67,15 @@ pub unsafe fn written_to(content: *const Content) -> u32 {
     }
 }
 
-/// As [`crate::zmq_msg_init_data`], with `content` in the place of what that allocates, and an `ffn`
-/// that is given `data`, or null; see [`was_written`].
+/// Makes a message over memory of the caller's, as [`crate::zmq_msg_init_data`] does, with `content` in
+/// the place of the memory that the latter allocates. `ffn` is given `data`, or null; see
+/// [`was_written`].
 ///
 /// # Safety
 ///
-/// As for `zmq_msg_init_data`, with an `ffn`. Besides, `content` is valid, aligned, and used for
-/// nothing else until `ffn` is called, which may free it.
+/// `msg` can be written to, and nothing is lost by that. `size` bytes can be read at `data` until libzmq
+/// calls `ffn` with `hint`, on any thread. Until then `content` is valid, aligned, and used for nothing
+/// else; `ffn` may free both.
 #[inline]
 pub unsafe fn msg_init_external(
     msg: *mut zmq_msg_t,
@@ -94,9 +98,9 @@ pub unsafe fn msg_init_external(
 /// waiting. Returns 0, or -1 and an error of `zmq_msg_send`'s: then neither frame was taken,
 /// unless the context has been terminated, and `last` is what it was.
 ///
-/// The bundled libzmq's socket does not look first at what its I/O thread has told it, such as that
-/// peers have come and gone, and that there is room again. Whoever sends has to make it look by
-/// other calls from time to time, and when there is no room (`EAGAIN`).
+/// The bundled libzmq's socket does not look first at what its I/O thread has told it: that peers have
+/// come or gone, or that there is room again. The caller has to make it look, by other calls, from time
+/// to time and when there is no room (`EAGAIN`).
 ///
 /// # Safety
 ///
@@ -115,13 +119,14 @@ pub unsafe fn send_two(socket: *mut c_void, first: *const c_void, size: usize, l
     }
 }
 
-/// Sends a message of one frame, or the last one of a message, without waiting, and without the look
-/// that [`send_two`] has. Returns 0, or -1 and an error of `zmq_msg_send`'s: then it was not taken, and
-/// is what it was.
+/// Sends a message of one frame, or the last frame of a message, without waiting; as with [`send_two`],
+/// the socket does not look first at what its I/O thread has told it. Returns 0, or -1 and an error of
+/// `zmq_msg_send`'s: then the frame was not taken, and is what it was.
 ///
 /// # Safety
 ///
-/// As [`send_two`].
+/// `socket` is a valid socket of a kind that can send, used by this thread only, and `msg` is an
+/// initialised message without `ZMQ_MORE`.
 #[inline]
 pub unsafe fn send_one(socket: *mut c_void, msg: *mut zmq_msg_t) -> c_int {
     #[cfg(zmq_bundled)]

@@ -1,4 +1,4 @@
-//! Which closed file is to be finished next, and what there is to say of those that wait.
+//! Which closed file is to be finished next, and what there is to say of files that wait.
 //!
 //! A file that cannot be finished is tried again after a while, and holds up no other.
 
@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::core::{Closed, REPORT};
 use crate::console::{bytes, counted, duration};
 
-/// What could not be finished is tried again after this time.
+/// After this time, a file that could not be finished is tried again.
 pub const RETRY: Duration = Duration::from_secs(10);
 
 /// Finishing falls behind when a file has waited for so long.
@@ -19,13 +19,13 @@ const BEHIND: Duration = Duration::from_secs(60);
 /// Files that wait to be finished.
 #[derive(Default)]
 pub struct Backlog {
-    /// Those that were not tried yet, or are to be tried again, the next in front.
+    /// Files that were not tried yet, or are to be tried again, the next in front.
     ready: VecDeque<Job>,
-    /// Those that failed, the one to be tried again first in front.
+    /// Files that failed, in the order in which they are tried again.
     failed: VecDeque<Job>,
-    /// Those under way: when they were closed, and their sizes.
+    /// Files under way: when they were closed, and their sizes.
     busy: Vec<(PathBuf, Duration, u64)>,
-    /// Nothing comes any more, and what fails is not tried again.
+    /// True if no more files come; a file that fails is not tried again then.
     ending: bool,
     /// When a failure was reported, while there is one.
     trouble: Option<Duration>,
@@ -37,7 +37,7 @@ pub struct Backlog {
 /// A file to be finished.
 #[derive(Debug)]
 pub struct Job {
-    /// Which one.
+    /// The closed file.
     pub closed: Closed,
     since: Duration,
     /// When it is tried again.
@@ -89,7 +89,7 @@ impl Backlog {
         self.ready.append(&mut self.failed);
     }
 
-    /// Whether it has ended, and nothing is left to be tried.
+    /// Returns true if it has ended, and nothing is left to be tried.
     pub fn is_over(&self) -> bool {
         self.ending && self.ready.is_empty()
     }
@@ -104,7 +104,7 @@ impl Backlog {
         self.failed.front().map(|job| job.retry)
     }
 
-    /// What there is to say.
+    /// Returns what there is to say, for the user.
     pub fn messages(&mut self, now: Duration) -> Vec<String> {
         let healthy = self.ready.iter().map(|job| (job.since, job.closed.size));
         let busy = self.busy.iter().map(|&(_, since, size)| (since, size));

@@ -1,10 +1,10 @@
-//! The collector as a state machine: records, the time and what was asked for go in; operations on
-//! files (a [`Disk`]), closed files for the finisher, and messages come out. It knows no socket, no
-//! clock and no thread.
+//! The collector as a state machine. Records, the time and requests go in; operations on files (a
+//! [`Disk`]), closed files for the finisher, and messages come out. It knows no socket, no clock
+//! and no thread.
 //!
-//! Nothing stops it. What cannot be written, because the disk is full or a file cannot be opened,
-//! waits in memory up to [`STUCK_LIMIT`] and is tried again every second; records beyond that are
-//! lost, counted and reported. While that memory is short, the log that has most of it gives way.
+//! Nothing stops it. If the disk is full or a file cannot be opened, records wait in memory, up to
+//! [`STUCK_LIMIT`], and are tried again every second. Records beyond the limit are lost, counted and
+//! reported. While the memory is short, the log that has most of it gives way.
 
 use std::collections::VecDeque;
 use std::io;
@@ -29,12 +29,12 @@ const FULL_BUFFER: usize = 256 * 1024;
 const FULL_BUFFERS: usize = 64 * 1024 * 1024;
 /// Buffers are written so often at least.
 const FLUSH: Duration = Duration::from_secs(1);
-/// While nothing arrives: so often, for those who follow the files.
+/// While nothing arrives, buffers are written so often, for people who follow the files.
 const IDLE_FLUSH: Duration = Duration::from_millis(200);
 
 /// Bytes that wait at most for what cannot be written.
 pub const STUCK_LIMIT: usize = 64 * 1024 * 1024;
-/// Which part of that a log that gives way loses at a time.
+/// A log that gives way loses this part of the limit at a time: one in so many.
 const GIVE_WAY: usize = 64;
 /// How often what could not be written is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -53,7 +53,7 @@ pub struct Now {
     pub clock: Timestamp,
 }
 
-/// What to keep to.
+/// The limits to keep to.
 pub struct Limits {
     /// Bytes that a file has at most, unless a single record is larger.
     pub rotate_size: u64,
@@ -68,7 +68,7 @@ pub struct Limits {
 pub enum Message {
     /// A warning or an error.
     Problem(String),
-    /// What is good to know.
+    /// Good to know.
     Info(String),
 }
 
@@ -121,7 +121,7 @@ pub struct Core<D: Disk> {
     messages: Vec<Message>,
 }
 
-/// Writing fails for a reason, or has until now.
+/// A reason why writing fails, or has failed until now.
 struct Trouble {
     /// The system's number of the error.
     reason: i32,
@@ -242,12 +242,12 @@ impl<D: Disk> Core<D> {
         }
     }
 
-    /// Whether a log path can have a file.
+    /// Returns true if a log path can have a file.
     pub fn has_name(&self, path: &[u8]) -> bool {
         Name::new(&self.directory, path).is_some()
     }
 
-    /// Takes a record of the path of this number. False if it is lost.
+    /// Takes a record of the path of this number. Returns false if it is lost.
     #[inline]
     pub fn write(&mut self, index: usize, path: &[u8], record: &[u8]) -> bool {
         if self.logs.get(index).is_none_or(Option::is_none) && !self.add(index, path) {
@@ -302,8 +302,8 @@ impl<D: Disk> Core<D> {
         self.logs[index] = Some(log);
     }
 
-    /// Forgets a log that has had no records for some time, so that its number can be another's. Its
-    /// file is rotated. `None` if there is none.
+    /// Forgets a log that has had no records for some time, so that another can have its number. Its file is
+    /// rotated. Returns the number, or `None` if there is no such log.
     pub fn forget_one(&mut self) -> Option<usize> {
         let now = self.now;
         // Looking at all of them for each record would take long.
@@ -371,7 +371,7 @@ impl<D: Disk> Core<D> {
         }
     }
 
-    /// Does what it is time for. `idle`: nothing arrives at the moment.
+    /// Does what it is time for. `idle` is true if nothing arrives at the moment.
     pub fn tick(&mut self, now: Now, idle: bool) {
         if now.clock < self.now.clock {
             self.clock_was_set_back(now.clock);
@@ -399,7 +399,7 @@ impl<D: Disk> Core<D> {
         }
     }
 
-    /// What begins from now on does not begin later than now.
+    /// Lets no file begin later than now, after the clock was set back.
     fn clock_was_set_back(&mut self, clock: Timestamp) {
         self.started = self.started.min(clock);
         for log in self.logs.iter_mut().flatten() {
@@ -419,7 +419,8 @@ impl<D: Disk> Core<D> {
         self.rotate_all(now.clock);
     }
 
-    /// Writes what waits. What cannot be written is lost. Returns how many records were in all.
+    /// Writes the records that wait; those that cannot be written are lost. Returns how many records were
+    /// lost in all.
     pub fn end(&mut self) -> u64 {
         self.flush_all();
         self.retry();
@@ -430,17 +431,17 @@ impl<D: Disk> Core<D> {
         self.lost
     }
 
-    /// Files that were closed since this was asked last.
+    /// Returns the files that were closed since the last call.
     pub fn closed(&mut self) -> Vec<Closed> {
         std::mem::take(&mut self.closed)
     }
 
-    /// What is to be said since this was asked last.
+    /// Returns what there is to say since the last call.
     pub fn messages(&mut self) -> Vec<Message> {
         std::mem::take(&mut self.messages)
     }
 
-    /// Whether there is something to be taken by [`Core::closed`] or [`Core::messages`].
+    /// Returns true if there is something to be taken by [`Core::closed`] or [`Core::messages`].
     #[inline]
     pub fn has_news(&self) -> bool {
         !self.closed.is_empty() || !self.messages.is_empty()

@@ -1,7 +1,7 @@
-//! What the collector does with files: the operations, and the system's own.
+//! The operations that the collector needs on files, and the system's own.
 //!
-//! [`Disk`] is all that the rest of the collector knows of files, so that a test can play a disk
-//! that is full, fails, or stops at any of them.
+//! The rest of the collector knows files only by [`Disk`], so that a test can play a disk that is full,
+//! fails, or stops at any operation.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -26,7 +26,7 @@ pub trait Disk {
     fn status(&self, file: &Self::File) -> io::Result<Status>;
     /// Reads at a place; less than there is room for at the end.
     fn read_at(&self, file: &Self::File, buffer: &mut [u8], at: u64) -> io::Result<usize>;
-    /// Writes behind the end: how much of it.
+    /// Writes behind the end; returns how many bytes.
     fn append(&self, file: &Self::File, bytes: &[u8]) -> io::Result<usize>;
     /// Writes in the place of the file's first bytes.
     fn overwrite(&self, file: &Self::File, bytes: &[u8]) -> io::Result<()>;
@@ -40,13 +40,13 @@ pub trait Disk {
     fn sync_directory(&self, path: &Path) -> io::Result<()>;
     /// Makes a directory, with those above it.
     fn make_directory(&self, path: &Path) -> io::Result<()>;
-    /// What there is of a name, which can be a link.
+    /// Finds what has a name; a link is not followed.
     fn find(&self, path: &Path) -> io::Result<Option<Identity>>;
     /// Gives a file another name.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
-    /// What is in a directory.
+    /// Lists a directory.
     fn list(&self, path: &Path) -> io::Result<Vec<Entry>>;
 }
 
@@ -112,7 +112,7 @@ impl<D: Disk> Write for Appender<'_, D> {
     }
 }
 
-/// Whether an error says that a file is not there.
+/// Returns true if an error says that a file is not there.
 pub fn is_missing(error: &io::Error) -> bool {
     error.kind() == ErrorKind::NotFound
 }
@@ -139,7 +139,7 @@ impl Drop for Held {
     }
 }
 
-/// Whether no descriptor was to be had.
+/// Returns true if no descriptor was to be had.
 pub fn is_exhausted(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
@@ -171,12 +171,12 @@ impl System {
         Ok(())
     }
 
-    /// Gives one descriptor back. False if there is none.
+    /// Gives one descriptor back. Returns false if there is none.
     fn release(&self) -> bool {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).pop().is_some()
     }
 
-    /// Calls what needs a descriptor, after one was given back for it, and until it gets one.
+    /// Gives a descriptor back and calls `call`, which needs one, until it gets one.
     fn with_descriptor<T>(&self, mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
         self.release();
         loop {
@@ -194,7 +194,7 @@ impl Disk for System {
 
     fn open(&self, path: &Path, how: Open) -> io::Result<Held> {
         let mut options = OpenOptions::new();
-        // Not through a link that somebody has planted, and not waiting for the reader of a pipe.
+        // It follows no link that somebody has planted, and waits for no reader of a pipe.
         options.read(true).write(true).mode(FILE_MODE).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
         match how {
             Open::Append => options.append(true).create(true),

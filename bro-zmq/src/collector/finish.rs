@@ -1,9 +1,9 @@
 //! How a closed file becomes a finished one.
 //!
-//! It is synced, or compressed into a partial file that is synced and then complete; when there is
-//! a complete one, the closed one goes, and only then the complete one gets the finished name. So
-//! what has a finished name is whole, nothing else has its records, and whoever takes it away at
-//! once takes it for good. Whatever was done when a run ended, the next one goes on from there.
+//! A closed file is synced; or it is compressed into a partial file, which is synced and is complete
+//! then. Once there is a complete file, the closed file is removed; then the complete file gets the
+//! finished name. So a file with a finished name is whole, no other file has its records, and people
+//! may take it away at once. Wherever a run ended, the next run goes on from there.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -40,17 +40,17 @@ impl Compression {
 const GZIP_LEVEL: u32 = 6;
 const ZSTD_LEVEL: i32 = 3;
 
-/// How much is read at a time, and how soon it is looked whether to stop.
+/// How much is read at a time, before a look whether to stop.
 const CHUNK: usize = 256 * 1024;
 
-/// What finishing needs.
+/// All that finishing needs.
 pub struct Finish<'a, D: Disk> {
     pub disk: &'a D,
     pub names: &'a Mutex<Names<D>>,
     /// The output directory.
     pub root: &'a Path,
     pub compression: Compression,
-    /// Says that there is no time any more.
+    /// True once there is no time left.
     pub stop: &'a AtomicBool,
 }
 
@@ -104,7 +104,7 @@ impl<D: Disk> Finish<'_, D> {
         self.publish(closed, self.compression)
     }
 
-    /// Finishes what is complete.
+    /// Finishes a file that is complete.
     fn publish(&self, closed: &Path, made: Compression) -> io::Result<()> {
         let complete = complete(closed, made.suffix());
         self.sync_directories(&complete)?;
@@ -134,7 +134,7 @@ impl<D: Disk> Finish<'_, D> {
         self.names.lock().unwrap_or_else(PoisonError::into_inner).sync()
     }
 
-    /// Makes a new name last, and those of its directories below the root, which can be new, too.
+    /// Puts a new name on the disk, and the names of its directories below the root, which can be new, too.
     fn sync_directories(&self, file: &Path) -> io::Result<()> {
         let mut directories = file.ancestors().skip(1).take_while(|directory| directory.starts_with(self.root));
         directories.try_for_each(|directory| self.disk.sync_directory(directory))
@@ -146,7 +146,7 @@ impl<D: Disk> Finish<'_, D> {
 
     fn compress(&self, source: &D::File, partial: &Path) -> io::Result<()> {
         let status = self.disk.status(source)?;
-        // There is none but one that was left behind: the directory is locked.
+        // A partial file was left behind by an earlier run: the directory is locked.
         match self.disk.remove(partial) {
             Err(error) if !is_missing(&error) => return Err(error),
             _ => {}
@@ -184,9 +184,9 @@ impl<D: Disk> Finish<'_, D> {
         }
     }
 
-    /// Whether a finished file holds what a closed one does.
+    /// Returns true if a finished file holds what a closed one does.
     fn same_content(&self, source: &D::File, other: &Path, made: Compression) -> io::Result<bool> {
-        // What is no file is not the same.
+        // Anything but a file differs.
         let Ok(other) = self.disk.open(other, Open::Existing) else { return Ok(false) };
         let reader = |file| Reader { disk: self.disk, file, at: 0 };
         let packed = reader(&other);
@@ -198,7 +198,7 @@ impl<D: Disk> Finish<'_, D> {
         let mut plain = reader(source);
         let (mut ours, mut theirs) = (vec![0; CHUNK], vec![0; CHUNK]);
         loop {
-            // A damaged file is not the same.
+            // A damaged file differs.
             let Ok(len) = read_full(&mut unpacked, &mut theirs) else { return Ok(false) };
             if read_full(&mut plain, &mut ours)? != len || ours[..len] != theirs[..len] {
                 return Ok(false);
@@ -225,7 +225,7 @@ impl<D: Disk> Read for Reader<'_, D> {
     }
 }
 
-/// Reads as much as there is room for, or as there is.
+/// Reads until the buffer is full, or to the end.
 fn read_full(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut len = 0;
     while len < buffer.len() {

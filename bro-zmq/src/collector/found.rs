@@ -1,4 +1,4 @@
-//! What an earlier run has left in the directory.
+//! Finds the files that an earlier run has left in the directory.
 
 use std::collections::BTreeSet;
 use std::io;

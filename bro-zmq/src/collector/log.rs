@@ -17,8 +17,8 @@ const BLOCK: u64 = 64 * 1024;
 
 /// One log path's current file.
 ///
-/// On disk it ends with the end of a record at all times but during a write; after a crash,
-/// opening it puts that right.
+/// On disk it ends with a whole record, except during a write; after a crash, opening it cuts off the
+/// rest.
 pub struct Log<D: Disk> {
     name: Name,
     /// Records that wait, each with its line feed.
@@ -26,13 +26,13 @@ pub struct Log<D: Disk> {
     file: Option<D::File>,
     /// Bytes in the file.
     size: u64,
-    /// When what will be the next closed file begins.
+    /// When the current file, the next to be closed, begins.
     pub begins: Timestamp,
     /// The name given last.
     pub given: Option<Given>,
     /// Why the last write has failed. What waits stays in memory then.
     pub stuck: Option<i32>,
-    /// Whether it is on the list of those with something that waits.
+    /// True if the log is on the list of logs with something that waits.
     pub listed: bool,
     /// When it was written to last.
     pub used: Timestamp,
@@ -41,7 +41,7 @@ pub struct Log<D: Disk> {
 }
 
 impl<D: Disk> Log<D> {
-    /// One whose file begins at a time, if it does not exist yet. Nothing is opened.
+    /// A log whose file begins at a time, if the file does not exist yet. Nothing is opened.
     pub fn new(name: Name, begins: Timestamp) -> Self {
         Self {
             name,
@@ -57,7 +57,7 @@ impl<D: Disk> Log<D> {
         }
     }
 
-    /// One whose file was left by an earlier run: with `size` bytes.
+    /// A log whose file, of `size` bytes, was left by an earlier run.
     pub fn left(name: Name, begins: Timestamp, size: u64) -> Self {
         Self { size, ..Self::new(name, begins) }
     }
@@ -77,7 +77,7 @@ impl<D: Disk> Log<D> {
         self.size + self.buffer.len() as u64
     }
 
-    /// Whether a descriptor is open.
+    /// Returns true if a descriptor is open.
     pub fn is_open(&self) -> bool {
         self.file.is_some()
     }
@@ -94,8 +94,8 @@ impl<D: Disk> Log<D> {
         self.buffer.push(b'\n');
     }
 
-    /// Gives up what waits behind so many bytes, and whatever of a record is in front of them.
-    /// Returns how many records that were.
+    /// Keeps the first `keep` bytes that wait, without a part of a record at their end, and gives up the
+    /// rest. Returns how many records are lost.
     pub fn discard(&mut self, keep: usize) -> u64 {
         let keep = end_of_last_line(&self.buffer[..keep.min(self.buffer.len())]).unwrap_or(0);
         let records = memchr::memchr_iter(b'\n', &self.buffer[keep..]).count() as u64;
@@ -149,8 +149,8 @@ impl<D: Disk> Log<D> {
         self.file = None;
     }
 
-    /// Looks at what others have done to the file: forgets it if it is no longer where it was, and
-    /// knows how large it is.
+    /// Looks at what others have done to the file: forgets it if it is no longer where it was, and takes note
+    /// of its size.
     pub fn look(&mut self, disk: &D, now: Timestamp) {
         let Some(file) = &self.file else { return };
         let (mine, there) = (disk.status(file), disk.find(&self.name.current()));
@@ -160,7 +160,7 @@ impl<D: Disk> Log<D> {
                 self.size = 0;
                 self.begins = now;
             }
-            // What is there now begins now.
+            // The file that is there now begins now.
             (Ok(Status { len: 0, .. }), Ok(_)) if self.size > 0 => {
                 self.size = 0;
                 self.begins = now;
@@ -215,7 +215,7 @@ pub fn take_name<D: Disk>(
     Ok((given, path))
 }
 
-/// Whether a closed file of this name, or its finished one, exists.
+/// Returns true if a closed file of this name, or its finished file, exists.
 pub fn is_taken<D: Disk>(disk: &D, closed: &Path) -> io::Result<bool> {
     if disk.find(closed)?.is_some() {
         return Ok(true);
@@ -243,9 +243,9 @@ fn open<D: Disk>(disk: &D, name: &Name) -> io::Result<(D::File, u64)> {
     Ok((file, size))
 }
 
-/// What a current file was that an earlier run has left.
+/// The state of a current file that an earlier run has left.
 pub enum Left {
-    /// What it was, and its size now that what was behind its last whole record is cut off.
+    /// Its status as it was left, and its size now, with the rest behind its last whole record cut off.
     Whole(Status, u64),
     /// It begins with zeros and goes on with something else.
     Damaged,
@@ -270,7 +270,7 @@ fn first_byte<D: Disk>(disk: &D, file: &D::File) -> io::Result<Option<u8>> {
     Ok((disk.read_at(file, &mut byte, 0)? == 1).then_some(byte[0]))
 }
 
-/// Whether there is nothing but zeros, as after a loss of power.
+/// Returns true if there is nothing but zeros, as after a loss of power.
 fn is_zero<D: Disk>(disk: &D, file: &D::File) -> io::Result<bool> {
     let (mut at, mut block) = (0, vec![0; BLOCK as usize]);
     loop {

@@ -1,10 +1,10 @@
 //! Writes records to files: one for each log path, rotated and compressed.
 //!
-//! The receiving thread appends each record to its log's buffer, writes buffers to files, and
-//! renames a file to rotate it: that waits for no disk. Syncing and compressing is the
-//! [`finisher`]'s, on threads of its own. What is done when is decided in [`core`] and [`backlog`],
-//! which know no clock and no files; here they get both. What the names of files mean is in
-//! [`name`], and how they are given in [`names`].
+//! The receiving thread appends each record to its log's buffer, writes buffers to files, and renames
+//! a file to rotate it; none of these waits for a disk. The [`finisher`] syncs and compresses on
+//! threads of its own. [`core`] and [`backlog`] decide what is done when; they know no clock and no
+//! files, and get both from here. [`name`] says what the names of files mean, [`names`] how they are
+//! given.
 
 mod backlog;
 mod core;
@@ -45,7 +45,7 @@ pub use self::name::log_path;
 
 /// Files that are open at a time, and those being finished.
 const OPEN_FILES: usize = 256;
-/// Those at least.
+/// The fewest files that may be open, and being finished, at a time.
 const FEWEST_FILES: usize = 8;
 /// Descriptors for a file that is being finished: it, what is made of it, and a directory.
 const FINISHING: usize = 3;
@@ -53,13 +53,13 @@ const FINISHING: usize = 3;
 /// How long the end waits for files being finished, after a signal.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How often it is looked what the finisher has to say, and for descriptors.
+/// How often the finisher is asked for messages, and descriptors are taken back.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Held by the one collector that writes to a directory. It says which names were given.
 const LOCK: &str = ".bro-zmq.lock";
 
-/// What to do with the records.
+/// Where the records go, and how.
 pub struct Settings {
     /// Where the files are.
     pub directory: PathBuf,
@@ -108,7 +108,7 @@ impl Collector {
         Ok(collector)
     }
 
-    /// Takes a record of the path of this number. False if it is lost.
+    /// Takes a record of the path of this number. Returns false if it is lost.
     #[inline]
     pub fn write(&mut self, index: usize, path: &[u8], record: &[u8], console: &Console) -> bool {
         let taken = self.core.write(index, path, record);
@@ -124,7 +124,7 @@ impl Collector {
         self.pass_on(console);
     }
 
-    /// Whether a log path can have a file.
+    /// Returns true if a log path can have a file.
     pub fn has_name(&self, path: &[u8]) -> bool {
         self.core.has_name(path)
     }
@@ -136,12 +136,12 @@ impl Collector {
         index
     }
 
-    /// Does what it is time for. `idle`: nothing arrives at the moment.
+    /// Does what it is time for. `idle` is true if nothing arrives at the moment.
     pub fn tick(&mut self, idle: bool, console: &Console) {
         self.core.tick(now(self.start), idle);
         if self.looked.elapsed() >= LOOK {
             self.looked = Instant::now();
-            // What others have now is there for files again when they have gone.
+            // Descriptors that others have now are there for files again once these are closed.
             let _ = self.disk.hold();
             for text in self.finisher.messages() {
                 console.problem(text);
@@ -201,7 +201,7 @@ fn disk() -> Result<(Arc<System>, usize), String> {
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let quarter = usize::try_from(limit / 4).unwrap_or(usize::MAX);
     let files = quarter.clamp(FEWEST_FILES, OPEN_FILES);
-    // One more has the names.
+    // One more is for the file of names.
     let all = files + finisher::threads() * FINISHING + 1;
     let disk = System::new(all).map_err(|_| too_few_descriptors())?;
     Ok((Arc::new(disk), files))

@@ -31,7 +31,7 @@ pub const DEPTH_LIMIT: usize = 16;
 /// Stands for an empty part; no `%XX`.
 const EMPTY: &str = "%empty";
 
-/// What is added to a name while its file is being made, and when it has been.
+/// The suffixes of a file that is being made, and of a file that has been made.
 pub const PARTIAL: &str = ".partial";
 pub const COMPLETE: &str = ".complete";
 

@@ -1,27 +1,27 @@
-//! Names of closed files: one is never given twice, whatever becomes of the files and the clock.
+//! Names of closed files: none is given twice, whatever becomes of the files and the clock.
 //!
-//! A name is the log's, a time, and a number for which there is mostly no need. Finished files are
-//! taken away, so what is there says nothing about what was given. Each log remembers its own
-//! names of this run; of all earlier ones the latest time and the highest number are enough, and
-//! those stand in a file, where they are before a name is given. A time that is not later than all
-//! before it gets a number that is higher than all before it.
+//! A name has the log's name, a time, and, if need be, a number. Finished files are taken away, so
+//! the files that are there do not tell which names were given. Each log remembers its own names of
+//! this run. Of all earlier names, the latest time and the highest number are enough; a file has
+//! them before a name is given. A time that is not later than all before it gets a number that is
+//! higher than all before it.
 
 use std::io;
 use std::sync::Arc;
 
 use super::disk::Disk;
 
-/// What is known of names that were given: the latest time and the highest number.
+/// Names that were given, as far as is known: their latest time and highest number.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mark {
-    /// As in the names.
+    /// The latest time, as in the names.
     pub time: String,
-    /// Of all names.
+    /// The highest number.
     pub number: u32,
 }
 
 impl Mark {
-    /// Whether it covers a name now that it did not before.
+    /// Takes a name in; returns true if it was not covered before.
     pub fn cover(&mut self, time: &str, number: u32) -> bool {
         let news = time > self.time.as_str() || number > self.number;
         if time > self.time.as_str() {
@@ -34,7 +34,7 @@ impl Mark {
     /// Bytes of its text: 19 of the time, 10 of the number, a space and a line feed.
     const LEN: usize = 31;
 
-    /// As it stands in the file, always of the same length.
+    /// The text that stands in the file, always of the same length.
     fn text(&self) -> String {
         format!("{:<19} {:010}\n", self.time, self.number)
     }
@@ -46,15 +46,15 @@ impl Mark {
     }
 }
 
-/// What a log knows of its names in this run.
+/// The names that a log has had in this run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Given {
-    /// The last one's time and number.
+    /// The last name's time and number.
     pub time: String,
     pub number: u32,
     /// The number that times began with when they began to go backwards.
     base: u32,
-    /// Of all.
+    /// The latest time and the highest number of them.
     mark: Mark,
 }
 
@@ -62,16 +62,16 @@ pub struct Given {
 pub struct Names<D: Disk> {
     disk: Arc<D>,
     file: D::File,
-    /// Of all names that logs do not know of.
+    /// Covers all names that logs do not know of.
     before: Mark,
-    /// As it stands in the file.
+    /// The mark that stands in the file.
     mark: Mark,
     /// The highest number that was given to a file apart from its log.
     fresh: u32,
 }
 
 impl<D: Disk> Names<D> {
-    /// With what the file says, or else what was `found` in the names that are there.
+    /// Begins with the mark in the file, or else with that `found` in the names that are there.
     pub fn open(disk: Arc<D>, file: D::File, found: &Mark) -> io::Result<Self> {
         let mut text = [0; Mark::LEN];
         let len = disk.read_at(&file, &mut text, 0)?;
@@ -100,7 +100,7 @@ impl<D: Disk> Names<D> {
         Given { time: time.to_owned(), number, base, mark }
     }
 
-    /// The name behind one that is another file's.
+    /// Returns the next name, if another file has this one.
     pub fn following(&self, mut name: Given) -> Given {
         name.number += 1;
         name.mark.number = name.mark.number.max(name.number);
@@ -136,7 +136,7 @@ impl<D: Disk> Names<D> {
         self.before.cover(&last.mark.time, last.mark.number);
     }
 
-    /// Puts what is written down on the disk.
+    /// Puts the file on the disk.
     pub fn sync(&self) -> io::Result<()> {
         self.disk.sync(&self.file)
     }

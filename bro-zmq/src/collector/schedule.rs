@@ -55,7 +55,7 @@ impl Schedule {
 }
 
 impl Interval {
-    /// Whether a time is in it.
+    /// Returns true if a time is in the interval.
     pub fn contains(&self, time: Timestamp) -> bool {
         (self.start..self.end).contains(&time)
     }

@@ -1,7 +1,6 @@
 //! The collector's core and what finishes its files, on a disk and under a clock that are played.
 //!
-//! Everything is decided by a seed. After each run, and there are many on the same directory, it is
-//! looked whether these hold:
+//! A seed decides everything. There are many runs on the same directory; after each, these must hold:
 //!
 //! 1. What was taken is in a file, waits in memory, or is counted as lost.
 //! 2. No record is in two files, and none twice in one.

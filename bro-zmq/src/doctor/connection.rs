@@ -1,4 +1,4 @@
-//! Whether an endpoint can be used, tried as the plugin would.
+//! Tries an endpoint as the plugin would use it.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind};
@@ -65,7 +65,7 @@ pub fn look(findings: &mut Findings, args: &EndpointArgs) {
     let mut config = match Config::parse(&given) {
         Ok(config) => config,
         Err(error) => {
-            // Of a key's file it was told above.
+            // A fault of a key's file was told above.
             if findings.wrong == before {
                 findings.wrong(error.text(argument));
             }
@@ -157,7 +157,7 @@ fn is_reached(findings: &mut Findings, endpoint: &Endpoint) -> bool {
             }
         };
     }
-    // Of a name that is no file, libzmq says more.
+    // libzmq says more of a name that is no file.
     let Some((host, port)) = endpoint.host_and_port() else { return true };
     let addresses = match resolve(host.to_owned(), port.parse().unwrap_or_default()) {
         Ok(addresses) => addresses,

@@ -1,4 +1,4 @@
-//! `bro-zmq doctor`: whether the plugin will load in an installed host, whether its records will
+//! `bro-zmq doctor` says whether the plugin will load in an installed host, whether its records will
 //! arrive, and if not, why.
 
 mod connection;
@@ -57,7 +57,7 @@ const PLUGIN: &str = "NCSA::ZeroMQWriter";
 /// How deep below a plugin directory a plugin may be.
 const DEPTH: usize = 6;
 
-/// How functions start that only a host has which the portable plugin refuses, as in
+/// How the names of functions start by which the portable plugin knows a host that it refuses, as in
 /// `bro-plugin/portable/facts.h`.
 const INSTRUMENTATIONS: [(&str, &str); 10] = [
     ("__asan_init", "AddressSanitizer"),
@@ -72,7 +72,7 @@ const INSTRUMENTATIONS: [(&str, &str); 10] = [
     ("_ZNK11__gnu_debug", "the debug mode of the GNU C++ library"),
 ];
 
-/// What is found, line by line.
+/// Prints what is found, line by line.
 struct Findings {
     wrong: usize,
 }
@@ -124,7 +124,7 @@ pub fn run(args: Args) -> Result<ExitCode, Fatal> {
     Ok(if findings.wrong == 0 { ExitCode::SUCCESS } else { INCOMPLETE.into() })
 }
 
-/// Whether the plugin will load.
+/// Finds out whether the plugin will load.
 fn load(findings: &mut Findings, path: Option<PathBuf>) -> Result<(), Fatal> {
     let program = find_program(path)?;
     let elf = Elf::open(&program).map_err(|error| Fatal::new(format!("{}: {error}", program.display())))?;
@@ -245,7 +245,7 @@ fn look_at_host(findings: &mut Findings, program: PathBuf, elf: Elf) -> Option<H
     Some(host)
 }
 
-/// What is no reason for the portable plugin to refuse a host, unless it was told to.
+/// Says what does not make the portable plugin refuse a host, unless it was told to.
 fn unknown(what: impl Display) {
     Findings::note(format!(
         "{what}: the portable plugin finds out how it lays out its log records, and refuses it if \
@@ -254,7 +254,7 @@ fn unknown(what: impl Display) {
 }
 
 impl Host {
-    /// As the host writes it, if it can be found.
+    /// The version as the host writes it, if it can be found.
     fn version_text(&self) -> String {
         self.elf.text("version").unwrap_or_else(|| format!("{}.{}", self.version.0, self.version.1))
     }

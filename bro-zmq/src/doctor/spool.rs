@@ -1,4 +1,4 @@
-//! Whether a spool directory can be used, and what waits in it.
+//! Finds out whether a spool directory can be used, and what waits in it.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -10,7 +10,7 @@ use rustix::fs::{Access, access, statvfs};
 use super::Findings;
 use crate::console::{bytes, counted};
 
-/// What a spool may take unless `spool_max_bytes` says otherwise.
+/// Bytes that a spool may take unless `spool_max_bytes` says otherwise.
 const USUAL: u64 = 1 << 30;
 
 /// Looks at a directory, without changing it.
@@ -19,7 +19,7 @@ pub fn look(findings: &mut Findings, dir: &Path) {
     if !dir.is_absolute() {
         return findings.wrong(format!("{name}: use an absolute path, such as /var/spool/zeek-zmq"));
     }
-    // What is to have files: the directory, or the one above it, where it is made.
+    // Files are made in the directory; if it is not there, it is made in the directory above.
     let there = match fs::metadata(dir) {
         Ok(found) if found.is_dir() => Some(dir),
         Ok(_) => return findings.wrong(format!("{name} is not a directory; name one, or remove it")),
