@@ -149,8 +149,8 @@ fn guard<T>(fallback: T, inside: impl FnOnce() -> T) -> T {
 ///
 /// `handle` is null, or came from [`bzw_writer_open`] and was not closed.
 unsafe fn with_writer(handle: *mut Handle, inside: impl FnOnce(&mut Writer) -> c_int) -> c_int {
-    // SAFETY: if not null, the caller promises that the writer is open; the header demands that it is used by
-    // one thread only, so that nobody else has it.
+    // SAFETY: if not null, the caller promises that the writer is open. The header demands that one thread
+    // uses it, so that nobody else has it now.
     let Some(handle) = (unsafe { handle.as_mut() }) else { return ERR_NULL };
     if handle.broken {
         return ERR_PANIC;
@@ -470,7 +470,7 @@ pub unsafe extern "C" fn bzw_writer_reject(writer: *mut Handle, why: *const c_ch
 /// `writer` is null or open.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bzw_writer_heartbeat(writer: *mut Handle, _network_time: f64, current_time: f64) -> c_int {
-    // SAFETY: the caller promises that `writer` is null or open, and the header demands its own thread.
+    // SAFETY: the caller promises that `writer` is null or open, and calls on the writer's thread.
     unsafe {
         with_writer(writer, |writer| {
             writer.heartbeat(clock::seconds_since(current_time));
@@ -486,7 +486,7 @@ pub unsafe extern "C" fn bzw_writer_heartbeat(writer: *mut Handle, _network_time
 /// `writer` is null or open.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bzw_writer_host_ends(writer: *mut Handle) -> c_int {
-    // SAFETY: the caller promises that `writer` is null or open, and the header demands its own thread.
+    // SAFETY: the caller promises that `writer` is null or open, and calls on the writer's thread.
     unsafe {
         with_writer(writer, |writer| {
             writer.host_ends();
@@ -502,7 +502,7 @@ pub unsafe extern "C" fn bzw_writer_host_ends(writer: *mut Handle) -> c_int {
 /// `writer` is null or open.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bzw_writer_flush(writer: *mut Handle) -> c_int {
-    // SAFETY: the caller promises that `writer` is null or open, and the header demands its own thread.
+    // SAFETY: the caller promises that `writer` is null or open, and calls on the writer's thread.
     unsafe {
         with_writer(writer, |writer| {
             writer.flush();
@@ -518,7 +518,7 @@ pub unsafe extern "C" fn bzw_writer_flush(writer: *mut Handle) -> c_int {
 /// `writer` is null or open.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bzw_writer_flush_interval(writer: *const Handle) -> f64 {
-    // SAFETY: the caller promises that `writer` is null or open, and the header demands its own thread.
+    // SAFETY: the caller promises that `writer` is null or open, and calls on the writer's thread.
     unsafe { writer.as_ref() }.map_or(0.0, |handle| handle.writer.flush_interval().as_secs_f64())
 }
 
@@ -529,7 +529,7 @@ pub unsafe extern "C" fn bzw_writer_flush_interval(writer: *const Handle) -> f64
 /// `writer` is null or open.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bzw_writer_endpoints(writer: *const Handle) -> u32 {
-    // SAFETY: the caller promises that `writer` is null or open, and the header demands its own thread.
+    // SAFETY: the caller promises that `writer` is null or open, and calls on the writer's thread.
     unsafe { writer.as_ref() }.map_or(0, |handle| handle.writer.connections().len() as u32)
 }
 
@@ -541,7 +541,7 @@ pub unsafe extern "C" fn bzw_writer_endpoints(writer: *const Handle) -> u32 {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bzw_writer_stats(writer: *const Handle, endpoint: u32, stats: *mut Stats) -> c_int {
     guard(ERR_PANIC, || {
-        // SAFETY: the caller promises that `writer` is null or open, and the header demands its own thread.
+        // SAFETY: the caller promises that `writer` is null or open, and calls on the writer's thread.
         let Some(Handle { writer, .. }) = (unsafe { writer.as_ref() }) else { return ERR_NULL };
         let index = endpoint as usize;
         let find = || match (writer.connections().get(index), writer.counters(index)) {

@@ -38,7 +38,7 @@ pub struct Style {
     pub time: TimeFormat,
     /// True if unset columns are written as null instead of being left out.
     pub include_unset: bool,
-    /// How strings that are not accepted as they are are written.
+    /// How strings with bytes that are not accepted are written.
     pub escape: EscapePolicy,
 }
 
