@@ -159,7 +159,7 @@ impl Writer {
             polled: 0,
             written: 0,
             unknown: 0,
-            problem: Problem::default(),
+            problem: Problem::Other { what: "" },
         };
         let mut consumer = 0;
         for endpoints in groups {
