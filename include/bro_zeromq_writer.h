@@ -177,6 +177,10 @@ uint32_t bzw_abi_version(void);
 /* The library's version, "MAJOR.MINOR.PATCH". */
 const char* bzw_version(void);
 
+/* Within a bzw_report_fn: what the message is about, for programs, such as "NotSent"; it stays when
+   the text changes. Elsewhere null. */
+const char* bzw_report_code(void);
+
 /* What a code of BZW_ERR_* means; for any other code a text that says it is unknown. */
 const char* bzw_strerror(int code);
 

@@ -5,6 +5,7 @@
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::mem::offset_of;
 use core::panic::AssertUnwindSafe;
+use std::cell::Cell;
 use std::panic::catch_unwind;
 
 use crate::clock;
@@ -377,6 +378,17 @@ fn given(options: &[(String, String)], source: Source) -> Vec<Given<'_>> {
     options.iter().map(|(name, value)| Given { source, name, value }).collect()
 }
 
+thread_local! {
+    /// The code of the report that the thread is told now.
+    static REPORTED: Cell<*const c_char> = const { Cell::new(core::ptr::null()) };
+}
+
+/// See the header.
+#[unsafe(no_mangle)]
+pub extern "C" fn bzw_report_code() -> *const c_char {
+    REPORTED.get()
+}
+
 /// Wraps the caller's report function.
 ///
 /// # Safety
@@ -389,8 +401,10 @@ unsafe fn reporter(report: Option<ReportFn>, context: *mut c_void) -> Reporter {
             let mut line: Vec<u8> =
                 what.to_string().bytes().map(|byte| if byte < 0x20 { b' ' } else { byte }).collect();
             line.push(0);
+            REPORTED.set(what.code().as_ptr());
             // SAFETY: this function's contract; the text is terminated.
             unsafe { report(context, what.level() as c_int, line.as_ptr().cast()) };
+            REPORTED.set(core::ptr::null());
         }
     })
 }

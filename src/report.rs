@@ -1,6 +1,7 @@
 //! Telling the operator about records that are dropped: when it begins, once a minute
 //! while it lasts, and when it has ended, which is when records get through again.
 
+use core::ffi::CStr;
 use core::fmt;
 
 use crate::keys;
@@ -227,6 +228,16 @@ texts! {
 }
 
 impl Report {
+    /// What it is about, for programs.
+    #[must_use]
+    pub fn code(&self) -> &'static CStr {
+        match self {
+            Self::At { incident, .. } => incident.name(),
+            Self::OfNoWriter { report, .. } => report.code(),
+            _ => self.name(),
+        }
+    }
+
     /// How severe it is.
     #[must_use]
     pub fn level(&self) -> Level {
@@ -265,12 +276,6 @@ impl Incident {
     /// At an endpoint.
     pub fn at(self, endpoint: impl ToString) -> Report {
         Report::At { endpoint: endpoint.to_string(), incident: self }
-    }
-}
-
-impl Default for Problem {
-    fn default() -> Self {
-        Self::Other { what: "" }
     }
 }
 

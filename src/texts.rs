@@ -27,6 +27,13 @@ macro_rules! texts {
             /// The texts of all variants, with `{…}` for what differs.
             pub const TEXTS: &[&str] = &[$($text),*];
 
+            /// The name of the variant, which stays when its text changes.
+            #[must_use]
+            pub fn name(&self) -> &'static core::ffi::CStr {
+                let name = match self { $(Self::$variant { .. } => concat!(stringify!($variant), "\0")),* };
+                core::ffi::CStr::from_bytes_with_nul(name.as_bytes()).unwrap_or_default()
+            }
+
             /// The text for whom it is.
             #[must_use]
             pub fn text(&self $(, $for: $for_type)*) -> String {

@@ -119,18 +119,16 @@ impl Drop for Publisher {
 
 impl Reports {
     fn tell(&self, report: &Report) {
-        let mut again = false;
-        if let (true, Report::At { incident, .. }) = (self.retries, report) {
-            let why = match incident {
-                Incident::Dropping { why, .. } | Incident::StillDropping { why, .. } => Some(why),
-                _ => None,
-            };
-            if matches!(why, Some(Why::QueueFull { .. })) {
-                return;
-            }
-            // The writer counts each time; here each was written again.
-            again = matches!(incident, Incident::Totals { queue_full: 1.., .. });
-        }
+        let again = match report {
+            Report::At { incident, .. } if self.retries => match incident {
+                Incident::Dropping { why: Why::QueueFull { .. }, .. }
+                | Incident::StillDropping { why: Why::QueueFull { .. }, .. } => return,
+                // The writer counts each time; here each was written again.
+                Incident::Totals { queue_full, .. } => *queue_full > 0,
+                _ => false,
+            },
+            _ => false,
+        };
         if report.level() == Level::Info && !self.console.verbose() {
             return;
         }

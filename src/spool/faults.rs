@@ -653,10 +653,10 @@ fn a_failed_fsync_is_an_error() {
     assert_eq!((spool.counters().io_errors, spool.last_error().unwrap().raw_os_error()), (1, Some(libc::EIO)));
     // Nothing helps: it was not written, and what was written stays.
     arm(sync, Fault::Stop);
-    assert_eq!(spool.push(&record(4)), Err(PushError::Io(libc::EIO)));
+    assert_eq!(spool.push(&record(4)), Err(PushError::System { errno: libc::EIO }));
     assert!(disarm());
     assert_eq!(spool.waiting(), 3);
-    assert_eq!(spool.push(&record(5)), Err(PushError::Io(libc::EIO)), "not tried before the next tick");
+    assert_eq!(spool.push(&record(5)), Err(PushError::System { errno: libc::EIO }), "not tried before the next tick");
     spool.tick();
     assert_eq!(spool.push(&record(6)), Ok(()));
     drop(spool);

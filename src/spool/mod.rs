@@ -161,29 +161,15 @@ impl OpenError {
     }
 }
 
-/// Why a record was not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PushError {
-    /// The limit is reached and nothing may give way.
-    Full,
-    /// The record alone exceeds the limit.
-    TooLarge,
-    /// The system's error number. Until the next [`Spool::tick`], or until a segment is deleted,
-    /// records are refused with the same without trying.
-    Io(i32),
-}
-
-impl fmt::Display for PushError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::Full => f.write_str("the spool is full"),
-            Self::TooLarge => f.write_str("the record is larger than the spool may be"),
-            Self::Io(errno) => io::Error::from_raw_os_error(errno).fmt(f),
-        }
+texts! {
+    /// Why a record was not taken. After an error of the system, records are refused with the same without trying,
+    /// until the next [`Spool::tick`], or until a segment is deleted.
+    pub enum PushError {
+        Full = "the spool is full",
+        TooLarge = "the record is larger than the spool may be",
+        System { errno: i32 } = "{error}" [error = io::Error::from_raw_os_error(*errno)],
     }
 }
-
-impl std::error::Error for PushError {}
 
 /// A place between two records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -426,7 +412,7 @@ impl Spool {
     /// It was not written; the spool is as before, but for records that gave way.
     pub fn push(&mut self, record: &[u8]) -> Result<(), PushError> {
         if let Some(errno) = self.stalled {
-            return Err(PushError::Io(errno));
+            return Err(PushError::System { errno });
         }
         let size = FRAME + record.len() as u64;
         let header = self.identity.header_len();
@@ -446,7 +432,7 @@ impl Spool {
         }
         result.map_err(|error| {
             self.stalled = Some(errno(&error));
-            PushError::Io(errno(&error))
+            PushError::System { errno: errno(&error) }
         })
     }
 
@@ -491,7 +477,8 @@ impl Spool {
         let from_without: Vec<_> = records.iter().filter(|(_, read)| !read).map(|(record, _)| *record).collect();
         let kept = self.kept(&from_without, 0);
         if kept > 0 {
-            self.put_in_front(&from_without[others - kept..], 0).map_err(|error| PushError::Io(errno(&error)))?;
+            self.put_in_front(&from_without[others - kept..], 0)
+                .map_err(|error| PushError::System { errno: errno(&error) })?;
         }
         self.counters.evicted += (others - kept) as u64;
         Ok(kept as u64)

@@ -803,7 +803,7 @@ fn on_a_small_disk() {
         for number in 0..10_000 {
             match spool.push(&record(number)) {
                 Ok(()) => {}
-                Err(PushError::Io(libc::ENOSPC)) => refused += 1,
+                Err(PushError::System { errno: libc::ENOSPC }) => refused += 1,
                 Err(error) => panic!("{error}"),
             }
         }
@@ -839,9 +839,9 @@ fn on_a_small_disk() {
     let options =
         Options { dir: root.join("spool"), max_bytes: 1 << 20, when_full: WhenFull::Oldest, sync: Sync::Never };
     let (mut spool, _) = open(&options);
-    assert_eq!(spool.push(b"x"), Err(PushError::Io(libc::ENOSPC)));
+    assert_eq!(spool.push(b"x"), Err(PushError::System { errno: libc::ENOSPC }));
     fs::remove_file(&filler).unwrap();
-    assert_eq!(spool.push(b"x"), Err(PushError::Io(libc::ENOSPC)), "not tried before the next tick");
+    assert_eq!(spool.push(b"x"), Err(PushError::System { errno: libc::ENOSPC }), "not tried before the next tick");
     spool.tick();
     spool.push(b"x").unwrap();
     spool.close();

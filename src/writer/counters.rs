@@ -33,12 +33,6 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// All drops.
-    #[must_use]
-    pub fn dropped(&self) -> u64 {
-        self.no_subscriber + self.queue_full + self.encoding + self.closed + self.spool
-    }
-
     /// Every counter with its name, as in the statistics that are published.
     #[must_use]
     pub fn named(&self) -> [(&'static str, u64); 11] {

@@ -159,7 +159,7 @@ impl Writer {
             polled: 0,
             written: 0,
             unknown: 0,
-            problem: Problem::default(),
+            problem: Problem::Other { what: "" },
         };
         let mut consumer = 0;
         for endpoints in groups {
@@ -223,16 +223,7 @@ impl Writer {
             return;
         }
         // SAFETY: this function's contract, for each shape.
-        let encoded = unsafe {
-            match self.shape {
-                AnyShape::Bro25(shape) => self.encode(values, shape),
-                AnyShape::Bro26(shape) => self.encode(values, shape),
-                AnyShape::Zeek72(shape) => self.encode(values, shape),
-                AnyShape::Zeek80(shape) => self.encode(values, shape),
-                AnyShape::Zeek81(shape) => self.encode(values, shape),
-                AnyShape::Other(shape) => self.encode(values, shape),
-            }
-        };
+        let encoded = unsafe { crate::dispatch!(self.shape, shape => self.encode(values, shape)) };
         match encoded {
             Ok(()) => {
                 if self.batch.add(now) {

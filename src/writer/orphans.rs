@@ -195,7 +195,7 @@ impl Borrowed {
             }
             buffers.collect();
             connection.tick();
-            connection.report(buffers, &Problem::default(), coarse_millis(), reporter);
+            connection.report(buffers, &Problem::Other { what: "" }, coarse_millis(), reporter);
             let now = connection.counters(0, buffers);
             totals.update(told, &now);
             *told = now;

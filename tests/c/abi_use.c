@@ -34,6 +34,7 @@ static int failures = 0;
 typedef struct reports {
     int count[3];
     char last[1024];
+    char code[64];
 } reports;
 
 static void keep_report(void* context, int level, const char* message) {
@@ -43,6 +44,7 @@ static void keep_report(void* context, int level, const char* message) {
     if (level >= 0 && level < 3)
         all->count[level]++;
     strncpy(all->last, message, sizeof all->last - 1);
+    strncpy(all->code, bzw_report_code(), sizeof all->code - 1);
 }
 
 static void test_versions(void) {
@@ -212,6 +214,7 @@ static void refuse_option(const bzw_open_args* good, const char* name, const cha
     if (expected != BZW_ERR_NULL) {
         CHECK(all->count[BZW_REPORT_ERROR] >= 1);
         CHECK(strstr(all->last, name) != NULL);
+        CHECK(strcmp(all->code, "NotSent") == 0 && bzw_report_code() == NULL);
     }
 }
 

@@ -143,6 +143,7 @@ rust_side! {
     functions {
         fn bzw_abi_version() -> u32;
         fn bzw_version() -> *const c_char;
+        fn bzw_report_code() -> *const c_char;
         fn bzw_strerror(c_int) -> *const c_char;
         fn bzw_option_name(u32) -> *const c_char;
         fn bzw_layout_known(u32, *mut Layout) -> *const c_char;

@@ -14,7 +14,7 @@ use bro_zeromq_writer::{keys, report, spool, transport, writer, zmq};
 const TROUBLESHOOTING: &str = "docs/troubleshooting.md";
 
 /// The plugin's messages.
-const TEXTS: [&[&str]; 17] = [
+const TEXTS: [&[&str]; 18] = [
     report::Report::TEXTS,
     report::Incident::TEXTS,
     report::Why::TEXTS,
@@ -29,6 +29,7 @@ const TEXTS: [&[&str]; 17] = [
     keys::Whence::TEXTS,
     keys::Unread::TEXTS,
     spool::OpenError::TEXTS,
+    spool::PushError::TEXTS,
     transport::Failure::TEXTS,
     zmq::EndpointError::TEXTS,
     writer::Reason::TEXTS,
