@@ -413,7 +413,7 @@ impl Spool {
     /// It was not written; the spool is as before, but for records that gave way.
     pub fn push(&mut self, record: &[u8]) -> Result<(), PushError> {
         if let Some(errno) = self.stalled {
-            return Err(PushError::System { errno: errno });
+            return Err(PushError::System { errno });
         }
         let size = FRAME + record.len() as u64;
         let header = self.identity.header_len();
