@@ -16,6 +16,7 @@
 //! `unsafe` is denied; a module that is allowed it says why, where it is declared.
 
 #![deny(unsafe_code)]
+#![warn(unreachable_pub)]
 
 #[allow(unsafe_code, reason = "C calls it, and hands pointers over")]
 pub mod abi;

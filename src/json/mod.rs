@@ -43,7 +43,7 @@ mod test_support {
     use super::Out;
 
     /// Returns what `write` writes; it has room for 64 KiB.
-    pub fn written_bytes(write: impl FnOnce(&mut Out<'_>)) -> Vec<u8> {
+    pub(super) fn written_bytes(write: impl FnOnce(&mut Out<'_>)) -> Vec<u8> {
         let mut memory = Vec::with_capacity(65_536);
         let mut out = Out::new(memory.spare_capacity_mut());
         write(&mut out);
@@ -54,19 +54,19 @@ mod test_support {
     }
 
     /// Returns what `write` writes, as text; it has room for 64 KiB.
-    pub fn written(write: impl FnOnce(&mut Out<'_>)) -> String {
+    pub(super) fn written(write: impl FnOnce(&mut Out<'_>)) -> String {
         String::from_utf8(written_bytes(write)).unwrap()
     }
 
     /// Two pages of memory, and behind them a page that cannot be read.
     #[cfg(target_os = "linux")]
-    pub struct Guarded(*mut u8);
+    pub(super) struct Guarded(*mut u8);
 
     #[cfg(target_os = "linux")]
     impl Guarded {
         const PAGE: usize = 4096;
 
-        pub fn new() -> Self {
+        pub(super) fn new() -> Self {
             // SAFETY: fresh memory, of which the last page is made inaccessible.
             unsafe {
                 let (access, private) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
@@ -77,7 +77,7 @@ mod test_support {
             }
         }
 
-        pub fn bytes(&mut self) -> &mut [u8] {
+        pub(super) fn bytes(&mut self) -> &mut [u8] {
             // SAFETY: mapped in `new`, zero at first, and borrowed as this is.
             unsafe { core::slice::from_raw_parts_mut(self.0, 2 * Self::PAGE) }
         }

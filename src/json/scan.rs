@@ -9,13 +9,13 @@ use super::out::Cursor;
 /// Returns true if a byte is copied as it is: printable ASCII, but neither the quote nor the backslash.
 #[inline]
 #[must_use]
-pub const fn is_plain(byte: u8) -> bool {
+pub(super) const fn is_plain(byte: u8) -> bool {
     matches!(byte, 0x20..=0x7e) && byte != b'"' && byte != b'\\'
 }
 
 /// Returns the letter behind the backslash, for bytes that JSON has a short escape for.
 #[inline]
-pub const fn short_escape(byte: u8) -> Option<u8> {
+pub(super) const fn short_escape(byte: u8) -> Option<u8> {
     Some(match byte {
         b'"' | b'\\' => byte,
         0x08 => b'b',
@@ -28,13 +28,13 @@ pub const fn short_escape(byte: u8) -> Option<u8> {
 }
 
 /// Room that copies of whole blocks need beyond the text's own length.
-pub const SLACK: usize = 16;
+pub(super) const SLACK: usize = 16;
 
 /// The longest text that [`Instructions::push_short`] takes.
-pub const SHORT: usize = 64;
+pub(super) const SHORT: usize = 64;
 
 /// Room that [`Instructions::push_short`] needs.
-pub const SHORT_ROOM: usize = 1 + SHORT + SLACK;
+pub(super) const SHORT_ROOM: usize = 1 + SHORT + SLACK;
 
 /// Writing a text that is all plain, in the instructions of one kind of processor.
 pub trait Instructions {
@@ -90,7 +90,7 @@ fn short_len(length: i32) -> Option<usize> {
 
 /// What every machine has: eight bytes at a time.
 #[cfg(any(test, not(target_arch = "x86_64")))]
-pub struct Portable;
+pub(super) struct Portable;
 
 #[cfg(any(test, not(target_arch = "x86_64")))]
 impl Instructions for Portable {
@@ -139,20 +139,20 @@ impl Instructions for Portable {
 }
 
 #[cfg(target_arch = "x86_64")]
-pub use x86::{Avx2, Sse2};
+pub(super) use x86::{Avx2, Sse2};
 
 /// The instructions that every processor has for which this is compiled.
 #[cfg(target_arch = "x86_64")]
-pub type Baseline = Sse2;
+pub(super) type Baseline = Sse2;
 /// The instructions that every processor has for which this is compiled.
 #[cfg(not(target_arch = "x86_64"))]
-pub type Baseline = Portable;
+pub(super) type Baseline = Portable;
 
 /// A bit for each byte of the block that is not plain; with `UTF8`, bytes from 0x80 on count
 /// as plain, and 0x7f does, which no accepted text has.
 #[inline]
 #[must_use]
-pub fn specials_of_block<const UTF8: bool>(block: &[u8; 16]) -> u32 {
+pub(super) fn specials_of_block<const UTF8: bool>(block: &[u8; 16]) -> u32 {
     #[cfg(target_arch = "x86_64")]
     return x86::specials_of_block::<UTF8>(block);
     #[cfg(not(target_arch = "x86_64"))]
@@ -162,7 +162,7 @@ pub fn specials_of_block<const UTF8: bool>(block: &[u8; 16]) -> u32 {
 /// How many bytes at the start of the block are plain; see [`specials_of_block`].
 #[inline]
 #[must_use]
-pub fn plain_of_block<const UTF8: bool>(block: &[u8; 16]) -> usize {
+pub(super) fn plain_of_block<const UTF8: bool>(block: &[u8; 16]) -> usize {
     // A bit beyond the last byte, in case that all are plain.
     (specials_of_block::<UTF8>(block) | 1 << 16).trailing_zeros() as usize
 }
@@ -179,15 +179,15 @@ pub(super) mod x86 {
     use super::{Cursor, Instructions};
 
     /// SSE2, which every x86-64 has.
-    pub struct Sse2;
+    pub(crate) struct Sse2;
 
     /// AVX2, and what came with it or before it: BMI1, BMI2, LZCNT and POPCNT.
-    pub struct Avx2;
+    pub(crate) struct Avx2;
 
     impl Avx2 {
         /// Returns true if this processor has the instructions.
         #[must_use]
-        pub fn available() -> bool {
+        pub(crate) fn available() -> bool {
             is_x86_feature_detected!("avx2")
                 && is_x86_feature_detected!("bmi1")
                 && is_x86_feature_detected!("bmi2")

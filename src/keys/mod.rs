@@ -269,10 +269,10 @@ fn unwritten(path: &Path, error: &io::Error) -> KeyError {
 pub(crate) mod tests {
     use super::*;
 
-    pub struct Dir(pub PathBuf);
+    pub(crate) struct Dir(pub PathBuf);
 
     impl Dir {
-        pub fn new(name: &str) -> Self {
+        pub(crate) fn new(name: &str) -> Self {
             let path = std::env::temp_dir().join(format!("bzw-keys-{name}-{}", std::process::id()));
             let _ = std::fs::remove_dir_all(&path);
             std::fs::create_dir(&path).unwrap();

@@ -16,7 +16,7 @@ use crate::lock::locked;
 
 /// A spool directory that this process has locked.
 #[derive(Debug)]
-pub struct Root {
+pub(super) struct Root {
     dir: PathBuf,
     /// Its device and inode: two paths can lead to it.
     id: (u64, u64),
@@ -62,7 +62,7 @@ fn numbered(name: &str, count: u32) -> String {
 
 /// One spool's share of its root.
 #[derive(Debug)]
-pub struct Lease {
+pub(super) struct Lease {
     root: Arc<Root>,
     share: Arc<Share>,
 }
@@ -87,7 +87,7 @@ impl Loan {
 }
 
 /// The names of spools with records that are not open, below a directory that this process has locked.
-pub fn idle(dir: &Path) -> Vec<String> {
+pub(super) fn idle(dir: &Path) -> Vec<String> {
     root_at(dir).map_or_else(Vec::new, |root| locked(&root.names).idle.keys().cloned().collect())
 }
 
@@ -101,7 +101,7 @@ impl Lease {
     /// Makes the directory if need be, locks it for this process, and takes the spool `name` below it; the
     /// name is that of a subdirectory, without a slash. If this process has the spool open already, takes
     /// another beside it; if the spool is lent, takes it away.
-    pub fn take(dir: &Path, name: &str) -> Result<Self, OpenError> {
+    pub(super) fn take(dir: &Path, name: &str) -> Result<Self, OpenError> {
         loop {
             let mut roots = locked(&ROOTS);
             let root = Root::at(&mut roots, dir)?;
@@ -126,7 +126,7 @@ impl Lease {
     }
 
     /// Takes a spool that nobody has open, as a loan; the directory as in [`Lease::take`].
-    pub fn borrow(dir: &Path, name: &str) -> Result<Self, OpenError> {
+    pub(super) fn borrow(dir: &Path, name: &str) -> Result<Self, OpenError> {
         let mut roots = locked(&ROOTS);
         let root = Root::at(&mut roots, dir)?;
         let mut names = locked(&root.names);
@@ -137,7 +137,7 @@ impl Lease {
     }
 
     /// The spools beside `name`, as [`Lease::take`] makes them, that exist and are not open.
-    pub fn beside(&self, name: &str) -> Vec<Self> {
+    pub(super) fn beside(&self, name: &str) -> Vec<Self> {
         // Nobody opens one meanwhile.
         let _roots = locked(&ROOTS);
         let mut names = locked(&self.root.names);
@@ -165,55 +165,55 @@ impl Lease {
     }
 
     /// The loan, if it is lent.
-    pub fn loan(&self) -> Loan {
+    pub(super) fn loan(&self) -> Loan {
         Loan(Arc::clone(&self.share))
     }
 
     /// Returns true if it was lent and taken away: it must not be used again then.
-    pub fn is_taken(&self) -> bool {
+    pub(super) fn is_taken(&self) -> bool {
         self.share.taken.load(Ordering::Relaxed)
     }
 
     /// The name of the spool's directory.
-    pub fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         &self.share.name
     }
 
     /// The spool's directory.
-    pub fn dir(&self) -> PathBuf {
+    pub(super) fn dir(&self) -> PathBuf {
         self.root.dir.join(&self.share.name)
     }
 
     /// Bytes of this spool's segments.
-    pub fn bytes(&self) -> u64 {
+    pub(super) fn bytes(&self) -> u64 {
         self.share.bytes.load(Ordering::Relaxed)
     }
 
     /// Bytes of all segments below the root.
-    pub fn used(&self) -> u64 {
+    pub(super) fn used(&self) -> u64 {
         self.root.used.load(Ordering::Relaxed)
     }
 
     /// How many spools share the root.
-    pub fn spools(&self) -> u64 {
+    pub(super) fn spools(&self) -> u64 {
         self.root.spools.load(Ordering::Relaxed).max(1)
     }
 
     /// Counts bytes written.
-    pub fn add(&mut self, bytes: u64) {
+    pub(super) fn add(&mut self, bytes: u64) {
         self.share.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.root.used.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Counts bytes deleted.
-    pub fn remove(&mut self, bytes: u64) {
+    pub(super) fn remove(&mut self, bytes: u64) {
         let bytes = bytes.min(self.bytes());
         self.share.bytes.fetch_sub(bytes, Ordering::Relaxed);
         self.root.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// Makes the spool's directory, and the root's if somebody has deleted it.
-    pub fn make_dir(&self) -> io::Result<()> {
+    pub(super) fn make_dir(&self) -> io::Result<()> {
         for dir in [&self.root.dir, &self.dir()] {
             make_dir(dir)?;
         }
@@ -300,7 +300,7 @@ impl Root {
 
 /// Returns who holds the lock of a directory: the process, if it is known. `None` if nobody does, or
 /// there is no lock yet.
-pub fn holder(dir: &Path) -> io::Result<Option<Option<u32>>> {
+pub(super) fn holder(dir: &Path) -> io::Result<Option<Option<u32>>> {
     let lock = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC).open(dir.join("lock"));
     let mut file = match lock {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -375,12 +375,12 @@ fn open_dir(dir: &Path) -> Result<(u64, u64), OpenError> {
 }
 
 /// Forces the names in a directory to the disk.
-pub fn sync_dir(dir: &Path) -> io::Result<()> {
+pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
 /// Bytes that a file system has free for this user; `u64::MAX` if it does not tell.
-pub fn free_bytes(dir: &Path) -> u64 {
+pub(super) fn free_bytes(dir: &Path) -> u64 {
     let Ok(path) = CString::new(dir.as_os_str().as_bytes()) else { return u64::MAX };
     // SAFETY: all zeros are valid for this struct of numbers.
     let mut found: libc::statvfs = unsafe { core::mem::zeroed() };

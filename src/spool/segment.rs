@@ -42,17 +42,17 @@ const MAX_TEXT: usize = 512;
 /// The longest header of any version.
 const MAX_HEADER: u64 = 1 << 16;
 /// Length and checksum in front of a record's data.
-pub const FRAME: u64 = 8;
+pub(super) const FRAME: u64 = 8;
 
 /// Whose segments they are.
 #[derive(Clone, Debug)]
-pub struct Identity {
+pub(super) struct Identity {
     hash: u64,
     text: Vec<u8>,
 }
 
 impl Identity {
-    pub fn new(path: &str, endpoint: &str) -> Self {
+    pub(super) fn new(path: &str, endpoint: &str) -> Self {
         // FNV-1a: the same in every version of the program. No text contains 0xff.
         let bytes = path.bytes().chain([0xff]).chain(endpoint.bytes());
         let hash =
@@ -62,17 +62,17 @@ impl Identity {
         Self { hash, text }
     }
 
-    pub fn hash(&self) -> u64 {
+    pub(super) fn hash(&self) -> u64 {
         self.hash
     }
 
     /// Length of a segment's header.
-    pub fn header_len(&self) -> u64 {
+    pub(super) fn header_len(&self) -> u64 {
         (FIXED + self.text.len() + 4) as u64
     }
 
     /// A segment's header.
-    pub fn header(&self, number: u64, first: u64, resume: Option<Position>) -> Vec<u8> {
+    pub(super) fn header(&self, number: u64, first: u64, resume: Option<Position>) -> Vec<u8> {
         let resume = resume.unwrap_or_default();
         let mut header = Vec::with_capacity(FIXED + self.text.len() + 4);
         header.extend_from_slice(&MAGIC);
@@ -89,7 +89,7 @@ impl Identity {
 
 /// What a segment's header tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Header {
+pub(super) enum Header {
     /// Sequence number of its first record, and where reading goes on behind it.
     Whole { first: u64, resume: Option<Position> },
     /// It is damaged; the records may be whole. `ours` is false if it does not begin like a segment or
@@ -102,7 +102,7 @@ pub enum Header {
 }
 
 /// Reads the header of a file of `len` bytes that is named as segment `number`.
-pub fn read_header(file: &File, len: u64, number: u64, identity: &Identity) -> io::Result<Header> {
+pub(super) fn read_header(file: &File, len: u64, number: u64, identity: &Identity) -> io::Result<Header> {
     let mut bytes = vec![0; len.min(MAX_HEADER) as usize];
     file.read_exact_at(&mut bytes, 0)?;
     if let Some(claimed) = sealed(&bytes) {
@@ -132,7 +132,7 @@ fn sealed(bytes: &[u8]) -> Option<usize> {
 }
 
 /// Whose a file is that is named as a segment.
-pub enum Claim {
+pub(super) enum Claim {
     /// Of this version: its identity's hash and text.
     Ours { hash: u64, whose: String },
     /// A later version of the program wrote it.
@@ -142,7 +142,7 @@ pub enum Claim {
 }
 
 /// Reads from a file's header whose it is.
-pub fn claim(file: &File) -> io::Result<Claim> {
+pub(super) fn claim(file: &File) -> io::Result<Claim> {
     let mut bytes = vec![0; file.metadata()?.len().min(MAX_HEADER) as usize];
     file.read_exact_at(&mut bytes, 0)?;
     let Some(claimed) = sealed(&bytes) else { return Ok(Claim::Unknown) };
@@ -167,7 +167,7 @@ fn seed(number: u64, offset: u64, len: u32) -> u32 {
 }
 
 /// Appends a record that will be at `offset` of segment `number`.
-pub fn frame(out: &mut Vec<u8>, number: u64, offset: u64, data: &[u8]) {
+pub(super) fn frame(out: &mut Vec<u8>, number: u64, offset: u64, data: &[u8]) {
     // The caller has checked the length.
     let len = data.len() as u32;
     out.reserve(FRAME as usize + data.len());
@@ -184,7 +184,7 @@ const LARGE: usize = 1 << 20;
 const SEARCH: u64 = 1 << 26;
 
 /// Reads the records of one segment.
-pub struct Cursor {
+pub(super) struct Cursor {
     file: Arc<File>,
     number: u64,
     buffer: Vec<u8>,
@@ -194,7 +194,7 @@ pub struct Cursor {
 
 /// What is at an offset of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
+pub(super) enum Found {
     /// A record, which ends there.
     Record { end: u64 },
     /// Something damaged. The next whole record begins there, or else the segment ends.
@@ -202,11 +202,11 @@ pub enum Found {
 }
 
 impl Cursor {
-    pub fn new(file: Arc<File>, number: u64) -> Self {
+    pub(super) fn new(file: Arc<File>, number: u64) -> Self {
         Self { file, number, buffer: Vec::new(), start: 0 }
     }
 
-    pub fn number(&self) -> u64 {
+    pub(super) fn number(&self) -> u64 {
         self.number
     }
 
@@ -215,7 +215,7 @@ impl Cursor {
     /// # Errors
     ///
     /// The file cannot be read, or is shorter than `limit`.
-    pub fn find(&mut self, offset: u64, limit: u64) -> io::Result<Found> {
+    pub(super) fn find(&mut self, offset: u64, limit: u64) -> io::Result<Found> {
         if let Some(end) = self.whole(offset, limit)? {
             return Ok(Found::Record { end });
         }
@@ -235,7 +235,7 @@ impl Cursor {
     /// # Errors
     ///
     /// As [`Cursor::find`].
-    pub fn search(&mut self, offset: u64, limit: u64) -> io::Result<Option<u64>> {
+    pub(super) fn search(&mut self, offset: u64, limit: u64) -> io::Result<Option<u64>> {
         let mut searched = 0;
         for offset in offset..limit.saturating_sub(FRAME - 1) {
             let len = u64::from(word32(self.load(offset, FRAME, limit)?, 0));
@@ -254,14 +254,14 @@ impl Cursor {
     }
 
     /// The data of the record that [`Cursor::find`] has just found there.
-    pub fn data(&self, offset: u64, end: u64) -> &[u8] {
+    pub(super) fn data(&self, offset: u64, end: u64) -> &[u8] {
         let at = |offset: u64| (offset - self.start) as usize;
         &self.buffer[at(offset + FRAME)..at(end)]
     }
 
     /// Takes a record that has just been written at `offset`. So it need not be read from the file when
     /// `reader`, the offset of what is read next, gets there.
-    pub fn offer(&mut self, reader: u64, offset: u64, frame: &[u8]) {
+    pub(super) fn offer(&mut self, reader: u64, offset: u64, frame: &[u8]) {
         if reader == offset && (self.buffer.is_empty() || self.buffer.len() + frame.len() > CHUNK as usize) {
             self.buffer.clear();
             self.start = offset;

@@ -54,7 +54,7 @@ const MAX_LABEL: usize = 1 << 16;
 
 /// What the state file tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct State {
+pub(super) struct State {
     /// The first record that is not confirmed.
     pub confirmed: Position,
     /// Sequence number of the next record to be written.
@@ -69,7 +69,7 @@ pub struct State {
 
 /// What an existing file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Left {
+pub(super) enum Left {
     Whole(State),
     /// There is none, or it has nothing yet.
     Nothing,
@@ -90,7 +90,7 @@ pub struct Label {
 }
 
 /// The open state file.
-pub struct StateFile {
+pub(super) struct StateFile {
     file: File,
     path: PathBuf,
     identity: u64,
@@ -102,7 +102,7 @@ pub struct StateFile {
 
 impl StateFile {
     /// Opens or makes the file.
-    pub fn open(path: &Path, identity: u64) -> io::Result<(Self, Left)> {
+    pub(super) fn open(path: &Path, identity: u64) -> io::Result<(Self, Left)> {
         let file = options().truncate(false).open(path)?;
         let (generation, left) = newest(&file, identity)?;
         let label = read_label(&file)?;
@@ -111,7 +111,7 @@ impl StateFile {
     }
 
     /// Replaces what the file tells; if `sync` is true, waits until the disk has it.
-    pub fn write(&mut self, state: &State, sync: bool) -> io::Result<()> {
+    pub(super) fn write(&mut self, state: &State, sync: bool) -> io::Result<()> {
         if self.suspect {
             return self.replace(state, sync);
         }
@@ -169,7 +169,7 @@ impl StateFile {
     }
 
     /// Says whose records they are.
-    pub fn set_label(&mut self, label: &Label) -> io::Result<()> {
+    pub(super) fn set_label(&mut self, label: &Label) -> io::Result<()> {
         if self.label.as_ref() != Some(label) {
             self.label = None;
             self.write_label(label)?;
@@ -194,7 +194,7 @@ impl StateFile {
     }
 
     /// Returns true if somebody has deleted the file.
-    pub fn is_deleted(&self) -> bool {
+    pub(super) fn is_deleted(&self) -> bool {
         self.file.metadata().is_ok_and(|found| found.nlink() == 0)
     }
 }
@@ -215,7 +215,7 @@ fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<bool> {
 }
 
 /// The generation of the slot that holds, and what the slot tells.
-pub fn newest(file: &File, identity: u64) -> io::Result<(u64, Left)> {
+pub(super) fn newest(file: &File, identity: u64) -> io::Result<(u64, Left)> {
     let mut best = (0, if file.metadata()?.len() == 0 { Left::Nothing } else { Left::Damaged });
     for offset in [SLOT_OFFSETS[0], OLD_OFFSET, SLOT_OFFSETS[1]] {
         let mut slot = [0; SLOT];
@@ -244,7 +244,7 @@ pub fn newest(file: &File, identity: u64) -> io::Result<(u64, Left)> {
 }
 
 /// The label in the state file of that name. `None` if there is none, or it is damaged.
-pub fn label_of(path: &Path) -> io::Result<Option<Label>> {
+pub(super) fn label_of(path: &Path) -> io::Result<Option<Label>> {
     let flags = libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK;
     read_label(&OpenOptions::new().read(true).custom_flags(flags).open(path)?)
 }

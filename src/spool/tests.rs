@@ -8,15 +8,15 @@ use proptest::prelude::*;
 use super::*;
 
 /// A directory that is removed again.
-pub struct Dir(PathBuf);
+pub(super) struct Dir(PathBuf);
 
 impl Dir {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::below(&std::env::temp_dir())
     }
 
     /// Where that can be had, one that is on no disk.
-    pub fn in_memory() -> Self {
+    pub(super) fn in_memory() -> Self {
         let memory = Path::new("/dev/shm");
         if memory.is_dir() { Self::below(memory) } else { Self::new() }
     }
@@ -30,7 +30,7 @@ impl Dir {
         Self(dir)
     }
 
-    pub fn options(&self) -> Options {
+    pub(super) fn options(&self) -> Options {
         Options { dir: self.0.join("spool"), max_bytes: 1 << 30, when_full: WhenFull::Oldest, sync: Sync::Never }
     }
 

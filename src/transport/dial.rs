@@ -15,7 +15,7 @@ use crate::zmq::limits::ENFORCED;
 use crate::zmq::{Context, Endpoint, Error, Event, Handshake, PENALTY, Role, Socket, Watched, version};
 
 /// The side that connects.
-pub struct Dialer {
+pub(super) struct Dialer {
     endpoint: Endpoint,
     role: Option<Role>,
     /// True if nothing is queued for a peer that is not there.
@@ -47,7 +47,11 @@ pub struct Dialer {
 
 impl Dialer {
     /// Makes a socket and starts connecting it.
-    pub fn open(context: &Arc<Context>, endpoint: Endpoint, options: &Options) -> Result<(Watched, Self), Failure> {
+    pub(super) fn open(
+        context: &Arc<Context>,
+        endpoint: Endpoint,
+        options: &Options,
+    ) -> Result<(Watched, Self), Failure> {
         let socket = open_socket(context, options)?;
         if options.pattern == Pattern::Publish {
             // Of the next connection's subscriptions it tells whether the last one's have ended or not.
@@ -94,7 +98,7 @@ impl Dialer {
     }
 
     /// Looks the name up if that is due. May take long.
-    pub fn look_name_up(&mut self, transport: &Transport) {
+    pub(super) fn look_name_up(&mut self, transport: &Transport) {
         let Some(name) = &mut self.name else { return };
         let now = Instant::now();
         if name.due().is_none_or(|due| due > now) {
@@ -110,7 +114,7 @@ impl Dialer {
     }
 
     /// Takes note of what has happened to a connection.
-    pub fn note(&mut self, event: Event, transport: &Transport, now: Instant) {
+    pub(super) fn note(&mut self, event: Event, transport: &Transport, now: Instant) {
         let endpoint = self.endpoint.to_string();
         match event {
             Event::Connected(_) if self.refused => {}
@@ -177,7 +181,13 @@ impl Dialer {
     }
 
     /// Does what is due, and returns when the next thing is.
-    pub fn keep(&mut self, transport: &Transport, state: &mut State, in_bounds: bool, now: Instant) -> Option<Instant> {
+    pub(super) fn keep(
+        &mut self,
+        transport: &Transport,
+        state: &mut State,
+        in_bounds: bool,
+        now: Instant,
+    ) -> Option<Instant> {
         self.report(transport);
         if self.penalty.is_some_and(|until| until <= now) {
             self.penalty = None;

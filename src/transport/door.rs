@@ -14,7 +14,7 @@ use crate::zmq::{Context, Error, Role};
 static HANDLER: Mutex<Option<(Handler, usize)>> = Mutex::new(None);
 
 /// The server's keys, and the keys of its clients.
-pub struct Door {
+pub(super) struct Door {
     role: Role,
     domain: String,
     authorized: Arc<Authorized>,
@@ -26,7 +26,7 @@ impl Door {
     /// # Errors
     ///
     /// The directory cannot be used, or there is no handler to be had.
-    pub fn open(context: &Arc<Context>, curve: &Curve, domain: &str) -> Result<Self, Failure> {
+    pub(super) fn open(context: &Arc<Context>, curve: &Curve, domain: &str) -> Result<Self, Failure> {
         let no_handler = |error| Failure::Handler { error };
         let dir = curve.authorized.as_deref().ok_or(no_handler(Error(libc::EINVAL)))?;
         let authorized = Authorized::open(dir).map_err(|why| Failure::Keys { why, error: Error(libc::EACCES) })?;
@@ -46,17 +46,17 @@ impl Door {
     }
 
     /// The role that the socket has to have.
-    pub fn role(&self) -> &Role {
+    pub(super) fn role(&self) -> &Role {
         &self.role
     }
 
     /// Returns true if the key of a client that was let in has been revoked since this was asked last.
-    pub fn revoked(&self) -> bool {
+    pub(super) fn revoked(&self) -> bool {
         self.authorized.revoked()
     }
 
     /// What there is to report.
-    pub fn notices(&self) -> Vec<Notice> {
+    pub(super) fn notices(&self) -> Vec<Notice> {
         self.authorized.notices()
     }
 }

@@ -16,7 +16,7 @@ pub const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Counts the peers that are there, by a socket's events.
 #[derive(Debug, Default)]
-pub struct Peers {
+pub(super) struct Peers {
     /// The connections whose handshake has succeeded, by their descriptors; `None` for each if libzmq does not
     /// tell the descriptor.
     ready: Vec<Option<c_int>>,
@@ -27,12 +27,12 @@ pub struct Peers {
 impl Peers {
     /// Peers whose handshake has succeeded.
     #[must_use]
-    pub fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.ready.len()
     }
 
     /// A handshake has succeeded.
-    pub fn ready(&mut self, descriptor: Option<c_int>) {
+    pub(super) fn ready(&mut self, descriptor: Option<c_int>) {
         // There may have been no event of the end of a connection that had this descriptor before.
         if descriptor.is_none() || !self.ready.contains(&descriptor) {
             self.ready.push(descriptor);
@@ -40,13 +40,13 @@ impl Peers {
     }
 
     /// A handshake has failed. The end of its connection comes next.
-    pub fn failed(&mut self) {
+    pub(super) fn failed(&mut self) {
         self.failing = true;
     }
 
     /// A connection has ended. Returns how many peers there were before; `None` if its handshake had not
     /// succeeded.
-    pub fn ended(&mut self, descriptor: c_int) -> Option<usize> {
+    pub(super) fn ended(&mut self, descriptor: c_int) -> Option<usize> {
         let before = self.ready.len();
         let failing = std::mem::take(&mut self.failing);
         if let Some(index) = self.ready.iter().position(|&one| one == Some(descriptor)) {

@@ -21,7 +21,7 @@ const BIND_AGAIN: Duration = Duration::from_millis(500);
 const SPARE: u64 = 48;
 
 /// The side that subscribers connect to.
-pub struct Listener {
+pub(super) struct Listener {
     endpoint: Endpoint,
     options: Options,
     /// The endpoint that the socket is bound to, as libzmq names it.
@@ -54,7 +54,7 @@ impl Listener {
     /// # Errors
     ///
     /// The address can never be bound, or the keys cannot be used.
-    pub fn open(
+    pub(super) fn open(
         context: &Arc<Context>,
         transport: &Transport,
         endpoint: Endpoint,
@@ -139,7 +139,7 @@ impl Listener {
     }
 
     /// Takes note of what has happened to a connection.
-    pub fn note(&mut self, event: Event, transport: &Transport, now: Instant) {
+    pub(super) fn note(&mut self, event: Event, transport: &Transport, now: Instant) {
         match event {
             Event::Ready(descriptor) => self.peers.ready(descriptor),
             Event::Failed(how) => {
@@ -177,7 +177,13 @@ impl Listener {
     }
 
     /// Does what is due, and returns when the next thing is.
-    pub fn keep(&mut self, transport: &Transport, state: &mut State, in_bounds: bool, now: Instant) -> Option<Instant> {
+    pub(super) fn keep(
+        &mut self,
+        transport: &Transport,
+        state: &mut State,
+        in_bounds: bool,
+        now: Instant,
+    ) -> Option<Instant> {
         if !in_bounds {
             self.clients.flooded();
             self.end(transport, state);

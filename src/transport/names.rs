@@ -23,7 +23,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// A name, and what is known of it.
 #[derive(Debug)]
-pub struct Name {
+pub(super) struct Name {
     host: String,
     port: u16,
     addresses: Vec<IpAddr>,
@@ -37,35 +37,35 @@ pub struct Name {
 
 impl Name {
     /// Makes a name that is to be looked up at once.
-    pub fn new(host: &str, port: u16, now: Instant) -> Self {
+    pub(super) fn new(host: &str, port: u16, now: Instant) -> Self {
         Self { host: host.to_owned(), port, addresses: Vec::new(), current: None, failed: 0, due: Some(now) }
     }
 
     /// When it is to be looked up.
-    pub fn due(&self) -> Option<Instant> {
+    pub(super) fn due(&self) -> Option<Instant> {
         self.due
     }
 
     /// What [`look_up`] needs.
-    pub fn parts(&self) -> (&str, u16) {
+    pub(super) fn parts(&self) -> (&str, u16) {
         (&self.host, self.port)
     }
 
     /// Takes note that a try to connect has failed.
-    pub fn failed(&mut self, now: Instant) {
+    pub(super) fn failed(&mut self, now: Instant) {
         self.failed += 1;
         self.due.get_or_insert(now + AGAIN);
     }
 
     /// Takes note that a connection was made.
-    pub fn connected(&mut self) {
+    pub(super) fn connected(&mut self) {
         self.failed = 0;
         self.due = None;
     }
 
     /// Takes the addresses that the name was found to have. Returns the address to connect to, if it is
     /// another than before.
-    pub fn found(&mut self, mut addresses: Vec<IpAddr>, now: Instant) -> Option<IpAddr> {
+    pub(super) fn found(&mut self, mut addresses: Vec<IpAddr>, now: Instant) -> Option<IpAddr> {
         addresses.sort_by_key(IpAddr::is_ipv6);
         addresses.dedup();
         // If the name is not found now, the old address is as good as any.
@@ -91,7 +91,7 @@ impl Name {
 }
 
 /// The addresses of a name; none if it is not found. Takes as long as the name server does.
-pub fn look_up(host: &str, port: u16) -> Result<Vec<IpAddr>, std::io::Error> {
+pub(super) fn look_up(host: &str, port: u16) -> Result<Vec<IpAddr>, std::io::Error> {
     Ok((host, port).to_socket_addrs()?.map(|address| address.ip()).collect())
 }
 

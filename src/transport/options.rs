@@ -80,7 +80,7 @@ fn kind(pattern: Pattern) -> Kind {
 }
 
 /// Makes a socket with all its options.
-pub fn open_socket(context: &Arc<Context>, options: &Options) -> Result<Watched, Failure> {
+pub(super) fn open_socket(context: &Arc<Context>, options: &Options) -> Result<Watched, Failure> {
     let no_socket = |error| Failure::Socket { error };
     let socket = Socket::new(context, kind(options.pattern)).map_err(no_socket)?;
     prepare(&socket, options)?;

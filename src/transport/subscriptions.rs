@@ -50,7 +50,7 @@ pub struct Subscriptions {
 /// Reads a message of an XPUB socket: true for a subscription, false for the end of one, and the topic.
 /// Any other message is a peer's own, and `None`.
 #[must_use]
-pub fn parse(message: &[u8]) -> Option<(bool, &[u8])> {
+pub(super) fn parse(message: &[u8]) -> Option<(bool, &[u8])> {
     match message {
         [1, topic @ ..] => Some((true, topic)),
         [0, topic @ ..] => Some((false, topic)),

@@ -17,7 +17,7 @@ use crate::zmq::{Context, Error, Event, Stream, TELLS, Written, limits, wait_rea
 const IDLE: Duration = Duration::from_secs(1);
 
 /// The thread's side of a transport.
-pub struct Thread {
+pub(super) struct Thread {
     transport: Arc<Transport>,
     side: Side,
     /// A pipe to which nothing is ever written. It ends with the last writer.
@@ -38,7 +38,7 @@ impl Thread {
     /// # Errors
     ///
     /// What libzmq or the system could not do.
-    pub fn start(context: &Arc<Context>, key: Key, options: &Options) -> Result<Running, Failure> {
+    pub(super) fn start(context: &Arc<Context>, key: Key, options: &Options) -> Result<Running, Failure> {
         let of_system = |error: std::io::Error| Error(error.raw_os_error().unwrap_or(libc::EAGAIN));
         let (reader, stop) = pipe().map_err(|error| Failure::Pipe { error: of_system(error) })?;
         let endpoint = key.endpoint.clone();

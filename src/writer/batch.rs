@@ -15,7 +15,7 @@ const SEPARATOR: u8 = b'\n';
 
 /// The batch that is being filled: what is pending in the buffers.
 #[derive(Debug)]
-pub struct Batch {
+pub(super) struct Batch {
     /// What the message begins with, in front of its records.
     head: Box<[u8]>,
     /// Records that end it.
@@ -29,32 +29,32 @@ pub struct Batch {
 
 impl Batch {
     /// An empty one, of messages that begin so.
-    pub fn new(config: &Config, head: &[u8]) -> Self {
+    pub(super) fn new(config: &Config, head: &[u8]) -> Self {
         let latency = config.batch_latency.as_millis() as u64;
         Self { head: head.into(), limit: config.batch_records, latency, begun: 0, records: 0 }
     }
 
     /// Whether a message can have several records.
     #[inline]
-    pub fn is_wanted(&self) -> bool {
+    pub(super) fn is_wanted(&self) -> bool {
         self.limit > 1
     }
 
     /// Records in it.
     #[inline]
-    pub fn records(&self) -> u64 {
+    pub(super) fn records(&self) -> u64 {
         self.records
     }
 
     /// What comes in front of the next record.
     #[inline]
-    pub fn lead(&self) -> &[u8] {
+    pub(super) fn lead(&self) -> &[u8] {
         if self.records == 0 { &self.head } else { &[SEPARATOR] }
     }
 
     /// Takes a record that was written. Returns true if the batch is to end.
     #[inline]
-    pub fn add(&mut self, now: u64) -> bool {
+    pub(super) fn add(&mut self, now: u64) -> bool {
         if self.records == 0 {
             self.begun = now;
         }
@@ -63,18 +63,18 @@ impl Batch {
     }
 
     /// Whether it is to end with this heartbeat.
-    pub fn is_due(&self, now: u64) -> bool {
+    pub(super) fn is_due(&self, now: u64) -> bool {
         self.records > 0 && now.wrapping_sub(self.begun) + HEARTBEAT_MILLIS > self.latency
     }
 
     /// Ends it: its records, and an empty one in its place.
     #[inline]
-    pub fn take(&mut self) -> u64 {
+    pub(super) fn take(&mut self) -> u64 {
         std::mem::take(&mut self.records)
     }
 }
 
 /// The records of a message, without what it begins with.
-pub fn records(message: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn records(message: &[u8]) -> impl Iterator<Item = &[u8]> {
     message.split(|&byte| byte == SEPARATOR)
 }

@@ -14,7 +14,7 @@ type Texts = Vec<(Vec<u8>, Vec<u8>)>;
 /// # Errors
 ///
 /// As [`Template::parse`].
-pub fn templates(fields: Texts, sensor: impl Fn() -> Result<String, Reason>) -> Result<ExtraFields, Reason> {
+pub(super) fn templates(fields: Texts, sensor: impl Fn() -> Result<String, Reason>) -> Result<ExtraFields, Reason> {
     let template = |(name, value): (_, Vec<u8>)| Ok((name, Template::parse(&value, &sensor)?));
     fields.into_iter().map(template).collect()
 }
@@ -25,7 +25,7 @@ pub fn templates(fields: Texts, sensor: impl Fn() -> Result<String, Reason>) -> 
 /// # Errors
 ///
 /// What is wrong, and what to write.
-pub fn parse_text(text: &str) -> Result<Texts, Reason> {
+pub(super) fn parse_text(text: &str) -> Result<Texts, Reason> {
     let mut characters = Vec::new();
     let mut rest = text.chars();
     while let Some(c) = rest.next() {
@@ -57,7 +57,7 @@ pub fn parse_text(text: &str) -> Result<Texts, Reason> {
 /// # Errors
 ///
 /// As [`parse_text`].
-pub fn parse_hex(text: &str) -> Result<Texts, Reason> {
+pub(super) fn parse_hex(text: &str) -> Result<Texts, Reason> {
     let fields = text.split(',').filter(|field| !field.is_empty()).map(|field| {
         let (name, value) = field.split_once('=')?;
         Some((bytes(name)?, bytes(value)?))

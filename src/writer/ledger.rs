@@ -16,7 +16,7 @@ const NAMED: usize = 3;
 
 /// What can happen to records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub(super) enum Fate {
     /// Nobody was there for them, and they were dropped.
     NoSubscriber,
     /// The queue was full, and they were dropped.
@@ -44,11 +44,11 @@ pub enum Fate {
 }
 
 /// How many there are.
-pub const FATES: usize = Fate::ALL.len();
+pub(super) const FATES: usize = Fate::ALL.len();
 
 impl Fate {
     /// All of them, in the order in which they are told.
-    pub const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::NoSubscriber,
         Self::QueueFull,
         Self::Encoding,
@@ -78,7 +78,7 @@ impl Fate {
 
 /// What a writer has seen since it was opened. No number goes down, but for `waiting`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
+pub(super) struct Seen {
     /// How much of each fate.
     pub counts: [u64; FATES],
     /// Records that were sent.
@@ -91,14 +91,14 @@ pub struct Seen {
 
 impl Seen {
     /// How much of a fate.
-    pub fn of(&mut self, fate: Fate) -> &mut u64 {
+    pub(super) fn of(&mut self, fate: Fate) -> &mut u64 {
         &mut self.counts[fate as usize]
     }
 }
 
 /// What there is to report.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Summary {
+pub(super) struct Summary {
     /// What has happened.
     pub fate: Fate,
     /// Whether it begins, lasts or ends; how often is in `count`.
@@ -142,7 +142,7 @@ static LEDGERS: Mutex<BTreeMap<String, Weak<Shared>>> = Mutex::new(BTreeMap::new
 
 /// A log's part.
 #[derive(Debug)]
-pub struct Share {
+pub(super) struct Share {
     ledger: Arc<Shared>,
     path: String,
     /// The log is that of the reporter, which reports become records of.
@@ -153,7 +153,7 @@ pub struct Share {
 
 impl Share {
     /// Joins the others with that endpoint.
-    pub fn join(endpoint: &str, path: &str) -> Self {
+    pub(super) fn join(endpoint: &str, path: &str) -> Self {
         let mut ledgers = locked(&LEDGERS);
         let ledger = ledgers.get(endpoint).and_then(Weak::upgrade).unwrap_or_default();
         ledgers.retain(|_, ledger| ledger.strong_count() > 0);
@@ -165,13 +165,13 @@ impl Share {
     }
 
     /// Takes what has happened up to now as told.
-    pub fn skip(&mut self, fate: Fate, count: u64) {
+    pub(super) fn skip(&mut self, fate: Fate, count: u64) {
         *self.seen.of(fate) = count;
     }
 
     /// Notes what has happened up to now, in milliseconds, and returns what there is to report. `why` is
     /// asked for what has happened since the last time.
-    pub fn note(&mut self, seen: Seen, now: u64, mut why: impl FnMut(Fate) -> Option<Why>) -> Vec<Summary> {
+    pub(super) fn note(&mut self, seen: Seen, now: u64, mut why: impl FnMut(Fate) -> Option<Why>) -> Vec<Summary> {
         let before = std::mem::replace(&mut self.seen, seen);
         let mut ledger = locked(&self.ledger);
         // Of what is sent again some is sent for the second time, and was counted less meanwhile.
@@ -189,14 +189,14 @@ impl Share {
     }
 
     /// Notes what becomes of records at the end.
-    pub fn note_end(&mut self, fate: Fate, count: u64, now: u64) -> Vec<Summary> {
+    pub(super) fn note_end(&mut self, fate: Fate, count: u64, now: u64) -> Vec<Summary> {
         let mut seen = self.seen;
         *seen.of(fate) = count;
         self.note(seen, now, |_| None)
     }
 
     /// Leaves. The last one returns what has not been told yet.
-    pub fn leave(&mut self, now: u64) -> Vec<Summary> {
+    pub(super) fn leave(&mut self, now: u64) -> Vec<Summary> {
         if std::mem::replace(&mut self.left, true) {
             return Vec::new();
         }

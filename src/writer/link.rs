@@ -13,7 +13,7 @@ use crate::transport::{Acknowledged, Events, Failure, Pattern, Refusal, Subscrip
 use crate::zmq::{Buffers, Context, Endpoint, Message, TELLS, version};
 
 /// Where records go.
-pub struct Link {
+pub(super) struct Link {
     lanes: Vec<Lane>,
     /// Everything is wanted: the peers do not subscribe.
     push: bool,
@@ -71,7 +71,7 @@ const AVOIDED: Duration = Duration::from_secs(60);
 
 /// What happened to a link's connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct News {
+pub(super) struct News {
     /// Subscriptions have come or gone.
     pub subscriptions: bool,
     /// A connection was lost, or made anew.
@@ -86,7 +86,7 @@ impl Link {
     /// # Errors
     ///
     /// What libzmq could not do.
-    pub fn open(
+    pub(super) fn open(
         context: &Arc<Context>,
         endpoints: &[Endpoint],
         config: &Config,
@@ -120,7 +120,7 @@ impl Link {
 
     /// Returns true if the log's records are wanted, as of the last [`Link::poll`].
     #[must_use]
-    pub fn wanted(&self) -> bool {
+    pub(super) fn wanted(&self) -> bool {
         match self.push {
             true => !self.is_strict() && !self.resends || self.has_peer(),
             false => self.subscriptions.matching > 0,
@@ -134,18 +134,18 @@ impl Link {
     /// Returns true if libzmq queues records only for peers that are there. What it has queued for
     /// one is lost with the connection.
     #[must_use]
-    pub fn is_strict(&self) -> bool {
+    pub(super) fn is_strict(&self) -> bool {
         self.lanes.iter().any(|lane| lane.user.is_strict())
     }
 
     /// The subscriptions, as of the last [`Link::poll`].
     #[must_use]
-    pub fn subscriptions(&self) -> Subscriptions {
+    pub(super) fn subscriptions(&self) -> Subscriptions {
         self.subscriptions
     }
 
     /// Looks at what has happened: subscriptions, connections, what was sent.
-    pub fn poll(&mut self, head: &Head, buffers: &Buffers) -> News {
+    pub(super) fn poll(&mut self, head: &Head, buffers: &Buffers) -> News {
         let mut news = News::default();
         for lane in &mut self.lanes {
             // Before the events: a connection that ends in between has told of it by then.
@@ -170,25 +170,25 @@ impl Link {
 
     /// How far the peers' systems have acknowledged what was written to each lane's connections.
     #[must_use]
-    pub fn acknowledged(&self) -> Vec<Acknowledged> {
+    pub(super) fn acknowledged(&self) -> Vec<Acknowledged> {
         self.lanes.iter().map(|lane| lane.user.acknowledged()).collect()
     }
 
     /// Returns true if a lane has several peers, each of which gets other records.
     #[must_use]
-    pub fn is_divided(&self, lane: usize) -> bool {
+    pub(super) fn is_divided(&self, lane: usize) -> bool {
         self.lanes[lane].user.is_divided()
     }
 
     /// Bytes of a record at a lane's connection.
     #[must_use]
-    pub fn size(&self, lane: usize, head: &Head, body: usize) -> u64 {
+    pub(super) fn size(&self, lane: usize, head: &Head, body: usize) -> u64 {
         self.lanes[lane].user.size(head.frame(), body)
     }
 
     /// Has the connection of a lane made anew, whose peer stands still. For a while it gets nothing,
     /// unless there is no other one.
-    pub fn renew(&mut self, lane: usize) {
+    pub(super) fn renew(&mut self, lane: usize) {
         let lane = &mut self.lanes[lane];
         lane.avoided = Some(Instant::now() + AVOIDED);
         lane.user.renew();
@@ -196,19 +196,19 @@ impl Link {
 
     /// `zmq_hwm` of all lanes together, in records; 0 is no limit.
     #[must_use]
-    pub fn limit(&self) -> u64 {
+    pub(super) fn limit(&self) -> u64 {
         self.limit.saturating_mul(self.lanes.len() as u64)
     }
 
     /// How many lanes there are.
     #[must_use]
-    pub fn lanes(&self) -> usize {
+    pub(super) fn lanes(&self) -> usize {
         self.lanes.len()
     }
 
     /// A lane that has room for so many records, and its consumer.
     #[inline]
-    pub fn lane(&mut self, records: u64, buffers: &Buffers) -> Option<(usize, usize)> {
+    pub(super) fn lane(&mut self, records: u64, buffers: &Buffers) -> Option<(usize, usize)> {
         if let [lane] = &mut self.lanes[..] {
             return lane.has_room(records, self.limit, buffers).then_some((0, lane.consumer));
         }
@@ -245,7 +245,7 @@ impl Link {
 
     /// A message of so many records was made for a lane.
     #[inline]
-    pub fn made(&mut self, lane: usize, records: u64) {
+    pub(super) fn made(&mut self, lane: usize, records: u64) {
         let lane = &mut self.lanes[lane];
         lane.made += records;
         lane.room = lane.room.saturating_sub(records);
@@ -257,7 +257,7 @@ impl Link {
     ///
     /// It was not taken.
     #[inline]
-    pub fn send(&mut self, lane: usize, head: &Head, body: &mut Message, records: u64) -> Result<(), Refusal> {
+    pub(super) fn send(&mut self, lane: usize, head: &Head, body: &mut Message, records: u64) -> Result<(), Refusal> {
         let lane = &mut self.lanes[lane];
         let first = head.frame();
         let bytes = (first.map_or(0, <[u8]>::len) + body.as_bytes().len()) as u64;
@@ -269,7 +269,7 @@ impl Link {
     }
 
     /// Publishes a message that is none of the log's records.
-    pub fn publish(&mut self, head: &Head, body: &mut Message) {
+    pub(super) fn publish(&mut self, head: &Head, body: &mut Message) {
         for lane in &self.lanes {
             // It is about records, and not one: nothing is lost.
             if lane.user.send(head.frame(), body).is_ok() {
@@ -280,25 +280,25 @@ impl Link {
 
     /// Records that were handed over, and are not known to be lost.
     #[must_use]
-    pub fn handed(&self) -> u64 {
+    pub(super) fn handed(&self) -> u64 {
         self.lanes.iter().map(|lane| lane.handed).sum()
     }
 
     /// How many writers share a connection with this one, itself among them, at most.
     #[must_use]
-    pub fn sharing(&self) -> u32 {
+    pub(super) fn sharing(&self) -> u32 {
         self.lanes.iter().map(|lane| lane.user.sharing()).max().unwrap_or(1)
     }
 
     /// All frames of those that were handed over, in bytes.
     #[must_use]
-    pub fn bytes(&self) -> u64 {
+    pub(super) fn bytes(&self) -> u64 {
         self.lanes.iter().map(|lane| lane.bytes).sum()
     }
 
     /// Takes records that were handed over for ones that were not: they are handed over again, or
     /// were lost.
-    pub fn take_back(&mut self, mut records: u64) {
+    pub(super) fn take_back(&mut self, mut records: u64) {
         for lane in &mut self.lanes {
             let part = records.min(lane.handed);
             lane.handed -= part;
@@ -308,38 +308,38 @@ impl Link {
 
     /// Records that libzmq has in its queues.
     #[must_use]
-    pub fn in_flight(&self, buffers: &Buffers) -> u64 {
+    pub(super) fn in_flight(&self, buffers: &Buffers) -> u64 {
         self.lanes.iter().map(|lane| lane.in_flight(buffers)).sum()
     }
 
     /// Gives up what libzmq has in its queues, at the end. Returns how many records are lost with
     /// it, and that it has given up since the last [`Link::poll`].
-    pub fn give_up(&mut self, buffers: &Buffers) -> u64 {
+    pub(super) fn give_up(&mut self, buffers: &Buffers) -> u64 {
         self.lanes.iter_mut().map(|lane| lane.give_up(buffers)).sum()
     }
 
     /// What there is to report of the endpoints; whoever asks first gets it.
-    pub fn notices(&self) -> Vec<Report> {
+    pub(super) fn notices(&self) -> Vec<Report> {
         self.lanes.iter().flat_map(|lane| lane.user.notices()).collect()
     }
 
     /// Why nobody subscribes, as far as that is known, and what to do about it.
     #[must_use]
-    pub fn troubles(&self) -> Vec<Trouble> {
+    pub(super) fn troubles(&self) -> Vec<Trouble> {
         let lanes = self.lanes.iter().filter(|lane| lane.user.peers() == 0 || self.lanes.len() == 1);
         lanes.map(|lane| lane.user.trouble()).collect()
     }
 
     /// Returns true if it is known that nobody is there.
     #[must_use]
-    pub fn is_deserted(&self) -> bool {
+    pub(super) fn is_deserted(&self) -> bool {
         !self.has_peer() && version() >= (4, 3, 0)
     }
 
     /// When the first writer of these endpoints began to connect, and when the subscriptions have changed
     /// last.
     #[must_use]
-    pub fn since(&self) -> (Instant, Instant) {
+    pub(super) fn since(&self) -> (Instant, Instant) {
         let since = |(begun, changed): (Instant, Instant), lane: &Lane| {
             let (lane_begun, lane_changed) = lane.user.since();
             (begun.max(lane_begun), changed.max(lane_changed))
@@ -349,7 +349,7 @@ impl Link {
     }
 
     /// Waits for something to [`Link::poll`], at most so long.
-    pub fn wait(&self, limit: Duration) {
+    pub(super) fn wait(&self, limit: Duration) {
         match &self.lanes[..] {
             [lane] => lane.user.wait(limit),
             _ => std::thread::sleep(limit.min(Duration::from_millis(2))),
@@ -357,7 +357,7 @@ impl Link {
     }
 
     /// Leaves the transports. libzmq goes on sending what they have for so long; `None` is for ever.
-    pub fn close(self, linger: Option<Duration>) {
+    pub(super) fn close(self, linger: Option<Duration>) {
         for lane in self.lanes {
             lane.user.leave(linger);
         }

@@ -155,7 +155,7 @@ impl<'a> Given<'a> {
 
 /// An option's value that is being read, with all that were given.
 #[derive(Clone, Copy)]
-pub struct Value<'a> {
+pub(super) struct Value<'a> {
     /// As it was given, or else its default.
     pub given: Given<'a>,
     default: &'static str,
@@ -164,14 +164,14 @@ pub struct Value<'a> {
 
 impl<'a> Value<'a> {
     /// That of the option of this name.
-    pub fn new(name: &'static str, default: &'static str, all: &'a [Given<'a>]) -> Self {
+    pub(super) fn new(name: &'static str, default: &'static str, all: &'a [Given<'a>]) -> Self {
         let default_one = Given { source: Source::Global, name, value: default };
         let value = Self { given: default_one, default, all };
         Self { given: value.find(name).unwrap_or(default_one), ..value }
     }
 
     /// Another option, if it was given.
-    pub fn find(&self, name: &str) -> Option<Given<'a>> {
+    pub(super) fn find(&self, name: &str) -> Option<Given<'a>> {
         let of = |source| self.all.iter().rev().find(move |option| option.name == name && option.source == source);
         of(Source::Filter)
             .filter(|option| name != "endpoint" || !option.value.trim().is_empty())
@@ -180,13 +180,13 @@ impl<'a> Value<'a> {
     }
 
     /// The same without blanks around it.
-    pub fn trimmed(mut self) -> Self {
+    pub(super) fn trimmed(mut self) -> Self {
         self.given.value = self.given.value.trim();
         self
     }
 
     /// A number in a range, of which the error tells.
-    pub fn within<T: FromStr + PartialOrd>(
+    pub(super) fn within<T: FromStr + PartialOrd>(
         self,
         range: impl RangeBounds<T>,
         otherwise: Reason,
@@ -198,13 +198,13 @@ impl<'a> Value<'a> {
     }
 
     /// A number that is at least `min`, which means what is said of it.
-    pub fn number(self, min: i32, min_means: &'static str) -> Result<i32, ConfigError> {
+    pub(super) fn number(self, min: i32, min_means: &'static str) -> Result<i32, ConfigError> {
         self.within(min.., Reason::Number { min: min_means, such_as: self.default })
     }
 
     /// An interval in milliseconds, at least `min`. As text it is a number of seconds, as the host hands
     /// it over, or a number and a unit of the host's scripts.
-    pub fn interval(self, min: i32) -> Result<i32, ConfigError> {
+    pub(super) fn interval(self, min: i32) -> Result<i32, ConfigError> {
         match milliseconds(self.given.value) {
             Some(number) if (f64::from(min)..=f64::from(i32::MAX)).contains(&number) => Ok(number as i32),
             _ => {
@@ -216,7 +216,7 @@ impl<'a> Value<'a> {
     }
 
     /// On or off.
-    pub fn switch(self) -> Result<bool, ConfigError> {
+    pub(super) fn switch(self) -> Result<bool, ConfigError> {
         match self.given.value {
             "T" | "true" | "1" => Ok(true),
             "F" | "false" | "0" => Ok(false),
@@ -225,7 +225,7 @@ impl<'a> Value<'a> {
     }
 
     /// One of several by their names.
-    pub fn choice<T: Copy>(self, all: &[(&str, T)]) -> Result<T, ConfigError> {
+    pub(super) fn choice<T: Copy>(self, all: &[(&str, T)]) -> Result<T, ConfigError> {
         all.iter().find(|(name, _)| *name == self.given.value).map(|&(_, one)| one).ok_or_else(|| {
             let names: Vec<_> = all.iter().map(|(name, _)| *name).collect();
             let (last, others) = names.split_last().unwrap_or((&"", &[]));

@@ -41,7 +41,7 @@ fn cared_for() -> MutexGuard<'static, BTreeSet<(PathBuf, String)>> {
 }
 
 /// The spools that a writer looks after, besides its own. Belongs to the writer's thread.
-pub struct Orphans {
+pub(super) struct Orphans {
     dir: PathBuf,
     config: Config,
     groups: Vec<Group>,
@@ -73,7 +73,7 @@ struct Borrowed {
 
 impl Orphans {
     /// Those for a writer with these groups of endpoints; `None` if it has no spools.
-    pub fn new(config: &Config, groups: &[&[Endpoint]]) -> Option<Self> {
+    pub(super) fn new(config: &Config, groups: &[&[Endpoint]]) -> Option<Self> {
         let dir = config.spool.as_ref()?.dir.clone();
         let groups = groups.iter().map(|endpoints| {
             let name = endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
@@ -84,7 +84,7 @@ impl Orphans {
     }
 
     /// Sends what it can, for a tenth of a second at most. To be called about once a second.
-    pub fn tend(&mut self, reporter: &mut Reporter) {
+    pub(super) fn tend(&mut self, reporter: &mut Reporter) {
         if self.looked.is_none_or(|looked| looked.elapsed() >= LOOK) {
             self.looked = Some(Instant::now());
             self.look(reporter);
@@ -136,7 +136,7 @@ impl Orphans {
     }
 
     /// Gives all of them back, and leaves them to other writers.
-    pub fn close(mut self, reporter: &mut Reporter) {
+    pub(super) fn close(mut self, reporter: &mut Reporter) {
         for borrowed in self.borrowed.drain(..) {
             borrowed.give_back(reporter);
         }

@@ -29,7 +29,7 @@ const TURN: Duration = Duration::from_millis(25);
 const STALLED_AT_MOST: Duration = Duration::from_secs(2);
 
 /// How far the writer may be behind the host because it has waited.
-pub const BEHIND: Duration = Duration::from_secs(5);
+pub(super) const BEHIND: Duration = Duration::from_secs(5);
 
 /// Which part of the time an endpoint may hold up others.
 const SHARE: u32 = 25;
@@ -42,7 +42,7 @@ const CLOCK_WAS_SET: f64 = 3600.0;
 
 /// A writer's part.
 #[derive(Debug, Default)]
-pub struct Patience {
+pub(super) struct Patience {
     /// How far behind the host it was at the last heartbeat.
     behind: Duration,
     /// How long it has waited since.
@@ -54,25 +54,25 @@ pub struct Patience {
 impl Patience {
     /// A heartbeat has come through the host's queue, which was sent so many seconds ago by the
     /// system's clock. Records in front of it were as late.
-    pub fn heartbeat(&mut self, seconds: f64) {
+    pub(super) fn heartbeat(&mut self, seconds: f64) {
         let known = (0.0..CLOCK_WAS_SET).contains(&seconds);
         self.behind = if known { Duration::from_secs_f64(seconds) } else { Duration::ZERO };
         self.waited = Duration::ZERO;
     }
 
     /// The host has begun to end. `linger` is how long to wait from now on; `None` is for ever.
-    pub fn end(&mut self, linger: Option<Duration>) {
+    pub(super) fn end(&mut self, linger: Option<Duration>) {
         self.left.get_or_insert(linger);
     }
 
     /// How much of the linger time is left; `None` is for ever.
     #[must_use]
-    pub fn left(&self, linger: Option<Duration>) -> Option<Duration> {
+    pub(super) fn left(&self, linger: Option<Duration>) -> Option<Duration> {
         self.left.unwrap_or(linger)
     }
 
     /// It has waited.
-    pub fn spend(&mut self, time: Duration) {
+    pub(super) fn spend(&mut self, time: Duration) {
         self.waited += time;
         if let Some(Some(left)) = &mut self.left {
             *left = left.saturating_sub(time);
@@ -81,14 +81,14 @@ impl Patience {
 
     /// Returns true if it may wait.
     #[must_use]
-    pub fn lasts(&self) -> bool {
+    pub(super) fn lasts(&self) -> bool {
         self.behind + self.waited < BEHIND && self.left != Some(Some(Duration::ZERO))
     }
 }
 
 /// An endpoint's part: whether its queue is worth waiting for.
 #[derive(Debug, Default)]
-pub struct Progress {
+pub(super) struct Progress {
     /// Records that had left the queue.
     released: u64,
     /// How long it has not moved since the waiting began.
@@ -99,7 +99,7 @@ pub struct Progress {
 
 impl Progress {
     /// Notes how many records have left the queue. To be called before it is asked anything.
-    pub fn note(&mut self, released: u64) {
+    pub(super) fn note(&mut self, released: u64) {
         if released != self.released {
             self.released = released;
             self.still = Duration::ZERO;
@@ -107,7 +107,7 @@ impl Progress {
     }
 
     /// It was waited for so long, while others were held up or not.
-    pub fn wait(&mut self, time: Duration, held_up: bool) {
+    pub(super) fn wait(&mut self, time: Duration, held_up: bool) {
         self.still += time;
         if held_up {
             self.owed += time;
@@ -115,13 +115,13 @@ impl Progress {
     }
 
     /// So much time has passed, waiting or not.
-    pub fn earn(&mut self, time: Duration) {
+    pub(super) fn earn(&mut self, time: Duration) {
         self.owed = self.owed.saturating_sub(time / SHARE);
     }
 
     /// Returns true if it is worth waiting for. So many writers share the connection.
     #[must_use]
-    pub fn moves(&self, sharing: u32) -> bool {
+    pub(super) fn moves(&self, sharing: u32) -> bool {
         let stalled = (STALLED + TURN * sharing.saturating_sub(1)).min(STALLED_AT_MOST);
         self.still < stalled && self.owed < AT_FIRST
     }

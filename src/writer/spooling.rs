@@ -25,7 +25,7 @@ use crate::zmq::Flight;
 const UNKNOWN: Duration = Duration::from_secs(1);
 
 /// The spool of a connection.
-pub struct Spooling {
+pub(super) struct Spooling {
     store: Store,
     origin: Origin,
     /// Bytes of a message in front of its records.
@@ -102,7 +102,13 @@ impl Spooling {
     /// Opens the spool of a log's records for an endpoint, if there is to be one. What is wrong is
     /// reported, and tried again.
     /// `head` is how many bytes a message has in front of its records.
-    pub fn open(config: &Config, path: &str, endpoint: &str, head: usize, reporter: &mut Reporter) -> Option<Self> {
+    pub(super) fn open(
+        config: &Config,
+        path: &str,
+        endpoint: &str,
+        head: usize,
+        reporter: &mut Reporter,
+    ) -> Option<Self> {
         let options = config.spool.clone()?;
         let topic = (!config.borrows_spool).then(|| config.topic.of(&bytes_of(path)));
         let held = Held {
@@ -166,7 +172,7 @@ impl Spooling {
 
     /// Records that wait in the spool.
     #[must_use]
-    pub fn waiting(&self) -> u64 {
+    pub(super) fn waiting(&self) -> u64 {
         match &self.store {
             Store::Disk(spool) => spool.waiting(),
             Store::Memory(held) => held.records.len() as u64,
@@ -175,24 +181,24 @@ impl Spooling {
 
     /// Records found when it was opened.
     #[must_use]
-    pub fn recovered(&self) -> u64 {
+    pub(super) fn recovered(&self) -> u64 {
         self.recovered.records
     }
 
     /// Records given to libzmq and not acknowledged.
     #[must_use]
-    pub fn in_flight(&self) -> u64 {
+    pub(super) fn in_flight(&self) -> u64 {
         self.in_flight
     }
 
     /// Records that are lost: the spool did not take them, or gave them up, or they are damaged.
     #[must_use]
-    pub fn lost(&self) -> u64 {
+    pub(super) fn lost(&self) -> u64 {
         self.refused + self.put.saturating_sub(self.taken + self.waiting())
     }
 
     /// Puts a record at the end.
-    pub fn push(&mut self, record: &[u8]) {
+    pub(super) fn push(&mut self, record: &[u8]) {
         match &mut self.store {
             Store::Disk(spool) => match spool.push(record) {
                 Ok(()) => self.put += 1,
@@ -216,7 +222,7 @@ impl Spooling {
     }
 
     /// The record to be sent next.
-    pub fn next(&mut self) -> Option<&[u8]> {
+    pub(super) fn next(&mut self) -> Option<&[u8]> {
         match &mut self.store {
             Store::Disk(spool) if spool.waiting() == 0 => None,
             Store::Disk(spool) => spool.peek(),
@@ -225,7 +231,7 @@ impl Spooling {
     }
 
     /// [`Spooling::next`] has been given to libzmq.
-    pub fn sent_next(&mut self, flight: Arc<Flight>, lane: usize) {
+    pub(super) fn sent_next(&mut self, flight: Arc<Flight>, lane: usize) {
         let from_spool = match &mut self.store {
             Store::Disk(spool) => {
                 spool.advance();
@@ -245,14 +251,14 @@ impl Spooling {
     /// Records that were not in the spool are about to be given to libzmq. The next run is to know of
     /// them, whenever this one is killed.
     #[inline]
-    pub fn announce(&mut self, records: u64) {
+    pub(super) fn announce(&mut self, records: u64) {
         if let Store::Disk(spool) = &mut self.store {
             spool.set_in_flight(self.direct + records);
         }
     }
 
     /// Records that were not in the spool have been given to libzmq.
-    pub fn sent(&mut self, flight: Arc<Flight>, lane: usize) {
+    pub(super) fn sent(&mut self, flight: Arc<Flight>, lane: usize) {
         self.direct += flight.records();
         self.in_flight += flight.records();
         self.flights.push_back(Entry { flight, from_spool: false, lane });
@@ -260,7 +266,7 @@ impl Spooling {
 
     /// Takes note of what the peers' systems have acknowledged. Returns true if what is next is lost: libzmq
     /// has given it up, or its connection has ended while others stay.
-    pub fn reap(&mut self, link: &Link) -> bool {
+    pub(super) fn reap(&mut self, link: &Link) -> bool {
         let acknowledged = link.acknowledged();
         let mut from_spool = 0;
         while let Some(entry) = self.flights.front()
@@ -292,18 +298,18 @@ impl Spooling {
 
     /// Records that were given to libzmq and acknowledged.
     #[must_use]
-    pub fn acknowledged(&self) -> u64 {
+    pub(super) fn acknowledged(&self) -> u64 {
         self.acknowledged
     }
 
     /// The lane that has the oldest record of those that have not been acknowledged.
     #[must_use]
-    pub fn oldest(&self) -> Option<usize> {
+    pub(super) fn oldest(&self) -> Option<usize> {
         self.flights.front().map(|entry| entry.lane)
     }
 
     /// Puts back what has not been acknowledged, in front. Returns how many records that was.
-    pub fn take_back(&mut self, link: &Link) -> u64 {
+    pub(super) fn take_back(&mut self, link: &Link) -> u64 {
         let mut flights = std::mem::take(&mut self.flights);
         let acknowledged = link.acknowledged();
         // What other peers have got meanwhile, if that is known of each. The spool confirms its records in
@@ -346,7 +352,7 @@ impl Spooling {
     }
 
     /// To be called about once a second.
-    pub fn tick(&mut self) {
+    pub(super) fn tick(&mut self) {
         match &mut self.store {
             Store::Disk(spool) => spool.tick(),
             Store::Memory(_) => self.try_open(),
@@ -355,7 +361,7 @@ impl Spooling {
 
     /// What [`Spooling::take_back`] does, at the end: what waits for a spool that cannot be opened
     /// even now is lost.
-    pub fn end(&mut self, link: &Link) -> u64 {
+    pub(super) fn end(&mut self, link: &Link) -> u64 {
         let all = self.take_back(link);
         self.try_open();
         if let Store::Memory(held) = &mut self.store {
@@ -368,14 +374,14 @@ impl Spooling {
     }
 
     /// Closes the spool. What is in it stays.
-    pub fn close(self) {
+    pub(super) fn close(self) {
         if let Store::Disk(spool) = self.store {
             spool.close();
         }
     }
 
     /// Notes what has happened, and reports what concerns this log alone.
-    pub fn note(&mut self, seen: &mut Seen, reporter: &mut Reporter) {
+    pub(super) fn note(&mut self, seen: &mut Seen, reporter: &mut Reporter) {
         self.tell(reporter);
         seen.waiting = self.waiting();
         // The records that it was opened with, and that it could be, are none that it has taken.
@@ -392,7 +398,7 @@ impl Spooling {
     }
 
     /// Why something has happened since the last time.
-    pub fn why(&mut self, fate: Fate) -> Option<Why> {
+    pub(super) fn why(&mut self, fate: Fate) -> Option<Why> {
         let counters = match &self.store {
             Store::Disk(spool) => spool.counters(),
             Store::Memory(_) => spool::Counters::default(),

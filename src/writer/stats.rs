@@ -8,7 +8,7 @@ use super::topic::Head;
 
 /// When to publish, and under which topic.
 #[derive(Debug)]
-pub struct Statistics {
+pub(super) struct Statistics {
     interval: Duration,
     head: Head,
     last: Instant,
@@ -17,12 +17,12 @@ pub struct Statistics {
 impl Statistics {
     /// The first ones are due after an interval.
     #[must_use]
-    pub fn new(interval: Duration, head: Head) -> Self {
+    pub(super) fn new(interval: Duration, head: Head) -> Self {
         Self { interval, head, last: Instant::now() }
     }
 
     /// Whether an interval has passed since this was last so.
-    pub fn due(&mut self) -> bool {
+    pub(super) fn due(&mut self) -> bool {
         let due = self.last.elapsed() >= self.interval;
         if due {
             self.last = Instant::now();
@@ -32,13 +32,13 @@ impl Statistics {
 
     /// What each of these messages begins with.
     #[must_use]
-    pub fn head(&self) -> &Head {
+    pub(super) fn head(&self) -> &Head {
         &self.head
     }
 
     /// Its JSON: what became of a log's records at an endpoint, since the writer was opened.
     #[must_use]
-    pub fn record(&self, path: &str, endpoint: &str, counters: &Counters) -> Vec<u8> {
+    pub(super) fn record(&self, path: &str, endpoint: &str, counters: &Counters) -> Vec<u8> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let mut json = format!("{{\"ts\":{now:.6},\"path\":{},\"endpoint\":{}", quoted(path), quoted(endpoint));
         for (name, value) in counters.named() {

@@ -166,7 +166,7 @@ pub fn readable(path: &[u8]) -> Cow<'_, str> {
 
 /// The log path that [`readable`] has made this of.
 #[must_use]
-pub fn bytes_of(readable: &str) -> Vec<u8> {
+pub(super) fn bytes_of(readable: &str) -> Vec<u8> {
     let mut path = Vec::with_capacity(readable.len());
     let mut rest = readable;
     while let Some((before, after)) = rest.split_once("\\x") {
@@ -188,7 +188,7 @@ pub fn bytes_of(readable: &str) -> Vec<u8> {
 }
 
 /// This machine's host name; `None` if the system does not tell it.
-pub fn host_name() -> Option<String> {
+pub(super) fn host_name() -> Option<String> {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
     Some(name.trim().to_owned()).filter(|name| !name.is_empty())
 }

@@ -183,7 +183,7 @@ fn literal(host: &str) -> Option<IpAddr> {
 /// The file of a Unix domain socket's address; `None` for another transport, and for a name that is
 /// no file.
 #[must_use]
-pub fn socket_path(address: &CStr) -> Option<&Path> {
+pub(super) fn socket_path(address: &CStr) -> Option<&Path> {
     match address.to_bytes().strip_prefix(IPC.as_bytes())? {
         // A name behind `@` is the system's.
         [] | [b'@', ..] => None,

@@ -25,7 +25,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// Until it is dropped, keeps others that ask, too, from binding in the same directory.
 #[derive(Debug)]
-pub struct Claim {
+pub(super) struct Claim {
     _directory: Option<File>,
 }
 
@@ -35,7 +35,7 @@ pub struct Claim {
 /// # Errors
 ///
 /// `EADDRINUSE`: somebody listens there. `EEXIST`: the file there is not a socket.
-pub fn claim(endpoint: &CStr) -> Result<Claim, Error> {
+pub(super) fn claim(endpoint: &CStr) -> Result<Claim, Error> {
     // `*` is a path that libzmq makes up; behind `@` the system itself keeps others out.
     let Some(path) = socket_path(endpoint).filter(|&path| path != Path::new("*")) else {
         return Ok(Claim { _directory: None });
