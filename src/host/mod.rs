@@ -18,6 +18,7 @@ pub use value::{
     non_camel_case_types,
     non_upper_case_globals,
     dead_code,
+    unreachable_pub,
     clippy::all,
     clippy::pedantic
 )]
