@@ -204,7 +204,8 @@ const OLDER_STATS: [usize; 1] = [offset_of!(Stats, records_queued)];
 /// `layout` is null or valid for the size it names.
 unsafe fn read_layout(layout: *const Layout) -> Result<Layout, c_int> {
     let mut whole = Layout::NOTHING;
-    // SAFETY: this function's contract; numbers, of which no more are read than the caller has.
+    // SAFETY: null, or as many bytes as its size says, which the caller promises; `size` is at most that and at
+    // most `whole`. Any numbers are a layout.
     unsafe {
         let size = size_known(layout, &OLDER_LAYOUTS)?;
         (&raw mut whole).cast::<u8>().copy_from_nonoverlapping(layout.cast(), size);
@@ -218,7 +219,8 @@ unsafe fn read_layout(layout: *const Layout) -> Result<Layout, c_int> {
 ///
 /// `to` is null or valid for the size it names, and has that in front.
 unsafe fn fill<T>(to: *mut T, older: &[usize], find: impl FnOnce() -> Result<T, c_int>) -> Result<(), c_int> {
-    // SAFETY: this function's contract; no more is written than the caller has.
+    // SAFETY: null, or as many bytes as its size says, which the caller promises; with those of the size,
+    // `behind` is at most that and at most a `T`.
     unsafe {
         let behind = size_known(to, older)? - size_of::<u32>();
         let found = find()?;
@@ -272,7 +274,7 @@ pub extern "C" fn bzw_option_name(index: u32) -> *const c_char {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bzw_layout_known(index: u32, out: *mut Layout) -> *const c_char {
     let Some(family) = FAMILIES.get(index as usize) else { return core::ptr::null() };
-    // SAFETY: this function's contract.
+    // SAFETY: the caller promises null, or as many bytes as the size in front says.
     let filled = unsafe { fill(out, &OLDER_LAYOUTS, || Ok(family.layout)) };
     filled.map_or(core::ptr::null(), |()| family.name.as_ptr())
 }
@@ -402,7 +404,7 @@ unsafe fn reporter(report: Option<ReportFn>, context: *mut c_void) -> Reporter {
                 what.to_string().bytes().map(|byte| if byte < 0x20 { b' ' } else { byte }).collect();
             line.push(0);
             REPORTED.set(what.code().as_ptr());
-            // SAFETY: this function's contract; the text is terminated.
+            // SAFETY: the caller promises that `report` may be called with `context` now; the text is terminated.
             unsafe { report(context, what.level() as c_int, line.as_ptr().cast()) };
             REPORTED.set(core::ptr::null());
         }
@@ -566,7 +568,7 @@ pub unsafe extern "C" fn bzw_writer_stats(writer: *const Handle, endpoint: u32, 
             }),
             _ => Err(ERR_ARGUMENT),
         };
-        // SAFETY: this function's contract.
+        // SAFETY: the caller promises null, or as many bytes as the size in front says.
         unsafe { fill(stats, &OLDER_STATS, find) }.map_or_else(|code| code, |()| OK)
     })
 }
@@ -584,7 +586,7 @@ pub unsafe extern "C" fn bzw_log_stats(path: *const c_char, stats: *mut Stats) -
             Ok(path) => readable(path.to_bytes()),
             Err(code) => return code,
         };
-        // SAFETY: this function's contract.
+        // SAFETY: the caller promises null, or as many bytes as the size in front says.
         unsafe { fill(stats, &OLDER_STATS, || Ok(Stats::from(Totals::of(&path).read()))) }
             .map_or_else(|code| code, |()| OK)
     })

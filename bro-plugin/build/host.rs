@@ -15,6 +15,7 @@ use crate::layout::{ABSENT, FAMILIES, Family, LAST_KNOWN, Layout, Type, family_o
 
 const GLUE: [&str; 4] =
     ["bro-plugin/Plugin.cc", "bro-plugin/ZeroMQ.cc", "bro-plugin/flush.cc", "bro-plugin/telemetry.cc"];
+
 /// The host that the shared object is built for.
 pub struct Host {
     major: u32,

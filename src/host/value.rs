@@ -293,7 +293,7 @@ impl<'a, S: Shape> Record<'a, S> {
     #[inline]
     pub unsafe fn take(&mut self) -> Result<Value<'a, S>, Malformed> {
         let slot = self.values;
-        // SAFETY: in bounds by this function's contract, valid by that of `new`.
+        // SAFETY: the caller has values left, so `slot` is one of those that `new` was promised.
         unsafe {
             self.values = slot.add(1);
             Value::at(slot, self.shape)
@@ -342,7 +342,7 @@ impl<'a, S: Shape> Value<'a, S> {
     /// `slot` is valid for reading a pointer that is as [`Record::new`] demands.
     #[inline]
     unsafe fn at(slot: *const *const u8, shape: S) -> Result<Self, Malformed> {
-        // SAFETY: this function's contract.
+        // SAFETY: the caller promises a pointer there that can be read.
         let value = unsafe { slot.read_unaligned() };
         if value.is_null() {
             return Err(Malformed("a value's pointer is null"));
@@ -595,7 +595,7 @@ impl Field {
     pub unsafe fn read_all(fields: *const *const u8, count: usize, layout: &Layout) -> Result<Vec<Self>, Malformed> {
         (0..count)
             .map(|index| {
-                // SAFETY: this function's contract.
+                // SAFETY: `index` is below the `count` of pointers that the caller promises, each null or a field.
                 let name = unsafe {
                     let field = fields.add(index).read_unaligned();
                     if field.is_null() {

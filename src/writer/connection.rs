@@ -543,7 +543,7 @@ impl Connection {
 
     /// Reports what has happened since the last time, of this log or others at the endpoint. `problem` is
     /// that of the last record which could not be encoded.
-    pub fn report(&mut self, buffers: &Buffers, problem: &Problem, now: u64, reporter: &mut Reporter) {
+    pub fn report(&mut self, buffers: &Buffers, problem: Option<&Problem>, now: u64, reporter: &mut Reporter) {
         // At the end nothing is made again, and nobody is waited for.
         for report in self.link.notices().iter().filter(|report| !self.ends || report.level() != Level::Info) {
             reporter(report);
@@ -570,7 +570,7 @@ impl Connection {
             self.share.skip(Fate::Unwanted, no_subscriber);
         }
         let summaries = self.share.note(seen, now, |fate| match fate {
-            Fate::Encoding => Some(Why::Encoding { problem: problem.clone() }),
+            Fate::Encoding => problem.map(|problem| Why::Encoding { problem: problem.clone() }),
             _ => spool.as_mut().and_then(|spool| spool.why(fate)),
         });
         self.tell(summaries, reporter);

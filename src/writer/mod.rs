@@ -117,7 +117,7 @@ pub struct Writer {
     written: u64,
     unknown: u64,
     /// Why the last record that could not be encoded could not.
-    problem: Problem,
+    problem: Option<Problem>,
 }
 
 impl Writer {
@@ -159,7 +159,7 @@ impl Writer {
             polled: 0,
             written: 0,
             unknown: 0,
-            problem: Problem::Other { what: "" },
+            problem: None,
         };
         let mut consumer = 0;
         for endpoints in groups {
@@ -222,7 +222,7 @@ impl Writer {
         if !self.begin(now) {
             return;
         }
-        // SAFETY: this function's contract, for each shape.
+        // SAFETY: the caller promises values of this host, whose shape `open` was given.
         let encoded = unsafe { crate::dispatch!(self.shape, shape => self.encode(values, shape)) };
         match encoded {
             Ok(()) => {
@@ -332,7 +332,7 @@ impl Writer {
         for connection in &mut self.connections {
             connection.reject();
         }
-        self.problem = problem;
+        self.problem = Some(problem);
     }
 
     #[cold]
@@ -344,7 +344,7 @@ impl Writer {
                 connection.skip(1);
             }
         }
-        self.problem = problem;
+        self.problem = Some(problem);
     }
 
     /// Encodes a record at the end of the batch.
@@ -355,7 +355,7 @@ impl Writer {
     #[inline]
     #[allow(unsafe_code, reason = "a part of `write`")]
     unsafe fn encode<S: Shape>(&mut self, values: *const *const u8, shape: S) -> Result<(), Problem> {
-        // SAFETY: this function's contract.
+        // SAFETY: the caller promises `columns` values, of this shape.
         let record = unsafe { Record::new(values, shape) };
         let mut room = CHUNK_SIZE / 2;
         if self.batch.is_wanted() && self.batch.records() == 0 && self.buffers.room() < room {
@@ -410,7 +410,7 @@ impl Writer {
     fn poll(&mut self, now: u64) {
         self.polled = now;
         for connection in &mut self.connections {
-            connection.report(&self.buffers, &self.problem, now, &mut self.reporter);
+            connection.report(&self.buffers, self.problem.as_ref(), now, &mut self.reporter);
             connection.poll(&self.buffers);
         }
         self.end_holds();
@@ -539,7 +539,7 @@ impl Writer {
         let now = coarse_millis();
         for connection in &mut self.connections {
             connection.ends();
-            connection.report(&self.buffers, &self.problem, now, &mut self.reporter);
+            connection.report(&self.buffers, self.problem.as_ref(), now, &mut self.reporter);
         }
         let mut pause = Duration::from_micros(50);
         loop {

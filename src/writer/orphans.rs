@@ -19,7 +19,7 @@ use super::connection::{Connection, Log};
 use super::counters::{Counters, Totals};
 use super::topic::Head;
 use crate::clock::coarse_millis;
-use crate::report::{Incident, Problem, Report, Reporter};
+use crate::report::{Incident, Report, Reporter};
 use crate::spool::{self, Label, Loan};
 use crate::zmq::{Buffers, Context, Endpoint};
 
@@ -195,7 +195,7 @@ impl Borrowed {
             }
             buffers.collect();
             connection.tick();
-            connection.report(buffers, &Problem::Other { what: "" }, coarse_millis(), reporter);
+            connection.report(buffers, None, coarse_millis(), reporter);
             let now = connection.counters(0, buffers);
             totals.update(told, &now);
             *told = now;
