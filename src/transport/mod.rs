@@ -438,14 +438,7 @@ impl User {
         self.transport.size(first, body)
     }
 
-    /// About how many writers use the connection, this one among them; while some come and go, it is not exact.
-    #[must_use]
-    pub fn sharing(&self) -> u32 {
-        // The list of those in use, and the thread, have it, too.
-        Arc::strong_count(&self.transport).saturating_sub(2).max(1) as u32
-    }
-
-    /// Counts the bytes that were written to connections.
+    /// Counts what was written to connections.
     #[must_use]
     pub fn written(&self) -> &Arc<Written> {
         &self.transport.written

@@ -233,7 +233,7 @@ impl Connection {
     /// Begins to wait for room. Since it last did so much time has passed.
     pub fn begin_wait(&mut self, passed: Duration, buffers: &Buffers) {
         self.progress.earn(passed);
-        self.progress.note(self.left(buffers));
+        self.progress.note(self.left(buffers), self.link.steps());
     }
 
     /// It was waited for so long, while other connections were held up or not.
@@ -262,8 +262,8 @@ impl Connection {
         if !full {
             return false;
         }
-        self.progress.note(self.left(buffers));
-        if !self.progress.moves(self.link.sharing()) {
+        self.progress.note(self.left(buffers), self.link.steps());
+        if !self.progress.moves() {
             self.give_up();
             return false;
         }

@@ -284,10 +284,10 @@ impl Link {
         self.lanes.iter().map(|lane| lane.handed).sum()
     }
 
-    /// How many writers share a connection with this one, itself among them, at most.
+    /// Changes when records of any writer leave libzmq's queues for these endpoints.
     #[must_use]
-    pub(super) fn sharing(&self) -> u32 {
-        self.lanes.iter().map(|lane| lane.user.sharing()).max().unwrap_or(1)
+    pub(super) fn steps(&self) -> u64 {
+        self.lanes.iter().map(|lane| lane.user.written().steps()).sum()
     }
 
     /// All frames of those that were handed over, in bytes.

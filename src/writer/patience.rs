@@ -6,7 +6,8 @@
 //! it holds what comes meanwhile, as long as all of these hold:
 //!
 //! - The queue moves. One that has not for [`STALLED`] is not waited for any more, until it does. Where
-//!   many writers share a connection, what others have queued goes first, so it may stand for longer.
+//!   many writers share a connection, what others have queued goes first: as long as that moves, a queue
+//!   may stand still for [`TURN`].
 //! - The writer is not behind the host by more than [`BEHIND`]. This bounds the memory: the host's
 //!   queue has no limit of its own, so it holds what the host writes in that time, and a second
 //!   more, which is how often a writer learns of it.
@@ -21,12 +22,9 @@ use std::time::Duration;
 /// How long a queue may stand still before its subscriber is one that does not read.
 const STALLED: Duration = Duration::from_millis(250);
 
-/// How much longer for each writer that shares the connection: the time for a queue of the default high
-/// water mark at 40,000 records a second.
-const TURN: Duration = Duration::from_millis(25);
-
-/// How long at most, however many share it.
-const STALLED_AT_MOST: Duration = Duration::from_secs(2);
+/// How long it may while something leaves the connection. What does may not have been in front of it,
+/// but for another peer: that one is not to hold it up for longer than [`BEHIND`].
+const TURN: Duration = Duration::from_secs(4);
 
 /// How far the writer may be behind the host because it has waited.
 pub(super) const BEHIND: Duration = Duration::from_secs(5);
@@ -91,24 +89,35 @@ impl Patience {
 pub(super) struct Progress {
     /// Records that had left the queue.
     released: u64,
-    /// How long it has not moved since the waiting began.
+    /// Steps that the connection had made.
+    steps: u64,
+    /// How long the queue has not moved while it was waited for.
     still: Duration,
+    /// How long nothing has left the connection either.
+    stalled: Duration,
     /// How long it has held up others, less what it may.
     owed: Duration,
 }
 
 impl Progress {
-    /// Notes how many records have left the queue. To be called before it is asked anything.
-    pub(super) fn note(&mut self, released: u64) {
+    /// Notes how many records have left the queue, and how many steps the connection has made with records
+    /// of all its writers. To be called before it is asked anything.
+    pub(super) fn note(&mut self, released: u64, steps: u64) {
         if released != self.released {
-            self.released = released;
             self.still = Duration::ZERO;
+            self.stalled = Duration::ZERO;
         }
+        if steps != self.steps {
+            self.stalled = Duration::ZERO;
+        }
+        self.released = released;
+        self.steps = steps;
     }
 
     /// It was waited for so long, while others were held up or not.
     pub(super) fn wait(&mut self, time: Duration, held_up: bool) {
         self.still += time;
+        self.stalled += time;
         if held_up {
             self.owed += time;
         }
@@ -119,11 +128,10 @@ impl Progress {
         self.owed = self.owed.saturating_sub(time / SHARE);
     }
 
-    /// Returns true if it is worth waiting for. So many writers share the connection.
+    /// Returns true if it is worth waiting for.
     #[must_use]
-    pub(super) fn moves(&self, sharing: u32) -> bool {
-        let stalled = (STALLED + TURN * sharing.saturating_sub(1)).min(STALLED_AT_MOST);
-        self.still < stalled && self.owed < AT_FIRST
+    pub(super) fn moves(&self) -> bool {
+        self.stalled < STALLED && self.still < TURN && self.owed < AT_FIRST
     }
 }
 
@@ -137,26 +145,40 @@ mod tests {
     fn a_queue_that_stands_still_is_given_up_once() {
         let mut progress = Progress::default();
         for released in 1..1000 {
-            progress.note(released);
+            progress.note(released, 0);
             progress.wait(MILLISECOND, false);
-            assert!(progress.moves(1));
+            assert!(progress.moves());
         }
         let mut waited = 0;
-        while progress.moves(1) {
-            progress.note(999);
+        while progress.moves() {
+            progress.note(999, 0);
             progress.wait(MILLISECOND, false);
             waited += 1;
         }
         assert!((249..=250).contains(&waited), "{waited}");
         // The next record does not wait again, until something has left the queue.
-        progress.note(999);
-        assert!(!progress.moves(1));
-        // With 39 others, it has waited for a fifth of its turn.
-        assert!(progress.moves(40));
-        progress.wait(MILLISECOND * 975, false);
-        assert!(!progress.moves(40));
-        progress.note(1000);
-        assert!(progress.moves(1));
+        progress.note(999, 0);
+        assert!(!progress.moves());
+        progress.note(1000, 0);
+        assert!(progress.moves());
+    }
+
+    #[test]
+    fn a_queue_has_its_turn() {
+        let mut progress = Progress::default();
+        let mut waited = 0;
+        // Every fifth of a second, what others have in front of it moves a little.
+        while progress.moves() {
+            progress.note(0, waited / 200);
+            progress.wait(MILLISECOND, false);
+            waited += 1;
+        }
+        assert_eq!(waited, 4000);
+        // Those may have been behind it: it is its own that counts now.
+        progress.note(0, 100);
+        assert!(!progress.moves());
+        progress.note(1, 100);
+        assert!(progress.moves());
     }
 
     #[test]
@@ -165,9 +187,9 @@ mod tests {
         let (mut held_up, mut waits) = (Duration::ZERO, 0);
         // A queue that moves all the time, and is full all the time: ten seconds of it.
         for released in 0..10_000 {
-            progress.note(released);
+            progress.note(released, 0);
             progress.earn(MILLISECOND);
-            if progress.moves(1) {
+            if progress.moves() {
                 progress.wait(MILLISECOND, true);
                 held_up += MILLISECOND;
             } else {
@@ -183,9 +205,9 @@ mod tests {
     fn waiting_that_holds_up_nobody_is_not_counted() {
         let mut progress = Progress::default();
         for released in 0..10_000 {
-            progress.note(released);
+            progress.note(released, 0);
             progress.wait(MILLISECOND, false);
-            assert!(progress.moves(1));
+            assert!(progress.moves());
         }
     }
 

@@ -46,6 +46,9 @@ const KEEP: usize = 16;
 /// Consumers that messages can be counted for.
 pub const MAX_CONSUMERS: usize = 64;
 
+/// Messages of a consumer's to a step; fewer if they are of another chunk.
+const STEP: u64 = 64;
+
 /// Stands for the messages that a chunk being filled may still become: far more than fit.
 const OWNED: u64 = 1 << 31;
 
@@ -75,8 +78,19 @@ struct Shared {
     released: Box<[Count]>,
     /// The records given up so far, for each consumer; they are among those released.
     given_up: Box<[AtomicU64]>,
-    /// For each consumer, what counts its flights when they are written.
+    /// For each consumer, what counts its flights when they are written, and its steps.
     streams: Box<[OnceLock<Arc<Written>>]>,
+}
+
+impl Shared {
+    /// A message of a consumer's is about to be counted as released. Some of them are a step.
+    fn step(&self, consumer: usize, released: u64) {
+        if released.is_multiple_of(STEP)
+            && let Some(written) = self.streams[consumer].get()
+        {
+            written.step();
+        }
+    }
 }
 
 /// In a cache line of its own: libzmq's I/O thread writes it for each message.
@@ -93,6 +107,7 @@ impl Chunk {
 /// Gives memory to encode into; belongs to one thread.
 pub struct Buffers {
     shared: Arc<Shared>,
+    consumers: usize,
     /// The chunk being filled.
     current: Option<Current>,
     /// Chunks with libzmq, the oldest first.
@@ -161,18 +176,18 @@ impl Buffers {
             streams: (0..consumers).map(|_| OnceLock::new()).collect(),
         };
         let ready = Vec::with_capacity(KEEP);
-        Self { shared: Arc::new(shared), current: None, sent: VecDeque::new(), ready, released: 0 }
+        Self { shared: Arc::new(shared), consumers, current: None, sent: VecDeque::new(), ready, released: 0 }
     }
 
-    /// From now on, counts in `written` the bytes of a consumer's flights when they are written. A second
-    /// call for the consumer does nothing.
+    /// From now on, counts in `written` the bytes of a consumer's flights when they are written, and the
+    /// steps of all its messages. A second call for the consumer does nothing.
     pub fn follow(&self, consumer: usize, written: &Arc<Written>) {
         let _ = self.shared.streams[consumer].set(Arc::clone(written));
     }
 
     /// Bytes kept behind the bytes of messages for their [`Content`]: for each consumer except the first.
     fn reserve(&self) -> usize {
-        size_of::<Content>() * self.shared.released.len().saturating_sub(1) + align_of::<Content>()
+        size_of::<Content>() * self.consumers.saturating_sub(1) + align_of::<Content>()
     }
 
     /// The memory behind what is pending; possibly none.
@@ -283,9 +298,13 @@ impl Buffers {
     /// # Errors
     ///
     /// There is no room for more messages over the same bytes than there are consumers.
+    ///
+    /// # Panics
+    ///
+    /// There is no such consumer.
     #[inline]
     pub fn message(&mut self, message: &mut Message, consumer: usize) -> Result<(), Error> {
-        debug_assert!(consumer < self.shared.released.len());
+        assert!(consumer < self.consumers);
         let Some(current) = &mut self.current else { return Err(Error(libc::EINVAL)) };
         // SAFETY: the pending bytes have been written. They lie in the chunk, which stays until `release` was
         // called once for each message that is counted here. The hint, less than 64 bytes behind the chunk's
@@ -305,6 +324,10 @@ impl Buffers {
     /// # Errors
     ///
     /// As [`Buffers::message`].
+    ///
+    /// # Panics
+    ///
+    /// As [`Buffers::message`].
     pub fn flight(
         &mut self,
         message: &mut Message,
@@ -312,7 +335,7 @@ impl Buffers {
         records: u64,
         size: u64,
     ) -> Result<Arc<Flight>, Error> {
-        debug_assert!(consumer < self.shared.released.len());
+        assert!(consumer < self.consumers);
         let Some(current) = &mut self.current else { return Err(Error(libc::EINVAL)) };
         let len = current.pending;
         // SAFETY: the pending bytes have been written. They lie in the chunk, which stays until the flight is
@@ -596,12 +619,15 @@ unsafe extern "C" fn release(data: *mut c_void, hint: *mut c_void) {
                 // First, so that whoever sees it released sees this.
                 chunk.as_ref().shared.given_up[consumer].fetch_add(1, Ordering::Release);
             }
+            let shared = &chunk.as_ref().shared;
             if consumer == 0 {
+                shared.step(consumer, chunk.as_ref().released());
                 if chunk.as_ref().state.fetch_add(RELEASED, Ordering::AcqRel) as u32 == 1 {
                     put_away(chunk);
                 }
             } else {
-                chunk.as_ref().shared.released[consumer].0.fetch_add(1, Ordering::Release);
+                shared.step(consumer, shared.released[consumer].0.load(Ordering::Relaxed));
+                shared.released[consumer].0.fetch_add(1, Ordering::Release);
                 drop_uses(chunk, 1);
             }
         }
@@ -618,6 +644,7 @@ unsafe extern "C" fn release_flight(data: *mut c_void, hint: *mut c_void) {
         (flight, &*shared)
     };
     let Flight { consumer, records, size, .. } = *flight;
+    shared.step(consumer, 0);
     let end = if was_written(data) {
         // SAFETY: libzmq is releasing the message of this `content`, which is in the chunk that the flight keeps.
         let connection = unsafe { written_to(flight.content) };

@@ -1,4 +1,4 @@
-//! How many bytes were written to connections.
+//! What was written to connections.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Mutex;
@@ -17,6 +17,8 @@ pub struct Place {
 /// Counts bytes, of all connections together or of each. libzmq's I/O thread adds; writers ask.
 #[derive(Debug, Default)]
 pub struct Written {
+    /// Goes up whenever some more records have left libzmq's queue, whoever's they are.
+    steps: AtomicU64,
     all: AtomicU64,
     /// The places of each connection, if each is counted for itself.
     each: Option<Mutex<Vec<Place>>>,
@@ -42,6 +44,17 @@ impl Written {
         let place = Place { connection, end: bytes };
         places.push(place);
         place
+    }
+
+    /// Notes that some more records have left libzmq's queue.
+    pub fn step(&self) {
+        self.steps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A number that changes while records leave libzmq's queue.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.steps.load(Ordering::Relaxed)
     }
 
     /// Bytes written to all connections together; 0 if each is counted for itself.

@@ -106,6 +106,53 @@ fn nor_at_a_bound_endpoint() {
     burst(&format!("@{endpoint}"), &subscriber);
 }
 
+#[test]
+fn a_log_waits_for_what_others_have_in_front_of_it() {
+    let context = Arc::new(Context::new().unwrap());
+    let slow = Socket::new(&context, Kind::Sub).unwrap();
+    slow.set(zmq_sys::ZMQ_RCVHWM, 1).unwrap();
+    slow.set_bytes(zmq_sys::ZMQ_SUBSCRIBE, b"").unwrap();
+    let endpoint = free_endpoint();
+    slow.bind(&std::ffi::CString::new(endpoint.as_str()).unwrap()).unwrap();
+    let open = |path, limit| {
+        let options = [("zmq_hwm", limit)];
+        let mut writer = Writer::open(zeek_80(), path, &endpoint, &options, &["text"]);
+        until(&mut writer, "subscribed", |stats| {
+            slow.get(zmq_sys::ZMQ_EVENTS).unwrap();
+            stats.subscribed == 1
+        });
+        writer
+    };
+    let (mut busy, mut quiet) = (open("busy", "300"), open("quiet", "10"));
+    // Nobody reads, so that all of it stands in front of what the other one writes.
+    let large = [Cell::Text(Type::String, vec![b'x'; 100_000])];
+    for _ in 0..300 {
+        busy.write(&large);
+    }
+    let reader = std::thread::spawn(move || {
+        let mut seen = 0;
+        let deadline = Instant::now() + PATIENCE;
+        while seen < 2 * 330 && Instant::now() < deadline {
+            match slow.try_recv().unwrap() {
+                Some(message) => {
+                    seen += 1;
+                    // All together, several times as long as a queue may stand still.
+                    if message.as_bytes().len() > 1000 {
+                        std::thread::sleep(Duration::from_millis(5));
+                    }
+                }
+                None => std::thread::sleep(Duration::from_micros(100)),
+            }
+        }
+        seen
+    });
+    for _ in 0..30 {
+        quiet.write(&[Cell::Text(Type::String, b"short".to_vec())]);
+    }
+    assert_eq!(reader.join().unwrap(), 2 * 330);
+    assert_eq!((busy.stats().dropped_queue_full, quiet.stats().dropped_queue_full), (0, 0));
+}
+
 /// Writes to a subscriber that takes nothing, and to others; returns how many records, all in all. If
 /// each record that finds the queue full waited, it would take more than a minute.
 fn write_to_one_that_stands_still(others: &[&Subscriber]) -> usize {
