@@ -152,7 +152,11 @@ def run(program, scratch, logs, size, bursts, every):
             [program, "-b", "bursts.zeek", *(["base/frameworks/broker"] if Path(program).name == "bro" else []),
              "NCSA/ZeroMQWriter", f"LogZeroMQ::endpoint={subscriber.endpoint}"],
             cwd=work, stdout=out, stderr=subprocess.STDOUT, timeout=120).returncode
-    time.sleep(0.5)
+    # A busy machine's subscriber is not done yet.
+    before = -1
+    while before < len(subscriber.ages) < (size * bursts + 1) * logs:
+        before = len(subscriber.ages)
+        time.sleep(2)
     subscriber.stop.set()
     subscriber.join()
     said = (work / "out").read_text()
