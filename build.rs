@@ -1,5 +1,5 @@
 //! Adds the host's side to the shared object: for the host that is given to the build
-//! (`bro-plugin/build/host.rs`), or with `BZW_PORTABLE` set for every host
+//! (`bro-plugin/build/host.rs`), or with the feature `portable` for every host
 //! (`bro-plugin/build/portable.rs`). Without either, only libzmq is looked at.
 
 #[path = "bro-plugin/build/common.rs"]
@@ -22,16 +22,9 @@ fn main() {
     for path in ["build.rs", "bro-plugin/build", "src/host/layout.rs"] {
         println!("cargo::rerun-if-changed={path}");
     }
-    for name in [
-        "BZW_HOST_VERSION",
-        "BZW_HOST_INCLUDES",
-        "BZW_HOST_DEBUG",
-        "BZW_PORTABLE",
-        "BZW_OBJECTS",
-        "CXX",
-        "CXXFLAGS",
-        "LIBCLANG_PATH",
-    ] {
+    for name in
+        ["BZW_HOST_VERSION", "BZW_HOST_INCLUDES", "BZW_HOST_DEBUG", "BZW_OBJECTS", "CXX", "CXXFLAGS", "LIBCLANG_PATH"]
+    {
         println!("cargo::rerun-if-env-changed={name}");
     }
 
@@ -41,9 +34,9 @@ fn main() {
         println!("cargo::rustc-cfg=zmq_curve");
     }
 
-    let result = match var("BZW_PORTABLE") {
-        Some(_) => portable::build(),
-        None => Host::from_env().and_then(|host| host.map_or(Ok(()), |host| host::build(&host))),
+    let result = match cfg!(feature = "portable") {
+        true => portable::build(),
+        false => Host::from_env().and_then(|host| host.map_or(Ok(()), |host| host::build(&host))),
     };
     if let Err(message) = result {
         for line in message.lines() {

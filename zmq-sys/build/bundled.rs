@@ -1,5 +1,5 @@
 //! Compiles libzmq from the source in the crate zeromq-src, with what `patches` and `libzmq` change;
-//! libsodium-sys-stable has compiled libsodium before.
+//! with the feature `curve`, libsodium-sys-stable has compiled libsodium before.
 //!
 //! - `libzmq/linux.h`, `libzmq/unix.h`: what the system has, in the place of `platform.hpp`
 //! - `libzmq/ypipe.hpp`: another queue between threads, in the place of libzmq's (on Linux)
@@ -99,9 +99,10 @@ pub fn build() -> Result<PathBuf, String> {
     let sha1 = compiler.clone().file(tree.join("external/sha1/sha1.c")).compile_intermediates();
     compiler.cpp(true).std("c++11").flag("-fvisibility-inlines-hidden").objects(sha1).files(sources);
     compiler.compile("zmq");
-    let sodium = env::var("DEP_SODIUM_LIB").expect("set by libsodium-sys-stable");
-    println!("cargo:rustc-link-search={sodium}");
-    println!("cargo:rustc-link-lib=static=sodium");
+    if let Ok(sodium) = env::var("DEP_SODIUM_LIB") {
+        println!("cargo:rustc-link-search={sodium}");
+        println!("cargo:rustc-link-lib=static=sodium");
+    }
     Ok(tree.join("include"))
 }
 
@@ -120,7 +121,6 @@ fn compiler(tree: &Path) -> cc::Build {
     if !matches!(env::var("OPT_LEVEL").as_deref(), Ok("2" | "3")) {
         build.opt_level(2);
     }
-    let sodium = env::var("DEP_SODIUM_INCLUDE").expect("set by libsodium-sys-stable");
     // Nothing of libzmq may be visible outside the library it is linked into. The warnings are not
     // ours.
     build
@@ -129,13 +129,19 @@ fn compiler(tree: &Path) -> cc::Build {
         .flag("-w")
         .flag("-fvisibility=hidden")
         .flag_if_supported(format!("-ffile-prefix-map={}=libzmq", tree.display()))
-        .define("SODIUM_STATIC", None)
         .define("ZMQ_NO_EXPORT", None)
         .define("ZMQ_STATIC", None)
         .flag("-include")
         .flag(tree.join("src/platform.hpp"))
-        .includes([tree.join("include"), tree.join("src"), tree.join("external")])
-        .include(sodium);
+        .includes([tree.join("include"), tree.join("src"), tree.join("external")]);
+    // Set by libsodium-sys-stable.
+    if let Ok(sodium) = env::var("DEP_SODIUM_INCLUDE") {
+        build
+            .define("SODIUM_STATIC", None)
+            .define("ZMQ_HAVE_CURVE", "1")
+            .define("ZMQ_USE_LIBSODIUM", "1")
+            .include(sodium);
+    }
     build
 }
 

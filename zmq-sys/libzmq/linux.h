@@ -9,7 +9,6 @@
 #define HAVE_POSIX_MEMALIGN 1
 #define HAVE_STRNLEN 1
 #define ZMQ_CACHELINE_SIZE 64
-#define ZMQ_HAVE_CURVE 1
 #define ZMQ_HAVE_EVENTFD 1
 #define ZMQ_HAVE_EVENTFD_CLOEXEC 1
 #define ZMQ_HAVE_IFADDRS 1
@@ -35,7 +34,6 @@
 #define ZMQ_POLL_BASED_ON_POLL 1
 #define ZMQ_USE_BUILTIN_SHA1 1
 #define ZMQ_USE_CV_IMPL_STL11 1
-#define ZMQ_USE_LIBSODIUM 1
 
 /* From version 2.38 on glibc has this function; others have it in any case. */
 #include <string.h>

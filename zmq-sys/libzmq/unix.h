@@ -3,7 +3,6 @@
 #define HAVE_FORK 1
 #define HAVE_MKDTEMP 1
 #define HAVE_STRNLEN 1
-#define ZMQ_HAVE_CURVE 1
 #define ZMQ_HAVE_IFADDRS 1
 #define ZMQ_HAVE_IPC 1
 #define ZMQ_HAVE_NOEXCEPT 1
@@ -17,4 +16,3 @@
 #define ZMQ_POLL_BASED_ON_POLL 1
 #define ZMQ_USE_BUILTIN_SHA1 1
 #define ZMQ_USE_CV_IMPL_STL11 1
-#define ZMQ_USE_LIBSODIUM 1

@@ -19,7 +19,7 @@
 #![allow(non_camel_case_types)]
 
 // Only for what it links.
-#[cfg(zmq_bundled)]
+#[cfg(all(zmq_bundled, feature = "curve"))]
 extern crate libsodium_sys as _;
 
 use core::ffi::{c_char, c_int, c_long, c_short, c_void};
