@@ -157,7 +157,7 @@ impl Listener {
                 if self.away.turn_away(&stream, now) {
                     return;
                 }
-                if room().is_some_and(|limit| descriptor as u64 >= limit) {
+                if descriptor_limit().is_some_and(|limit| descriptor as u64 + SPARE >= limit) {
                     self.full = true;
                     stream.hang_up();
                 }
@@ -210,17 +210,17 @@ impl Listener {
 
     /// Makes subscribers wait while there are no descriptors for more of them.
     fn keep_descriptors(&mut self, transport: &Transport, state: &State) {
-        let Some(limit) = room() else { return };
+        let Some(limit) = descriptor_limit() else { return };
         let was_full = self.full;
         // The lowest free descriptor is the number of open descriptors, if none below it was closed.
-        self.full = File::open("/dev/null").map_or(true, |file| file.as_raw_fd() as u64 + 1 >= limit);
+        self.full = File::open("/dev/null").map_or(true, |file| file.as_raw_fd() as u64 + 1 + SPARE >= limit);
         if let Some(socket) = &state.socket
             && (self.full || was_full)
         {
             socket.admit(!self.full);
         }
         if self.full && !std::mem::replace(&mut self.told_full, true) {
-            transport.tell(Incident::NoDescriptors { limit: limit + SPARE });
+            transport.tell(Incident::NoDescriptors { limit });
         }
     }
 
@@ -267,9 +267,4 @@ impl Listener {
             Err(_) => self.bind_at = Some(now + BIND_AGAIN),
         }
     }
-}
-
-/// The first descriptor that no connection is to have, if there is a limit.
-fn room() -> Option<u64> {
-    descriptor_limit().map(|limit| limit.saturating_sub(SPARE))
 }
