@@ -99,11 +99,16 @@ pub fn build() -> Result<PathBuf, String> {
     let sha1 = compiler.clone().file(tree.join("external/sha1/sha1.c")).compile_intermediates();
     compiler.cpp(true).std("c++11").flag("-fvisibility-inlines-hidden").objects(sha1).files(sources);
     compiler.compile("zmq");
-    if let Ok(sodium) = env::var("DEP_SODIUM_LIB") {
+    if let Some(sodium) = sodium("LIB") {
         println!("cargo:rustc-link-search={sodium}");
         println!("cargo:rustc-link-lib=static=sodium");
     }
     Ok(tree.join("include"))
+}
+
+/// A directory of libsodium's, if it was compiled.
+fn sodium(what: &str) -> Option<String> {
+    env::var(format!("DEP_SODIUM_{what}")).ok()
 }
 
 /// A source file of several.
@@ -134,13 +139,8 @@ fn compiler(tree: &Path) -> cc::Build {
         .flag("-include")
         .flag(tree.join("src/platform.hpp"))
         .includes([tree.join("include"), tree.join("src"), tree.join("external")]);
-    // Set by libsodium-sys-stable.
-    if let Ok(sodium) = env::var("DEP_SODIUM_INCLUDE") {
-        build
-            .define("SODIUM_STATIC", None)
-            .define("ZMQ_HAVE_CURVE", "1")
-            .define("ZMQ_USE_LIBSODIUM", "1")
-            .include(sodium);
+    if let Some(sodium) = sodium("INCLUDE") {
+        build.define("SODIUM_STATIC", None).include(sodium);
     }
     build
 }
@@ -186,7 +186,11 @@ fn copy(from: &Path, to: &Path, linux: bool) -> std::io::Result<()> {
     }
     let ours = Path::new("libzmq");
     let src = to.join("src");
-    fs::copy(ours.join(if linux { "linux.h" } else { "unix.h" }), src.join("platform.hpp"))?;
+    let mut platform = fs::read_to_string(ours.join(if linux { "linux.h" } else { "unix.h" }))?;
+    if sodium("LIB").is_some() {
+        platform += "#define ZMQ_HAVE_CURVE 1\n#define ZMQ_USE_LIBSODIUM 1\n";
+    }
+    fs::write(src.join("platform.hpp"), platform)?;
     fs::copy(ours.join("record.cc"), src.join("record.cc"))?;
     if linux {
         fs::copy(ours.join("ypipe.hpp"), src.join("ypipe.hpp"))?;
