@@ -95,6 +95,16 @@ event {init}() &priority=-2000000
     }}
 """
 
+# Without packets or peers a Bro sleeps for 100 ms in each round of its loop. Bro 2.6, which has
+# Option::set, has another way to be reached than 2.5.
+WAKES = """
+@ifdef ( Option::set )
+event bro_init() { Broker::listen("127.0.0.1", 0/tcp); }
+@else
+event bro_init() { enable_communication(); }
+@endif
+"""
+
 TOTALS = re.compile(r"(\d+) records? written, (\d+) sent \(\d+ bytes\)(?:, (\d+) dropped)?")
 RECORD = re.compile(rb'\{"ts":([0-9.]+),"n":(\d+),')
 
@@ -103,8 +113,7 @@ def script(bro, logs, size, bursts, every):
     ids = [f"L{number}" for number in range(logs)]
     return SCRIPT.format(
         ids=", ".join(ids), size=size, bursts=bursts, every=f"{every:.3f}", init="bro_init" if bro else "zeek_init",
-        # Without packets or peers a Bro sleeps for 100 ms in each round of its loop.
-        wakes='event bro_init() { Broker::listen("127.0.0.1", 0/tcp); }' if bro else "",
+        wakes=WAKES if bro else "",
         writes="\n            ".join(
             f'Log::write(Bursts::{name}, [$ts=current_time(), $n=n, $text="CHhAvVGS1DHFjwGM9 and more"]);'
             for name in ids),

@@ -59,12 +59,21 @@ event ClusterTest::go_on()
 	event ClusterTest::tick();
 	}
 
+# Timers stand still as long as no capture is read.
+@ifdef ( Cluster::node_up )
 event Cluster::node_up(name: string, id: string)
 	{
-	# Timers stand still as long as no capture is read.
 	if ( is_worker() && name == "logger" )
 		event ClusterTest::go_on();
 	}
+@else
+# Bro 2.5.
+event remote_connection_handshake_done(peer: event_peer)
+	{
+	if ( is_worker() && peer$descr == "logger" )
+		event ClusterTest::go_on();
+	}
+@endif
 
 function start()
 	{

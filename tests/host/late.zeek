@@ -50,10 +50,13 @@ event Late::begin_late()
 	Log::remove_stream(AGAIN);
 	begin(AGAIN, "again");
 
-@ifdef ( Log::enable_stream )
+	# Bro 2.5 declares Log::enable_stream, but has no body for it. Option::set came with 2.6.
+@ifdef ( Option::set )
 	Log::enable_stream(ENABLED);
-	event Late::again(ENABLED, 1);
+@else
+	Log::__enable_stream(ENABLED);
 @endif
+	event Late::again(ENABLED, 1);
 	}
 
 function start()

@@ -190,6 +190,9 @@ def late_logs():
                                  "LogZeroMQ::endpoint=" + endpoint, "LogAscii::use_json=T", *arguments]
 
     logs = {"start", "end", "event", "again", "enabled"}
+    # Bro 2.5 keeps the filters of a log that is removed: that it is there again, nobody can see.
+    unseen = set() if FORGETS_FILTERS else {"again"}
+    logs -= unseen
     run = Run("late", late())
     run.quiet()
     assert set(run.sent) == logs, run.sent.keys()
@@ -210,8 +213,8 @@ def late_logs():
     assert set(run.sent) == logs, run.sent.keys()
     # What is written at the start, before the default filters are muted, is in files, too.
     at_once = set() if FOLLOWS_AT_ONCE else logs - {"enabled"}
-    assert run.files() == {"start", "excluded"} | at_once, run.files()
-    assert all(len(run.file(path)) == 1 for path in run.files() - {"excluded"}), run.files()
+    assert run.files() == {"start", "excluded"} | at_once | unseen, run.files()
+    assert all(len(run.file(path)) == 1 for path in run.files() - {"excluded"} - unseen), run.files()
 
 
 def no_files():
@@ -422,9 +425,11 @@ def main():
 
 if __name__ == "__main__":
     PROGRAM, MODERN, SCRATCH, README = sys.argv[1], sys.argv[2] == "1", sys.argv[3], sys.argv[4]
+    VERSION = [int(number) for number in re.search(rb"version (\d+)\.(\d+)", subprocess.run(
+        [PROGRAM, "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True).stdout).groups()]
     # Zeek 3.0 and older do not tell a script that a filter is there.
-    VERSION = subprocess.run([PROGRAM, "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True).stdout
-    FOLLOWS_AT_ONCE = [int(number) for number in re.findall(rb"\d+", VERSION)[:2]] >= [3, 1]
+    FOLLOWS_AT_ONCE = VERSION >= [3, 1]
+    FORGETS_FILTERS = VERSION >= [2, 6]
     # Bro raises the one, Zeek the other.
     INIT = "bro_init" if os.path.basename(PROGRAM) == "bro" else "zeek_init"
     sys.exit(main())
