@@ -112,14 +112,10 @@ struct Key {
 
 impl Key {
     fn new(endpoint: &Endpoint, options: &Options) -> Self {
-        Self {
-            endpoint: endpoint.clone(),
-            pattern: options.pattern,
-            curve: options.curve.clone(),
-            keep_alive: options.keep_alive.clone(),
-            // The peers of a bound endpoint come and go one by one.
-            resends: options.resends && !endpoint.bind,
-        }
+        // Writers that differ in the high water mark share a transport: each keeps to its own.
+        let Options { pattern, keep_alive, curve, high_water_mark: _, resends } = options.clone();
+        // The peers of a bound endpoint come and go one by one.
+        Self { endpoint: endpoint.clone(), pattern, curve, keep_alive, resends: resends && !endpoint.bind }
     }
 
     /// Returns true if there can be several peers, each of which gets other records.

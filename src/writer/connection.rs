@@ -608,9 +608,13 @@ impl Connection {
             (Fate::NoSpool, Phase::Ended(_)) => Incident::SpoolWorks { logs },
             (Fate::Awaited, _) => Incident::Awaited { count, logs },
             (Fate::Lingered, _) => Incident::Lingered { count, logs },
-            (_, Phase::Began(_)) => Incident::Dropping { count, logs, why },
-            (_, Phase::Lasts(_)) => Incident::StillDropping { count, logs, why },
-            (_, Phase::Ended(_)) => Incident::DroppingEnded { count, logs },
+            (Fate::NoSubscriber | Fate::QueueFull | Fate::Encoding | Fate::Closed | Fate::SpoolLost, news) => {
+                match news {
+                    Phase::Began(_) => Incident::Dropping { count, logs, why },
+                    Phase::Lasts(_) => Incident::StillDropping { count, logs, why },
+                    Phase::Ended(_) => Incident::DroppingEnded { count, logs },
+                }
+            }
         }
     }
 

@@ -14,9 +14,23 @@ use crate::report::{Burst, Phase, Why};
 /// Logs that a report names; of more than one above it names so many, and how many more there are.
 const NAMED: usize = 3;
 
-/// What can happen to records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+/// Declares [`Fate`]: what can happen to records, in the order in which it is told.
+macro_rules! fates {
+    ($($(#[$doc:meta])* $fate:ident,)*) => {
+        /// What can happen to records.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum Fate { $($(#[$doc])* $fate,)* }
+
+        impl Fate {
+            const ALL: [Self; FATES] = [$(Self::$fate),*];
+        }
+
+        /// How many there are.
+        const FATES: usize = [$(Fate::$fate),*].len();
+    };
+}
+
+fates! {
     /// Nobody was there for them, and they were dropped.
     NoSubscriber,
     /// The queue was full, and they were dropped.
@@ -43,26 +57,7 @@ pub(super) enum Fate {
     Lingered,
 }
 
-/// How many there are.
-pub(super) const FATES: usize = Fate::ALL.len();
-
 impl Fate {
-    /// All of them, in the order in which they are told.
-    pub(super) const ALL: [Self; 12] = [
-        Self::NoSubscriber,
-        Self::QueueFull,
-        Self::Encoding,
-        Self::Closed,
-        Self::Unwanted,
-        Self::Recovered,
-        Self::Spooled,
-        Self::SpoolLost,
-        Self::DiskFailed,
-        Self::NoSpool,
-        Self::Awaited,
-        Self::Lingered,
-    ];
-
     /// How long a report waits for other logs to which the same happens, and for what the monitor tells of
     /// the endpoint, in milliseconds.
     fn gather(self) -> u64 {
