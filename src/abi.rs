@@ -12,7 +12,7 @@ use crate::clock;
 use crate::host::{AnyShape, FAMILIES, Field, Layout};
 use crate::report::{Problem, Report, Reporter};
 use crate::writer::{
-    Config, Counters, Given, OPTIONS, SCRIPT_NAMES, Setup, Source, Totals, Writer, readable, unknown_options,
+    Config, Counters, Given, OPTIONS, SCRIPT_NAMES, Scope, Setup, Totals, Writer, readable, unknown_options,
 };
 
 /// `BZW_ABI_VERSION`.
@@ -351,11 +351,11 @@ unsafe fn open(args: *const OpenArgs) -> Result<Writer, c_int> {
         };
         let globals = options(args.globals, args.num_globals)?;
         let config = options(args.config, args.num_config)?;
-        let filter = given(&config, Source::Filter);
+        let filter = given(&config, Scope::Filter);
         for name in unknown_options(&filter) {
             reporter(&Report::UnknownOption { name: name.to_owned() });
         }
-        let all = [given(&globals, Source::Global), filter].concat();
+        let all = [given(&globals, Scope::Global), filter].concat();
         let config = Config::parse(&all).map_err(|error| {
             let filter = match text(args.filter_name) {
                 Ok(name) => format!(" of filter \"{}\"", name.to_string_lossy()),
@@ -376,8 +376,8 @@ unsafe fn open(args: *const OpenArgs) -> Result<Writer, c_int> {
     }
 }
 
-fn given(options: &[(String, String)], source: Source) -> Vec<Given<'_>> {
-    options.iter().map(|(name, value)| Given { source, name, value }).collect()
+fn given(options: &[(String, String)], scope: Scope) -> Vec<Given<'_>> {
+    options.iter().map(|(name, value)| Given { scope, name, value }).collect()
 }
 
 thread_local! {

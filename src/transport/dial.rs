@@ -12,7 +12,7 @@ use super::{CLOSED_IN_A_ROW, Failure, Options, Pattern, Peers, Servers, State, T
 use crate::clock::coarse_millis;
 use crate::report::{Burst, Incident, Phase, Report, Trouble};
 use crate::zmq::limits::ENFORCED;
-use crate::zmq::{Context, Endpoint, Error, Event, Handshake, PENALTY, Role, Socket, Watched, version};
+use crate::zmq::{Context, Endpoint, Error, Event, Handshake, MonitoredSocket, PENALTY, Role, Socket, version};
 
 /// The side that connects.
 pub(super) struct Dialer {
@@ -51,7 +51,7 @@ impl Dialer {
         context: &Arc<Context>,
         endpoint: Endpoint,
         options: &Options,
-    ) -> Result<(Watched, Self), Failure> {
+    ) -> Result<(MonitoredSocket, Self), Failure> {
         let socket = open_socket(context, options)?;
         if options.pattern == Pattern::Publish {
             // Of the next connection's subscriptions it tells whether the last one's have ended or not.

@@ -12,7 +12,7 @@ use super::options::open_socket;
 use super::{Clients, Failure, LOOK_INTERVAL, Options, Pattern, Peers, State, Transport, locked};
 use crate::clock::coarse_millis;
 use crate::report::{Incident, Report, Trouble};
-use crate::zmq::{Away, Context, Endpoint, Error, Event, Stream, Watched, descriptor_limit};
+use crate::zmq::{Away, Context, Endpoint, Error, Event, MonitoredSocket, Stream, descriptor_limit};
 
 /// How often an address that is in use is tried again.
 const BIND_AGAIN: Duration = Duration::from_millis(500);
@@ -59,7 +59,7 @@ impl Listener {
         transport: &Transport,
         endpoint: Endpoint,
         options: &Options,
-    ) -> Result<(Watched, Self), Failure> {
+    ) -> Result<(MonitoredSocket, Self), Failure> {
         let door = match &options.curve {
             Some(curve) => Some(Door::open(context, curve, &endpoint.text())?),
             None => None,
@@ -87,7 +87,7 @@ impl Listener {
         Ok((socket, listener))
     }
 
-    fn open_socket(&self, context: &Arc<Context>) -> Result<Watched, Failure> {
+    fn open_socket(&self, context: &Arc<Context>) -> Result<MonitoredSocket, Failure> {
         let Self { endpoint, options, .. } = self;
         let socket = open_socket(context, options)?;
         if options.pattern == Pattern::Push {
@@ -113,7 +113,7 @@ impl Listener {
     /// # Errors
     ///
     /// The address can never be bound.
-    fn bind(&mut self, transport: &Transport, socket: &Watched) -> Result<(), Error> {
+    fn bind(&mut self, transport: &Transport, socket: &MonitoredSocket) -> Result<(), Error> {
         match socket.bind(&self.endpoint.address) {
             Ok(bound) => {
                 self.bind_at = None;

@@ -35,7 +35,7 @@ use crate::keys::KeyError;
 use crate::lock::locked;
 use crate::report::{Incident, Report, Trouble};
 use crate::texts::texts;
-use crate::zmq::{Context, Endpoint, Error, Message, Place, Stream, Watched, Written};
+use crate::zmq::{Context, Endpoint, Error, Message, MonitoredSocket, Place, Stream, Written};
 use subscriptions::{Topics, parse};
 use thread::Thread;
 
@@ -177,7 +177,7 @@ struct Outgoing {
 /// The parts that only one thread may use at a time.
 struct State {
     /// There until the last writer has left.
-    socket: Option<Watched>,
+    socket: Option<MonitoredSocket>,
 }
 
 /// A transport in use.
@@ -261,7 +261,7 @@ impl Transport {
 
 /// Sends a message of two frames, or of one.
 #[inline]
-fn try_send(socket: &Watched, first: Option<&[u8]>, body: &mut Message) -> Result<(), Error> {
+fn try_send(socket: &MonitoredSocket, first: Option<&[u8]>, body: &mut Message) -> Result<(), Error> {
     match first {
         Some(first) => socket.try_send_two(first, body),
         None => socket.try_send_one(body),

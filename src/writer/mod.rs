@@ -37,7 +37,7 @@ use connection::Log;
 pub use counters::{Counters, Totals};
 pub use curve::parse as parse_curve;
 pub use extra::ExtraFields;
-pub use option::{ConfigError, Given, Mention, Reason, Source};
+pub use option::{ConfigError, Given, Mention, Reason, Scope};
 pub use topic::{Frames, Head, Template, readable};
 
 /// How often the subscriptions are looked at while records come. A subscription takes

@@ -401,7 +401,7 @@ impl Spooling {
     pub(super) fn why(&mut self, fate: Fate) -> Option<Why> {
         let counters = match &self.store {
             Store::Disk(spool) => spool.counters(),
-            Store::Memory(_) => spool::Counters::default(),
+            Store::Memory(_) => spool::FailureCounts::default(),
         };
         Some(match (fate, &self.store) {
             (Fate::NoSpool, Store::Memory(held)) => Why::System { error: held.why.clone() },

@@ -12,7 +12,7 @@ use super::{Context, Error, Message};
 
 /// The socket types used here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum SocketType {
     /// Publishes, and sees what is subscribed to.
     XPub,
     /// Subscribes.
@@ -47,15 +47,15 @@ impl Socket {
     /// # Errors
     ///
     /// File descriptors, memory or the context's sockets are exhausted.
-    pub fn new(context: &Arc<Context>, kind: Kind) -> Result<Self, Error> {
+    pub fn new(context: &Arc<Context>, kind: SocketType) -> Result<Self, Error> {
         let kind = match kind {
-            Kind::XPub => zmq_sys::ZMQ_XPUB,
-            Kind::Sub => zmq_sys::ZMQ_SUB,
-            Kind::XSub => zmq_sys::ZMQ_XSUB,
-            Kind::Push => zmq_sys::ZMQ_PUSH,
-            Kind::Pull => zmq_sys::ZMQ_PULL,
-            Kind::Pair => zmq_sys::ZMQ_PAIR,
-            Kind::Rep => zmq_sys::ZMQ_REP,
+            SocketType::XPub => zmq_sys::ZMQ_XPUB,
+            SocketType::Sub => zmq_sys::ZMQ_SUB,
+            SocketType::XSub => zmq_sys::ZMQ_XSUB,
+            SocketType::Push => zmq_sys::ZMQ_PUSH,
+            SocketType::Pull => zmq_sys::ZMQ_PULL,
+            SocketType::Pair => zmq_sys::ZMQ_PAIR,
+            SocketType::Rep => zmq_sys::ZMQ_REP,
         };
         super::context::require_descriptors()?;
         // SAFETY: a valid context; a null result is an error.
@@ -148,7 +148,7 @@ impl Socket {
     }
 
     /// Makes libzmq send events of the socket to a pair socket that connects to `endpoint`, of the transport
-    /// `inproc`; `None` ends that. See [`super::Watched`].
+    /// `inproc`; `None` ends that. See [`super::MonitoredSocket`].
     ///
     /// # Errors
     ///

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
 
-use super::{Context, Error, Kind, Message, PublicKey, Socket};
+use super::{Context, Error, Message, PublicKey, Socket, SocketType};
 
 /// Where libzmq looks for the handler.
 const ADDRESS: &core::ffi::CStr = c"inproc://zeromq.zap.01";
@@ -57,7 +57,7 @@ impl Handler {
         let thread = std::thread::Builder::new().name("zmq-zap".into()).spawn({
             let (context, domains, stop) = (Arc::clone(context), Arc::clone(&domains), Arc::clone(&stop));
             move || {
-                let socket = Socket::new(&context, Kind::Rep).and_then(|socket| {
+                let socket = Socket::new(&context, SocketType::Rep).and_then(|socket| {
                     socket.set(zmq_sys::ZMQ_LINGER, 0)?;
                     socket.bind(ADDRESS)?;
                     Ok(socket)
