@@ -3,9 +3,9 @@
 //! A context has one handler that libzmq asks, and the endpoints of the process share it. Each endpoint
 //! has a domain of its own, so that its keys do not open another endpoint.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
-use super::{Curve, Failure};
+use super::{Curve, Failure, locked};
 use crate::keys::{Authorized, Notice};
 use crate::zmq::zap::Handler;
 use crate::zmq::{Context, Error, Role};
@@ -31,7 +31,7 @@ impl Door {
         let dir = curve.authorized.as_deref().ok_or(no_handler(Error(libc::EINVAL)))?;
         let authorized = Authorized::open(dir).map_err(|why| Failure::Keys { why, error: Error(libc::EACCES) })?;
         let authorized = Arc::new(authorized);
-        let mut handler = HANDLER.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut handler = locked(&HANDLER);
         let (handler, users) = match &mut *handler {
             Some(running) => running,
             none => none.insert((Handler::start(context).map_err(no_handler)?, 0)),
@@ -63,7 +63,7 @@ impl Door {
 
 impl Drop for Door {
     fn drop(&mut self) {
-        let mut running = HANDLER.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = locked(&HANDLER);
         let Some((handler, users)) = &mut *running else { return };
         handler.close(&self.domain);
         *users -= 1;

@@ -259,15 +259,6 @@ impl Transport {
     }
 }
 
-/// Sends a message of two frames, or of one.
-#[inline]
-fn try_send(socket: &MonitoredSocket, first: Option<&[u8]>, body: &mut Message) -> Result<(), Error> {
-    match first {
-        Some(first) => socket.try_send_two(first, body),
-        None => socket.try_send_one(body),
-    }
-}
-
 /// A writer's share in a transport.
 pub struct User {
     transport: Arc<Transport>,
@@ -333,13 +324,13 @@ impl User {
             return Err(Refusal::Renewed);
         }
         let Some(socket) = &state.socket else { return Err(Refusal::Failed) };
-        let sent = try_send(socket, first, body).or_else(|error| {
+        let sent = socket.try_send_frames(first, body).or_else(|error| {
             if error != Error(libc::EAGAIN) {
                 return Err(error);
             }
             // The queue may only look full.
             socket.catch_up();
-            try_send(socket, first, body)
+            socket.try_send_frames(first, body)
         });
         match sent {
             Ok(()) => {

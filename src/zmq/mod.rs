@@ -35,7 +35,7 @@ pub use curve::{KEY_TEXT, KeyPair, PublicKey, Role, SecretKey, has_curve, wipe};
 pub use endpoint::{Endpoint, EndpointError, Side};
 pub use message::Message;
 pub use monitor::{Event, Handshake, MonitoredSocket};
-pub use socket::{PollItem, Socket, SocketType, poll, wait_readable};
+pub use socket::{Socket, SocketType, wait_readable};
 pub use stream::{Stream, descriptor_limit};
 pub use written::{Place, Written};
 pub use zmq_sys::record::TELLS;

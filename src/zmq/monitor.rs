@@ -128,8 +128,7 @@ impl MonitoredSocket {
     ///
     /// What libzmq says.
     pub fn wait(&self, millis: i64) -> Result<(), Error> {
-        let mut items = [self.socket.poll_item(true, false), self.monitor.poll_item(true, false)];
-        super::poll(&mut items, millis).map(drop)
+        super::socket::wait([&self.socket, &self.monitor], millis).map(drop)
     }
 
     /// Returns descriptors that become readable when libzmq's I/O thread has told the socket something, and
