@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use super::dial::Dialer;
 use super::listen::Listener;
-use super::{Failure, Key, MAX_SUBSCRIPTIONS, Options, Outgoing, Running, State, Transport, locked};
-use crate::zmq::{Context, Error, Event, Stream, TELLS, Written, limits, wait_readable};
+use super::{Failure, Key, MAX_SUBSCRIPTIONS, Options, Outgoing, Running, Transport, locked};
+use crate::zmq::{Context, Error, Event, MonitoredSocket, Stream, TELLS, Written, limits, wait_readable};
 
 /// How often the thread looks around if nothing is due earlier.
 const IDLE: Duration = Duration::from_secs(1);
@@ -47,7 +47,7 @@ impl Thread {
             key,
             begun: Instant::now(),
             heard: Mutex::new(Instant::now()),
-            state: Mutex::new(State { socket: None }),
+            socket: Mutex::default(),
             topics: Mutex::default(),
             changed: Condvar::new(),
             version: AtomicU64::new(1),
@@ -72,7 +72,7 @@ impl Thread {
             let (socket, dialer) = Dialer::open(context, endpoint, options)?;
             (socket, Side::Dialer(Box::new(dialer)))
         };
-        locked(&transport.state).socket = Some(socket);
+        *locked(&transport.socket) = Some(socket);
         let thread = Self { transport: Arc::clone(&transport), side, stop: reader };
         let thread = std::thread::Builder::new()
             .name("zmq-endpoint".into())
@@ -84,27 +84,19 @@ impl Thread {
     fn run(mut self) {
         let mut wait = Duration::ZERO;
         loop {
-            let descriptors = {
-                let state = locked(&self.transport.state);
-                let Some(socket) = &state.socket else { return };
-                socket.descriptors()
-            };
-            let [socket, events] = descriptors;
+            let descriptors = locked(&self.transport.socket).as_ref().map(MonitoredSocket::descriptors);
+            let Some([socket, events]) = descriptors else { return };
             wait_readable(&[self.stop.as_raw_fd(), socket, events], wait);
             if self.transport.stopped() {
                 return;
             }
             self.look_names_up();
-            let mut state = locked(&self.transport.state);
+            let mut locked_socket = locked(&self.transport.socket);
+            let Some(socket) = &mut *locked_socket else { return };
             let now = Instant::now();
-            let more = self.transport.read(&mut state);
+            let more = self.transport.read(socket);
             let in_bounds = limits::ENFORCED || locked(&self.transport.topics).len() <= MAX_SUBSCRIPTIONS;
-            let Some(socket) = &mut state.socket else { return };
-            let mut news = Vec::new();
             while let Some(event) = socket.next_event() {
-                news.push(event);
-            }
-            for event in news {
                 self.note(event);
                 match &mut self.side {
                     Side::Dialer(dialer) => dialer.note(event, &self.transport, now),
@@ -112,10 +104,10 @@ impl Thread {
                 }
             }
             let due = match &mut self.side {
-                Side::Dialer(dialer) => dialer.keep(&self.transport, &mut state, in_bounds, now),
-                Side::Listener(listener) => listener.keep(&self.transport, &mut state, in_bounds, now),
+                Side::Dialer(dialer) => dialer.keep(&self.transport, socket, in_bounds, now),
+                Side::Listener(listener) => listener.keep(&self.transport, socket, in_bounds, now),
             };
-            drop(state);
+            drop(locked_socket);
             // Somebody may wait for a peer.
             self.transport.changed.notify_all();
             wait = match more {

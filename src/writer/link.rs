@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use super::config::Config;
 use super::topic::Head;
 use crate::report::{Report, Trouble};
-use crate::transport::{Acknowledged, Events, Failure, Pattern, Refusal, Subscriptions, Trail, User};
-use crate::zmq::{Buffers, Context, Endpoint, Message, TELLS, version};
+use crate::transport::{Events, Failure, Pattern, Refusal, Subscriptions, Trail, User};
+use crate::zmq::{Acknowledged, Buffers, Context, Endpoint, Message, TELLS, version};
 
 /// Where records go.
 pub(super) struct Link {

@@ -11,7 +11,6 @@ mod link;
 mod option;
 mod orphans;
 mod patience;
-mod raw;
 mod spooling;
 mod stats;
 mod topic;
@@ -224,13 +223,17 @@ impl Writer {
         }
         // SAFETY: the caller promises values of this host, whose shape `open` was given.
         let encoded = unsafe { crate::dispatch!(self.shape, shape => self.encode(values, shape)) };
-        match encoded {
-            Ok(()) => {
-                if self.batch.add(now) {
-                    self.flush();
-                }
-            }
-            Err(problem) => self.count_unencoded(problem),
+        self.end(encoded, now);
+    }
+
+    /// Publishes a JSON object, without line feeds, byte for byte, as logs that are replayed have it: options that
+    /// say how a record is written (`json_timestamps`, `extra_fields`, `tag_json` and so on) do not change it.
+    /// Everything else is as for other records.
+    pub fn write_json(&mut self, object: &[u8]) {
+        let now = coarse_millis();
+        if self.begin(now) {
+            let copied = self.copy(object);
+            self.end(copied, now);
         }
     }
 
@@ -248,6 +251,19 @@ impl Writer {
             }
         }
         wanted
+    }
+
+    /// Sends what a record was put into, if that is to end, or counts the record.
+    #[inline]
+    fn end(&mut self, encoded: Result<(), Problem>, now: u64) {
+        match encoded {
+            Ok(()) => {
+                if self.batch.add(now) {
+                    self.flush();
+                }
+            }
+            Err(problem) => self.count_unencoded(problem),
+        }
     }
 
     /// Sends the batch, as far as it is filled.
@@ -403,6 +419,20 @@ impl Writer {
                 Err(EncodeError::TooDeep) => return Err(Problem::TooDeep),
             }
         }
+    }
+
+    /// Copies a record to the end of the batch.
+    fn copy(&mut self, object: &[u8]) -> Result<(), Problem> {
+        if object.len() > MAX_RECORD {
+            return Err(Problem::TooLarge);
+        }
+        let before = self.buffers.pending().len();
+        if self.buffers.append(self.batch.lead()) && self.buffers.append(object) {
+            return Ok(());
+        }
+        self.buffers.truncate(before);
+        self.flush();
+        if self.buffers.put(&[self.batch.lead(), object]) { Ok(()) } else { Err(Problem::NoMemory) }
     }
 
     /// Looks at the subscriptions, and reports what happened since the last time.

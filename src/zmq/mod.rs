@@ -37,7 +37,7 @@ pub use message::Message;
 pub use monitor::{Event, Handshake, MonitoredSocket};
 pub use socket::{Socket, SocketType, wait_readable};
 pub use stream::{Stream, descriptor_limit};
-pub use written::{Place, Written};
+pub use written::{Acknowledged, Place, Written};
 pub use zmq_sys::record::TELLS;
 
 /// An error of libzmq: its error number.
