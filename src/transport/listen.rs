@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::door::Door;
+use super::authentication::Authentication;
 use super::options::open_socket;
 use super::{Clients, Failure, LOOK_INTERVAL, Options, Pattern, Peers, Transport, locked};
 use crate::clock::coarse_millis;
@@ -33,7 +33,7 @@ pub(super) struct Listener {
     /// True if the socket has ended all connections and is to give way to a new one.
     ended: bool,
     /// Who is let in, if there are keys.
-    door: Option<Door>,
+    authentication: Option<Authentication>,
     /// When to look at the directory of keys again.
     look_at: Instant,
     /// Clients that failed in the handshake.
@@ -60,8 +60,8 @@ impl Listener {
         endpoint: Endpoint,
         options: &Options,
     ) -> Result<(MonitoredSocket, Self), Failure> {
-        let door = match &options.curve {
-            Some(curve) => Some(Door::open(context, curve, &endpoint.text())?),
+        let authentication = match &options.curve {
+            Some(curve) => Some(Authentication::open(context, curve, &endpoint.text())?),
             None => None,
         };
         let mut listener = Self {
@@ -71,7 +71,7 @@ impl Listener {
             bind_at: None,
             told: false,
             ended: false,
-            door,
+            authentication,
             look_at: Instant::now(),
             clients: Clients::new(options.curve.is_some()),
             peers: Peers::default(),
@@ -100,7 +100,7 @@ impl Listener {
             })?;
         }
         socket
-            .secure(self.door.as_ref().map(Door::role))
+            .secure(self.authentication.as_ref().map(|one| &one.role))
             .map_err(|error| Failure::Encrypt { endpoint: endpoint.to_string(), error })?;
         if endpoint.is_ipv6() {
             socket.set(zmq_sys::ZMQ_IPV6, 1).map_err(|error| Failure::Ipv6 { error })?;
@@ -201,7 +201,7 @@ impl Listener {
         }
         self.keep_descriptors(transport, socket);
         // Without keys clients only make reports.
-        let look_at = self.door.as_ref().map(|_| self.look_at);
+        let look_at = self.authentication.as_ref().map(|_| self.look_at);
         [self.bind_at, look_at].into_iter().flatten().min()
     }
 
@@ -224,11 +224,11 @@ impl Listener {
         for event in self.clients.news(coarse_millis()) {
             transport.tell(event);
         }
-        let Some(door) = &self.door else { return };
-        for notice in door.notices() {
+        let Some(Authentication { authorized, .. }) = &self.authentication else { return };
+        for notice in authorized.notices() {
             transport.tell(Incident::Keys { notice });
         }
-        if door.revoked() {
+        if authorized.revoked() {
             transport.tell(Incident::Revoked);
             self.end(transport, socket);
         }

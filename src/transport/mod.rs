@@ -13,8 +13,8 @@
 //! All work that can take time happens on the transport's thread: it looks names up, tries addresses
 //! again, and reads keys. Writers read the results from memory.
 
+mod authentication;
 mod dial;
-mod door;
 mod handshake;
 mod listen;
 mod names;

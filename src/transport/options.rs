@@ -71,18 +71,14 @@ const CONNECT_TIMEOUT_MILLIS: i32 = 5000;
 /// take as long as the idle time before them.
 const KEEPALIVE_PROBES: i32 = 4;
 
-/// The socket type that a pattern needs.
-fn kind(pattern: Pattern) -> SocketType {
-    match pattern {
-        Pattern::Publish => SocketType::XPub,
-        Pattern::Push => SocketType::Push,
-    }
-}
-
 /// Makes a socket with all its options.
 pub(super) fn open_socket(context: &Arc<Context>, options: &Options) -> Result<MonitoredSocket, Failure> {
     let no_socket = |error| Failure::Socket { error };
-    let socket = Socket::new(context, kind(options.pattern)).map_err(no_socket)?;
+    let socket_type = match options.pattern {
+        Pattern::Publish => SocketType::XPub,
+        Pattern::Push => SocketType::Push,
+    };
+    let socket = Socket::new(context, socket_type).map_err(no_socket)?;
     prepare(&socket, options)?;
     MonitoredSocket::new(context, socket).map_err(no_socket)
 }

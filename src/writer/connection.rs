@@ -30,9 +30,7 @@ pub struct Connection {
     link: Link,
     /// The next record is to be encoded for [`Connection::send`].
     wants: bool,
-    /// Records held for the first subscriber; never with a spool.
-    hold: Option<Hold>,
-    spooling: Option<Box<Backed>>,
+    fallback: Fallback,
     /// What found no room, while the writer waits for it.
     blocked: Option<Blocked>,
     progress: Progress,
@@ -43,6 +41,18 @@ pub struct Connection {
     /// `sent`, `queued`, `spooled` and `bytes` are not kept here.
     counters: Counters,
     share: Share,
+}
+
+/// What becomes of records that nobody can take now.
+#[derive(Default)]
+enum Fallback {
+    /// They are dropped.
+    #[default]
+    Drop,
+    /// They are held for the first subscriber.
+    Hold(Hold),
+    /// They go to the spool.
+    Spool(Box<Backed>),
 }
 
 /// The spool, and what is on its way.
@@ -124,20 +134,20 @@ impl Connection {
         let Log { path, head } = log;
         let link = Link::open(context, endpoints, config, consumer, buffers)?;
         let name = endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-        let spooling = Spooling::open(config, path, &name, head.within().len(), reporter)
-            .map(|spool| Box::new(Backed { spool, full: false, oldest: (Instant::now(), 0) }));
         let wait = if link.is_strict() { FOREVER } else { config.wait_for_subscriber };
-        let hold =
-            (!wait.is_zero() && !link.wanted() && spooling.is_none()).then(|| Hold::new(config.high_water_mark, wait));
+        let fallback = match Spooling::open(config, path, &name, head.within().len(), reporter) {
+            Some(spool) => Fallback::Spool(Box::new(Backed { spool, full: false, oldest: (Instant::now(), 0) })),
+            None if !wait.is_zero() && !link.wanted() => Fallback::Hold(Hold::new(config.high_water_mark, wait)),
+            None => Fallback::Drop,
+        };
         Ok(Self {
             share: Share::join(&name, path),
             name,
             head,
-            wants: link.wanted() || hold.is_some() || spooling.is_some(),
+            wants: link.wanted() || !matches!(fallback, Fallback::Drop),
             high_water_mark: config.high_water_mark,
             link,
-            hold,
-            spooling,
+            fallback,
             blocked: None,
             progress: Progress::default(),
             ends: false,
@@ -186,15 +196,12 @@ impl Connection {
     /// [`Connection::retry`].
     #[inline]
     pub fn send(&mut self, buffers: &mut Buffers, records: u64) -> bool {
-        if self.spooling.is_some() {
-            self.send_or_spool(buffers, records);
-            return false;
+        match self.fallback {
+            Fallback::Drop => return self.try_send(buffers, records),
+            Fallback::Hold(_) => self.hold(buffers.pending(), records),
+            Fallback::Spool(_) => self.send_or_spool(buffers, records),
         }
-        if self.hold.is_some() {
-            self.hold(buffers.pending(), records);
-            return false;
-        }
-        self.try_send(buffers, records)
+        false
     }
 
     #[inline]
@@ -246,7 +253,7 @@ impl Connection {
     /// still pending.
     pub fn retry(&mut self, buffers: &mut Buffers) -> bool {
         let Some(Blocked { records, message }) = self.blocked.take() else { return false };
-        if self.hold.is_some() {
+        if self.holds() {
             drop(message);
             self.hold(buffers.pending(), records);
             return false;
@@ -295,7 +302,7 @@ impl Connection {
     }
 
     fn send_or_spool(&mut self, buffers: &mut Buffers, records: u64) {
-        let Some(backed) = &mut self.spooling else { return };
+        let Fallback::Spool(backed) = &mut self.fallback else { return };
         if !backed.spool.always && backed.spool.waiting() == 0 && self.link.wanted() {
             if let Some((lane, consumer)) = self.link.lane(records, buffers) {
                 let mut body = Message::new();
@@ -319,7 +326,7 @@ impl Connection {
     /// Sends what is in the spool, some records or all that there is room for. Returns true if it sent
     /// any. Not to be called while a record is pending.
     pub fn drain(&mut self, buffers: &mut Buffers, limit: usize) -> bool {
-        let Some(backed) = &mut self.spooling else { return false };
+        let Fallback::Spool(backed) = &mut self.fallback else { return false };
         if backed.full || !self.link.wanted() {
             return false;
         }
@@ -359,9 +366,7 @@ impl Connection {
     /// What a new record in the spool gives reason to.
     #[inline]
     pub fn go_on(&mut self, buffers: &mut Buffers) {
-        if let Some(backed) = &self.spooling
-            && backed.spool.waiting() > 0
-        {
+        if self.spool().is_some_and(|spool| spool.waiting() > 0) {
             self.drain(buffers, DRAIN);
         }
     }
@@ -375,7 +380,7 @@ impl Connection {
 
     #[cold]
     fn hold(&mut self, bytes: &[u8], records: u64) {
-        let Some(hold) = &mut self.hold else { return };
+        let Fallback::Hold(hold) = &mut self.fallback else { return };
         if hold.limit > 0 && hold.messages.len() >= hold.limit {
             self.counters.queue_full += records;
             return;
@@ -387,19 +392,26 @@ impl Connection {
     /// Returns true if records are held for the first subscriber.
     #[must_use]
     pub fn holds(&self) -> bool {
-        self.hold.is_some()
+        matches!(self.fallback, Fallback::Hold(_))
+    }
+
+    fn spool(&self) -> Option<&Spooling> {
+        if let Fallback::Spool(backed) = &self.fallback { Some(&backed.spool) } else { None }
     }
 
     /// Sends what is held once somebody has subscribed; gives it up when its time is over. Not to be
     /// called while a record is pending.
     pub fn end_hold(&mut self, buffers: &mut Buffers) {
-        let unwanted = self.hold.is_some() && self.unwanted();
-        let Some(mut hold) = self.hold.take() else { return };
+        if !self.holds() {
+            return;
+        }
+        let unwanted = self.unwanted();
+        let Fallback::Hold(mut hold) = std::mem::take(&mut self.fallback) else { return };
         if !self.link.wanted() {
             if unwanted || Instant::now() >= hold.until {
                 self.counters.no_subscriber += hold.records;
             } else {
-                self.hold = Some(hold);
+                self.fallback = Fallback::Hold(hold);
             }
             return;
         }
@@ -416,33 +428,34 @@ impl Connection {
                 self.blocked = None;
                 hold.messages.push_front((bytes, records));
                 hold.records += records;
-                self.hold = Some(hold);
+                self.fallback = Fallback::Hold(hold);
                 return;
             }
         }
     }
 
-    /// Looks at what has happened: subscriptions, connections, what was sent. Returns true if
-    /// subscriptions have come or gone.
-    pub fn poll(&mut self, buffers: &Buffers) -> bool {
+    /// Looks at what has happened: subscriptions, connections, what was sent.
+    pub fn poll(&mut self, buffers: &Buffers) {
         let news = self.link.poll(&self.head, buffers);
         self.counters.closed += news.lost;
-        if let Some(backed) = &mut self.spooling {
-            backed.full = false;
-            if news.disconnected {
-                self.link.take_back(backed.spool.take_back(&self.link));
+        match &mut self.fallback {
+            Fallback::Spool(backed) => {
+                backed.full = false;
+                if news.disconnected {
+                    self.link.take_back(backed.spool.take_back(&self.link));
+                }
+                if backed.spool.reap(&self.link) {
+                    self.link.take_back(backed.spool.take_back(&self.link));
+                }
+                backed.move_on(&mut self.link);
             }
-            if backed.spool.reap(&self.link) {
-                self.link.take_back(backed.spool.take_back(&self.link));
+            Fallback::Drop if self.link.is_strict() && !self.link.wanted() => {
+                self.fallback = Fallback::Hold(Hold::new(self.high_water_mark, FOREVER));
             }
-            backed.move_on(&mut self.link);
+            Fallback::Drop | Fallback::Hold(_) => {}
         }
-        if self.link.is_strict() && !self.link.wanted() && self.hold.is_none() && self.spooling.is_none() {
-            self.hold = Some(Hold::new(self.high_water_mark, FOREVER));
-        }
-        let waits = self.hold.is_some() || (self.spooling.is_some() && !self.unwanted());
+        let waits = self.holds() || (self.has_spool() && !self.unwanted());
         self.wants = self.link.wanted() || waits;
-        news.subscriptions
     }
 
     /// Returns true if there are subscribers, and none of them wants this log.
@@ -465,7 +478,7 @@ impl Connection {
     /// Returns true if the spool has records that somebody is there for.
     #[must_use]
     pub fn drains(&self) -> bool {
-        self.spooling.as_ref().is_some_and(|backed| backed.spool.waiting() > 0) && self.link.wanted()
+        self.spool().is_some_and(|spool| spool.waiting() > 0) && self.link.wanted()
     }
 
     /// The writer is about to close: what is only for the record is not told any more.
@@ -476,12 +489,12 @@ impl Connection {
     /// Returns true if what is not sent goes to a spool.
     #[must_use]
     pub fn has_spool(&self) -> bool {
-        self.spooling.is_some()
+        self.spool().is_some()
     }
 
     /// To be called about once a second.
     pub fn tick(&mut self) {
-        if let Some(backed) = &mut self.spooling {
+        if let Fallback::Spool(backed) = &mut self.fallback {
             backed.spool.tick();
         }
     }
@@ -500,14 +513,14 @@ impl Connection {
 
     /// Records that are held for the first subscriber.
     fn held(&self) -> u64 {
-        self.hold.as_ref().map_or(0, |hold| hold.records)
+        if let Fallback::Hold(hold) = &self.fallback { hold.records } else { 0 }
     }
 
     /// Records that libzmq has and the system has not.
     #[must_use]
     pub fn in_flight(&self, buffers: &Buffers) -> u64 {
-        if let Some(backed) = &self.spooling {
-            return backed.spool.in_flight();
+        if let Some(spool) = self.spool() {
+            return spool.in_flight();
         }
         let made = self.blocked.as_ref().filter(|blocked| blocked.message.is_some());
         (self.link.in_flight(buffers) - made.map_or(0, |blocked| blocked.records)).min(self.link.handed())
@@ -517,7 +530,7 @@ impl Connection {
     #[must_use]
     pub fn counters(&self, written: u64, buffers: &Buffers) -> Counters {
         let in_flight = self.in_flight(buffers);
-        let spool = self.spooling.as_ref().map(|backed| &backed.spool);
+        let spool = self.spool();
         Counters {
             written,
             recovered: spool.map_or(0, Spooling::recovered),
@@ -535,8 +548,8 @@ impl Connection {
         self.poll(buffers);
         self.end_hold(buffers);
         self.drain(buffers, usize::MAX);
-        if let Some(backed) = &self.spooling {
-            return backed.spool.in_flight() > 0 || (backed.spool.waiting() > 0 && self.link.wanted());
+        if let Some(spool) = self.spool() {
+            return spool.in_flight() > 0 || (spool.waiting() > 0 && self.link.wanted());
         }
         self.held() > 0 || self.in_flight(buffers) > 0
     }
@@ -551,8 +564,9 @@ impl Connection {
         let Counters { no_subscriber, queue_full, encoding, closed, .. } = self.counters;
         let sent = self.link.handed().saturating_sub(self.in_flight(buffers));
         let mut seen = Seen { sent, ..Seen::default() };
-        if let Some(backed) = &mut self.spooling {
-            backed.spool.note(&mut seen, reporter);
+        let mut spool = if let Fallback::Spool(backed) = &mut self.fallback { Some(&mut backed.spool) } else { None };
+        if let Some(spool) = &mut spool {
+            spool.note(&mut seen, reporter);
         }
         *seen.of(Fate::NoSubscriber) = no_subscriber;
         *seen.of(Fate::Unwanted) = no_subscriber;
@@ -562,7 +576,6 @@ impl Connection {
         // A subscriber is there and does not want this log: that is its choice. With a spool it is told, since
         // nothing is kept.
         let chosen = self.link.subscriptions().other > 0;
-        let mut spool = self.spooling.as_mut().map(|backed| &mut backed.spool);
         if chosen {
             self.share.skip(Fate::NoSubscriber, no_subscriber);
         }
@@ -635,7 +648,7 @@ impl Connection {
     /// Closes the connection, `linger` after the end began. Returns what became of the records,
     /// of which those that libzmq still had then are lost.
     pub fn close(mut self, written: u64, buffers: &Buffers, left: Option<Duration>) -> (String, Counters) {
-        if let Some(mut backed) = self.spooling.take() {
+        if let Fallback::Spool(mut backed) = self.fallback {
             self.link.take_back(backed.spool.end(&self.link));
             let counters = Counters {
                 written,
@@ -652,7 +665,6 @@ impl Connection {
         }
         // Nobody came for these.
         self.counters.no_subscriber += self.held();
-        self.hold = None;
         let lost = self.link.give_up(buffers);
         self.counters.closed += lost;
         let counters = Counters { written, sent: self.link.handed(), bytes: self.link.bytes(), ..self.counters };

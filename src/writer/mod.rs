@@ -511,8 +511,7 @@ impl Writer {
         if let Some(statistics) = &mut self.statistics
             && statistics.due()
         {
-            let counters: Vec<_> = self.told.clone();
-            self.publish_statistics(&counters);
+            self.publish_statistics();
         }
     }
 
@@ -525,10 +524,11 @@ impl Writer {
         }
     }
 
-    fn publish_statistics(&mut self, counters: &[Counters]) {
-        let Some(statistics) = &self.statistics else { return };
-        for (connection, counters) in self.connections.iter_mut().zip(counters) {
-            let record = statistics.record(&self.path, connection.name(), counters);
+    /// Publishes the counters as they were last added to the totals.
+    fn publish_statistics(&mut self) {
+        let Self { statistics: Some(statistics), connections, told, path, .. } = self else { return };
+        for (connection, counters) in connections.iter_mut().zip(told) {
+            let record = statistics.record(path, connection.name(), counters);
             connection.publish(statistics.head(), &record);
         }
     }
@@ -591,10 +591,8 @@ impl Writer {
             pause = (pause * 2).min(Duration::from_millis(5));
         }
         if self.statistics.is_some() {
-            // The batch has ended above.
-            let counters: Vec<_> =
-                self.connections.iter().map(|connection| connection.counters(self.written, &self.buffers)).collect();
-            self.publish_statistics(&counters);
+            self.account();
+            self.publish_statistics();
         }
         if let Some(orphans) = self.orphans.take() {
             orphans.close(&mut self.reporter);
