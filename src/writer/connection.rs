@@ -52,16 +52,7 @@ enum Fallback {
     /// They are held for the first subscriber.
     Hold(Hold),
     /// They go to the spool.
-    Spool(Box<Backed>),
-}
-
-/// The spool, and what is on its way.
-struct Backed {
-    spool: Spooling,
-    /// There was no room: no use in trying again before the next look.
-    full: bool,
-    /// Since when the oldest record on its way has been so, and how many were acknowledged then.
-    oldest: (Instant, u64),
+    Spool(Box<Spooling>),
 }
 
 /// The record that is pending, or a batch.
@@ -78,15 +69,6 @@ const UNWANTED: Duration = Duration::from_secs(1);
 /// How long records are held for a peer that nothing is queued for before it is there. Longer
 /// than any run.
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
-
-/// Records from the spool that are on their way at a time, beside those in the queues.
-const MAX_FLIGHTS: u64 = 10_000;
-
-/// How long one of several peers may stand still. After that what it has got goes to the others.
-const STUCK: Duration = Duration::from_secs(5);
-
-/// The same when so many records are on their way that the others can get no more.
-const IN_THE_WAY: Duration = Duration::from_secs(1);
 
 /// Records taken from the spool for each new one.
 const DRAIN: usize = 32;
@@ -136,7 +118,7 @@ impl Connection {
         let name = endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         let wait = if link.is_strict() { FOREVER } else { config.wait_for_subscriber };
         let fallback = match Spooling::open(config, path, &name, head.within().len(), reporter) {
-            Some(spool) => Fallback::Spool(Box::new(Backed { spool, full: false, oldest: (Instant::now(), 0) })),
+            Some(spool) => Fallback::Spool(Box::new(spool)),
             None if !wait.is_zero() && !link.wanted() => Fallback::Hold(Hold::new(config.high_water_mark, wait)),
             None => Fallback::Drop,
         };
@@ -302,65 +284,61 @@ impl Connection {
     }
 
     fn send_or_spool(&mut self, buffers: &mut Buffers, records: u64) {
-        let Fallback::Spool(backed) = &mut self.fallback else { return };
-        if !backed.spool.always && backed.spool.waiting() == 0 && self.link.wanted() {
+        let Fallback::Spool(spool) = &mut self.fallback else { return };
+        if !spool.always && spool.waiting() == 0 && self.link.wanted() {
             if let Some((lane, consumer)) = self.link.lane(records, buffers) {
                 let mut body = Message::new();
                 let size = self.link.size(lane, &self.head, buffers.pending().len());
                 if let Ok(flight) = buffers.flight(&mut body, consumer, records, size) {
                     self.link.made(lane, records);
-                    backed.spool.announce(records);
+                    spool.announce(records);
                     if self.link.send(lane, &self.head, &mut body, records).is_ok() {
-                        backed.spool.sent(flight, lane);
+                        spool.sent(flight, lane);
                         return;
                     }
                 }
             }
-            backed.full = true;
+            spool.full = true;
         }
         for record in batch::records(&buffers.pending()[self.head.within().len()..]) {
-            backed.spool.push(record);
+            spool.push(record);
         }
     }
 
     /// Sends what is in the spool, some records or all that there is room for. Returns true if it sent
     /// any. Not to be called while a record is pending.
     pub fn drain(&mut self, buffers: &mut Buffers, limit: usize) -> bool {
-        let Fallback::Spool(backed) = &mut self.fallback else { return false };
-        if backed.full || !self.link.wanted() {
-            return false;
+        (0..limit).take_while(|_| self.drain_one(buffers).is_some()).count() > 0
+    }
+
+    /// Sends the spool's next record, if there is one, and room for it.
+    fn drain_one(&mut self, buffers: &mut Buffers) -> Option<()> {
+        let Fallback::Spool(spool) = &mut self.fallback else { return None };
+        // First: a lane that is chosen has had its turn.
+        if spool.full || spool.waiting() == 0 || !self.link.wanted() {
+            return None;
         }
-        for count in 0..limit {
-            // First: a lane that is chosen has had its turn.
-            if backed.spool.waiting() == 0 {
-                return count > 0;
-            }
-            let room = match backed.spool.in_flight() < self.link.limit().saturating_add(MAX_FLIGHTS) {
-                true => self.link.lane(1, buffers),
-                false => None,
-            };
-            let Some((lane, consumer)) = room else {
-                backed.full = true;
-                return count > 0;
-            };
-            let Some(record) = backed.spool.next() else { return count > 0 };
-            let within = self.head.within();
-            let len = within.len() + record.len();
-            if !buffers.put(&[within, record]) {
-                return count > 0;
-            }
-            let mut body = Message::new();
-            let made = buffers.flight(&mut body, consumer, 1, self.link.size(lane, &self.head, len));
-            buffers.advance();
-            let Ok(flight) = made else { return count > 0 };
-            self.link.made(lane, 1);
-            if self.link.send(lane, &self.head, &mut body, 1).is_err() {
-                backed.full = true;
-                return count > 0;
-            }
-            backed.spool.sent_next(flight, lane);
+        let room = if spool.is_crowded(&self.link) { None } else { self.link.lane(1, buffers) };
+        let Some((lane, consumer)) = room else {
+            spool.full = true;
+            return None;
+        };
+        let (within, record) = (self.head.within(), spool.next()?);
+        let len = within.len() + record.len();
+        if !buffers.put(&[within, record]) {
+            return None;
         }
-        true
+        let mut body = Message::new();
+        let made = buffers.flight(&mut body, consumer, 1, self.link.size(lane, &self.head, len));
+        buffers.advance();
+        let flight = made.ok()?;
+        self.link.made(lane, 1);
+        if self.link.send(lane, &self.head, &mut body, 1).is_err() {
+            spool.full = true;
+            return None;
+        }
+        spool.sent_next(flight, lane);
+        Some(())
     }
 
     /// What a new record in the spool gives reason to.
@@ -396,7 +374,7 @@ impl Connection {
     }
 
     fn spool(&self) -> Option<&Spooling> {
-        if let Fallback::Spool(backed) = &self.fallback { Some(&backed.spool) } else { None }
+        if let Fallback::Spool(spool) = &self.fallback { Some(spool) } else { None }
     }
 
     /// Sends what is held once somebody has subscribed; gives it up when its time is over. Not to be
@@ -439,16 +417,7 @@ impl Connection {
         let news = self.link.poll(&self.head, buffers);
         self.counters.closed += news.lost;
         match &mut self.fallback {
-            Fallback::Spool(backed) => {
-                backed.full = false;
-                if news.disconnected {
-                    self.link.take_back(backed.spool.take_back(&self.link));
-                }
-                if backed.spool.reap(&self.link) {
-                    self.link.take_back(backed.spool.take_back(&self.link));
-                }
-                backed.move_on(&mut self.link);
-            }
+            Fallback::Spool(spool) => spool.poll(&mut self.link, news.disconnected),
             Fallback::Drop if self.link.is_strict() && !self.link.wanted() => {
                 self.fallback = Fallback::Hold(Hold::new(self.high_water_mark, FOREVER));
             }
@@ -494,8 +463,8 @@ impl Connection {
 
     /// To be called about once a second.
     pub fn tick(&mut self) {
-        if let Fallback::Spool(backed) = &mut self.fallback {
-            backed.spool.tick();
+        if let Fallback::Spool(spool) = &mut self.fallback {
+            spool.tick();
         }
     }
 
@@ -564,7 +533,7 @@ impl Connection {
         let Counters { no_subscriber, queue_full, encoding, closed, .. } = self.counters;
         let sent = self.link.handed().saturating_sub(self.in_flight(buffers));
         let mut seen = Seen { sent, ..Seen::default() };
-        let mut spool = if let Fallback::Spool(backed) = &mut self.fallback { Some(&mut backed.spool) } else { None };
+        let mut spool = if let Fallback::Spool(spool) = &mut self.fallback { Some(spool) } else { None };
         if let Some(spool) = &mut spool {
             spool.note(&mut seen, reporter);
         }
@@ -648,19 +617,19 @@ impl Connection {
     /// Closes the connection, `linger` after the end began. Returns what became of the records,
     /// of which those that libzmq still had then are lost.
     pub fn close(mut self, written: u64, buffers: &Buffers, left: Option<Duration>) -> (String, Counters) {
-        if let Fallback::Spool(mut backed) = self.fallback {
-            self.link.take_back(backed.spool.end(&self.link));
+        if let Fallback::Spool(mut spool) = self.fallback {
+            spool.end(&mut self.link);
             let counters = Counters {
                 written,
-                recovered: backed.spool.recovered(),
+                recovered: spool.recovered(),
                 sent: self.link.handed(),
-                spooled: backed.spool.waiting(),
-                spool: backed.spool.lost(),
+                spooled: spool.waiting(),
+                spool: spool.lost(),
                 bytes: self.link.bytes(),
                 ..self.counters
             };
             self.link.close(Some(Duration::ZERO));
-            backed.spool.close();
+            spool.close();
             return (self.name, counters);
         }
         // Nobody came for these.
@@ -671,29 +640,5 @@ impl Connection {
         // With nothing left to send, this is only for the I/O thread to get there.
         self.link.close(if lost > 0 { Some(Duration::ZERO) } else { left });
         (self.name, counters)
-    }
-}
-
-impl Backed {
-    /// One of several peers has got something and has taken nothing for long: the others get it.
-    fn move_on(&mut self, link: &mut Link) {
-        let acknowledged = self.spool.acknowledged();
-        let now = Instant::now();
-        let others = |&lane: &usize| link.lanes() > 1 || link.is_divided(lane);
-        let Some(lane) = self.spool.oldest().filter(others).filter(|_| acknowledged == self.oldest.1) else {
-            self.oldest = (now, acknowledged);
-            return;
-        };
-        let full = self.spool.in_flight() >= link.limit().saturating_add(MAX_FLIGHTS);
-        if now - self.oldest.0 < if full { IN_THE_WAY } else { STUCK } {
-            return;
-        }
-        self.oldest.0 = now;
-        if link.lanes() > 1 {
-            link.renew(lane);
-        } else {
-            // Its queue is full: it gets no more before it reads again, and what it has got then.
-            link.take_back(self.spool.take_back(link));
-        }
     }
 }
