@@ -285,7 +285,7 @@ impl Spooling {
         let acknowledged = link.acknowledged();
         let mut from_spool = 0;
         while let Some(entry) = self.flights.front()
-            && acknowledged[entry.lane].covers(&entry.flight)
+            && acknowledged[entry.lane].covers(entry.flight.written())
         {
             let records = entry.flight.records();
             self.in_flight -= records;
@@ -304,7 +304,7 @@ impl Spooling {
             spool.set_in_flight(self.direct);
         }
         let Some(Entry { flight, lane, .. }) = self.flights.front() else { return false };
-        if !acknowledged[*lane].misses(flight) {
+        if !acknowledged[*lane].misses(flight.written()) {
             self.astray = None;
             return flight.given_up();
         }
@@ -357,7 +357,7 @@ impl Spooling {
         // their order only.
         flights.retain(|Entry { flight, from_spool, lane }| {
             let acknowledged = &acknowledged[*lane];
-            let has_arrived = !from_spool && acknowledged.tells_apart() && acknowledged.covers(flight);
+            let has_arrived = !from_spool && acknowledged.tells_apart() && acknowledged.covers(flight.written());
             if has_arrived {
                 self.in_flight -= flight.records();
                 self.direct -= flight.records();

@@ -3,7 +3,6 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Mutex;
 
-use super::Flight;
 use crate::lock::locked;
 
 /// Where a message ends in the bytes that were written.
@@ -96,10 +95,10 @@ impl Acknowledged {
         matches!(self, Self::Each(_))
     }
 
-    /// Returns true if a message has arrived.
+    /// Returns true if a message has arrived that was written to this place, if it was.
     #[must_use]
-    pub fn covers(&self, flight: &Flight) -> bool {
-        let Some(written) = flight.written() else { return false };
+    pub fn covers(&self, written: Option<Place>) -> bool {
+        let Some(written) = written else { return false };
         match self {
             Self::All(end) => *end >= Some(written.end),
             Self::Each(places) => {
@@ -111,8 +110,8 @@ impl Acknowledged {
     /// Returns true if a message was written to a connection that is not there: it has ended, or
     /// nobody has told of it yet.
     #[must_use]
-    pub fn misses(&self, flight: &Flight) -> bool {
-        match (self, flight.written()) {
+    pub fn misses(&self, written: Option<Place>) -> bool {
+        match (self, written) {
             (Self::Each(places), Some(written)) => places.iter().all(|place| place.connection != written.connection),
             _ => false,
         }
