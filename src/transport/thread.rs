@@ -19,13 +19,13 @@ const IDLE: Duration = Duration::from_secs(1);
 /// The thread's side of a transport.
 pub(super) struct Thread {
     transport: Arc<Transport>,
-    side: Side,
+    direction: Direction,
     /// A pipe to which nothing is ever written. It ends with the last writer.
     stop: PipeReader,
 }
 
 /// Who connects.
-enum Side {
+enum Direction {
     /// This side connects.
     Dialer(Box<Dialer>),
     /// The subscribers connect.
@@ -65,15 +65,15 @@ impl Thread {
             stop: AtomicBool::new(false),
             waits: AtomicBool::new(false),
         });
-        let (socket, side) = if endpoint.bind {
+        let (socket, direction) = if endpoint.bind {
             let (socket, listener) = Listener::open(context, &transport, endpoint, options)?;
-            (socket, Side::Listener(Box::new(listener)))
+            (socket, Direction::Listener(Box::new(listener)))
         } else {
             let (socket, dialer) = Dialer::open(context, endpoint, options)?;
-            (socket, Side::Dialer(Box::new(dialer)))
+            (socket, Direction::Dialer(Box::new(dialer)))
         };
         *locked(&transport.socket) = Some(socket);
-        let thread = Self { transport: Arc::clone(&transport), side, stop: reader };
+        let thread = Self { transport: Arc::clone(&transport), direction, stop: reader };
         let thread = std::thread::Builder::new()
             .name("zmq-endpoint".into())
             .spawn(move || thread.run())
@@ -98,14 +98,14 @@ impl Thread {
             let in_bounds = limits::ENFORCED || locked(&self.transport.topics).len() <= MAX_SUBSCRIPTIONS;
             while let Some(event) = socket.next_event() {
                 self.note(event);
-                match &mut self.side {
-                    Side::Dialer(dialer) => dialer.note(event, &self.transport, now),
-                    Side::Listener(listener) => listener.note(event, &self.transport, now),
+                match &mut self.direction {
+                    Direction::Dialer(dialer) => dialer.note(event, &self.transport, now),
+                    Direction::Listener(listener) => listener.note(event, &self.transport, now),
                 }
             }
-            let due = match &mut self.side {
-                Side::Dialer(dialer) => dialer.keep(&self.transport, socket, in_bounds, now),
-                Side::Listener(listener) => listener.keep(&self.transport, socket, in_bounds, now),
+            let due = match &mut self.direction {
+                Direction::Dialer(dialer) => dialer.keep(&self.transport, socket, in_bounds, now),
+                Direction::Listener(listener) => listener.keep(&self.transport, socket, in_bounds, now),
             };
             drop(locked_socket);
             // Somebody may wait for a peer.
@@ -150,7 +150,7 @@ impl Thread {
 
     /// Looks names up, without the socket's lock: this takes as long as the name server does.
     fn look_names_up(&mut self) {
-        let Side::Dialer(dialer) = &mut self.side else { return };
+        let Direction::Dialer(dialer) = &mut self.direction else { return };
         let waits = &self.transport.waits;
         waits.store(true, Ordering::SeqCst);
         // Either this thread sees that it is to stop, or the thread that stops it sees that it waits here.

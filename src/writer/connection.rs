@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::batch;
 use super::config::Config;
 use super::counters::Counters;
-use super::ledger::{Fate, Seen, Share, Summary};
+use super::ledger::{Account, Fate, Seen, Summary};
 use super::link::Link;
 use super::patience::Progress;
 use super::spooling::Spooling;
@@ -40,7 +40,7 @@ pub struct Connection {
     unwanted_since: Option<(Instant, u64)>,
     /// `sent`, `queued`, `spooled` and `bytes` are not kept here.
     counters: Counters,
-    share: Share,
+    account: Account,
 }
 
 /// What becomes of records that nobody can take now.
@@ -123,7 +123,7 @@ impl Connection {
             None => Fallback::Drop,
         };
         Ok(Self {
-            share: Share::join(&name, path),
+            account: Account::join(&name, path),
             name,
             head,
             wants: link.wanted() || !matches!(fallback, Fallback::Drop),
@@ -546,12 +546,12 @@ impl Connection {
         // nothing is kept.
         let chosen = self.link.subscriptions().other > 0;
         if chosen {
-            self.share.skip(Fate::NoSubscriber, no_subscriber);
+            self.account.skip(Fate::NoSubscriber, no_subscriber);
         }
         if !chosen || spool.is_none() {
-            self.share.skip(Fate::Unwanted, no_subscriber);
+            self.account.skip(Fate::Unwanted, no_subscriber);
         }
-        let summaries = self.share.note(seen, now, |fate| match fate {
+        let summaries = self.account.note(seen, now, |fate| match fate {
             Fate::Encoding => problem.map(|problem| Why::Encoding { problem: problem.clone() }),
             _ => spool.as_mut().and_then(|spool| spool.why(fate)),
         });
@@ -602,15 +602,15 @@ impl Connection {
 
     /// Tells how many records the end waits for.
     pub fn report_wait(&mut self, queued: u64, now: u64, reporter: &mut Reporter) {
-        let summaries = self.share.note_end(Fate::Awaited, queued, now);
+        let summaries = self.account.note_end(Fate::Awaited, queued, now);
         self.tell(summaries, reporter);
     }
 
     /// Tells what has not been told yet, if no other log's writer could, because all have gone.
     /// `lingered` is how many records were waited for in vain.
     pub fn report_last(&mut self, lingered: u64, now: u64, reporter: &mut Reporter) {
-        let mut summaries = self.share.note_end(Fate::Lingered, lingered, now);
-        summaries.extend(self.share.leave(now));
+        let mut summaries = self.account.note_end(Fate::Lingered, lingered, now);
+        summaries.extend(self.account.leave(now));
         self.tell(summaries, reporter);
     }
 

@@ -43,7 +43,8 @@ pub(super) struct Spooling {
     pub always: bool,
     /// There was no room: no use in trying again before the next [`Spooling::poll`].
     pub full: bool,
-    recovered: Recovered,
+    /// Records found when it was opened.
+    recovered: u64,
     flights: VecDeque<Entry>,
     /// Since when the first of them has been so, and how many had been acknowledged then.
     oldest: (Instant, u64),
@@ -135,7 +136,7 @@ impl Spooling {
             head,
             always: config.spool_always,
             full: false,
-            recovered: Recovered::default(),
+            recovered: 0,
             flights: VecDeque::new(),
             oldest: (Instant::now(), 0),
             astray: None,
@@ -167,7 +168,7 @@ impl Spooling {
             }
         };
         report_recovered(&recovered, &mut self.news);
-        self.recovered = recovered;
+        self.recovered = recovered.records;
         self.put += recovered.records;
         for record in std::mem::take(&mut held.records) {
             if let Err(error) = spool.push(&record) {
@@ -197,7 +198,7 @@ impl Spooling {
     /// Records found when it was opened.
     #[must_use]
     pub(super) fn recovered(&self) -> u64 {
-        self.recovered.records
+        self.recovered
     }
 
     /// Records given to libzmq and not acknowledged.
@@ -425,13 +426,13 @@ impl Spooling {
         self.tell(reporter);
         seen.waiting = self.waiting();
         // The records that it was opened with, and that it could be, are none that it has taken.
-        *seen.of(Fate::Recovered) = self.recovered.records;
+        *seen.of(Fate::Recovered) = self.recovered;
         if let Store::Disk(spool) = &self.store {
             *seen.of(Fate::DiskFailed) = spool.counters().io_errors;
             seen.stored = self.put + 1;
         }
         if !self.always {
-            *seen.of(Fate::Spooled) = self.put - self.recovered.records;
+            *seen.of(Fate::Spooled) = self.put - self.recovered;
         }
         *seen.of(Fate::SpoolLost) = self.lost();
         *seen.of(Fate::NoSpool) = self.failed;
