@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use bro_zeromq_writer::spool::{Options, Spool, Sync, WhenFull};
+use bro_zeromq_writer::spool::{Options, Spool, SyncPolicy, WhenFull};
 use common::table::{self, number};
 
 const RECORD: usize = 300;
@@ -28,9 +28,11 @@ fn main() {
         per_record(100_000, || black_box(&mut copy).copy_from_slice(black_box(&record)))
     });
     let mut lines = Vec::new();
-    for (name, sync, records) in
-        [("never", Sync::Never, 10_000), ("interval", Sync::Interval, 10_000), ("always", Sync::Always, 100)]
-    {
+    for (name, sync, records) in [
+        ("never", SyncPolicy::Never, 10_000),
+        ("interval", SyncPolicy::Interval, 10_000),
+        ("always", SyncPolicy::Always, 100),
+    ] {
         let options = Options { dir: root.clone(), max_bytes: 1 << 30, when_full: WhenFull::Oldest, sync };
         let (mut spool, _) = Spool::open(&options, name, "").expect("a directory to write to");
         let (mut pushes, mut reads, mut confirms, mut ticks) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());

@@ -12,7 +12,7 @@ use crate::clock;
 use crate::host::{AnyShape, FAMILIES, Field, Layout};
 use crate::report::{Problem, Report, Reporter};
 use crate::writer::{
-    Config, Counters, Given, OPTIONS, SCRIPT_NAMES, Setup, Source, Totals, Writer, readable, unknown_options,
+    Config, Counters, Given, OPTIONS, SCRIPT_NAMES, Scope, Setup, Totals, Writer, readable, unknown_options,
 };
 
 /// `BZW_ABI_VERSION`.
@@ -174,28 +174,28 @@ unsafe fn text<'a>(text: *const c_char) -> Result<&'a CStr, c_int> {
     Ok(unsafe { CStr::from_ptr(text) })
 }
 
-/// How much of a struct the caller has that this library knows: all of it, or one of the `older`, shorter
-/// versions. A later one may be longer.
+/// How many bytes of a struct the caller has and this library knows. An older version is shorter, but no shorter
+/// than the `first`; a later one may be longer.
 ///
 /// # Safety
 ///
 /// `of` is null or valid for the size it names.
-unsafe fn size_known<T>(of: *const T, older: &[usize]) -> Result<usize, c_int> {
+unsafe fn size_known<T>(of: *const T, first: usize) -> Result<usize, c_int> {
     if of.is_null() {
         return Err(ERR_NULL);
     }
     // SAFETY: not null, and the size comes first in every version.
     let size = unsafe { of.cast::<u32>().read() } as usize;
-    if size < size_of::<T>() && !older.contains(&size) {
+    if size < first || !size.is_multiple_of(align_of::<T>()) {
         return Err(ERR_VERSION);
     }
     Ok(size.min(size_of::<T>()))
 }
 
-/// The sizes of older layouts, which lack the types that came later.
-const OLDER_LAYOUTS: [usize; 0] = [];
-/// The sizes of older statistics.
-const OLDER_STATS: [usize; 1] = [offset_of!(Stats, records_queued)];
+/// The size of the first version's layout, which lacks the types that came later.
+const FIRST_LAYOUT: usize = offset_of!(Layout, tag_vector) + size_of::<u32>();
+/// The size of the first version's statistics.
+const FIRST_STATS: usize = offset_of!(Stats, records_queued);
 
 /// Reads a layout; what an older one lacks is absent.
 ///
@@ -207,7 +207,7 @@ unsafe fn read_layout(layout: *const Layout) -> Result<Layout, c_int> {
     // SAFETY: null, or as many bytes as its size says, which the caller promises; `size` is at most that and at
     // most `whole`. Any numbers are a layout.
     unsafe {
-        let size = size_known(layout, &OLDER_LAYOUTS)?;
+        let size = size_known(layout, FIRST_LAYOUT)?;
         (&raw mut whole).cast::<u8>().copy_from_nonoverlapping(layout.cast(), size);
     }
     Ok(whole)
@@ -218,11 +218,11 @@ unsafe fn read_layout(layout: *const Layout) -> Result<Layout, c_int> {
 /// # Safety
 ///
 /// `to` is null or valid for the size it names, and has that in front.
-unsafe fn fill<T>(to: *mut T, older: &[usize], find: impl FnOnce() -> Result<T, c_int>) -> Result<(), c_int> {
+unsafe fn fill<T>(to: *mut T, first: usize, find: impl FnOnce() -> Result<T, c_int>) -> Result<(), c_int> {
     // SAFETY: null, or as many bytes as its size says, which the caller promises; with those of the size,
     // `behind` is at most that and at most a `T`.
     unsafe {
-        let behind = size_known(to, older)? - size_of::<u32>();
+        let behind = size_known(to, first)? - size_of::<u32>();
         let found = find()?;
         let found = (&raw const found).cast::<u32>().add(1).cast::<u8>();
         to.cast::<u32>().add(1).cast::<u8>().copy_from_nonoverlapping(found, behind);
@@ -275,7 +275,7 @@ pub extern "C" fn bzw_option_name(index: u32) -> *const c_char {
 pub unsafe extern "C" fn bzw_layout_known(index: u32, out: *mut Layout) -> *const c_char {
     let Some(family) = FAMILIES.get(index as usize) else { return core::ptr::null() };
     // SAFETY: the caller promises null, or as many bytes as the size in front says.
-    let filled = unsafe { fill(out, &OLDER_LAYOUTS, || Ok(family.layout)) };
+    let filled = unsafe { fill(out, FIRST_LAYOUT, || Ok(family.layout)) };
     filled.map_or(core::ptr::null(), |()| family.name.as_ptr())
 }
 
@@ -331,7 +331,7 @@ unsafe fn open(args: *const OpenArgs) -> Result<Writer, c_int> {
     // SAFETY: size and version come first in every version, and are checked before the rest is
     // read. What the pointers lead to is as the header says.
     unsafe {
-        size_known(args, &[])?;
+        size_known(args, size_of::<OpenArgs>())?;
         if args.cast::<[u32; 2]>().read()[1] != ABI_VERSION {
             return Err(ERR_VERSION);
         }
@@ -351,11 +351,11 @@ unsafe fn open(args: *const OpenArgs) -> Result<Writer, c_int> {
         };
         let globals = options(args.globals, args.num_globals)?;
         let config = options(args.config, args.num_config)?;
-        let filter = given(&config, Source::Filter);
+        let filter = given(&config, Scope::Filter);
         for name in unknown_options(&filter) {
             reporter(&Report::UnknownOption { name: name.to_owned() });
         }
-        let all = [given(&globals, Source::Global), filter].concat();
+        let all = [given(&globals, Scope::Global), filter].concat();
         let config = Config::parse(&all).map_err(|error| {
             let filter = match text(args.filter_name) {
                 Ok(name) => format!(" of filter \"{}\"", name.to_string_lossy()),
@@ -376,8 +376,8 @@ unsafe fn open(args: *const OpenArgs) -> Result<Writer, c_int> {
     }
 }
 
-fn given(options: &[(String, String)], source: Source) -> Vec<Given<'_>> {
-    options.iter().map(|(name, value)| Given { source, name, value }).collect()
+fn given(options: &[(String, String)], scope: Scope) -> Vec<Given<'_>> {
+    options.iter().map(|(name, value)| Given { scope, name, value }).collect()
 }
 
 thread_local! {
@@ -569,7 +569,7 @@ pub unsafe extern "C" fn bzw_writer_stats(writer: *const Handle, endpoint: u32, 
             _ => Err(ERR_ARGUMENT),
         };
         // SAFETY: the caller promises null, or as many bytes as the size in front says.
-        unsafe { fill(stats, &OLDER_STATS, find) }.map_or_else(|code| code, |()| OK)
+        unsafe { fill(stats, FIRST_STATS, find) }.map_or_else(|code| code, |()| OK)
     })
 }
 
@@ -587,7 +587,7 @@ pub unsafe extern "C" fn bzw_log_stats(path: *const c_char, stats: *mut Stats) -
             Err(code) => return code,
         };
         // SAFETY: the caller promises null, or as many bytes as the size in front says.
-        unsafe { fill(stats, &OLDER_STATS, || Ok(Stats::from(Totals::of(&path).read()))) }
+        unsafe { fill(stats, FIRST_STATS, || Ok(Stats::from(Totals::of(&path).read()))) }
             .map_or_else(|code| code, |()| OK)
     })
 }

@@ -20,7 +20,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bro_zeromq_writer::zmq::{Context, Kind, Message, Socket};
+use bro_zeromq_writer::zmq::{Context, Message, Socket, SocketType};
 use common::table::{self, number};
 use common::{Arguments, NAMED, Set, logs, quantile};
 
@@ -181,7 +181,7 @@ fn run(start: &dyn Fn(&Path, u64) -> Receiver, records: &[Record<'_>], total: u6
     fs::create_dir_all(&directory).unwrap();
     let mut receiver = start(&directory, total);
     let context = Arc::new(Context::new().unwrap());
-    let socket = Socket::new(&context, Kind::XPub).unwrap();
+    let socket = Socket::new(&context, SocketType::XPub).unwrap();
     socket.set(zmq_sys::ZMQ_SNDHWM, HWM).unwrap();
     socket.set(zmq_sys::ZMQ_XPUB_NODROP, 1).unwrap();
     socket.connect(&CString::new(&*receiver.endpoint).unwrap()).unwrap();
@@ -259,7 +259,7 @@ fn bare_receiver(_: &Path, total: u64) -> Receiver {
 /// Receives so many records, as one does who knows libzmq.
 fn bare(total: u64) {
     let context = Arc::new(Context::new().unwrap());
-    let socket = Socket::new(&context, Kind::Sub).unwrap();
+    let socket = Socket::new(&context, SocketType::Sub).unwrap();
     socket.set(zmq_sys::ZMQ_RCVHWM, HWM).unwrap();
     socket.set_bytes(zmq_sys::ZMQ_SUBSCRIBE, b"").unwrap();
     eprintln!("{}", socket.bind(c"tcp://127.0.0.1:*").unwrap());

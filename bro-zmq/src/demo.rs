@@ -10,7 +10,7 @@ use crate::console::{Console, bytes, counted, duration};
 use crate::input::Source;
 use crate::replay::{self, Outcome, Settings};
 use crate::stop::Stop;
-use crate::subscriber::{Received, Source as Endpoints, Subscriber, to_listen};
+use crate::subscriber::{Received, Subscriber, SubscriberOptions, to_listen};
 use crate::{Fatal, INCOMPLETE, json, terminal};
 
 /// `bro-zmq demo`
@@ -46,7 +46,7 @@ const SILENCE: Duration = Duration::from_secs(5);
 pub fn run(_: Args) -> Result<ExitCode, Fatal> {
     let stop = Stop::on_signals().map_err(|error| Fatal::new(format!("cannot handle signals: {error}")))?;
     let mut subscriber =
-        Subscriber::open(&Endpoints::listening(vec![to_listen("tcp://127.0.0.1:*").map_err(Fatal::new)?]))
+        Subscriber::open(&SubscriberOptions::listening(vec![to_listen("tcp://127.0.0.1:*").map_err(Fatal::new)?]))
             .map_err(Fatal::new)?;
     let endpoint = subscriber.bound().first().cloned().unwrap_or_default();
     let settings = Settings {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use bro_zeromq_writer::transport::{Servers, address_of};
 use bro_zeromq_writer::writer::{Config, Frames, Head, Template};
 use bro_zeromq_writer::zmq::limits;
-use bro_zeromq_writer::zmq::{Context, Error, Event, Kind, Role, Socket, Watched};
+use bro_zeromq_writer::zmq::{Context, Error, Event, MonitoredSocket, Role, Socket, SocketType};
 
 use crate::security::unfit;
 use crate::stop::Stop;
@@ -35,7 +35,7 @@ struct Endpoint {
     name: String,
     address: CString,
     role: Option<Role>,
-    socket: Watched,
+    socket: MonitoredSocket,
     topics: BTreeSet<Vec<u8>>,
     servers: Servers,
     /// How far the connection has come.
@@ -84,12 +84,12 @@ impl Probe {
             let (address, ipv6) = address_of(endpoint);
             let unknown = endpoint.host_name().filter(|_| address == endpoint.address);
             let why = unknown.map(|(name, _)| format!("the name {name} is not found; correct it, or use an address"));
-            let open = || -> Result<Watched, Error> {
-                let socket = Socket::new(&context, Kind::XPub)?;
+            let open = || -> Result<MonitoredSocket, Error> {
+                let socket = Socket::new(&context, SocketType::XPub)?;
                 socket.set(zmq_sys::ZMQ_LINGER, 0)?;
                 socket.set(zmq_sys::ZMQ_IPV6, ipv6.into())?;
                 limits::of_publisher(&socket)?;
-                Watched::new(&context, socket)
+                MonitoredSocket::new(&context, socket)
             };
             let failed = |error| format!("cannot connect to {endpoint}: {error}");
             let servers = match (&config.curve, endpoint.server_key) {

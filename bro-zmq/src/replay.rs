@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bro_zeromq_writer::host::{FAMILIES, Layout};
-use bro_zeromq_writer::writer::{Config, Given, OPTIONS, Source as OptionSource, Spec};
+use bro_zeromq_writer::writer::{Config, Given, OPTIONS, Scope, Spec};
 use fake_host::zeeklog::{ErrorKind, Header, Item, Reader};
 
 use crate::console::{Console, Progress, bytes, counted, duration, per_second, thousands};
@@ -271,7 +271,7 @@ pub fn run(args: Args) -> Result<ExitCode, Fatal> {
 /// Replays.
 pub fn replay(settings: &Settings, console: &Rc<Console>, stop: &Stop) -> Result<Outcome, Fatal> {
     let given: Vec<_> =
-        settings.options.iter().map(|(name, value)| Given { source: OptionSource::Global, name, value }).collect();
+        settings.options.iter().map(|(name, value)| Given { scope: Scope::Global, name, value }).collect();
     let config = Config::parse(&given).map_err(|error| Fatal::new(error.text(argument)))?;
     let mut probe = Probe::open(&config).map_err(Fatal::new)?;
     if !settings.wait.is_zero() {

@@ -8,7 +8,7 @@ use bro_zeromq_writer::clock::coarse_millis;
 use bro_zeromq_writer::keys::Authorized;
 use bro_zeromq_writer::report::Unfit;
 use bro_zeromq_writer::transport::{CLOSED_IN_A_ROW, Clients, Curve, LOOK_INTERVAL, Servers};
-use bro_zeromq_writer::writer::{Given, Mention, Source, parse_curve};
+use bro_zeromq_writer::writer::{Given, Mention, Scope, parse_curve};
 use bro_zeromq_writer::zmq::zap::Handler;
 use bro_zeromq_writer::zmq::{Context, Endpoint, Handshake, PublicKey, Role};
 
@@ -86,7 +86,7 @@ impl Keys {
         options.extend(authorized.map(|dir| ("curve_authorized_keys_dir".to_owned(), absolute(dir))));
         let find = |name: &str| {
             options.iter().find(|(option, _)| option == name).map(|(name, value)| Given {
-                source: Source::Global,
+                scope: Scope::Global,
                 name,
                 value,
             })

@@ -20,7 +20,7 @@ use crate::security::{KeyArgs, Keys};
 use crate::stats::{SENDER_STATS, Stats};
 use crate::stop::{Hangup, Stop};
 use crate::subscriber::{
-    HIGH_WATER_MARK, RECONNECT, RECONNECT_MAX, Received, Source, Subscriber, to_connect, to_listen,
+    HIGH_WATER_MARK, RECONNECT, RECONNECT_MAX, Received, Subscriber, SubscriberOptions, to_connect, to_listen,
 };
 use crate::{Fatal, INCOMPLETE, service, terminal};
 
@@ -244,7 +244,7 @@ pub fn run(args: Args) -> Result<ExitCode, Fatal> {
     topics.sort_unstable();
     topics.dedup();
     check_topics(&topics).map_err(Fatal::new)?;
-    let mut source = Source {
+    let mut source = SubscriberOptions {
         bind: args.bind,
         connect: args.connect,
         topics: topics.clone(),

@@ -11,7 +11,7 @@ use bro_zeromq_writer::transport::address_of;
 use bro_zeromq_writer::writer::Head;
 use bro_zeromq_writer::zmq::limits;
 use bro_zeromq_writer::zmq::{
-    Away, Context, Endpoint, EndpointError, Error, Event, Kind, Message, Side, Socket, Stream, Watched,
+    Away, Context, Endpoint, EndpointError, Error, Event, Message, MonitoredSocket, Side, Socket, SocketType, Stream,
 };
 
 use crate::console::{Console, counted};
@@ -41,7 +41,7 @@ const REPEAT: Duration = Duration::from_secs(60);
 
 /// Where messages come from, and how.
 #[derive(Clone)]
-pub struct Source {
+pub struct SubscriberOptions {
     /// Endpoints to listen on.
     pub bind: Vec<Endpoint>,
     /// Endpoints to connect to.
@@ -56,7 +56,7 @@ pub struct Source {
     pub keys: Option<Keys>,
 }
 
-impl Source {
+impl SubscriberOptions {
     /// A source of all that arrives at endpoints to listen on.
     pub fn listening(bind: Vec<Endpoint>) -> Self {
         Self {
@@ -96,8 +96,8 @@ impl Source {
 
 /// Receives messages.
 pub struct Subscriber {
-    source: Source,
-    socket: Watched,
+    source: SubscriberOptions,
+    socket: MonitoredSocket,
     /// The connections, the newest last.
     connections: Vec<Stream>,
     /// How many connections there can be, and the limit of descriptors that sets this.
@@ -132,7 +132,7 @@ pub enum Received<'a> {
 
 impl Subscriber {
     /// Listens and connects.
-    pub fn open(source: &Source) -> Result<Self, String> {
+    pub fn open(source: &SubscriberOptions) -> Result<Self, String> {
         let context = Arc::new(Context::new().map_err(no_socket)?);
         let guard = Guard::new(&context, source.keys.as_ref(), !source.bind.is_empty())?;
         let mut subscriber = Self {
@@ -341,10 +341,10 @@ fn room(needed: usize) -> Result<(usize, u64), String> {
 }
 
 /// Makes a socket with its options.
-fn socket(context: &Arc<Context>, source: &Source) -> Result<Watched, String> {
-    let socket = Socket::new(context, Kind::Sub).and_then(|socket| {
+fn socket(context: &Arc<Context>, source: &SubscriberOptions) -> Result<MonitoredSocket, String> {
+    let socket = Socket::new(context, SocketType::Sub).and_then(|socket| {
         source.configure(&socket)?;
-        Watched::new(context, socket)
+        MonitoredSocket::new(context, socket)
     });
     socket.map_err(no_socket)
 }

@@ -13,8 +13,8 @@ use bro_zeromq_writer::dispatch;
 use bro_zeromq_writer::host::{Address, AnyShape, FAMILIES, Field, Layout, Record};
 use bro_zeromq_writer::json::{EncodeError, Envelope, EscapePolicy, FieldPlan, Out, Style, TimeFormat, encode};
 use bro_zeromq_writer::keys::Certificate;
-use bro_zeromq_writer::spool::{Options, Spool, Sync, WhenFull};
-use bro_zeromq_writer::writer::{Config, Frames, Given, Head, OPTIONS, Source, Template};
+use bro_zeromq_writer::spool::{Options, Spool, SyncPolicy, WhenFull};
+use bro_zeromq_writer::writer::{Config, Frames, Given, Head, OPTIONS, Scope, Template};
 use fake_host::zeeklog::{Item, Reader};
 use fake_host::{Cell, Columns, Synth, Type};
 
@@ -318,7 +318,7 @@ pub fn spool(data: &[u8]) {
         dir: dir.0.join("spool"),
         max_bytes: 4096 << input.below(5),
         when_full: [WhenFull::Oldest, WhenFull::Newest][input.below(2)],
-        sync: Sync::Never,
+        sync: SyncPolicy::Never,
     };
     let mut written: u64 = 0;
     // Somebody may have written records of his own, with the right checksums.
@@ -494,7 +494,7 @@ pub fn config(data: &[u8]) {
     }
     let mut options = Vec::new();
     while !input.is_empty() && options.len() < 30 {
-        let source = [Source::Global, Source::Filter][input.below(2)];
+        let source = [Scope::Global, Scope::Filter][input.below(2)];
         let name = match input.below(OPTIONS.len() + 2) {
             index if index < OPTIONS.len() => OPTIONS[index].name().to_owned(),
             index if index == OPTIONS.len() => "extra_fields_hex".to_owned(),
@@ -506,7 +506,7 @@ pub fn config(data: &[u8]) {
             options.push((source, name, value));
         }
     }
-    let given: Vec<_> = options.iter().map(|(source, name, value)| Given { source: *source, name, value }).collect();
+    let given: Vec<_> = options.iter().map(|(source, name, value)| Given { scope: *source, name, value }).collect();
     match Config::parse(&given) {
         Ok(config) => {
             assert!(!config.endpoints.is_empty());

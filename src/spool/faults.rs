@@ -486,7 +486,7 @@ impl Run {
         let Some(spool) = self.spool.take() else { return };
         self.on_the_way.clear();
         let gone = spool.gone;
-        let Counters { evicted, damaged_records, .. } = spool.counters();
+        let FailureCounts { evicted, damaged_records, .. } = spool.counters();
         self.counted += evicted + damaged_records + gone;
         if close && !self.ended() { spool.close() } else { drop(spool) }
     }
@@ -561,7 +561,8 @@ impl Run {
             "missing: {missing:?}; counted: {}; read: {read:?}",
             self.counted
         );
-        let forced = matches!(PLAN.get().fault, Fault::Dropped | Fault::PowerOff) && self.options.sync == Sync::Always;
+        let forced =
+            matches!(PLAN.get().fault, Fault::Dropped | Fault::PowerOff) && self.options.sync == SyncPolicy::Always;
         if forced && self.options.max_bytes >= 1 << 20 {
             assert!(missing.is_empty(), "not on the disk: {missing:?}");
         }
@@ -575,7 +576,7 @@ impl Run {
 
 /// All faults of one policy: the system calls, the faults, and the records that were counted without
 /// being missing.
-fn all_faults(sync: Sync) -> [u64; 3] {
+fn all_faults(sync: SyncPolicy) -> [u64; 3] {
     let mut sums = [0; 3];
     for (max_bytes, when_full) in [(1 << 20, WhenFull::Oldest), (1300, WhenFull::Oldest), (1300, WhenFull::Newest)] {
         let run = |at: u64, fault: Fault| {
@@ -596,7 +597,7 @@ fn all_faults(sync: Sync) -> [u64; 3] {
         sums[0] += calls.len() as u64;
         for (at, call) in (0..).zip(calls) {
             // Less than each record on the disk is less than each record after that.
-            let power_off = (sync == Sync::Always).then_some(&Fault::PowerOff);
+            let power_off = (sync == SyncPolicy::Always).then_some(&Fault::PowerOff);
             for &fault in call.faults().iter().chain(power_off) {
                 let (fired, counted) = run(at, fault);
                 assert!(fired, "the same calls in each run");
@@ -610,7 +611,7 @@ fn all_faults(sync: Sync) -> [u64; 3] {
 
 #[test]
 fn every_system_call_fails_once_and_is_the_last_once() {
-    let policies = [Sync::Never, Sync::Interval, Sync::Always];
+    let policies = [SyncPolicy::Never, SyncPolicy::Interval, SyncPolicy::Always];
     let threads = policies.map(|sync| std::thread::spawn(move || all_faults(sync)));
     let mut sums = [0; 3];
     for thread in threads {
@@ -634,7 +635,7 @@ fn disarm() -> bool {
 #[test]
 fn a_failed_fsync_is_an_error() {
     let dir = Dir::new();
-    let options = Options { sync: Sync::Always, ..dir.options() };
+    let options = Options { sync: SyncPolicy::Always, ..dir.options() };
     let open = || Spool::open(&options, "conn", "tcp://127.0.0.1:1").unwrap();
     let (mut spool, _) = open();
     spool.push(&record(1)).unwrap();
@@ -675,7 +676,7 @@ fn a_failed_fsync_is_an_error() {
 #[test]
 fn what_could_not_be_forced_to_the_disk_is_tried_again() {
     let dir = Dir::new();
-    let options = Options { sync: Sync::Interval, ..dir.options() };
+    let options = Options { sync: SyncPolicy::Interval, ..dir.options() };
     let (mut spool, _) = Spool::open(&options, "conn", "tcp://127.0.0.1:1").unwrap();
     (1..=10).for_each(|number| spool.push(&record(number)).unwrap());
     let before = fs::metadata(spool.path(MIDDLE)).unwrap().ino();

@@ -12,7 +12,7 @@
 //!    that recovery cuts off a torn end. When forcing a segment to the disk fails, a new file with
 //!    the same records takes its place.
 //! 2. When [`Spool::push`] has returned, the kernel has the record: the end of the process
-//!    does not lose it. [`Sync`] says when the disk has it. A refused record can come nevertheless,
+//!    does not lose it. [`SyncPolicy`] says when the disk has it. A refused record can come nevertheless,
 //!    if the disk did not let it be taken back.
 //! 3. Every record has a sequence number: the first number of its segment, from the header, plus its
 //!    place in the segment. So records that are missing between two segments are counted exactly.
@@ -72,7 +72,7 @@ pub struct Options {
     /// Which records go when there are more.
     pub when_full: WhenFull,
     /// When records are forced to the disk.
-    pub sync: Sync,
+    pub sync: SyncPolicy,
 }
 
 /// Which records give way when the limit is reached.
@@ -88,7 +88,7 @@ pub enum WhenFull {
 /// When records are forced to the disk, in case that the machine loses power. The end of the process
 /// loses none in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Sync {
+pub enum SyncPolicy {
     /// When the kernel thinks fit, usually within half a minute.
     Never,
     /// With each [`Spool::tick`], about once a second.
@@ -106,7 +106,7 @@ pub struct Recovered {
     /// Their bytes on disk.
     pub bytes: u64,
     /// Records known to be lost: torn when the last run ended, or missing. Damage behind the
-    /// beginning is found when it is read, and counted in [`Counters`].
+    /// beginning is found when it is read, and counted in [`FailureCounts`].
     pub damaged_records: u64,
     /// Bytes that were cut off or deleted because no record could be read from them.
     pub damaged_bytes: u64,
@@ -123,7 +123,7 @@ pub struct Recovered {
 
 /// What has happened to records since the spool was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
+pub struct FailureCounts {
     /// Records that gave way to newer ones.
     pub evicted: u64,
     /// Records that could not be read back.
@@ -257,7 +257,7 @@ pub struct Spool {
     end: u64,
     cursor: Option<Cursor>,
     frame: Vec<u8>,
-    counters: Counters,
+    counters: FailureCounts,
     /// Records in flight, as the caller says; `in_flight_bound` is what the state file says.
     in_flight: u64,
     in_flight_bound: u64,
@@ -374,7 +374,7 @@ impl Spool {
             end: MIDDLE,
             cursor: None,
             frame: Vec::new(),
-            counters: Counters::default(),
+            counters: FailureCounts::default(),
             in_flight: 0,
             in_flight_bound: 0,
             stalled: None,
@@ -548,7 +548,7 @@ impl Spool {
 
     /// Forces a new segment to the disk, or else removes it.
     fn force(&mut self, number: u64, file: &File) -> io::Result<()> {
-        if self.options.sync == Sync::Never {
+        if self.options.sync == SyncPolicy::Never {
             return Ok(());
         }
         let forced = file.sync_data().and_then(|()| self.sync_dirs());
@@ -613,11 +613,11 @@ impl Spool {
 
     /// What has happened to records since [`Spool::open`].
     #[must_use]
-    pub fn counters(&self) -> Counters {
+    pub fn counters(&self) -> FailureCounts {
         self.counters
     }
 
-    /// The error of the last of [`Counters::io_errors`].
+    /// The error of the last of [`FailureCounts::io_errors`].
     #[must_use]
     pub fn last_error(&self) -> Option<io::Error> {
         self.last_error.map(io::Error::from_raw_os_error)
@@ -644,7 +644,7 @@ impl Spool {
         if self.options.when_full == WhenFull::Oldest {
             while self.lease.used() > self.options.max_bytes && self.lease.bytes() > self.share() && self.evict() {}
         }
-        if self.options.sync != Sync::Never {
+        if self.options.sync != SyncPolicy::Never {
             // A failure is counted, and tried again the next time.
             let _ = self.sync(0);
         }
@@ -668,12 +668,12 @@ impl Spool {
         self.rewind();
         self.finish_active();
         self.settle();
-        if self.options.sync != Sync::Never {
+        if self.options.sync != SyncPolicy::Never {
             // There is no next time.
             let _ = self.sync(0);
         }
         self.in_flight_bound = 0;
-        self.write(true, self.options.sync != Sync::Never);
+        self.write(true, self.options.sync != SyncPolicy::Never);
         if self.segments.is_empty() && self.done.is_empty() {
             // A directory that is not empty, or is gone already, stays as it is.
             let _ = fs::remove_file(self.dir.join("state"));
@@ -690,12 +690,12 @@ impl Spool {
             }
             taken += 1;
             other.advance();
-            if other.unconfirmed() >= 1024 && (self.options.sync == Sync::Never || self.sync(0).is_ok()) {
+            if other.unconfirmed() >= 1024 && (self.options.sync == SyncPolicy::Never || self.sync(0).is_ok()) {
                 other.confirm(u64::MAX);
             }
         }
         // The records that are deleted there are on the disk here.
-        if self.options.sync == Sync::Never || self.sync(0).is_ok() {
+        if self.options.sync == SyncPolicy::Never || self.sync(0).is_ok() {
             other.confirm(u64::MAX);
         }
         other.close();
@@ -1196,7 +1196,7 @@ impl Spool {
             offset += bytes.len() as u64;
         }
         copy.write_all(&self.frame[self.frame.len() - known as usize..])?;
-        if self.options.sync != Sync::Never {
+        if self.options.sync != SyncPolicy::Never {
             copy.sync_data()?;
         }
         fs::rename(new, self.path(number))?;
@@ -1247,7 +1247,9 @@ impl Spool {
     }
 
     fn add_unsynced(&mut self, number: u64, file: &Arc<File>) {
-        if self.options.sync != Sync::Never && self.unsynced.last().is_none_or(|last| !Arc::ptr_eq(&last.file, file)) {
+        if self.options.sync != SyncPolicy::Never
+            && self.unsynced.last().is_none_or(|last| !Arc::ptr_eq(&last.file, file))
+        {
             self.unsynced.retain(|one| one.number != number);
             self.unsynced.push(Unsynced { number, file: Arc::clone(file), suspect: false });
         }
@@ -1260,7 +1262,7 @@ impl Spool {
     /// It had to be there now, and is not.
     fn written(&mut self, number: u64, file: &Arc<File>) -> io::Result<()> {
         self.add_unsynced(number, file);
-        if self.options.sync != Sync::Always {
+        if self.options.sync != SyncPolicy::Always {
             return Ok(());
         }
         let forced = self.sync(self.frame.len() as u64);
@@ -1370,7 +1372,7 @@ impl Spool {
     /// Writes the state of an open spool, to the disk if it is `important` and the policy cares, and then
     /// deletes what is done. Returns true if the state was written.
     fn save(&mut self, important: bool) -> bool {
-        self.write(false, important && self.options.sync != Sync::Never)
+        self.write(false, important && self.options.sync != SyncPolicy::Never)
     }
 
     fn write(&mut self, closed: bool, sync: bool) -> bool {

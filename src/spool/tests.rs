@@ -31,7 +31,7 @@ impl Dir {
     }
 
     pub(super) fn options(&self) -> Options {
-        Options { dir: self.0.join("spool"), max_bytes: 1 << 30, when_full: WhenFull::Oldest, sync: Sync::Never }
+        Options { dir: self.0.join("spool"), max_bytes: 1 << 30, when_full: WhenFull::Oldest, sync: SyncPolicy::Never }
     }
 
     fn small(&self) -> Options {
@@ -109,7 +109,7 @@ fn first_in_first_out() {
     assert_eq!(read(&mut spool), range(5, 12));
     spool.confirm(100);
     assert_eq!((spool.waiting(), spool.unconfirmed()), (0, 0));
-    assert_eq!(spool.counters(), Counters::default());
+    assert_eq!(spool.counters(), FailureCounts::default());
     spool.close();
     assert!(dir.segments().is_empty());
     assert_eq!(fs::read_dir(dir.0.join("spool")).unwrap().count(), 1, "only the lock is left");
@@ -268,7 +268,7 @@ fn records_put_back_among_those_that_were_read() {
     let (mut spool, recovered) = open(&dir.small());
     assert_eq!((recovered.records, recovered.damaged_records), (39, 0));
     assert_eq!(read(&mut spool), all);
-    assert_eq!(spool.counters(), Counters::default());
+    assert_eq!(spool.counters(), FailureCounts::default());
 }
 
 /// The root is full with another spool's records.
@@ -444,7 +444,7 @@ fn a_torn_last_record() {
         push(&mut spool, 20..21);
         let numbers: Vec<_> = (0..19).chain([20]).collect();
         assert_eq!(read(&mut spool), numbers);
-        assert_eq!(spool.counters(), Counters::default());
+        assert_eq!(spool.counters(), FailureCounts::default());
         drop(spool);
         assert_eq!(open(&dir.small()).1.damaged_records, 0, "it is counted once");
     }
@@ -489,7 +489,7 @@ fn a_damaged_header() {
         let (mut spool, recovered) = open(&dir.small());
         assert_eq!((recovered.records, recovered.damaged_records), (40, 0));
         assert_eq!(read(&mut spool), range(0, 40));
-        assert_eq!(spool.counters(), Counters::default());
+        assert_eq!(spool.counters(), FailureCounts::default());
     }
 }
 
@@ -761,7 +761,7 @@ fn one_process_at_a_time() {
 #[ignore = "run by one_process_at_a_time"]
 fn finds_the_directory_in_use() {
     let dir = dir_of_the_parent().join("spool");
-    let options = Options { dir, max_bytes: 1 << 20, when_full: WhenFull::Oldest, sync: Sync::Never };
+    let options = Options { dir, max_bytes: 1 << 20, when_full: WhenFull::Oldest, sync: SyncPolicy::Never };
     println!("{}", Spool::open(&options, "dns", "x").unwrap_err());
 }
 
@@ -770,7 +770,7 @@ fn finds_the_directory_in_use() {
 fn takes_over() {
     let dir = dir_of_the_parent().join("spool");
     let (mut spool, recovered) =
-        open(&Options { dir, max_bytes: 1 << 20, when_full: WhenFull::Oldest, sync: Sync::Never });
+        open(&Options { dir, max_bytes: 1 << 20, when_full: WhenFull::Oldest, sync: SyncPolicy::Never });
     assert_eq!((recovered.records, recovered.unclean), (3, true));
     assert_eq!(read(&mut spool), range(0, 3));
 }
@@ -795,7 +795,7 @@ fn a_full_disk_and_a_read_only_one() {
 fn on_a_small_disk() {
     let root = dir_of_the_parent();
     let dir = root.join("spool");
-    let newest = Options { dir, max_bytes: 1 << 20, when_full: WhenFull::Newest, sync: Sync::Always };
+    let newest = Options { dir, max_bytes: 1 << 20, when_full: WhenFull::Newest, sync: SyncPolicy::Always };
     let oldest = Options { when_full: WhenFull::Oldest, ..newest.clone() };
     for options in [newest, oldest] {
         let (mut spool, _) = open(&options);
@@ -837,7 +837,7 @@ fn on_a_small_disk() {
     let filler = root.join("filler");
     fs::write(&filler, vec![1; 1 << 20]).unwrap_err();
     let options =
-        Options { dir: root.join("spool"), max_bytes: 1 << 20, when_full: WhenFull::Oldest, sync: Sync::Never };
+        Options { dir: root.join("spool"), max_bytes: 1 << 20, when_full: WhenFull::Oldest, sync: SyncPolicy::Never };
     let (mut spool, _) = open(&options);
     assert_eq!(spool.push(b"x"), Err(PushError::System { errno: libc::ENOSPC }));
     fs::remove_file(&filler).unwrap();
@@ -921,7 +921,7 @@ proptest! {
 
     /// Against a queue in memory: whatever is done, with a limit that is not reached.
     #[test]
-    fn as_a_queue(steps in prop::collection::vec(step(), 1..250), sync in prop_oneof![20 => Just(Sync::Never), 1 => Just(Sync::Interval), 1 => Just(Sync::Always)]) {
+    fn as_a_queue(steps in prop::collection::vec(step(), 1..250), sync in prop_oneof![20 => Just(SyncPolicy::Never), 1 => Just(SyncPolicy::Interval), 1 => Just(SyncPolicy::Always)]) {
         let dir = Dir::new();
         // Segments of 64 KiB would hide what happens between them.
         let options = Options { max_bytes: 1 << 20, sync, ..dir.options() };
@@ -985,7 +985,7 @@ proptest! {
             let bytes: u64 = dir.segments().iter().map(|path| fs::metadata(path).unwrap().len()).sum();
             prop_assert_eq!(spool.lease.bytes(), bytes);
         }
-        prop_assert_eq!(spool.counters(), Counters::default());
+        prop_assert_eq!(spool.counters(), FailureCounts::default());
     }
 
     /// With files damaged at random between two runs: what is delivered was pushed, in

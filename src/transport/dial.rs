@@ -8,11 +8,11 @@ use std::time::Instant;
 
 use super::names::{self, Name};
 use super::options::open_socket;
-use super::{CLOSED_IN_A_ROW, Failure, Options, Pattern, Peers, Servers, State, Transport, locked};
+use super::{CLOSED_IN_A_ROW, Failure, Options, Pattern, Peers, Servers, Transport, locked};
 use crate::clock::coarse_millis;
 use crate::report::{Burst, Incident, Phase, Report, Trouble};
 use crate::zmq::limits::ENFORCED;
-use crate::zmq::{Context, Endpoint, Error, Event, Handshake, PENALTY, Role, Socket, Watched, version};
+use crate::zmq::{Context, Endpoint, Error, Event, Handshake, MonitoredSocket, PENALTY, Role, Socket, version};
 
 /// The side that connects.
 pub(super) struct Dialer {
@@ -51,7 +51,7 @@ impl Dialer {
         context: &Arc<Context>,
         endpoint: Endpoint,
         options: &Options,
-    ) -> Result<(Watched, Self), Failure> {
+    ) -> Result<(MonitoredSocket, Self), Failure> {
         let socket = open_socket(context, options)?;
         if options.pattern == Pattern::Publish {
             // Of the next connection's subscriptions it tells whether the last one's have ended or not.
@@ -184,47 +184,44 @@ impl Dialer {
     pub(super) fn keep(
         &mut self,
         transport: &Transport,
-        state: &mut State,
+        socket: &mut MonitoredSocket,
         in_bounds: bool,
         now: Instant,
     ) -> Option<Instant> {
         self.report(transport);
         if self.penalty.is_some_and(|until| until <= now) {
             self.penalty = None;
-            self.renew(transport, state);
+            self.renew(transport, socket);
         }
         if self.penalty.is_some() {
             // The only connection that libzmq can have given up.
-            let _ = state.socket.as_mut().map(|socket| socket.given_up(std::iter::empty()));
+            socket.given_up(std::iter::empty());
             return self.penalty;
         }
         if std::mem::take(&mut self.excess) || !in_bounds {
-            self.disconnect(transport, state);
+            self.disconnect(transport, socket);
             transport.tell(Incident::Excess);
             self.penalty = Some(now + PENALTY);
             return self.penalty;
         }
         if let Some(ip) = self.found.take() {
-            self.disconnect(transport, state);
+            self.disconnect(transport, socket);
             self.address = Some(self.endpoint.at(ip));
-            self.renew(transport, state);
+            self.renew(transport, socket);
         }
-        let given_up = state.socket.as_mut().is_some_and(|socket| {
-            let address = self.address.iter().map(CString::as_c_str);
-            !socket.given_up(address).is_empty()
-        });
+        let given_up = !socket.given_up(self.address.iter().map(CString::as_c_str)).is_empty();
         if std::mem::take(&mut self.renew) || given_up || transport.renew.swap(false, Ordering::AcqRel) {
-            self.disconnect(transport, state);
-            self.renew(transport, state);
+            self.disconnect(transport, socket);
+            self.renew(transport, socket);
         }
         self.name.as_ref().and_then(Name::due)
     }
 
     /// Ends the connection, with what is queued for it.
-    fn disconnect(&mut self, transport: &Transport, state: &mut State) {
+    fn disconnect(&mut self, transport: &Transport, socket: &mut MonitoredSocket) {
         // First, so that records which libzmq gives up do not count as arrived.
-        transport.renew(state);
-        if let (Some(socket), Some(address)) = (&state.socket, &self.address) {
+        transport.renew(socket);
+        if let Some(address) = &self.address {
             // Fails only for an endpoint that is not connected; libzmq may have given it up.
             let _ = socket.disconnect(address);
         }
@@ -236,8 +233,7 @@ impl Dialer {
     }
 
     /// Connects again.
-    fn renew(&mut self, transport: &Transport, state: &State) {
-        let Some(socket) = &state.socket else { return };
+    fn renew(&mut self, transport: &Transport, socket: &MonitoredSocket) {
         if let Err(error) = self.connect(socket) {
             let endpoint = self.endpoint.to_string();
             *locked(&transport.trouble) = Some(Trouble::CannotConnect { endpoint: endpoint.clone(), error });

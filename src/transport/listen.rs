@@ -7,12 +7,12 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::door::Door;
+use super::authentication::Authentication;
 use super::options::open_socket;
-use super::{Clients, Failure, LOOK_INTERVAL, Options, Pattern, Peers, State, Transport, locked};
+use super::{Clients, Failure, LOOK_INTERVAL, Options, Pattern, Peers, Transport, locked};
 use crate::clock::coarse_millis;
 use crate::report::{Incident, Report, Trouble};
-use crate::zmq::{Away, Context, Endpoint, Error, Event, Stream, Watched, descriptor_limit};
+use crate::zmq::{Away, Context, Endpoint, Error, Event, MonitoredSocket, Stream, descriptor_limit};
 
 /// How often an address that is in use is tried again.
 const BIND_AGAIN: Duration = Duration::from_millis(500);
@@ -33,7 +33,7 @@ pub(super) struct Listener {
     /// True if the socket has ended all connections and is to give way to a new one.
     ended: bool,
     /// Who is let in, if there are keys.
-    door: Option<Door>,
+    authentication: Option<Authentication>,
     /// When to look at the directory of keys again.
     look_at: Instant,
     /// Clients that failed in the handshake.
@@ -59,9 +59,9 @@ impl Listener {
         transport: &Transport,
         endpoint: Endpoint,
         options: &Options,
-    ) -> Result<(Watched, Self), Failure> {
-        let door = match &options.curve {
-            Some(curve) => Some(Door::open(context, curve, &endpoint.text())?),
+    ) -> Result<(MonitoredSocket, Self), Failure> {
+        let authentication = match &options.curve {
+            Some(curve) => Some(Authentication::open(context, curve, &endpoint.text())?),
             None => None,
         };
         let mut listener = Self {
@@ -71,7 +71,7 @@ impl Listener {
             bind_at: None,
             told: false,
             ended: false,
-            door,
+            authentication,
             look_at: Instant::now(),
             clients: Clients::new(options.curve.is_some()),
             peers: Peers::default(),
@@ -87,7 +87,7 @@ impl Listener {
         Ok((socket, listener))
     }
 
-    fn open_socket(&self, context: &Arc<Context>) -> Result<Watched, Failure> {
+    fn open_socket(&self, context: &Arc<Context>) -> Result<MonitoredSocket, Failure> {
         let Self { endpoint, options, .. } = self;
         let socket = open_socket(context, options)?;
         if options.pattern == Pattern::Push {
@@ -100,7 +100,7 @@ impl Listener {
             })?;
         }
         socket
-            .secure(self.door.as_ref().map(Door::role))
+            .secure(self.authentication.as_ref().map(|one| &one.role))
             .map_err(|error| Failure::Encrypt { endpoint: endpoint.to_string(), error })?;
         if endpoint.is_ipv6() {
             socket.set(zmq_sys::ZMQ_IPV6, 1).map_err(|error| Failure::Ipv6 { error })?;
@@ -113,7 +113,7 @@ impl Listener {
     /// # Errors
     ///
     /// The address can never be bound.
-    fn bind(&mut self, transport: &Transport, socket: &Watched) -> Result<(), Error> {
+    fn bind(&mut self, transport: &Transport, socket: &MonitoredSocket) -> Result<(), Error> {
         match socket.bind(&self.endpoint.address) {
             Ok(bound) => {
                 self.bind_at = None;
@@ -180,43 +180,38 @@ impl Listener {
     pub(super) fn keep(
         &mut self,
         transport: &Transport,
-        state: &mut State,
+        socket: &mut MonitoredSocket,
         in_bounds: bool,
         now: Instant,
     ) -> Option<Instant> {
         if !in_bounds {
             self.clients.flooded();
-            self.end(transport, state);
+            self.end(transport, socket);
         }
         if self.look_at <= now {
             self.look_at = now + LOOK_INTERVAL;
-            self.look(transport, state);
+            self.look(transport, socket);
         }
         if self.ended && self.bind_at.is_none_or(|at| at <= now) {
-            self.begin_again(state, now);
+            self.begin_again(socket, now);
         }
-        if !self.ended
-            && self.bind_at.is_some_and(|at| at <= now)
-            && let Some(socket) = &state.socket
-        {
+        if !self.ended && self.bind_at.is_some_and(|at| at <= now) {
             // Whatever is wrong now, it may be right the next time.
             let _ = self.bind(transport, socket);
         }
-        self.keep_descriptors(transport, state);
+        self.keep_descriptors(transport, socket);
         // Without keys clients only make reports.
-        let look_at = self.door.as_ref().map(|_| self.look_at);
+        let look_at = self.authentication.as_ref().map(|_| self.look_at);
         [self.bind_at, look_at].into_iter().flatten().min()
     }
 
     /// Makes subscribers wait while there are no descriptors for more of them.
-    fn keep_descriptors(&mut self, transport: &Transport, state: &State) {
+    fn keep_descriptors(&mut self, transport: &Transport, socket: &MonitoredSocket) {
         let Some(limit) = descriptor_limit() else { return };
         let was_full = self.full;
         // The lowest free descriptor is the number of open descriptors, if none below it was closed.
         self.full = File::open("/dev/null").map_or(true, |file| file.as_raw_fd() as u64 + 1 + SPARE >= limit);
-        if let Some(socket) = &state.socket
-            && (self.full || was_full)
-        {
+        if self.full || was_full {
             socket.admit(!self.full);
         }
         if self.full && !std::mem::replace(&mut self.told_full, true) {
@@ -225,43 +220,40 @@ impl Listener {
     }
 
     /// Looks for keys that have come or gone, and reports refusals.
-    fn look(&mut self, transport: &Transport, state: &mut State) {
+    fn look(&mut self, transport: &Transport, socket: &mut MonitoredSocket) {
         for event in self.clients.news(coarse_millis()) {
             transport.tell(event);
         }
-        let Some(door) = &self.door else { return };
-        for notice in door.notices() {
+        let Some(Authentication { authorized, .. }) = &self.authentication else { return };
+        for notice in authorized.notices() {
             transport.tell(Incident::Keys { notice });
         }
-        if door.revoked() {
+        if authorized.revoked() {
             transport.tell(Incident::Revoked);
-            self.end(transport, state);
+            self.end(transport, socket);
         }
     }
 
     /// Ends all connections: libzmq cannot end a single one. Clients whose keys are still authorized come
     /// back by themselves.
-    fn end(&mut self, transport: &Transport, state: &mut State) {
-        if let Some(socket) = &mut state.socket {
-            socket.unbind_all(self.bound.take().iter().map(CString::as_c_str));
-        }
+    fn end(&mut self, transport: &Transport, socket: &mut MonitoredSocket) {
+        socket.unbind_all(self.bound.take().iter().map(CString::as_c_str));
         self.ended = true;
         self.bind_at = None;
         self.peers = Peers::default();
         locked(&transport.topics).clear();
         transport.version.fetch_add(1, Ordering::Release);
-        transport.renew(state);
+        transport.renew(socket);
     }
 
     /// A new socket takes the place of the one that has ended all connections.
-    fn begin_again(&mut self, state: &mut State, now: Instant) {
+    fn begin_again(&mut self, socket: &mut MonitoredSocket, now: Instant) {
         self.bind_at = Some(now);
-        let Some(old) = &state.socket else { return };
-        match self.open_socket(&old.context()) {
-            Ok(socket) => {
+        match self.open_socket(&socket.context()) {
+            Ok(new) => {
                 // Refused only for values below -1.
-                let _ = old.set(zmq_sys::ZMQ_LINGER, 0);
-                state.socket = Some(socket);
+                let _ = socket.set(zmq_sys::ZMQ_LINGER, 0);
+                *socket = new;
                 self.ended = false;
             }
             Err(_) => self.bind_at = Some(now + BIND_AGAIN),

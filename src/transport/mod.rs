@@ -13,9 +13,8 @@
 //! All work that can take time happens on the transport's thread: it looks names up, tries addresses
 //! again, and reads keys. Writers read the results from memory.
 
-mod acknowledged;
+mod authentication;
 mod dial;
-mod door;
 mod handshake;
 mod listen;
 mod names;
@@ -35,11 +34,10 @@ use crate::keys::KeyError;
 use crate::lock::locked;
 use crate::report::{Incident, Report, Trouble};
 use crate::texts::texts;
-use crate::zmq::{Context, Endpoint, Error, Message, Place, Stream, Watched, Written};
+use crate::zmq::{Acknowledged, Context, Endpoint, Error, Message, MonitoredSocket, Place, Stream, Written};
 use subscriptions::{Topics, parse};
 use thread::Thread;
 
-pub use acknowledged::Acknowledged;
 use handshake::Peers;
 pub use handshake::{CLOSED_IN_A_ROW, Clients, LOOK_INTERVAL, Servers};
 pub use names::address_of;
@@ -112,14 +110,10 @@ struct Key {
 
 impl Key {
     fn new(endpoint: &Endpoint, options: &Options) -> Self {
-        Self {
-            endpoint: endpoint.clone(),
-            pattern: options.pattern,
-            curve: options.curve.clone(),
-            keep_alive: options.keep_alive.clone(),
-            // The peers of a bound endpoint come and go one by one.
-            resends: options.resends && !endpoint.bind,
-        }
+        // Writers that differ in the high water mark share a transport: each keeps to its own.
+        let Options { pattern, keep_alive, curve, high_water_mark: _, resends } = options.clone();
+        // The peers of a bound endpoint come and go one by one.
+        Self { endpoint: endpoint.clone(), pattern, curve, keep_alive, resends: resends && !endpoint.bind }
     }
 
     /// Returns true if there can be several peers, each of which gets other records.
@@ -133,7 +127,8 @@ struct Transport {
     key: Key,
     /// When it was made.
     begun: Instant,
-    state: Mutex<State>,
+    /// There until the last writer has left. Only the thread that has it locked uses it.
+    socket: Mutex<Option<MonitoredSocket>>,
     /// The subscriptions' topics. XPUB tells of each topic once, however many peers subscribe to it.
     topics: Mutex<Topics>,
     /// When the topics changed last.
@@ -146,7 +141,7 @@ struct Transport {
     peers: AtomicUsize,
     /// Goes up whenever a connection is lost; at a bound endpoint, whenever the last is.
     disconnected: AtomicU32,
-    /// Goes up whenever the queued records are lost. Changes only with `state` locked.
+    /// Goes up whenever the queued records are lost. Changes only with `socket` locked.
     generation: AtomicU32,
     /// Bytes handed to libzmq, as they go over the network.
     handed: AtomicU64,
@@ -178,12 +173,6 @@ struct Outgoing {
     unsent: u64,
 }
 
-/// The parts that only one thread may use at a time.
-struct State {
-    /// There until the last writer has left.
-    socket: Option<Watched>,
-}
-
 /// A transport in use.
 struct Running {
     transport: Arc<Transport>,
@@ -211,9 +200,9 @@ impl Transport {
         self.stop.load(Ordering::SeqCst)
     }
 
-    /// Takes note that the queued records are lost: writers are not to send before they know. `state` is
-    /// locked.
-    fn renew(&self, _state: &mut State) {
+    /// Takes note that the queued records are lost: writers are not to send before they know. The
+    /// socket is the one that is locked.
+    fn renew(&self, _socket: &mut MonitoredSocket) {
         locked(&self.connections).clear();
         self.peers.store(0, Ordering::Release);
         self.generation.fetch_add(1, Ordering::Release);
@@ -222,8 +211,7 @@ impl Transport {
     /// Reads what the peers have told the socket. Returns true if there may be more. Only the transport's
     /// thread does this: the thread that reads subscriptions allocates memory for them, and the system's
     /// allocator keeps freed memory apart for each thread.
-    fn read(&self, state: &mut State) -> bool {
-        let Some(socket) = &state.socket else { return false };
+    fn read(&self, socket: &MonitoredSocket) -> bool {
         if self.key.pattern == Pattern::Push {
             // Its peers say nothing, but libzmq's I/O thread may.
             socket.catch_up();
@@ -260,15 +248,6 @@ impl Transport {
             len + if len > 255 { 9 } else { 2 }
         };
         (first.map_or(0, |first| frame(first.len())) + frame(body)) as u64
-    }
-}
-
-/// Sends a message of two frames, or of one.
-#[inline]
-fn try_send(socket: &Watched, first: Option<&[u8]>, body: &mut Message) -> Result<(), Error> {
-    match first {
-        Some(first) => socket.try_send_two(first, body),
-        None => socket.try_send_one(body),
     }
 }
 
@@ -332,18 +311,18 @@ impl User {
     pub fn send(&self, first: Option<&[u8]>, body: &mut Message) -> Result<(), Refusal> {
         let transport = &*self.transport;
         let size = transport.size(first, body.as_bytes().len());
-        let state = locked(&transport.state);
+        let socket = locked(&transport.socket);
         if transport.key.resends && transport.generation.load(Ordering::Relaxed) != self.generation {
             return Err(Refusal::Renewed);
         }
-        let Some(socket) = &state.socket else { return Err(Refusal::Failed) };
-        let sent = try_send(socket, first, body).or_else(|error| {
+        let Some(socket) = &*socket else { return Err(Refusal::Failed) };
+        let sent = socket.try_send_frames(first, body).or_else(|error| {
             if error != Error(libc::EAGAIN) {
                 return Err(error);
             }
             // The queue may only look full.
             socket.catch_up();
-            try_send(socket, first, body)
+            socket.try_send_frames(first, body)
         });
         match sent {
             Ok(()) => {
@@ -519,7 +498,7 @@ impl User {
             // It cannot panic, and nothing is left to do if it did.
             drop(thread.join());
         }
-        let socket = locked(&transport.state).socket.take();
+        let socket = locked(&transport.socket).take();
         if let Some(socket) = socket {
             let millis = linger.map_or(-1, |linger| i32::try_from(linger.as_millis()).unwrap_or(i32::MAX));
             // Refused only for values below -1.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Failure;
-use crate::zmq::{Context, Endpoint, KeyPair, Kind, Role, Socket, Watched, limits};
+use crate::zmq::{Context, Endpoint, KeyPair, MonitoredSocket, Role, Socket, SocketType, limits};
 
 /// What a transport needs of a writer's options.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,20 +71,16 @@ const CONNECT_TIMEOUT_MILLIS: i32 = 5000;
 /// take as long as the idle time before them.
 const KEEPALIVE_PROBES: i32 = 4;
 
-/// The socket type that a pattern needs.
-fn kind(pattern: Pattern) -> Kind {
-    match pattern {
-        Pattern::Publish => Kind::XPub,
-        Pattern::Push => Kind::Push,
-    }
-}
-
 /// Makes a socket with all its options.
-pub(super) fn open_socket(context: &Arc<Context>, options: &Options) -> Result<Watched, Failure> {
+pub(super) fn open_socket(context: &Arc<Context>, options: &Options) -> Result<MonitoredSocket, Failure> {
     let no_socket = |error| Failure::Socket { error };
-    let socket = Socket::new(context, kind(options.pattern)).map_err(no_socket)?;
+    let socket_type = match options.pattern {
+        Pattern::Publish => SocketType::XPub,
+        Pattern::Push => SocketType::Push,
+    };
+    let socket = Socket::new(context, socket_type).map_err(no_socket)?;
     prepare(&socket, options)?;
-    Watched::new(context, socket).map_err(no_socket)
+    MonitoredSocket::new(context, socket).map_err(no_socket)
 }
 
 /// Sets the options that all sockets have.

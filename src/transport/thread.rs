@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use super::dial::Dialer;
 use super::listen::Listener;
-use super::{Failure, Key, MAX_SUBSCRIPTIONS, Options, Outgoing, Running, State, Transport, locked};
-use crate::zmq::{Context, Error, Event, Stream, TELLS, Written, limits, wait_readable};
+use super::{Failure, Key, MAX_SUBSCRIPTIONS, Options, Outgoing, Running, Transport, locked};
+use crate::zmq::{Context, Error, Event, MonitoredSocket, Stream, TELLS, Written, limits, wait_readable};
 
 /// How often the thread looks around if nothing is due earlier.
 const IDLE: Duration = Duration::from_secs(1);
@@ -19,13 +19,13 @@ const IDLE: Duration = Duration::from_secs(1);
 /// The thread's side of a transport.
 pub(super) struct Thread {
     transport: Arc<Transport>,
-    side: Side,
+    direction: Direction,
     /// A pipe to which nothing is ever written. It ends with the last writer.
     stop: PipeReader,
 }
 
 /// Who connects.
-enum Side {
+enum Direction {
     /// This side connects.
     Dialer(Box<Dialer>),
     /// The subscribers connect.
@@ -47,7 +47,7 @@ impl Thread {
             key,
             begun: Instant::now(),
             heard: Mutex::new(Instant::now()),
-            state: Mutex::new(State { socket: None }),
+            socket: Mutex::default(),
             topics: Mutex::default(),
             changed: Condvar::new(),
             version: AtomicU64::new(1),
@@ -65,15 +65,15 @@ impl Thread {
             stop: AtomicBool::new(false),
             waits: AtomicBool::new(false),
         });
-        let (socket, side) = if endpoint.bind {
+        let (socket, direction) = if endpoint.bind {
             let (socket, listener) = Listener::open(context, &transport, endpoint, options)?;
-            (socket, Side::Listener(Box::new(listener)))
+            (socket, Direction::Listener(Box::new(listener)))
         } else {
             let (socket, dialer) = Dialer::open(context, endpoint, options)?;
-            (socket, Side::Dialer(Box::new(dialer)))
+            (socket, Direction::Dialer(Box::new(dialer)))
         };
-        locked(&transport.state).socket = Some(socket);
-        let thread = Self { transport: Arc::clone(&transport), side, stop: reader };
+        *locked(&transport.socket) = Some(socket);
+        let thread = Self { transport: Arc::clone(&transport), direction, stop: reader };
         let thread = std::thread::Builder::new()
             .name("zmq-endpoint".into())
             .spawn(move || thread.run())
@@ -84,38 +84,30 @@ impl Thread {
     fn run(mut self) {
         let mut wait = Duration::ZERO;
         loop {
-            let descriptors = {
-                let state = locked(&self.transport.state);
-                let Some(socket) = &state.socket else { return };
-                socket.descriptors()
-            };
-            let [socket, events] = descriptors;
+            let descriptors = locked(&self.transport.socket).as_ref().map(MonitoredSocket::descriptors);
+            let Some([socket, events]) = descriptors else { return };
             wait_readable(&[self.stop.as_raw_fd(), socket, events], wait);
             if self.transport.stopped() {
                 return;
             }
             self.look_names_up();
-            let mut state = locked(&self.transport.state);
+            let mut locked_socket = locked(&self.transport.socket);
+            let Some(socket) = &mut *locked_socket else { return };
             let now = Instant::now();
-            let more = self.transport.read(&mut state);
+            let more = self.transport.read(socket);
             let in_bounds = limits::ENFORCED || locked(&self.transport.topics).len() <= MAX_SUBSCRIPTIONS;
-            let Some(socket) = &mut state.socket else { return };
-            let mut news = Vec::new();
             while let Some(event) = socket.next_event() {
-                news.push(event);
-            }
-            for event in news {
                 self.note(event);
-                match &mut self.side {
-                    Side::Dialer(dialer) => dialer.note(event, &self.transport, now),
-                    Side::Listener(listener) => listener.note(event, &self.transport, now),
+                match &mut self.direction {
+                    Direction::Dialer(dialer) => dialer.note(event, &self.transport, now),
+                    Direction::Listener(listener) => listener.note(event, &self.transport, now),
                 }
             }
-            let due = match &mut self.side {
-                Side::Dialer(dialer) => dialer.keep(&self.transport, &mut state, in_bounds, now),
-                Side::Listener(listener) => listener.keep(&self.transport, &mut state, in_bounds, now),
+            let due = match &mut self.direction {
+                Direction::Dialer(dialer) => dialer.keep(&self.transport, socket, in_bounds, now),
+                Direction::Listener(listener) => listener.keep(&self.transport, socket, in_bounds, now),
             };
-            drop(state);
+            drop(locked_socket);
             // Somebody may wait for a peer.
             self.transport.changed.notify_all();
             wait = match more {
@@ -158,7 +150,7 @@ impl Thread {
 
     /// Looks names up, without the socket's lock: this takes as long as the name server does.
     fn look_names_up(&mut self) {
-        let Side::Dialer(dialer) = &mut self.side else { return };
+        let Direction::Dialer(dialer) = &mut self.direction else { return };
         let waits = &self.transport.waits;
         waits.store(true, Ordering::SeqCst);
         // Either this thread sees that it is to stop, or the thread that stops it sees that it waits here.

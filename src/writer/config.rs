@@ -5,10 +5,10 @@ use std::ffi::CStr;
 
 use super::curve;
 use super::extra::{self, ExtraFields};
-use super::option::{ConfigError, Given, Reason, Source, Value};
+use super::option::{ConfigError, Given, OptionValue, Reason, Scope};
 use super::topic::{Frames, Head, Template, host_name};
 use crate::json::{EscapePolicy, Style, TimeFormat};
-use crate::spool::{self, Sync, WhenFull};
+use crate::spool::{self, SyncPolicy, WhenFull};
 use crate::transport::{self, Curve, KeepAlive, Pattern};
 use crate::zmq::{Endpoint, MAX_CONSUMERS, Side};
 
@@ -21,7 +21,7 @@ pub struct Spec {
     /// Its default, as a script has it, without quotes.
     pub default: &'static str,
     /// Reads its value, or its default, into a configuration that has the options above it.
-    read: fn(&mut Config, Value<'_>) -> Result<(), ConfigError>,
+    read: fn(&mut Config, OptionValue<'_>) -> Result<(), ConfigError>,
 }
 
 /// All options. Each is a constant in `scripts/init.zeek`, and a section of docs/options.md.
@@ -82,7 +82,7 @@ pub static OPTIONS: &[Spec] = &[
             dir: v.given.value.into(),
             max_bytes: u64::MAX,
             when_full: WhenFull::default(),
-            sync: Sync::default(),
+            sync: SyncPolicy::default(),
         });
         Ok(())
     }),
@@ -98,7 +98,7 @@ pub static OPTIONS: &[Spec] = &[
     option(c"spool_always", "bool", "F", |c, v| {
         let always = v.switch()?;
         // A filter can do without.
-        let without = v.find("spool_dir").is_some_and(|dir| dir.source == Source::Filter);
+        let without = v.find("spool_dir").is_some_and(|dir| dir.scope == Scope::Filter);
         if always && c.spool.is_none() && !without {
             return Err(v.given.error(Reason::NoSpool));
         }
@@ -128,7 +128,8 @@ const ESCAPES: &[(&str, EscapePolicy)] = &[
 
 const WHEN_FULL: &[(&str, WhenFull)] = &[("oldest", WhenFull::Oldest), ("newest", WhenFull::Newest)];
 
-const SYNC: &[(&str, Sync)] = &[("never", Sync::Never), ("interval", Sync::Interval), ("always", Sync::Always)];
+const SYNC: &[(&str, SyncPolicy)] =
+    &[("never", SyncPolicy::Never), ("interval", SyncPolicy::Interval), ("always", SyncPolicy::Always)];
 
 /// Limit of `batch_records`: far more than a message gets.
 const MAX_BATCH: u64 = 65_536;
@@ -194,7 +195,7 @@ impl Config {
     pub fn parse(given: &[Given<'_>]) -> Result<Self, ConfigError> {
         let mut config = Self::default();
         for option in OPTIONS {
-            (option.read)(&mut config, Value::new(option.name(), option.default, given))?;
+            (option.read)(&mut config, OptionValue::new(option.name(), option.default, given))?;
         }
         Ok(config)
     }
@@ -230,7 +231,7 @@ const fn option(
     name: &'static CStr,
     kind: &'static str,
     default: &'static str,
-    read: fn(&mut Config, Value<'_>) -> Result<(), ConfigError>,
+    read: fn(&mut Config, OptionValue<'_>) -> Result<(), ConfigError>,
 ) -> Spec {
     Spec { name, kind, default, read }
 }
@@ -245,7 +246,7 @@ fn millis(number: i32) -> Duration {
 }
 
 /// The last of some options reads all of them.
-fn with_the_last(_: &mut Config, _: Value<'_>) -> Result<(), ConfigError> {
+fn with_the_last(_: &mut Config, _: OptionValue<'_>) -> Result<(), ConfigError> {
     Ok(())
 }
 
@@ -265,7 +266,7 @@ fn endpoints(option: Given<'_>) -> Result<Vec<Endpoint>, ConfigError> {
 }
 
 /// Reads the files of keys, and gives each endpoint its server's.
-fn keys(config: &mut Config, value: Value<'_>) -> Result<(), ConfigError> {
+fn keys(config: &mut Config, value: OptionValue<'_>) -> Result<(), ConfigError> {
     let secured: Vec<_> = config.endpoints.iter().map(|endpoint| (endpoint.to_string(), endpoint.bind)).collect();
     if let Some((curve, server_keys)) = curve::parse(|name| value.find(name), &secured)? {
         config.curve = Some(curve);
@@ -277,14 +278,14 @@ fn keys(config: &mut Config, value: Value<'_>) -> Result<(), ConfigError> {
 }
 
 /// The sensor's name, as it was given or as the machine is called.
-fn sensor(value: Value<'_>) -> Result<String, Reason> {
+fn sensor(value: OptionValue<'_>) -> Result<String, Reason> {
     match value.find("sensor") {
         Some(Given { value, .. }) if !value.is_empty() => Ok(value.to_owned()),
         _ => host_name().ok_or(Reason::NoSensor),
     }
 }
 
-fn topic(config: &mut Config, value: Value<'_>) -> Result<(), ConfigError> {
+fn topic(config: &mut Config, value: OptionValue<'_>) -> Result<(), ConfigError> {
     let topic = value.given;
     if topic.value.is_empty() && config.frames == Frames::Two {
         return Err(topic.error(Reason::NoTopic));
@@ -294,7 +295,7 @@ fn topic(config: &mut Config, value: Value<'_>) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn extra_fields(config: &mut Config, value: Value<'_>) -> Result<(), ConfigError> {
+fn extra_fields(config: &mut Config, value: OptionValue<'_>) -> Result<(), ConfigError> {
     let (given, fields) = match (value.find("extra_fields"), value.find("extra_fields_hex")) {
         (None, Some(hex)) => (Given { name: "extra_fields", ..hex }, extra::parse_hex(hex.value)),
         _ => (value.given, extra::parse_text(value.given.value)),
@@ -309,14 +310,14 @@ mod tests {
     use super::*;
 
     fn global<'a>(name: &'a str, value: &'a str) -> Given<'a> {
-        Given { source: Source::Global, name, value }
+        Given { scope: Scope::Global, name, value }
     }
 
     fn filter<'a>(name: &'a str, value: &'a str) -> Given<'a> {
-        Given { source: Source::Filter, name, value }
+        Given { scope: Scope::Filter, name, value }
     }
 
-    const ENDPOINT: Given<'static> = Given { source: Source::Global, name: "endpoint", value: "tcp://localhost:1234" };
+    const ENDPOINT: Given<'static> = Given { scope: Scope::Global, name: "endpoint", value: "tcp://localhost:1234" };
 
     #[test]
     fn defaults_are_the_original_plugins() {
@@ -361,12 +362,16 @@ mod tests {
             dir: "/var/spool/x".into(),
             max_bytes: 1 << 30,
             when_full: WhenFull::Oldest,
-            sync: Sync::Interval,
+            sync: SyncPolicy::Interval,
         };
         let dir = global("spool_dir", "/var/spool/x");
         assert_eq!(spool(&[dir]), (Some(defaults), false));
-        let others =
-            spool::Options { dir: "/y".into(), max_bytes: 1 << 20, when_full: WhenFull::Newest, sync: Sync::Always };
+        let others = spool::Options {
+            dir: "/y".into(),
+            max_bytes: 1 << 20,
+            when_full: WhenFull::Newest,
+            sync: SyncPolicy::Always,
+        };
         let given = [
             dir,
             filter("spool_dir", "/y"),

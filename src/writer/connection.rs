@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::batch;
 use super::config::Config;
 use super::counters::Counters;
-use super::ledger::{Fate, Seen, Share, Summary};
+use super::ledger::{Account, Fate, Seen, Summary};
 use super::link::Link;
 use super::patience::Progress;
 use super::spooling::Spooling;
@@ -30,9 +30,7 @@ pub struct Connection {
     link: Link,
     /// The next record is to be encoded for [`Connection::send`].
     wants: bool,
-    /// Records held for the first subscriber; never with a spool.
-    hold: Option<Hold>,
-    spooling: Option<Box<Backed>>,
+    fallback: Fallback,
     /// What found no room, while the writer waits for it.
     blocked: Option<Blocked>,
     progress: Progress,
@@ -42,16 +40,19 @@ pub struct Connection {
     unwanted_since: Option<(Instant, u64)>,
     /// `sent`, `queued`, `spooled` and `bytes` are not kept here.
     counters: Counters,
-    share: Share,
+    account: Account,
 }
 
-/// The spool, and what is on its way.
-struct Backed {
-    spool: Spooling,
-    /// There was no room: no use in trying again before the next look.
-    full: bool,
-    /// Since when the oldest record on its way has been so, and how many were acknowledged then.
-    oldest: (Instant, u64),
+/// What becomes of records that nobody can take now.
+#[derive(Default)]
+enum Fallback {
+    /// They are dropped.
+    #[default]
+    Drop,
+    /// They are held for the first subscriber.
+    Hold(Hold),
+    /// They go to the spool.
+    Spool(Box<Spooling>),
 }
 
 /// The record that is pending, or a batch.
@@ -68,15 +69,6 @@ const UNWANTED: Duration = Duration::from_secs(1);
 /// How long records are held for a peer that nothing is queued for before it is there. Longer
 /// than any run.
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
-
-/// Records from the spool that are on their way at a time, beside those in the queues.
-const MAX_FLIGHTS: u64 = 10_000;
-
-/// How long one of several peers may stand still. After that what it has got goes to the others.
-const STUCK: Duration = Duration::from_secs(5);
-
-/// The same when so many records are on their way that the others can get no more.
-const IN_THE_WAY: Duration = Duration::from_secs(1);
 
 /// Records taken from the spool for each new one.
 const DRAIN: usize = 32;
@@ -124,20 +116,20 @@ impl Connection {
         let Log { path, head } = log;
         let link = Link::open(context, endpoints, config, consumer, buffers)?;
         let name = endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-        let spooling = Spooling::open(config, path, &name, head.within().len(), reporter)
-            .map(|spool| Box::new(Backed { spool, full: false, oldest: (Instant::now(), 0) }));
         let wait = if link.is_strict() { FOREVER } else { config.wait_for_subscriber };
-        let hold =
-            (!wait.is_zero() && !link.wanted() && spooling.is_none()).then(|| Hold::new(config.high_water_mark, wait));
+        let fallback = match Spooling::open(config, path, &name, head.within().len(), reporter) {
+            Some(spool) => Fallback::Spool(Box::new(spool)),
+            None if !wait.is_zero() && !link.wanted() => Fallback::Hold(Hold::new(config.high_water_mark, wait)),
+            None => Fallback::Drop,
+        };
         Ok(Self {
-            share: Share::join(&name, path),
+            account: Account::join(&name, path),
             name,
             head,
-            wants: link.wanted() || hold.is_some() || spooling.is_some(),
+            wants: link.wanted() || !matches!(fallback, Fallback::Drop),
             high_water_mark: config.high_water_mark,
             link,
-            hold,
-            spooling,
+            fallback,
             blocked: None,
             progress: Progress::default(),
             ends: false,
@@ -186,15 +178,12 @@ impl Connection {
     /// [`Connection::retry`].
     #[inline]
     pub fn send(&mut self, buffers: &mut Buffers, records: u64) -> bool {
-        if self.spooling.is_some() {
-            self.send_or_spool(buffers, records);
-            return false;
+        match self.fallback {
+            Fallback::Drop => return self.try_send(buffers, records),
+            Fallback::Hold(_) => self.hold(buffers.pending(), records),
+            Fallback::Spool(_) => self.send_or_spool(buffers, records),
         }
-        if self.hold.is_some() {
-            self.hold(buffers.pending(), records);
-            return false;
-        }
-        self.try_send(buffers, records)
+        false
     }
 
     #[inline]
@@ -246,7 +235,7 @@ impl Connection {
     /// still pending.
     pub fn retry(&mut self, buffers: &mut Buffers) -> bool {
         let Some(Blocked { records, message }) = self.blocked.take() else { return false };
-        if self.hold.is_some() {
+        if self.holds() {
             drop(message);
             self.hold(buffers.pending(), records);
             return false;
@@ -295,73 +284,67 @@ impl Connection {
     }
 
     fn send_or_spool(&mut self, buffers: &mut Buffers, records: u64) {
-        let Some(backed) = &mut self.spooling else { return };
-        if !backed.spool.always && backed.spool.waiting() == 0 && self.link.wanted() {
+        let Fallback::Spool(spool) = &mut self.fallback else { return };
+        if !spool.always && spool.waiting() == 0 && self.link.wanted() {
             if let Some((lane, consumer)) = self.link.lane(records, buffers) {
                 let mut body = Message::new();
                 let size = self.link.size(lane, &self.head, buffers.pending().len());
                 if let Ok(flight) = buffers.flight(&mut body, consumer, records, size) {
                     self.link.made(lane, records);
-                    backed.spool.announce(records);
+                    spool.announce(records);
                     if self.link.send(lane, &self.head, &mut body, records).is_ok() {
-                        backed.spool.sent(flight, lane);
+                        spool.sent(flight, lane);
                         return;
                     }
                 }
             }
-            backed.full = true;
+            spool.full = true;
         }
         for record in batch::records(&buffers.pending()[self.head.within().len()..]) {
-            backed.spool.push(record);
+            spool.push(record);
         }
     }
 
     /// Sends what is in the spool, some records or all that there is room for. Returns true if it sent
     /// any. Not to be called while a record is pending.
     pub fn drain(&mut self, buffers: &mut Buffers, limit: usize) -> bool {
-        let Some(backed) = &mut self.spooling else { return false };
-        if backed.full || !self.link.wanted() {
-            return false;
+        (0..limit).take_while(|_| self.drain_one(buffers).is_some()).count() > 0
+    }
+
+    /// Sends the spool's next record, if there is one, and room for it.
+    fn drain_one(&mut self, buffers: &mut Buffers) -> Option<()> {
+        let Fallback::Spool(spool) = &mut self.fallback else { return None };
+        // First: a lane that is chosen has had its turn.
+        if spool.full || spool.waiting() == 0 || !self.link.wanted() {
+            return None;
         }
-        for count in 0..limit {
-            // First: a lane that is chosen has had its turn.
-            if backed.spool.waiting() == 0 {
-                return count > 0;
-            }
-            let room = match backed.spool.in_flight() < self.link.limit().saturating_add(MAX_FLIGHTS) {
-                true => self.link.lane(1, buffers),
-                false => None,
-            };
-            let Some((lane, consumer)) = room else {
-                backed.full = true;
-                return count > 0;
-            };
-            let Some(record) = backed.spool.next() else { return count > 0 };
-            let within = self.head.within();
-            let len = within.len() + record.len();
-            if !buffers.put(&[within, record]) {
-                return count > 0;
-            }
-            let mut body = Message::new();
-            let made = buffers.flight(&mut body, consumer, 1, self.link.size(lane, &self.head, len));
-            buffers.advance();
-            let Ok(flight) = made else { return count > 0 };
-            self.link.made(lane, 1);
-            if self.link.send(lane, &self.head, &mut body, 1).is_err() {
-                backed.full = true;
-                return count > 0;
-            }
-            backed.spool.sent_next(flight, lane);
+        let room = if spool.is_crowded(&self.link) { None } else { self.link.lane(1, buffers) };
+        let Some((lane, consumer)) = room else {
+            spool.full = true;
+            return None;
+        };
+        let (within, record) = (self.head.within(), spool.next()?);
+        let len = within.len() + record.len();
+        if !buffers.put(&[within, record]) {
+            return None;
         }
-        true
+        let mut body = Message::new();
+        let made = buffers.flight(&mut body, consumer, 1, self.link.size(lane, &self.head, len));
+        buffers.advance();
+        let flight = made.ok()?;
+        self.link.made(lane, 1);
+        if self.link.send(lane, &self.head, &mut body, 1).is_err() {
+            spool.full = true;
+            return None;
+        }
+        spool.sent_next(flight, lane);
+        Some(())
     }
 
     /// What a new record in the spool gives reason to.
     #[inline]
     pub fn go_on(&mut self, buffers: &mut Buffers) {
-        if let Some(backed) = &self.spooling
-            && backed.spool.waiting() > 0
-        {
+        if self.spool().is_some_and(|spool| spool.waiting() > 0) {
             self.drain(buffers, DRAIN);
         }
     }
@@ -375,7 +358,7 @@ impl Connection {
 
     #[cold]
     fn hold(&mut self, bytes: &[u8], records: u64) {
-        let Some(hold) = &mut self.hold else { return };
+        let Fallback::Hold(hold) = &mut self.fallback else { return };
         if hold.limit > 0 && hold.messages.len() >= hold.limit {
             self.counters.queue_full += records;
             return;
@@ -387,19 +370,26 @@ impl Connection {
     /// Returns true if records are held for the first subscriber.
     #[must_use]
     pub fn holds(&self) -> bool {
-        self.hold.is_some()
+        matches!(self.fallback, Fallback::Hold(_))
+    }
+
+    fn spool(&self) -> Option<&Spooling> {
+        if let Fallback::Spool(spool) = &self.fallback { Some(spool) } else { None }
     }
 
     /// Sends what is held once somebody has subscribed; gives it up when its time is over. Not to be
     /// called while a record is pending.
     pub fn end_hold(&mut self, buffers: &mut Buffers) {
-        let unwanted = self.hold.is_some() && self.unwanted();
-        let Some(mut hold) = self.hold.take() else { return };
+        if !self.holds() {
+            return;
+        }
+        let unwanted = self.unwanted();
+        let Fallback::Hold(mut hold) = std::mem::take(&mut self.fallback) else { return };
         if !self.link.wanted() {
             if unwanted || Instant::now() >= hold.until {
                 self.counters.no_subscriber += hold.records;
             } else {
-                self.hold = Some(hold);
+                self.fallback = Fallback::Hold(hold);
             }
             return;
         }
@@ -416,33 +406,25 @@ impl Connection {
                 self.blocked = None;
                 hold.messages.push_front((bytes, records));
                 hold.records += records;
-                self.hold = Some(hold);
+                self.fallback = Fallback::Hold(hold);
                 return;
             }
         }
     }
 
-    /// Looks at what has happened: subscriptions, connections, what was sent. Returns true if
-    /// subscriptions have come or gone.
-    pub fn poll(&mut self, buffers: &Buffers) -> bool {
+    /// Looks at what has happened: subscriptions, connections, what was sent.
+    pub fn poll(&mut self, buffers: &Buffers) {
         let news = self.link.poll(&self.head, buffers);
         self.counters.closed += news.lost;
-        if let Some(backed) = &mut self.spooling {
-            backed.full = false;
-            if news.disconnected {
-                self.link.take_back(backed.spool.take_back(&self.link));
+        match &mut self.fallback {
+            Fallback::Spool(spool) => spool.poll(&mut self.link, news.disconnected),
+            Fallback::Drop if self.link.is_strict() && !self.link.wanted() => {
+                self.fallback = Fallback::Hold(Hold::new(self.high_water_mark, FOREVER));
             }
-            if backed.spool.reap(&self.link) {
-                self.link.take_back(backed.spool.take_back(&self.link));
-            }
-            backed.move_on(&mut self.link);
+            Fallback::Drop | Fallback::Hold(_) => {}
         }
-        if self.link.is_strict() && !self.link.wanted() && self.hold.is_none() && self.spooling.is_none() {
-            self.hold = Some(Hold::new(self.high_water_mark, FOREVER));
-        }
-        let waits = self.hold.is_some() || (self.spooling.is_some() && !self.unwanted());
+        let waits = self.holds() || (self.has_spool() && !self.unwanted());
         self.wants = self.link.wanted() || waits;
-        news.subscriptions
     }
 
     /// Returns true if there are subscribers, and none of them wants this log.
@@ -465,7 +447,7 @@ impl Connection {
     /// Returns true if the spool has records that somebody is there for.
     #[must_use]
     pub fn drains(&self) -> bool {
-        self.spooling.as_ref().is_some_and(|backed| backed.spool.waiting() > 0) && self.link.wanted()
+        self.spool().is_some_and(|spool| spool.waiting() > 0) && self.link.wanted()
     }
 
     /// The writer is about to close: what is only for the record is not told any more.
@@ -476,13 +458,13 @@ impl Connection {
     /// Returns true if what is not sent goes to a spool.
     #[must_use]
     pub fn has_spool(&self) -> bool {
-        self.spooling.is_some()
+        self.spool().is_some()
     }
 
     /// To be called about once a second.
     pub fn tick(&mut self) {
-        if let Some(backed) = &mut self.spooling {
-            backed.spool.tick();
+        if let Fallback::Spool(spool) = &mut self.fallback {
+            spool.tick();
         }
     }
 
@@ -500,14 +482,14 @@ impl Connection {
 
     /// Records that are held for the first subscriber.
     fn held(&self) -> u64 {
-        self.hold.as_ref().map_or(0, |hold| hold.records)
+        if let Fallback::Hold(hold) = &self.fallback { hold.records } else { 0 }
     }
 
     /// Records that libzmq has and the system has not.
     #[must_use]
     pub fn in_flight(&self, buffers: &Buffers) -> u64 {
-        if let Some(backed) = &self.spooling {
-            return backed.spool.in_flight();
+        if let Some(spool) = self.spool() {
+            return spool.in_flight();
         }
         let made = self.blocked.as_ref().filter(|blocked| blocked.message.is_some());
         (self.link.in_flight(buffers) - made.map_or(0, |blocked| blocked.records)).min(self.link.handed())
@@ -517,7 +499,7 @@ impl Connection {
     #[must_use]
     pub fn counters(&self, written: u64, buffers: &Buffers) -> Counters {
         let in_flight = self.in_flight(buffers);
-        let spool = self.spooling.as_ref().map(|backed| &backed.spool);
+        let spool = self.spool();
         Counters {
             written,
             recovered: spool.map_or(0, Spooling::recovered),
@@ -535,8 +517,8 @@ impl Connection {
         self.poll(buffers);
         self.end_hold(buffers);
         self.drain(buffers, usize::MAX);
-        if let Some(backed) = &self.spooling {
-            return backed.spool.in_flight() > 0 || (backed.spool.waiting() > 0 && self.link.wanted());
+        if let Some(spool) = self.spool() {
+            return spool.in_flight() > 0 || (spool.waiting() > 0 && self.link.wanted());
         }
         self.held() > 0 || self.in_flight(buffers) > 0
     }
@@ -551,8 +533,9 @@ impl Connection {
         let Counters { no_subscriber, queue_full, encoding, closed, .. } = self.counters;
         let sent = self.link.handed().saturating_sub(self.in_flight(buffers));
         let mut seen = Seen { sent, ..Seen::default() };
-        if let Some(backed) = &mut self.spooling {
-            backed.spool.note(&mut seen, reporter);
+        let mut spool = if let Fallback::Spool(spool) = &mut self.fallback { Some(spool) } else { None };
+        if let Some(spool) = &mut spool {
+            spool.note(&mut seen, reporter);
         }
         *seen.of(Fate::NoSubscriber) = no_subscriber;
         *seen.of(Fate::Unwanted) = no_subscriber;
@@ -562,14 +545,13 @@ impl Connection {
         // A subscriber is there and does not want this log: that is its choice. With a spool it is told, since
         // nothing is kept.
         let chosen = self.link.subscriptions().other > 0;
-        let mut spool = self.spooling.as_mut().map(|backed| &mut backed.spool);
         if chosen {
-            self.share.skip(Fate::NoSubscriber, no_subscriber);
+            self.account.skip(Fate::NoSubscriber, no_subscriber);
         }
         if !chosen || spool.is_none() {
-            self.share.skip(Fate::Unwanted, no_subscriber);
+            self.account.skip(Fate::Unwanted, no_subscriber);
         }
-        let summaries = self.share.note(seen, now, |fate| match fate {
+        let summaries = self.account.note(seen, now, |fate| match fate {
             Fate::Encoding => problem.map(|problem| Why::Encoding { problem: problem.clone() }),
             _ => spool.as_mut().and_then(|spool| spool.why(fate)),
         });
@@ -608,76 +590,55 @@ impl Connection {
             (Fate::NoSpool, Phase::Ended(_)) => Incident::SpoolWorks { logs },
             (Fate::Awaited, _) => Incident::Awaited { count, logs },
             (Fate::Lingered, _) => Incident::Lingered { count, logs },
-            (_, Phase::Began(_)) => Incident::Dropping { count, logs, why },
-            (_, Phase::Lasts(_)) => Incident::StillDropping { count, logs, why },
-            (_, Phase::Ended(_)) => Incident::DroppingEnded { count, logs },
+            (Fate::NoSubscriber | Fate::QueueFull | Fate::Encoding | Fate::Closed | Fate::SpoolLost, news) => {
+                match news {
+                    Phase::Began(_) => Incident::Dropping { count, logs, why },
+                    Phase::Lasts(_) => Incident::StillDropping { count, logs, why },
+                    Phase::Ended(_) => Incident::DroppingEnded { count, logs },
+                }
+            }
         }
     }
 
     /// Tells how many records the end waits for.
     pub fn report_wait(&mut self, queued: u64, now: u64, reporter: &mut Reporter) {
-        let summaries = self.share.note_end(Fate::Awaited, queued, now);
+        let summaries = self.account.note_end(Fate::Awaited, queued, now);
         self.tell(summaries, reporter);
     }
 
     /// Tells what has not been told yet, if no other log's writer could, because all have gone.
     /// `lingered` is how many records were waited for in vain.
     pub fn report_last(&mut self, lingered: u64, now: u64, reporter: &mut Reporter) {
-        let mut summaries = self.share.note_end(Fate::Lingered, lingered, now);
-        summaries.extend(self.share.leave(now));
+        let mut summaries = self.account.note_end(Fate::Lingered, lingered, now);
+        summaries.extend(self.account.leave(now));
         self.tell(summaries, reporter);
     }
 
     /// Closes the connection, `linger` after the end began. Returns what became of the records,
     /// of which those that libzmq still had then are lost.
     pub fn close(mut self, written: u64, buffers: &Buffers, left: Option<Duration>) -> (String, Counters) {
-        if let Some(mut backed) = self.spooling.take() {
-            self.link.take_back(backed.spool.end(&self.link));
+        if let Fallback::Spool(mut spool) = self.fallback {
+            spool.end(&mut self.link);
             let counters = Counters {
                 written,
-                recovered: backed.spool.recovered(),
+                recovered: spool.recovered(),
                 sent: self.link.handed(),
-                spooled: backed.spool.waiting(),
-                spool: backed.spool.lost(),
+                spooled: spool.waiting(),
+                spool: spool.lost(),
                 bytes: self.link.bytes(),
                 ..self.counters
             };
             self.link.close(Some(Duration::ZERO));
-            backed.spool.close();
+            spool.close();
             return (self.name, counters);
         }
         // Nobody came for these.
         self.counters.no_subscriber += self.held();
-        self.hold = None;
         let lost = self.link.give_up(buffers);
         self.counters.closed += lost;
         let counters = Counters { written, sent: self.link.handed(), bytes: self.link.bytes(), ..self.counters };
         // With nothing left to send, this is only for the I/O thread to get there.
         self.link.close(if lost > 0 { Some(Duration::ZERO) } else { left });
         (self.name, counters)
-    }
-}
-
-impl Backed {
-    /// One of several peers has got something and has taken nothing for long: the others get it.
-    fn move_on(&mut self, link: &mut Link) {
-        let acknowledged = self.spool.acknowledged();
-        let now = Instant::now();
-        let others = |&lane: &usize| link.lanes() > 1 || link.is_divided(lane);
-        let Some(lane) = self.spool.oldest().filter(others).filter(|_| acknowledged == self.oldest.1) else {
-            self.oldest = (now, acknowledged);
-            return;
-        };
-        let full = self.spool.in_flight() >= link.limit().saturating_add(MAX_FLIGHTS);
-        if now - self.oldest.0 < if full { IN_THE_WAY } else { STUCK } {
-            return;
-        }
-        self.oldest.0 = now;
-        if link.lanes() > 1 {
-            link.renew(lane);
-        } else {
-            // Its queue is full: it gets no more before it reads again, and what it has got then.
-            link.take_back(self.spool.take_back(link));
-        }
     }
 }

@@ -2,61 +2,68 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
-/// What became of a writer's records at one of its endpoints. At every moment
-/// `written + recovered` is the sum of `sent`, `queued`, `spooled` and the drops.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Handed over by the host.
-    pub written: u64,
-    /// Found in the spool, from an earlier run.
-    pub recovered: u64,
-    /// Given to the system by libzmq.
-    pub sent: u64,
-    /// Waiting in memory: with libzmq, or for the first subscriber.
-    pub queued: u64,
-    /// Waiting in the spool.
-    pub spooled: u64,
-    /// Nobody was subscribed to the log.
-    pub no_subscriber: u64,
-    /// The high water mark was reached.
-    pub queue_full: u64,
-    /// The record could not be encoded.
-    pub encoding: u64,
-    /// The socket failed, or was closed before it could send the record.
-    pub closed: u64,
-    /// The spool was full or failed.
-    pub spool: u64,
-    /// All frames of the records given to libzmq.
-    pub bytes: u64,
+use crate::lock::locked;
+
+/// Declares [`Counters`], with the counters' names in the statistics that are published.
+macro_rules! counters {
+    ($($(#[$doc:meta])* $counter:ident = $name:literal,)*) => {
+        /// What became of a writer's records at one of its endpoints. At every moment
+        /// `written + recovered` is the sum of `sent`, `queued`, `spooled` and the drops.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Counters {
+            $($(#[$doc])* pub $counter: u64,)*
+        }
+
+        /// How many there are.
+        const COUNT: usize = [$($name),*].len();
+
+        impl Counters {
+            /// Every counter with its name.
+            #[must_use]
+            pub fn named(&self) -> [(&'static str, u64); COUNT] {
+                [$(($name, self.$counter)),*]
+            }
+
+            /// Those with these values, in the same order.
+            fn of([$($counter),*]: [u64; COUNT]) -> Self {
+                Self { $($counter),* }
+            }
+        }
+    };
 }
 
-impl Counters {
-    /// Every counter with its name, as in the statistics that are published.
-    #[must_use]
-    pub fn named(&self) -> [(&'static str, u64); 11] {
-        [
-            ("written", self.written),
-            ("recovered", self.recovered),
-            ("sent", self.sent),
-            ("queued", self.queued),
-            ("spooled", self.spooled),
-            ("dropped_no_subscriber", self.no_subscriber),
-            ("dropped_queue_full", self.queue_full),
-            ("dropped_encoding", self.encoding),
-            ("dropped_closed", self.closed),
-            ("dropped_spool", self.spool),
-            ("bytes", self.bytes),
-        ]
-    }
+counters! {
+    /// Handed over by the host.
+    written = "written",
+    /// Found in the spool, from an earlier run.
+    recovered = "recovered",
+    /// Given to the system by libzmq.
+    sent = "sent",
+    /// Waiting in memory: with libzmq, or for the first subscriber.
+    queued = "queued",
+    /// Waiting in the spool.
+    spooled = "spooled",
+    /// Nobody was subscribed to the log.
+    no_subscriber = "dropped_no_subscriber",
+    /// The high water mark was reached.
+    queue_full = "dropped_queue_full",
+    /// The record could not be encoded.
+    encoding = "dropped_encoding",
+    /// The socket failed, or was closed before it could send the record.
+    closed = "dropped_closed",
+    /// The spool was full or failed.
+    spool = "dropped_spool",
+    /// All frames of the records given to libzmq.
+    bytes = "bytes",
 }
 
 /// The counters of one log path, of all its writers and endpoints since the process started,
 /// to be read from any thread.
 #[derive(Debug, Default)]
 pub struct Totals {
-    values: [AtomicU64; 11],
+    values: [AtomicU64; COUNT],
 }
 
 static TOTALS: Mutex<BTreeMap<String, Arc<Totals>>> = Mutex::new(BTreeMap::new());
@@ -65,13 +72,7 @@ impl Totals {
     /// Those of a log path.
     #[must_use]
     pub fn of(path: &str) -> Arc<Self> {
-        let mut all = TOTALS.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(totals) = all.get(path) {
-            return Arc::clone(totals);
-        }
-        let totals = Arc::new(Self::default());
-        all.insert(path.to_owned(), Arc::clone(&totals));
-        totals
+        Arc::clone(locked(&TOTALS).entry(path.to_owned()).or_default())
     }
 
     /// Takes the place of what was `before` by what is `now`.
@@ -85,21 +86,7 @@ impl Totals {
     /// The counters.
     #[must_use]
     pub fn read(&self) -> Counters {
-        let [written, recovered, sent, queued, spooled, no_subscriber, queue_full, encoding, closed, spool, bytes] =
-            self.values.each_ref().map(|value| value.load(Ordering::Relaxed));
-        Counters {
-            written,
-            recovered,
-            sent,
-            queued,
-            spooled,
-            no_subscriber,
-            queue_full,
-            encoding,
-            closed,
-            spool,
-            bytes,
-        }
+        Counters::of(self.values.each_ref().map(|value| value.load(Ordering::Relaxed)))
     }
 }
 

@@ -73,7 +73,7 @@ fn server_keys(option: Given<'_>) -> Result<Vec<PublicKey>, ConfigError> {
 #[cfg(test)]
 mod tests {
     use super::super::config::Config;
-    use super::super::option::Source;
+    use super::super::option::Scope;
     use super::*;
     use crate::keys::{tests::Dir, write_pair};
     use crate::zmq::KeyPair;
@@ -85,7 +85,7 @@ mod tests {
         let endpoint = ("endpoint", endpoint);
         let given: Vec<_> = std::iter::once(&endpoint)
             .chain(options)
-            .map(|&(name, value)| Given { source: Source::Global, name, value })
+            .map(|&(name, value)| Given { scope: Scope::Global, name, value })
             .collect();
         Config::parse(&given).map_err(|error| error.to_string())
     }

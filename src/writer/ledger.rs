@@ -1,7 +1,7 @@
 //! What happens at an endpoint to the records of all logs that go there: one report of it, and not one
 //! for each log.
 //!
-//! Each writer notes in its [`Share`] what has happened to its own records, and whoever notes something
+//! Each writer notes in its [`Account`] what has happened to its own records, and whoever notes something
 //! when a report is due tells it, with the names of the logs that it is about.
 
 use std::collections::BTreeMap;
@@ -14,9 +14,23 @@ use crate::report::{Burst, Phase, Why};
 /// Logs that a report names; of more than one above it names so many, and how many more there are.
 const NAMED: usize = 3;
 
-/// What can happen to records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+/// Declares [`Fate`]: what can happen to records, in the order in which it is told.
+macro_rules! fates {
+    ($($(#[$doc:meta])* $fate:ident,)*) => {
+        /// What can happen to records.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum Fate { $($(#[$doc])* $fate,)* }
+
+        impl Fate {
+            const ALL: [Self; FATES] = [$(Self::$fate),*];
+        }
+
+        /// How many there are.
+        const FATES: usize = [$(Fate::$fate),*].len();
+    };
+}
+
+fates! {
     /// Nobody was there for them, and they were dropped.
     NoSubscriber,
     /// The queue was full, and they were dropped.
@@ -43,26 +57,7 @@ pub(super) enum Fate {
     Lingered,
 }
 
-/// How many there are.
-pub(super) const FATES: usize = Fate::ALL.len();
-
 impl Fate {
-    /// All of them, in the order in which they are told.
-    pub(super) const ALL: [Self; 12] = [
-        Self::NoSubscriber,
-        Self::QueueFull,
-        Self::Encoding,
-        Self::Closed,
-        Self::Unwanted,
-        Self::Recovered,
-        Self::Spooled,
-        Self::SpoolLost,
-        Self::DiskFailed,
-        Self::NoSpool,
-        Self::Awaited,
-        Self::Lingered,
-    ];
-
     /// How long a report waits for other logs to which the same happens, and for what the monitor tells of
     /// the endpoint, in milliseconds.
     fn gather(self) -> u64 {
@@ -142,7 +137,7 @@ static LEDGERS: Mutex<BTreeMap<String, Weak<Shared>>> = Mutex::new(BTreeMap::new
 
 /// A log's part.
 #[derive(Debug)]
-pub(super) struct Share {
+pub(super) struct Account {
     ledger: Arc<Shared>,
     path: String,
     /// The log is that of the reporter, which reports become records of.
@@ -151,7 +146,7 @@ pub(super) struct Share {
     left: bool,
 }
 
-impl Share {
+impl Account {
     /// Joins the others with that endpoint.
     pub(super) fn join(endpoint: &str, path: &str) -> Self {
         let mut ledgers = locked(&LEDGERS);
@@ -206,7 +201,7 @@ impl Share {
     }
 }
 
-impl Drop for Share {
+impl Drop for Account {
     fn drop(&mut self) {
         // Of one that was never used, nothing is to be told.
         self.leave(0);
@@ -309,22 +304,22 @@ mod tests {
         summaries.into_iter().map(text).collect()
     }
 
-    fn note(share: &mut Share, seen: Seen, now: u64) -> Vec<String> {
-        told(share.note(seen, now, |_| Some(Why::System { error: "why".to_owned() })))
+    fn note(account: &mut Account, seen: Seen, now: u64) -> Vec<String> {
+        told(account.note(seen, now, |_| Some(Why::System { error: "why".to_owned() })))
     }
 
     #[test]
     fn forty_logs_are_one_report_when_it_begins_each_minute_and_when_it_has_ended() {
-        let mut shares: Vec<_> = (0..40).map(|n| Share::join("forty", &format!("log{n:02}"))).collect();
+        let mut accounts: Vec<_> = (0..40).map(|n| Account::join("forty", &format!("log{n:02}"))).collect();
         let mut all = Vec::new();
         for second in 0..200_u64 {
-            for (n, share) in shares.iter_mut().enumerate() {
+            for (n, account) in accounts.iter_mut().enumerate() {
                 // Each drops 100 records a second for two minutes; the first one's are two more.
                 let dropped = 100 * second.min(120) + if n == 0 { 2 * second.min(120) } else { 0 };
                 let sent = 10 * second.saturating_sub(120);
                 let now = second * 1000 + n as u64;
                 all.extend(
-                    note(share, seen(Fate::NoSubscriber, dropped, sent), now).into_iter().map(|text| (second, text)),
+                    note(account, seen(Fate::NoSubscriber, dropped, sent), now).into_iter().map(|text| (second, text)),
                 );
             }
         }
@@ -340,13 +335,13 @@ mod tests {
 
     #[test]
     fn it_has_ended_when_a_record_was_sent_and_not_before() {
-        let mut share = Share::join("pause", "http");
+        let mut account = Account::join("pause", "http");
         let mut all = Vec::new();
         // A record every 12 seconds, of which the fourth is the first one that is sent.
         for second in 0..60 {
             let dropped = (second / 12 + 1).min(3);
             let seen = seen(Fate::NoSubscriber, dropped, u64::from(second >= 36));
-            all.extend(note(&mut share, seen, second * 1000).into_iter().map(|text| (second, text)));
+            all.extend(note(&mut account, seen, second * 1000).into_iter().map(|text| (second, text)));
         }
         assert_eq!(
             all,
@@ -361,7 +356,7 @@ mod tests {
     fn reports_cause_no_reports() {
         for fate in [Fate::NoSubscriber, Fate::Spooled, Fate::SpoolLost, Fate::DiskFailed, Fate::NoSpool] {
             let name = format!("loop {fate:?}");
-            let (mut conn, mut reporter) = (Share::join(&name, "conn"), Share::join(&name, "reporter"));
+            let (mut conn, mut reporter) = (Account::join(&name, "conn"), Account::join(&name, "reporter"));
             let mut reports = 0;
             for second in 0..600_u64 {
                 // Each report is a record of the reporter, to which the same happens.
@@ -370,7 +365,7 @@ mod tests {
             }
             assert_eq!(reports, 1, "{fate:?}");
             // Alone, it is told once, too.
-            let mut alone = Share::join(&format!("{name} alone"), "reporter-2");
+            let mut alone = Account::join(&format!("{name} alone"), "reporter-2");
             let mut reports = 0;
             for second in 0..600_u64 {
                 reports += note(&mut alone, seen(fate, 1 + reports, 0), second * 1000).len() as u64;
@@ -381,7 +376,7 @@ mod tests {
 
     #[test]
     fn what_nobody_wants_is_told_once_for_each_log_and_once_a_minute_at_most() {
-        let (mut dns, mut http) = (Share::join("unwanted", "dns"), Share::join("unwanted", "http"));
+        let (mut dns, mut http) = (Account::join("unwanted", "dns"), Account::join("unwanted", "http"));
         let mut all = Vec::new();
         for second in 0..300_u64 {
             all.extend(note(&mut dns, seen(Fate::Unwanted, second, second), second * 1000));
@@ -393,23 +388,23 @@ mod tests {
 
     #[test]
     fn the_last_one_tells_what_nobody_could() {
-        let (mut dns, mut http) = (Share::join("last", "dns"), Share::join("last", "http"));
+        let (mut dns, mut http) = (Account::join("last", "dns"), Account::join("last", "http"));
         assert_eq!(note(&mut dns, seen(Fate::Closed, 1, 0), 0), [""; 0]);
         assert_eq!(note(&mut http, seen(Fate::Closed, 2, 0), 10), [""; 0]);
         assert_eq!(told(dns.leave(20)), [""; 0]);
         assert_eq!(told(http.leave(30)), ["Closed begins: 3 of http, dns: why"]);
         // Another one begins anew.
         drop((dns, http));
-        let mut next = Share::join("last", "dns");
+        let mut next = Account::join("last", "dns");
         assert_eq!(told(next.leave(40)), [""; 0]);
     }
 
     #[test]
     fn what_is_skipped_is_no_news() {
-        let mut share = Share::join("skip", "dns");
-        share.skip(Fate::NoSubscriber, 7);
-        assert_eq!(note(&mut share, seen(Fate::NoSubscriber, 7, 0), 0), [""; 0]);
-        note(&mut share, seen(Fate::NoSubscriber, 9, 0), 1);
-        assert_eq!(told(share.leave(2)), ["NoSubscriber begins: 2 of dns: why"]);
+        let mut account = Account::join("skip", "dns");
+        account.skip(Fate::NoSubscriber, 7);
+        assert_eq!(note(&mut account, seen(Fate::NoSubscriber, 7, 0), 0), [""; 0]);
+        note(&mut account, seen(Fate::NoSubscriber, 9, 0), 1);
+        assert_eq!(told(account.leave(2)), ["NoSubscriber begins: 2 of dns: why"]);
     }
 }

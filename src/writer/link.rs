@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use super::config::Config;
 use super::topic::Head;
 use crate::report::{Report, Trouble};
-use crate::transport::{Acknowledged, Events, Failure, Pattern, Refusal, Subscriptions, Trail, User};
-use crate::zmq::{Buffers, Context, Endpoint, Message, TELLS, version};
+use crate::transport::{Events, Failure, Pattern, Refusal, Subscriptions, Trail, User};
+use crate::zmq::{Acknowledged, Buffers, Context, Endpoint, Message, TELLS, version};
 
 /// Where records go.
 pub(super) struct Link {
@@ -72,8 +72,6 @@ const AVOIDED: Duration = Duration::from_secs(60);
 /// What happened to a link's connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct News {
-    /// Subscriptions have come or gone.
-    pub subscriptions: bool,
     /// A connection was lost, or made anew.
     pub disconnected: bool,
     /// Records that are lost with it.
@@ -153,7 +151,6 @@ impl Link {
             // Before the subscriptions: those of a connection that has ended are not there by then.
             let mut events = lane.user.events();
             if let (false, Some(subscriptions)) = (self.push, lane.user.subscriptions(head.beginning())) {
-                news.subscriptions |= subscriptions != self.subscriptions;
                 self.subscriptions = subscriptions;
             }
             // The peers of a bound socket are many; what counts is when the last one leaves.

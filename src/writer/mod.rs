@@ -11,7 +11,6 @@ mod link;
 mod option;
 mod orphans;
 mod patience;
-mod raw;
 mod spooling;
 mod stats;
 mod topic;
@@ -37,7 +36,7 @@ use connection::Log;
 pub use counters::{Counters, Totals};
 pub use curve::parse as parse_curve;
 pub use extra::ExtraFields;
-pub use option::{ConfigError, Given, Mention, Reason, Source};
+pub use option::{ConfigError, Given, Mention, Reason, Scope};
 pub use topic::{Frames, Head, Template, readable};
 
 /// How often the subscriptions are looked at while records come. A subscription takes
@@ -224,13 +223,17 @@ impl Writer {
         }
         // SAFETY: the caller promises values of this host, whose shape `open` was given.
         let encoded = unsafe { crate::dispatch!(self.shape, shape => self.encode(values, shape)) };
-        match encoded {
-            Ok(()) => {
-                if self.batch.add(now) {
-                    self.flush();
-                }
-            }
-            Err(problem) => self.count_unencoded(problem),
+        self.end(encoded, now);
+    }
+
+    /// Publishes a JSON object, without line feeds, byte for byte, as logs that are replayed have it: options that
+    /// say how a record is written (`json_timestamps`, `extra_fields`, `tag_json` and so on) do not change it.
+    /// Everything else is as for other records.
+    pub fn write_json(&mut self, object: &[u8]) {
+        let now = coarse_millis();
+        if self.begin(now) {
+            let copied = self.copy(object);
+            self.end(copied, now);
         }
     }
 
@@ -248,6 +251,19 @@ impl Writer {
             }
         }
         wanted
+    }
+
+    /// Sends what a record was put into, if that is to end, or counts the record.
+    #[inline]
+    fn end(&mut self, encoded: Result<(), Problem>, now: u64) {
+        match encoded {
+            Ok(()) => {
+                if self.batch.add(now) {
+                    self.flush();
+                }
+            }
+            Err(problem) => self.count_unencoded(problem),
+        }
     }
 
     /// Sends the batch, as far as it is filled.
@@ -405,6 +421,20 @@ impl Writer {
         }
     }
 
+    /// Copies a record to the end of the batch.
+    fn copy(&mut self, object: &[u8]) -> Result<(), Problem> {
+        if object.len() > MAX_RECORD {
+            return Err(Problem::TooLarge);
+        }
+        let before = self.buffers.pending().len();
+        if self.buffers.append(self.batch.lead()) && self.buffers.append(object) {
+            return Ok(());
+        }
+        self.buffers.truncate(before);
+        self.flush();
+        if self.buffers.put(&[self.batch.lead(), object]) { Ok(()) } else { Err(Problem::NoMemory) }
+    }
+
     /// Looks at the subscriptions, and reports what happened since the last time.
     #[cold]
     fn poll(&mut self, now: u64) {
@@ -481,8 +511,7 @@ impl Writer {
         if let Some(statistics) = &mut self.statistics
             && statistics.due()
         {
-            let counters: Vec<_> = self.told.clone();
-            self.publish_statistics(&counters);
+            self.publish_statistics();
         }
     }
 
@@ -495,10 +524,11 @@ impl Writer {
         }
     }
 
-    fn publish_statistics(&mut self, counters: &[Counters]) {
-        let Some(statistics) = &self.statistics else { return };
-        for (connection, counters) in self.connections.iter_mut().zip(counters) {
-            let record = statistics.record(&self.path, connection.name(), counters);
+    /// Publishes the counters as they were last added to the totals.
+    fn publish_statistics(&mut self) {
+        let Self { statistics: Some(statistics), connections, told, path, .. } = self else { return };
+        for (connection, counters) in connections.iter_mut().zip(told) {
+            let record = statistics.record(path, connection.name(), counters);
             connection.publish(statistics.head(), &record);
         }
     }
@@ -561,10 +591,8 @@ impl Writer {
             pause = (pause * 2).min(Duration::from_millis(5));
         }
         if self.statistics.is_some() {
-            // The batch has ended above.
-            let counters: Vec<_> =
-                self.connections.iter().map(|connection| connection.counters(self.written, &self.buffers)).collect();
-            self.publish_statistics(&counters);
+            self.account();
+            self.publish_statistics();
         }
         if let Some(orphans) = self.orphans.take() {
             orphans.close(&mut self.reporter);

@@ -11,7 +11,7 @@ use crate::zmq::{EndpointError, KEY_TEXT, MAX_CONSUMERS, PublicKey};
 
 /// Where an option's value comes from; the filter's wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum Scope {
     /// The script's global of this name.
     Global,
     /// The filter's `$config` table.
@@ -22,7 +22,7 @@ pub enum Source {
 #[derive(Clone, Copy, Debug)]
 pub struct Given<'a> {
     /// Where it comes from.
-    pub source: Source,
+    pub scope: Scope,
     /// Its name, without the module.
     pub name: &'a str,
     /// Its value, as text.
@@ -32,7 +32,7 @@ pub struct Given<'a> {
 /// A value that is not allowed: whose it is, the value, and the way out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
-    source: Source,
+    scope: Scope,
     option: String,
     value: String,
     reason: Reason,
@@ -61,7 +61,7 @@ texts! {
         NoTopic = "nobody can tell an empty topic from another; use %path, or a text with it",
         NoPlaceholder { word: String } = "%{word} is no placeholder; use %path, %sensor, or %% for a percent sign",
         NoSensor = "%sensor is this machine's name, which the system does not tell; set {sensor}"
-            [sensor = name("sensor", Mention::From(Source::Global))],
+            [sensor = name("sensor", Mention::From(Scope::Global))],
         NoField = "there is an empty field between the commas; {FORM}",
         NoFieldName = "a field has no name; {FORM}",
         NoFieldValue { field: String } = "the field {field:?} has no value; {FORM}",
@@ -98,7 +98,7 @@ impl From<KeyError> for Reason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mention {
     /// It was given there, or is to be set there.
-    From(Source),
+    From(Scope),
     /// The error speaks of it, wherever it is set.
     Anywhere,
 }
@@ -107,8 +107,8 @@ impl ConfigError {
     /// The error in the words of whom it is for: `name` says how an option is called there.
     #[must_use]
     pub fn text(&self, name: impl Fn(&str, Mention) -> String) -> String {
-        let Self { source, option, value, reason } = self;
-        let mut text = format!("{} = \"{}\": ", name(option, Mention::From(*source)), value.escape_debug());
+        let Self { scope, option, value, reason } = self;
+        let mut text = format!("{} = \"{}\": ", name(option, Mention::From(*scope)), value.escape_debug());
         // It can quote a part of the value, and is one line.
         for c in reason.text(&name).chars() {
             if c.is_control() { text.extend(c.escape_debug()) } else { text.push(c) }
@@ -121,8 +121,8 @@ impl fmt::Display for ConfigError {
     /// In the words of the host's scripts.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text(|name, how| match how {
-            Mention::From(Source::Global) => format!("LogZeroMQ::{name}"),
-            Mention::From(Source::Filter) => format!("$config[\"{name}\"]"),
+            Mention::From(Scope::Global) => format!("LogZeroMQ::{name}"),
+            Mention::From(Scope::Filter) => format!("$config[\"{name}\"]"),
             Mention::Anywhere => name.to_owned(),
         }))
     }
@@ -135,7 +135,7 @@ impl<'a> Given<'a> {
         // By mistake it may be a secret key, instead of its file.
         let shown = !self.name.starts_with("curve_") || (self.value.starts_with('/') && !self.is_key());
         let value = if shown { self.value.to_owned() } else { "…".to_owned() };
-        ConfigError { source: self.source, option: self.name.to_owned(), value, reason: reason.into() }
+        ConfigError { scope: self.scope, option: self.name.to_owned(), value, reason: reason.into() }
     }
 
     /// Returns true if the value is a key and not a path. Keys can begin with a slash, too.
@@ -155,27 +155,27 @@ impl<'a> Given<'a> {
 
 /// An option's value that is being read, with all that were given.
 #[derive(Clone, Copy)]
-pub(super) struct Value<'a> {
+pub(super) struct OptionValue<'a> {
     /// As it was given, or else its default.
     pub given: Given<'a>,
     default: &'static str,
     all: &'a [Given<'a>],
 }
 
-impl<'a> Value<'a> {
+impl<'a> OptionValue<'a> {
     /// That of the option of this name.
     pub(super) fn new(name: &'static str, default: &'static str, all: &'a [Given<'a>]) -> Self {
-        let default_one = Given { source: Source::Global, name, value: default };
+        let default_one = Given { scope: Scope::Global, name, value: default };
         let value = Self { given: default_one, default, all };
         Self { given: value.find(name).unwrap_or(default_one), ..value }
     }
 
     /// Another option, if it was given.
     pub(super) fn find(&self, name: &str) -> Option<Given<'a>> {
-        let of = |source| self.all.iter().rev().find(move |option| option.name == name && option.source == source);
-        of(Source::Filter)
+        let of = |scope| self.all.iter().rev().find(move |option| option.name == name && option.scope == scope);
+        of(Scope::Filter)
             .filter(|option| name != "endpoint" || !option.value.trim().is_empty())
-            .or_else(|| of(Source::Global))
+            .or_else(|| of(Scope::Global))
             .copied()
     }
 

@@ -11,7 +11,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::config::Config;
@@ -19,6 +19,7 @@ use super::connection::{Connection, Log};
 use super::counters::{Counters, Totals};
 use super::topic::Head;
 use crate::clock::coarse_millis;
+use crate::lock::locked;
 use crate::report::{Incident, Report, Reporter};
 use crate::spool::{self, Label, Loan};
 use crate::zmq::{Buffers, Context, Endpoint};
@@ -35,10 +36,6 @@ const SLICE: Duration = Duration::from_millis(100);
 
 /// What is looked after by some writer: a directory, and an endpoint.
 static CARED_FOR: Mutex<BTreeSet<(PathBuf, String)>> = Mutex::new(BTreeSet::new());
-
-fn cared_for() -> MutexGuard<'static, BTreeSet<(PathBuf, String)>> {
-    CARED_FOR.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// The spools that a writer looks after, besides its own. Belongs to the writer's thread.
 pub(super) struct Orphans {
@@ -107,7 +104,7 @@ impl Orphans {
     /// Borrows what nobody has open.
     fn look(&mut self, reporter: &mut Reporter) {
         for group in self.groups.iter_mut().filter(|group| !group.mine) {
-            group.mine = cared_for().insert((self.dir.clone(), group.name.clone()));
+            group.mine = locked(&CARED_FOR).insert((self.dir.clone(), group.name.clone()));
         }
         let mut found = Vec::new();
         for label in spool::idle(&self.dir) {
@@ -145,7 +142,7 @@ impl Orphans {
 
 impl Drop for Orphans {
     fn drop(&mut self) {
-        let mut cared_for = cared_for();
+        let mut cared_for = locked(&CARED_FOR);
         for group in self.groups.iter().filter(|group| group.mine) {
             cared_for.remove(&(self.dir.clone(), group.name.clone()));
         }

@@ -24,6 +24,15 @@ use crate::zmq::Flight;
 /// How long a connection may not be known that a message was written to: its end is sometimes not told.
 const UNKNOWN: Duration = Duration::from_secs(1);
 
+/// Records from the spool that are on their way at a time, beside those in the queues.
+const MAX_FLIGHTS: u64 = 10_000;
+
+/// How long one of several peers may stand still. After that what it has got goes to the others.
+const STUCK: Duration = Duration::from_secs(5);
+
+/// The same when so many records are on their way that the others can get no more.
+const IN_THE_WAY: Duration = Duration::from_secs(1);
+
 /// The spool of a connection.
 pub(super) struct Spooling {
     store: Store,
@@ -32,8 +41,13 @@ pub(super) struct Spooling {
     head: usize,
     /// Every record goes through it.
     pub always: bool,
-    recovered: Recovered,
+    /// There was no room: no use in trying again before the next [`Spooling::poll`].
+    pub full: bool,
+    /// Records found when it was opened.
+    recovered: u64,
     flights: VecDeque<Entry>,
+    /// Since when the first of them has been so, and how many had been acknowledged then.
+    oldest: (Instant, u64),
     /// Since when the first of them has been with a connection that is not known.
     astray: Option<Instant>,
     /// Records in `flights`.
@@ -121,8 +135,10 @@ impl Spooling {
             origin: Origin { options, path: path.to_owned(), endpoint: endpoint.to_owned(), topic },
             head,
             always: config.spool_always,
-            recovered: Recovered::default(),
+            full: false,
+            recovered: 0,
             flights: VecDeque::new(),
+            oldest: (Instant::now(), 0),
             astray: None,
             in_flight: 0,
             acknowledged: 0,
@@ -152,7 +168,7 @@ impl Spooling {
             }
         };
         report_recovered(&recovered, &mut self.news);
-        self.recovered = recovered;
+        self.recovered = recovered.records;
         self.put += recovered.records;
         for record in std::mem::take(&mut held.records) {
             if let Err(error) = spool.push(&record) {
@@ -182,7 +198,7 @@ impl Spooling {
     /// Records found when it was opened.
     #[must_use]
     pub(super) fn recovered(&self) -> u64 {
-        self.recovered.records
+        self.recovered
     }
 
     /// Records given to libzmq and not acknowledged.
@@ -266,11 +282,11 @@ impl Spooling {
 
     /// Takes note of what the peers' systems have acknowledged. Returns true if what is next is lost: libzmq
     /// has given it up, or its connection has ended while others stay.
-    pub(super) fn reap(&mut self, link: &Link) -> bool {
+    fn reap(&mut self, link: &Link) -> bool {
         let acknowledged = link.acknowledged();
         let mut from_spool = 0;
         while let Some(entry) = self.flights.front()
-            && acknowledged[entry.lane].covers(&entry.flight)
+            && acknowledged[entry.lane].covers(entry.flight.written())
         {
             let records = entry.flight.records();
             self.in_flight -= records;
@@ -289,34 +305,60 @@ impl Spooling {
             spool.set_in_flight(self.direct);
         }
         let Some(Entry { flight, lane, .. }) = self.flights.front() else { return false };
-        if !acknowledged[*lane].misses(flight) {
+        if !acknowledged[*lane].misses(flight.written()) {
             self.astray = None;
             return flight.given_up();
         }
         self.astray.get_or_insert_with(Instant::now).elapsed() >= UNKNOWN
     }
 
-    /// Records that were given to libzmq and acknowledged.
-    #[must_use]
-    pub(super) fn acknowledged(&self) -> u64 {
-        self.acknowledged
+    /// Looks at what is on its way: what is lost is to be sent again.
+    pub(super) fn poll(&mut self, link: &mut Link, disconnected: bool) {
+        self.full = false;
+        if disconnected {
+            self.take_back(link);
+        }
+        if self.reap(link) {
+            self.take_back(link);
+        }
+        self.move_on(link);
     }
 
-    /// The lane that has the oldest record of those that have not been acknowledged.
-    #[must_use]
-    pub(super) fn oldest(&self) -> Option<usize> {
-        self.flights.front().map(|entry| entry.lane)
+    /// Returns true if no more of the spool's records are to be on their way.
+    pub(super) fn is_crowded(&self, link: &Link) -> bool {
+        self.in_flight >= link.limit().saturating_add(MAX_FLIGHTS)
     }
 
-    /// Puts back what has not been acknowledged, in front. Returns how many records that was.
-    pub(super) fn take_back(&mut self, link: &Link) -> u64 {
+    /// One of several peers has got something and has taken nothing for long: the others get it.
+    fn move_on(&mut self, link: &mut Link) {
+        let now = Instant::now();
+        let others = |&lane: &usize| link.lanes() > 1 || link.is_divided(lane);
+        let lane = self.flights.front().map(|entry| entry.lane).filter(others);
+        let Some(lane) = lane.filter(|_| self.acknowledged == self.oldest.1) else {
+            self.oldest = (now, self.acknowledged);
+            return;
+        };
+        if now - self.oldest.0 < if self.is_crowded(link) { IN_THE_WAY } else { STUCK } {
+            return;
+        }
+        self.oldest.0 = now;
+        if link.lanes() > 1 {
+            link.renew(lane);
+        } else {
+            // Its queue is full: it gets no more before it reads again, and what it has got then.
+            self.take_back(link);
+        }
+    }
+
+    /// Puts back what has not been acknowledged, in front: it was not handed over.
+    fn take_back(&mut self, link: &mut Link) {
         let mut flights = std::mem::take(&mut self.flights);
         let acknowledged = link.acknowledged();
         // What other peers have got meanwhile, if that is known of each. The spool confirms its records in
         // their order only.
         flights.retain(|Entry { flight, from_spool, lane }| {
             let acknowledged = &acknowledged[*lane];
-            let has_arrived = !from_spool && acknowledged.tells_apart() && acknowledged.covers(flight);
+            let has_arrived = !from_spool && acknowledged.tells_apart() && acknowledged.covers(flight.written());
             if has_arrived {
                 self.in_flight -= flight.records();
                 self.direct -= flight.records();
@@ -326,6 +368,7 @@ impl Spooling {
         });
         self.astray = None;
         let all = std::mem::take(&mut self.in_flight);
+        link.take_back(all);
         let direct = std::mem::take(&mut self.direct);
         self.put += all;
         let head = self.head;
@@ -348,7 +391,6 @@ impl Spooling {
                 held.records = records;
             }
         }
-        all
     }
 
     /// To be called about once a second.
@@ -361,8 +403,8 @@ impl Spooling {
 
     /// What [`Spooling::take_back`] does, at the end: what waits for a spool that cannot be opened
     /// even now is lost.
-    pub(super) fn end(&mut self, link: &Link) -> u64 {
-        let all = self.take_back(link);
+    pub(super) fn end(&mut self, link: &mut Link) {
+        self.take_back(link);
         self.try_open();
         if let Store::Memory(held) = &mut self.store {
             let lost = std::mem::take(&mut held.records).len() as u64;
@@ -370,7 +412,6 @@ impl Spooling {
             self.put -= lost;
             self.refuse(lost, why);
         }
-        all
     }
 
     /// Closes the spool. What is in it stays.
@@ -385,13 +426,13 @@ impl Spooling {
         self.tell(reporter);
         seen.waiting = self.waiting();
         // The records that it was opened with, and that it could be, are none that it has taken.
-        *seen.of(Fate::Recovered) = self.recovered.records;
+        *seen.of(Fate::Recovered) = self.recovered;
         if let Store::Disk(spool) = &self.store {
             *seen.of(Fate::DiskFailed) = spool.counters().io_errors;
             seen.stored = self.put + 1;
         }
         if !self.always {
-            *seen.of(Fate::Spooled) = self.put - self.recovered.records;
+            *seen.of(Fate::Spooled) = self.put - self.recovered;
         }
         *seen.of(Fate::SpoolLost) = self.lost();
         *seen.of(Fate::NoSpool) = self.failed;
@@ -401,7 +442,7 @@ impl Spooling {
     pub(super) fn why(&mut self, fate: Fate) -> Option<Why> {
         let counters = match &self.store {
             Store::Disk(spool) => spool.counters(),
-            Store::Memory(_) => spool::Counters::default(),
+            Store::Memory(_) => spool::FailureCounts::default(),
         };
         Some(match (fate, &self.store) {
             (Fate::NoSpool, Store::Memory(held)) => Why::System { error: held.why.clone() },

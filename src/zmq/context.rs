@@ -3,9 +3,10 @@
 use core::ffi::c_void;
 use core::ptr::NonNull;
 use core::time::Duration;
-use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
+use std::sync::{Arc, Mutex, Weak, mpsc};
 
 use super::Error;
+use crate::lock::locked;
 
 /// Sockets that a process can have at a time. libzmq's own limit of 1,023 is too small for
 /// a host with many log paths and several endpoints for each; a slot takes 8 bytes.
@@ -42,7 +43,7 @@ impl Context {
     ///
     /// libzmq cannot make one: file descriptors or memory are exhausted.
     pub fn shared() -> Result<Arc<Self>, Error> {
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shared = locked(&SHARED);
         if let Some(context) = shared.upgrade() {
             return Ok(context);
         }
@@ -79,7 +80,7 @@ impl Context {
     pub fn release(self: Arc<Self>, patience: Option<Duration>) -> Termination {
         let context = {
             // Under the lock, so that nobody takes a new share in a context that ends.
-            let _shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+            let _shared = locked(&SHARED);
             match Arc::try_unwrap(self) {
                 Ok(context) => context,
                 Err(_) => return Termination::InUse,

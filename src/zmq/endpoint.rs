@@ -90,7 +90,8 @@ impl Endpoint {
                 Side::Listens | Side::Connects => EndpointError::Form,
             });
         }
-        if side != Side::Plugin && [",tcp://", ",ipc://", ", "].iter().any(|next| endpoint.contains(next)) {
+        let is_next = |text: &str| text.starts_with(' ') || text.contains("://");
+        if side != Side::Plugin && endpoint.split(',').skip(1).any(is_next) {
             return Err(EndpointError::Several);
         }
         let address = CString::new(endpoint).map_err(|_| EndpointError::Nul)?;

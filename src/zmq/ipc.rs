@@ -25,7 +25,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// Until it is dropped, keeps others that ask, too, from binding in the same directory.
 #[derive(Debug)]
-pub(super) struct Claim {
+pub(super) struct PathLock {
     _directory: Option<File>,
 }
 
@@ -35,12 +35,12 @@ pub(super) struct Claim {
 /// # Errors
 ///
 /// `EADDRINUSE`: somebody listens there. `EEXIST`: the file there is not a socket.
-pub(super) fn claim(endpoint: &CStr) -> Result<Claim, Error> {
+pub(super) fn claim(endpoint: &CStr) -> Result<PathLock, Error> {
     // `*` is a path that libzmq makes up; behind `@` the system itself keeps others out.
     let Some(path) = socket_path(endpoint).filter(|&path| path != Path::new("*")) else {
-        return Ok(Claim { _directory: None });
+        return Ok(PathLock { _directory: None });
     };
-    let claim = Claim { _directory: lock(path) };
+    let claim = PathLock { _directory: lock(path) };
     if occupied(path)? {
         // A process that has just ended is about to remove the file, and must not hit that of the next.
         sleep(REMOVAL);

@@ -34,10 +34,10 @@ pub use context::{Context, Termination};
 pub use curve::{KEY_TEXT, KeyPair, PublicKey, Role, SecretKey, has_curve, wipe};
 pub use endpoint::{Endpoint, EndpointError, Side};
 pub use message::Message;
-pub use monitor::{Event, Handshake, Watched};
-pub use socket::{Kind, PollItem, Socket, poll, wait_readable};
+pub use monitor::{Event, Handshake, MonitoredSocket};
+pub use socket::{Socket, SocketType, wait_readable};
 pub use stream::{Stream, descriptor_limit};
-pub use written::{Place, Written};
+pub use written::{Acknowledged, Place, Written};
 pub use zmq_sys::record::TELLS;
 
 /// An error of libzmq: its error number.

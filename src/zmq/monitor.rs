@@ -12,7 +12,7 @@ use std::time::Instant;
 use zmq_sys::limits::{ENFORCED, ZMQ_PROTOCOL_ERROR_ZMTP_TOO_MUCH};
 
 use super::endpoint::{ip_of, may_be};
-use super::{Context, Error, Kind, Message, Socket};
+use super::{Context, Error, Message, Socket, SocketType};
 
 /// Something that happened to a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +75,7 @@ const UNBIND: Duration = Duration::from_secs(1);
 
 /// A socket whose events are received. Belongs to the thread that made it.
 #[derive(Debug)]
-pub struct Watched {
+pub struct MonitoredSocket {
     socket: Socket,
     /// Where the events come from.
     monitor: Socket,
@@ -87,7 +87,7 @@ pub struct Watched {
     failed: Option<Error>,
 }
 
-impl Watched {
+impl MonitoredSocket {
     /// Starts to watch a socket.
     ///
     /// # Errors
@@ -97,7 +97,7 @@ impl Watched {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let name = format!("inproc://monitor-{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let name = CString::new(name).map_err(|_| Error(libc::EINVAL))?;
-        let monitor = Socket::new(context, Kind::Pair)?;
+        let monitor = Socket::new(context, SocketType::Pair)?;
         // Another libzmq's I/O thread waits when a monitor's queue is full.
         monitor.set(zmq_sys::ZMQ_RCVHWM, if ENFORCED { MAX_EVENTS } else { 0 })?;
         monitor.set(zmq_sys::ZMQ_LINGER, 0)?;
@@ -128,8 +128,7 @@ impl Watched {
     ///
     /// What libzmq says.
     pub fn wait(&self, millis: i64) -> Result<(), Error> {
-        let mut items = [self.socket.poll_item(true, false), self.monitor.poll_item(true, false)];
-        super::poll(&mut items, millis).map(drop)
+        super::socket::wait([&self.socket, &self.monitor], millis).map(drop)
     }
 
     /// Returns descriptors that become readable when libzmq's I/O thread has told the socket something, and
@@ -221,7 +220,7 @@ impl Watched {
     }
 
     /// Returns which of a socket's connections libzmq has given up for good, as of the last
-    /// [`Watched::next_event`]. It does so when the peer breaks the protocol or refuses the keys. They need
+    /// [`MonitoredSocket::next_event`]. It does so when the peer breaks the protocol or refuses the keys. They need
     /// [`Socket::disconnect`], and to be connected again. `endpoints` are all that the socket connects to.
     /// If several are names with the same port, it may not be known which of them was given up; then none
     /// of them is returned.
@@ -247,7 +246,7 @@ impl Watched {
     }
 }
 
-impl Deref for Watched {
+impl Deref for MonitoredSocket {
     type Target = Socket;
 
     fn deref(&self) -> &Socket {
@@ -255,7 +254,7 @@ impl Deref for Watched {
     }
 }
 
-impl Drop for Watched {
+impl Drop for MonitoredSocket {
     fn drop(&mut self) {
         // The socket lives on in libzmq's threads for a while. If it still told a monitor that is gone, the
         // I/O thread would wait for ever. This fails only for a context that has ended, where nothing is

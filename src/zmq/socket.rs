@@ -1,7 +1,6 @@
 //! A socket.
 
 use core::ffi::{CStr, c_int, c_void};
-use core::marker::PhantomData;
 use core::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +11,7 @@ use super::{Context, Error, Message};
 
 /// The socket types used here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum SocketType {
     /// Publishes, and sees what is subscribed to.
     XPub,
     /// Subscribes.
@@ -33,7 +32,6 @@ pub enum Kind {
 #[derive(Debug)]
 pub struct Socket {
     socket: NonNull<c_void>,
-    /// A share in the context, which [`Socket::close`] returns.
     context: Arc<Context>,
 }
 
@@ -47,15 +45,15 @@ impl Socket {
     /// # Errors
     ///
     /// File descriptors, memory or the context's sockets are exhausted.
-    pub fn new(context: &Arc<Context>, kind: Kind) -> Result<Self, Error> {
+    pub fn new(context: &Arc<Context>, kind: SocketType) -> Result<Self, Error> {
         let kind = match kind {
-            Kind::XPub => zmq_sys::ZMQ_XPUB,
-            Kind::Sub => zmq_sys::ZMQ_SUB,
-            Kind::XSub => zmq_sys::ZMQ_XSUB,
-            Kind::Push => zmq_sys::ZMQ_PUSH,
-            Kind::Pull => zmq_sys::ZMQ_PULL,
-            Kind::Pair => zmq_sys::ZMQ_PAIR,
-            Kind::Rep => zmq_sys::ZMQ_REP,
+            SocketType::XPub => zmq_sys::ZMQ_XPUB,
+            SocketType::Sub => zmq_sys::ZMQ_SUB,
+            SocketType::XSub => zmq_sys::ZMQ_XSUB,
+            SocketType::Push => zmq_sys::ZMQ_PUSH,
+            SocketType::Pull => zmq_sys::ZMQ_PULL,
+            SocketType::Pair => zmq_sys::ZMQ_PAIR,
+            SocketType::Rep => zmq_sys::ZMQ_REP,
         };
         super::context::require_descriptors()?;
         // SAFETY: a valid context; a null result is an error.
@@ -148,7 +146,7 @@ impl Socket {
     }
 
     /// Makes libzmq send events of the socket to a pair socket that connects to `endpoint`, of the transport
-    /// `inproc`; `None` ends that. See [`super::Watched`].
+    /// `inproc`; `None` ends that. See [`super::MonitoredSocket`].
     ///
     /// # Errors
     ///
@@ -169,56 +167,25 @@ impl Socket {
     #[inline]
     pub fn try_send(&self, message: &mut Message, more: bool) -> Result<(), Error> {
         let flags = zmq_sys::ZMQ_DONTWAIT | if more { zmq_sys::ZMQ_SNDMORE } else { 0 };
-        loop {
-            // SAFETY: a valid socket and message; on success libzmq has emptied the message.
-            if unsafe { zmq_sys::zmq_msg_send(&raw mut message.raw, self.socket.as_ptr(), flags) } != -1 {
-                return Ok(());
-            }
-            match Error::last() {
-                Error(libc::EINTR) => {}
-                error => return Err(error),
-            }
-        }
+        // SAFETY: a valid socket and message; on success libzmq has emptied the message.
+        uninterrupted(|| unsafe { zmq_sys::zmq_msg_send(&raw mut message.raw, self.socket.as_ptr(), flags) })
     }
 
-    /// Sends a message of two frames, a copy of `first` and then `last`, without waiting, and without
-    /// looking at what libzmq's I/O thread has told the socket; see [`Socket::catch_up`].
+    /// Sends a message of two frames, a copy of `first` and then `last`, or of `last` alone, without waiting, and
+    /// without looking at what libzmq's I/O thread has told the socket; see [`Socket::catch_up`].
     ///
     /// # Errors
     ///
     /// Neither frame was taken, and `last` stays as it is; `EAGAIN` when the queue is full.
     #[inline]
-    pub fn try_send_two(&self, first: &[u8], last: &mut Message) -> Result<(), Error> {
-        let (bytes, size) = (first.as_ptr().cast(), first.len());
-        loop {
-            // SAFETY: a valid socket and message; libzmq copies the bytes. On success it has
-            // emptied the message.
-            if unsafe { send_two(self.socket.as_ptr(), bytes, size, &raw mut last.raw) } == 0 {
-                return Ok(());
-            }
-            match Error::last() {
-                Error(libc::EINTR) => {}
-                error => return Err(error),
-            }
-        }
-    }
-
-    /// Sends a message of one frame, as [`Socket::try_send_two`] sends one of two.
-    ///
-    /// # Errors
-    ///
-    /// The frame stays as it is; `EAGAIN` when the queue is full.
-    #[inline]
-    pub fn try_send_one(&self, message: &mut Message) -> Result<(), Error> {
-        loop {
-            // SAFETY: a valid socket and message; on success libzmq has emptied the message.
-            if unsafe { send_one(self.socket.as_ptr(), &raw mut message.raw) } == 0 {
-                return Ok(());
-            }
-            match Error::last() {
-                Error(libc::EINTR) => {}
-                error => return Err(error),
-            }
+    pub fn try_send_frames(&self, first: Option<&[u8]>, last: &mut Message) -> Result<(), Error> {
+        let (socket, last) = (self.socket.as_ptr(), &raw mut last.raw);
+        match first {
+            // SAFETY: a valid socket and message, and bytes that libzmq copies. On success it has emptied the
+            // message.
+            Some(first) => uninterrupted(|| unsafe { send_two(socket, first.as_ptr().cast(), first.len(), last) }),
+            // SAFETY: as above.
+            None => uninterrupted(|| unsafe { send_one(socket, last) }),
         }
     }
 
@@ -272,16 +239,12 @@ impl Socket {
     /// What libzmq says; `EAGAIN` is `Ok(false)` instead.
     #[inline]
     pub fn try_recv_into(&self, message: &mut Message) -> Result<bool, Error> {
-        loop {
-            // SAFETY: a valid socket and message; libzmq releases what the message held.
-            let received =
-                unsafe { zmq_sys::zmq_msg_recv(&raw mut message.raw, self.socket.as_ptr(), zmq_sys::ZMQ_DONTWAIT) };
-            match Error::check(received) {
-                Ok(_) => return Ok(true),
-                Err(Error(libc::EAGAIN)) => return Ok(false),
-                Err(Error(libc::EINTR)) => {}
-                Err(error) => return Err(error),
-            }
+        let (socket, message) = (self.socket.as_ptr(), &raw mut message.raw);
+        // SAFETY: a valid socket and message; libzmq releases what the message held.
+        match uninterrupted(|| unsafe { zmq_sys::zmq_msg_recv(message, socket, zmq_sys::ZMQ_DONTWAIT) }) {
+            Ok(()) => Ok(true),
+            Err(Error(libc::EAGAIN)) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
@@ -292,29 +255,12 @@ impl Socket {
     ///
     /// What libzmq says.
     pub fn wait_readable(&self, millis: i64) -> Result<bool, Error> {
-        let mut items = [self.poll_item(true, false)];
-        poll(&mut items, millis)
-    }
-
-    /// Returns an item for [`poll`], which is to wait for a frame.
-    #[must_use]
-    pub fn poll_item(&self, readable: bool, writable: bool) -> PollItem<'_> {
-        let readable = if readable { zmq_sys::ZMQ_POLLIN } else { 0 };
-        let writable = if writable { zmq_sys::ZMQ_POLLOUT } else { 0 };
-        let events = readable | writable;
-        PollItem(zmq_sys::zmq_pollitem_t { socket: self.socket.as_ptr(), fd: 0, events, revents: 0 }, PhantomData)
+        wait([self], millis)
     }
 
     /// A share in its context.
     #[must_use]
     pub fn context(&self) -> Arc<Context> {
-        Arc::clone(&self.context)
-    }
-
-    /// Closes the socket and returns its share in the context. What it has to send stays
-    /// with libzmq, for the linger time.
-    #[must_use]
-    pub fn close(self) -> Arc<Context> {
         Arc::clone(&self.context)
     }
 }
@@ -336,23 +282,38 @@ pub fn wait_readable(descriptors: &[c_int], limit: Duration) {
     unsafe { libc::poll(items.as_mut_ptr(), items.len() as libc::nfds_t, millis) };
 }
 
-/// A socket and what to wait for.
-#[derive(Debug)]
-#[repr(transparent)]
-pub struct PollItem<'socket>(zmq_sys::zmq_pollitem_t, PhantomData<&'socket Socket>);
-
-/// Waits until something that the items want can be done, at most `millis` (-1: for ever). Returns false
-/// if nothing can, or a signal ended the wait.
+/// Waits until a frame can be received from one of the sockets, at most `millis` (-1: for ever). Returns false if
+/// none can, or a signal ended the wait.
 ///
 /// # Errors
 ///
 /// What libzmq says.
-pub fn poll(items: &mut [PollItem<'_>], millis: i64) -> Result<bool, Error> {
-    // SAFETY: `PollItem` is a `zmq_pollitem_t`; as many as are said, and the
-    // sockets are borrowed.
-    match Error::check(unsafe { zmq_sys::zmq_poll(items.as_mut_ptr().cast(), items.len() as c_int, millis) }) {
+pub(super) fn wait<const N: usize>(sockets: [&Socket; N], millis: i64) -> Result<bool, Error> {
+    let item = |socket: &Socket| zmq_sys::zmq_pollitem_t {
+        socket: socket.socket.as_ptr(),
+        fd: 0,
+        events: zmq_sys::ZMQ_POLLIN,
+        revents: 0,
+    };
+    let mut items = sockets.map(item);
+    // SAFETY: as many items as are said, of sockets that are borrowed.
+    match Error::check(unsafe { zmq_sys::zmq_poll(items.as_mut_ptr(), N as c_int, millis) }) {
         Ok(count) => Ok(count > 0),
         Err(Error(libc::EINTR)) => Ok(false),
         Err(error) => Err(error),
+    }
+}
+
+/// Calls libzmq again as long as a signal interrupts it.
+#[inline]
+fn uninterrupted(mut call: impl FnMut() -> c_int) -> Result<(), Error> {
+    loop {
+        if call() != -1 {
+            return Ok(());
+        }
+        match Error::last() {
+            Error(libc::EINTR) => {}
+            error => return Err(error),
+        }
     }
 }

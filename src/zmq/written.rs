@@ -1,4 +1,4 @@
-//! What was written to connections.
+//! What was written to connections, and what of that has arrived.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Mutex;
@@ -73,6 +73,47 @@ impl Written {
     pub fn forget(&self, connection: u32) {
         if let Some(each) = &self.each {
             locked(each).retain(|place| place.connection != connection);
+        }
+    }
+}
+
+/// How far the systems of an endpoint's peers have acknowledged what was written to them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Acknowledged {
+    /// Of all bytes that were written, to one connection, or to several that get the same records. `None` if
+    /// it is not known: there is no connection, or it is ending.
+    All(Option<u64>),
+    /// Of the bytes that were written to each of the connections that are there.
+    Each(Vec<Place>),
+}
+
+impl Acknowledged {
+    /// Returns true if it is known of each connection. If not, and a connection has ended, a message may have
+    /// been written to other connections than those that are there.
+    #[must_use]
+    pub fn tells_apart(&self) -> bool {
+        matches!(self, Self::Each(_))
+    }
+
+    /// Returns true if a message has arrived that was written to this place, if it was.
+    #[must_use]
+    pub fn covers(&self, written: Option<Place>) -> bool {
+        let Some(written) = written else { return false };
+        match self {
+            Self::All(end) => *end >= Some(written.end),
+            Self::Each(places) => {
+                places.iter().any(|place| place.connection == written.connection && place.end >= written.end)
+            }
+        }
+    }
+
+    /// Returns true if a message was written to a connection that is not there: it has ended, or
+    /// nobody has told of it yet.
+    #[must_use]
+    pub fn misses(&self, written: Option<Place>) -> bool {
+        match (self, written) {
+            (Self::Each(places), Some(written)) => places.iter().all(|place| place.connection != written.connection),
+            _ => false,
         }
     }
 }

@@ -6,10 +6,11 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 
-use super::{Context, Error, Kind, Message, PublicKey, Socket};
+use super::{Context, Error, Message, PublicKey, Socket, SocketType};
+use crate::lock::locked;
 
 /// Where libzmq looks for the handler.
 const ADDRESS: &core::ffi::CStr = c"inproc://zeromq.zap.01";
@@ -33,10 +34,6 @@ pub type Gate = Box<dyn Fn(PublicKey, &str) -> Verdict + Send + Sync>;
 
 type Domains = Mutex<HashMap<String, Gate>>;
 
-fn locked(domains: &Domains) -> MutexGuard<'_, HashMap<String, Gate>> {
-    domains.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// The handler of a context, with a thread of its own, which ends when this is dropped.
 pub struct Handler {
     domains: Arc<Domains>,
@@ -57,7 +54,7 @@ impl Handler {
         let thread = std::thread::Builder::new().name("zmq-zap".into()).spawn({
             let (context, domains, stop) = (Arc::clone(context), Arc::clone(&domains), Arc::clone(&stop));
             move || {
-                let socket = Socket::new(&context, Kind::Rep).and_then(|socket| {
+                let socket = Socket::new(&context, SocketType::Rep).and_then(|socket| {
                     socket.set(zmq_sys::ZMQ_LINGER, 0)?;
                     socket.bind(ADDRESS)?;
                     Ok(socket)

@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bro_zeromq_writer::host::{Layout, family_of_version};
-use bro_zeromq_writer::zmq::{Context, Kind, Socket};
+use bro_zeromq_writer::zmq::{Context, Socket, SocketType};
 pub use fake_host::{PATIENCE, Writer};
 
 /// The repository's directory, which is above that of the tool's tests.
@@ -52,12 +52,12 @@ impl Subscriber {
 
     /// Binds to an endpoint and subscribes.
     pub fn bind_to(endpoint: &str, topics: &'static [&'static [u8]]) -> Self {
-        Self::start(Kind::Sub, &format!("@{endpoint}"), topics)
+        Self::start(SocketType::Sub, &format!("@{endpoint}"), topics)
     }
 
     /// A socket that connects to an endpoint, or binds to it behind an "@". `topics` is for
     /// subscribers only.
-    pub fn start(kind: Kind, endpoint: &str, topics: &'static [&'static [u8]]) -> Self {
+    pub fn start(kind: SocketType, endpoint: &str, topics: &'static [&'static [u8]]) -> Self {
         let bind = endpoint.starts_with('@');
         let endpoint = CString::new(endpoint.trim_start_matches('@')).unwrap();
         let (send, messages) = mpsc::channel();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bro_zeromq_writer::abi::Stats;
-use bro_zeromq_writer::zmq::{Context, Kind, Message, Socket};
+use bro_zeromq_writer::zmq::{Context, Message, Socket, SocketType};
 use fake_host::{Cell, Type, log_stats};
 
 use crate::common::{Frames, PATIENCE, Subscriber, Writer, free_endpoint, zeek_80};
@@ -102,14 +102,14 @@ fn a_burst_is_no_slow_subscriber() {
 fn nor_at_a_bound_endpoint() {
     let endpoint = free_endpoint();
     // It connects again until the writer is there.
-    let subscriber = Subscriber::start(Kind::Sub, &endpoint, &[b""]);
+    let subscriber = Subscriber::start(SocketType::Sub, &endpoint, &[b""]);
     burst(&format!("@{endpoint}"), &subscriber);
 }
 
 #[test]
 fn a_log_waits_for_what_others_have_in_front_of_it() {
     let context = Arc::new(Context::new().unwrap());
-    let slow = Socket::new(&context, Kind::Sub).unwrap();
+    let slow = Socket::new(&context, SocketType::Sub).unwrap();
     slow.set(zmq_sys::ZMQ_RCVHWM, 1).unwrap();
     slow.set_bytes(zmq_sys::ZMQ_SUBSCRIBE, b"").unwrap();
     let endpoint = free_endpoint();
@@ -158,7 +158,7 @@ fn a_log_waits_for_what_others_have_in_front_of_it() {
 fn write_to_one_that_stands_still(others: &[&Subscriber]) -> usize {
     // It is not read from: libzmq takes ten messages, and the system some megabytes.
     let context = Arc::new(Context::new().unwrap());
-    let still = Socket::new(&context, Kind::Sub).unwrap();
+    let still = Socket::new(&context, SocketType::Sub).unwrap();
     still.set(zmq_sys::ZMQ_RCVHWM, 10).unwrap();
     still.set_bytes(zmq_sys::ZMQ_SUBSCRIBE, b"").unwrap();
     let mut endpoints = free_endpoint();
@@ -478,7 +478,7 @@ fn the_end_is_told_or_safe_before_it_can_be_asked_for_again() {
     ] {
         // It is not read from, and the system takes none of these.
         let context = Arc::new(Context::new().unwrap());
-        let still = Socket::new(&context, Kind::Sub).unwrap();
+        let still = Socket::new(&context, SocketType::Sub).unwrap();
         still.set(zmq_sys::ZMQ_RCVHWM, 1).unwrap();
         still.set_bytes(zmq_sys::ZMQ_SUBSCRIBE, b"").unwrap();
         let endpoint = free_endpoint();
@@ -647,7 +647,7 @@ fn a_bound_endpoint_serves_all_writers_and_all_subscribers() {
             })
         })
         .into();
-    let everything = Subscriber::start(Kind::Sub, &endpoint, &[b""]);
+    let everything = Subscriber::start(SocketType::Sub, &endpoint, &[b""]);
     let mut all_of = std::collections::BTreeMap::<Vec<u8>, Vec<Frames>>::new();
     for frames in everything.take(3000) {
         all_of.entry(frames[0].clone()).or_default().push(frames);
@@ -668,7 +668,7 @@ fn subscribers_of_a_bound_endpoint_come_and_go() {
     write(&mut writer, 0..10);
     assert_eq!(writer.stats().dropped_no_subscriber, 10);
     for _ in 0..3 {
-        let subscriber = Subscriber::start(Kind::Sub, &endpoint, &[b"conn"]);
+        let subscriber = Subscriber::start(SocketType::Sub, &endpoint, &[b"conn"]);
         writer.await_subscription();
         write(&mut writer, 0..100);
         assert_eq!(numbers(&subscriber.take(100)), all(0..100));
@@ -704,7 +704,7 @@ fn in_use<L>(endpoint: &str, listener: L) {
         "{reports:?}"
     );
     drop(listener);
-    let subscriber = Subscriber::start(Kind::Sub, endpoint, &[b""]);
+    let subscriber = Subscriber::start(SocketType::Sub, endpoint, &[b""]);
     until(&mut writer, "sent", |stats| stats.records_sent == 10);
     assert_eq!(numbers(&subscriber.take(10)), all(0..10));
 }
@@ -712,8 +712,8 @@ fn in_use<L>(endpoint: &str, listener: L) {
 #[test]
 fn push_shares_the_records_out() {
     let [one, two] = [
-        Subscriber::start(Kind::Pull, "@tcp://127.0.0.1:*", &[]),
-        Subscriber::start(Kind::Pull, "@tcp://127.0.0.1:*", &[]),
+        Subscriber::start(SocketType::Pull, "@tcp://127.0.0.1:*", &[]),
+        Subscriber::start(SocketType::Pull, "@tcp://127.0.0.1:*", &[]),
     ];
     let endpoints = format!("{},{}", one.endpoint, two.endpoint);
     let options = [("socket_type", "push"), ("zmq_linger", "20000")];
@@ -745,8 +745,8 @@ fn push_from_a_spool_shares_the_records_out() {
     let scratch = Scratch::new("turns");
     let spool = scratch.spool();
     let [one, two] = [
-        Subscriber::start(Kind::Pull, "@tcp://127.0.0.1:*", &[]),
-        Subscriber::start(Kind::Pull, "@tcp://127.0.0.1:*", &[]),
+        Subscriber::start(SocketType::Pull, "@tcp://127.0.0.1:*", &[]),
+        Subscriber::start(SocketType::Pull, "@tcp://127.0.0.1:*", &[]),
     ];
     let endpoints = format!("{},{}", one.endpoint, two.endpoint);
     let options = [("socket_type", "push"), ("spool_dir", spool.as_str()), ("spool_always", "T")];
@@ -782,14 +782,14 @@ fn a_bound_endpoints_spool_keeps_what_the_only_subscriber_has_not_acknowledged()
         let mut writer = Writer::open(zeek_80(), "conn", &format!("@{endpoint}"), &options, &["n", "text"]);
         let context = Arc::new(Context::new().unwrap());
         let (kind, topics): (_, &[&[u8]]) = match socket_type {
-            "publish" => (Kind::Sub, &[b"conn"]),
-            _ => (Kind::Pull, &[]),
+            "publish" => (SocketType::Sub, &[b"conn"]),
+            _ => (SocketType::Pull, &[]),
         };
         // It is not read from, and its system and its libzmq take little ahead.
         let still = Socket::new(&context, kind).unwrap();
         still.set(zmq_sys::ZMQ_RCVBUF, 8192).unwrap();
         still.set(zmq_sys::ZMQ_RCVHWM, 1).unwrap();
-        if kind == Kind::Sub {
+        if kind == SocketType::Sub {
             still.set_bytes(zmq_sys::ZMQ_SUBSCRIBE, b"conn").unwrap();
         }
         still.connect(&std::ffi::CString::new(endpoint.as_str()).unwrap()).unwrap();
@@ -852,7 +852,7 @@ fn push_from_a_bound_endpoint() {
     let mut writer = Writer::open(zeek_80(), "conn", &format!("@{endpoint}"), &options, &["n"]);
     write(&mut writer, 0..100);
     assert_eq!(writer.stats().records_queued, 100);
-    let peer = Subscriber::start(Kind::Pull, &endpoint, &[]);
+    let peer = Subscriber::start(SocketType::Pull, &endpoint, &[]);
     until(&mut writer, "all sent", |stats| stats.records_sent == 100);
     assert_eq!(numbers(&peer.take(100)), all(0..100));
 }
@@ -862,7 +862,7 @@ fn pushed_to_one(options: &[(&str, &str)]) -> (Writer, Subscriber) {
     let endpoint = free_endpoint();
     let options = [&[("socket_type", "push")], options].concat();
     let mut writer = Writer::open(zeek_80(), "conn", &format!("@{endpoint}"), &options, &["n", "text"]);
-    let peer = Subscriber::start(Kind::Pull, &endpoint, &[]);
+    let peer = Subscriber::start(SocketType::Pull, &endpoint, &[]);
     writer.write(&[Cell::Count(0), Cell::Text(Type::String, Vec::new())]);
     until(&mut writer, "the peer is there", |stats| stats.records_sent == 1);
     (writer, peer)
@@ -872,7 +872,7 @@ fn pushed_to_one(options: &[(&str, &str)]) -> (Writer, Subscriber) {
 fn a_peer_of_a_bound_push_endpoint_that_stands_still_gets_its_part_only() {
     let (mut writer, healthy) = pushed_to_one(&[("zmq_hwm", "50"), ("zmq_linger", "0")]);
     let context = Arc::new(Context::new().unwrap());
-    let still = Socket::new(&context, Kind::Pull).unwrap();
+    let still = Socket::new(&context, SocketType::Pull).unwrap();
     still.set(zmq_sys::ZMQ_RCVHWM, 10).unwrap();
     still.connect(&std::ffi::CString::new(healthy.endpoint.as_str()).unwrap()).unwrap();
     std::thread::sleep(Duration::from_millis(500));
@@ -897,11 +897,11 @@ fn one_of_several_peers_that_stands_still_keeps_nothing() {
     let dir = std::env::temp_dir().join(format!("bzw-stuck-{}", std::process::id()));
     let context = Arc::new(Context::new().unwrap());
     // It is not read from: libzmq takes ten messages, and the system some megabytes.
-    let still = Socket::new(&context, Kind::Pull).unwrap();
+    let still = Socket::new(&context, SocketType::Pull).unwrap();
     still.set(zmq_sys::ZMQ_RCVHWM, 10).unwrap();
     let still_at = free_endpoint();
     still.bind(&std::ffi::CString::new(still_at.as_str()).unwrap()).unwrap();
-    let healthy = Subscriber::start(Kind::Pull, &format!("@{}", free_endpoint()), &[]);
+    let healthy = Subscriber::start(SocketType::Pull, &format!("@{}", free_endpoint()), &[]);
     let endpoints = format!("{still_at},{}", healthy.endpoint);
     for always in ["F", "T"] {
         let options = [
@@ -954,7 +954,7 @@ impl Pool {
         let (writer, healthy) = pushed_to_one(&[&[("zmq_hwm", "100"), ("zmq_linger", "20000")], options].concat());
         // Its libzmq takes a message, and its system little.
         let context = Arc::new(Context::new().unwrap());
-        let still = Socket::new(&context, Kind::Pull).unwrap();
+        let still = Socket::new(&context, SocketType::Pull).unwrap();
         still.set(zmq_sys::ZMQ_RCVBUF, 8192).unwrap();
         still.set(zmq_sys::ZMQ_RCVHWM, 1).unwrap();
         still.connect(&std::ffi::CString::new(healthy.endpoint.as_str()).unwrap()).unwrap();
@@ -1085,7 +1085,7 @@ fn hostile(endpoint: &str, messages: impl Iterator<Item = Vec<u8>> + Send + 'sta
     let endpoint = std::ffi::CString::new(endpoint).unwrap();
     std::thread::spawn(move || {
         let context = Arc::new(Context::new().unwrap());
-        let socket = Socket::new(&context, Kind::XSub).unwrap();
+        let socket = Socket::new(&context, SocketType::XSub).unwrap();
         socket.set(zmq_sys::ZMQ_SNDHWM, 0).unwrap();
         socket.set(zmq_sys::ZMQ_LINGER, 1000).unwrap();
         socket.connect(&endpoint).unwrap();
@@ -1103,7 +1103,7 @@ fn hostile(endpoint: &str, messages: impl Iterator<Item = Vec<u8>> + Send + 'sta
 fn a_peer_cannot_fill_the_hosts_memory() {
     let endpoint = free_endpoint();
     let mut writer = Writer::open(zeek_80(), "conn", &format!("@{endpoint}"), &[], &["n"]);
-    let subscriber = Subscriber::start(Kind::Sub, &endpoint, &[b""]);
+    let subscriber = Subscriber::start(SocketType::Sub, &endpoint, &[b""]);
     writer.await_subscription();
     let long = hostile(&endpoint, std::iter::once([&b"\x01"[..], &[b'x'; 100_000]].concat()));
     write(&mut writer, 0..10);
@@ -1133,7 +1133,7 @@ fn a_peer_cannot_fill_the_hosts_memory() {
 #[test]
 fn a_subscriber_with_too_many_topics_is_left_for_a_while() {
     let context = Arc::new(Context::new().unwrap());
-    let socket = Socket::new(&context, Kind::XSub).unwrap();
+    let socket = Socket::new(&context, SocketType::XSub).unwrap();
     socket.set(zmq_sys::ZMQ_SNDHWM, 0).unwrap();
     socket.set(zmq_sys::ZMQ_LINGER, 0).unwrap();
     let endpoint = socket.bind(c"tcp://127.0.0.1:*").unwrap();

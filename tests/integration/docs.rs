@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use bro_zeromq_writer::writer::{Config, Given, OPTIONS, Source};
+use bro_zeromq_writer::writer::{Config, Given, OPTIONS, Scope};
 
 fn read(file: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
@@ -142,13 +142,13 @@ fn the_readmes_options_are_options_with_their_defaults() {
 #[test]
 fn the_scripts_defaults_are_the_librarys() {
     let declared = all_declared();
-    let endpoint = Given { source: Source::Filter, name: "endpoint", value: "tcp://127.0.0.1:1" };
+    let endpoint = Given { scope: Scope::Filter, name: "endpoint", value: "tcp://127.0.0.1:1" };
     let given: Vec<_> = declared
         .iter()
         .filter(|(name, _)| is_of_the_library(name))
         .filter_map(|(name, option)| {
             let value = option.default.as_deref()?.trim_matches('"');
-            Some(Given { source: Source::Global, name, value })
+            Some(Given { scope: Scope::Global, name, value })
         })
         .chain([endpoint])
         .collect();

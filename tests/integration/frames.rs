@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bro_zeromq_writer::zmq::Kind;
+use bro_zeromq_writer::zmq::SocketType;
 use fake_host::{Cell, Type};
 
 use crate::common::{PATIENCE, Subscriber, Writer, free_endpoint, zeek_80};
@@ -115,7 +115,7 @@ fn envelope_statistics_and_a_record_longer_than_a_buffer() {
 
 #[test]
 fn push_connected_and_bound() {
-    let collector = Subscriber::start(Kind::Pull, "@tcp://127.0.0.1:*", &[]);
+    let collector = Subscriber::start(SocketType::Pull, "@tcp://127.0.0.1:*", &[]);
     let options = [ONE, ("socket_type", "push"), ("zmq_linger", "20000")];
     let mut writer = Writer::open(zeek_80(), "conn", &collector.endpoint, &options, &["n"]);
     write(&mut writer, 0..100);
@@ -124,7 +124,7 @@ fn push_connected_and_bound() {
     let endpoint = free_endpoint();
     let mut writer = Writer::open(zeek_80(), "conn", &format!("@{endpoint}"), &options, &["n"]);
     write(&mut writer, 0..100);
-    let collector = Subscriber::start(Kind::Pull, &endpoint, &[]);
+    let collector = Subscriber::start(SocketType::Pull, &endpoint, &[]);
     let mut got = Vec::new();
     let start = std::time::Instant::now();
     while got.len() < 100 {
@@ -140,7 +140,7 @@ fn push_connected_and_bound() {
 fn a_bound_publisher() {
     let endpoint = free_endpoint();
     let mut writer = Writer::open(zeek_80(), "conn", &format!("@{endpoint}"), &[ONE], &["n"]);
-    let subscriber = Subscriber::start(Kind::Sub, &endpoint, &[b"conn"]);
+    let subscriber = Subscriber::start(SocketType::Sub, &endpoint, &[b"conn"]);
     writer.await_subscription();
     write(&mut writer, 0..100);
     assert_eq!(subscriber.take(100), expected("conn ", 0..100));

@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use bro_zeromq_writer::writer::{Config, Given, OPTIONS, Source};
+use bro_zeromq_writer::writer::{Config, Given, OPTIONS, Scope};
 use bro_zeromq_writer::{keys, report, spool, transport, writer, zmq};
 
 /// The document that has symptom, cause and fix; some are in others below docs.
@@ -89,9 +89,9 @@ fn of_the_glue() -> Vec<String> {
 
 /// What each option says of a value that it does not allow.
 fn errors_of_options() -> impl Iterator<Item = String> {
-    let endpoint = Given { source: Source::Global, name: "endpoint", value: "tcp://127.0.0.1:1" };
+    let endpoint = Given { scope: Scope::Global, name: "endpoint", value: "tcp://127.0.0.1:1" };
     OPTIONS.iter().filter_map(move |option| {
-        let wrong = Given { source: Source::Filter, name: option.name(), value: "?" };
+        let wrong = Given { scope: Scope::Filter, name: option.name(), value: "?" };
         let error = Config::parse(&[endpoint, wrong]).err()?.to_string();
         // What quotes the value is a text with a placeholder.
         Some(error.split_once("\": ").unwrap().1.to_owned()).filter(|reason| !reason.contains(wrong.value))

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, Entry, EntryKind, Identity};
-use super::name::{self, Kind};
+use super::name::{self, FileKind};
 use super::names::Mark;
 
 /// The files that were found.
@@ -53,11 +53,11 @@ impl Found {
                     self.mark.cover(time, number);
                 }
                 match path.strip_prefix(root).map(name::classify) {
-                    Ok(Kind::Current(log_path)) => self.current.push((log_path, path)),
-                    Ok(Kind::Closed) => drop(self.closed.insert(path)),
-                    Ok(Kind::Complete(closed)) => drop(self.closed.insert(root.join(closed))),
-                    Ok(Kind::Partial) => self.partial.push(path),
-                    Ok(Kind::Other) | Err(_) => {}
+                    Ok(FileKind::Current(log_path)) => self.current.push((log_path, path)),
+                    Ok(FileKind::Closed) => drop(self.closed.insert(path)),
+                    Ok(FileKind::Complete(closed)) => drop(self.closed.insert(root.join(closed))),
+                    Ok(FileKind::Partial) => self.partial.push(path),
+                    Ok(FileKind::Other) | Err(_) => {}
                 }
             }
             EntryKind::Directory(_) | EntryKind::Other => {}

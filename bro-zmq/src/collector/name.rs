@@ -44,7 +44,7 @@ pub struct Name {
 
 /// What the name of a file says.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum FileKind {
     /// The current file of the log path.
     Current(Vec<u8>),
     /// Closed, and not finished.
@@ -132,8 +132,8 @@ fn file_name(path: &Path) -> &str {
 }
 
 /// What a file is, by its path relative to the output directory.
-pub fn classify(relative: &Path) -> Kind {
-    let Some(relative) = relative.to_str() else { return Kind::Other };
+pub fn classify(relative: &Path) -> FileKind {
+    let Some(relative) = relative.to_str() else { return FileKind::Other };
     let (directory, leaf) = relative.rsplit_once('/').unwrap_or(("", relative));
     if let Some(hidden) = leaf.strip_prefix('.') {
         let made = [PARTIAL, COMPLETE].into_iter().find(|made| hidden.ends_with(made));
@@ -144,16 +144,16 @@ pub fn classify(relative: &Path) -> Kind {
         };
         let closed = plain.strip_suffix(".log").is_some_and(|stem| time_at_end(stem).is_some());
         return match (closed, made) {
-            (false, _) => Kind::Other,
-            (true, None) => Kind::Closed,
-            (true, Some(PARTIAL)) => Kind::Partial,
-            (true, Some(_)) => Kind::Complete(Path::new(relative).with_file_name(format!(".{plain}"))),
+            (false, _) => FileKind::Other,
+            (true, None) => FileKind::Closed,
+            (true, Some(PARTIAL)) => FileKind::Partial,
+            (true, Some(_)) => FileKind::Complete(Path::new(relative).with_file_name(format!(".{plain}"))),
         };
     }
-    let Some(stem) = leaf.strip_suffix(".log") else { return Kind::Other };
+    let Some(stem) = leaf.strip_suffix(".log") else { return FileKind::Other };
     let escaped = if directory.is_empty() { stem.to_owned() } else { format!("{directory}/{stem}") };
     // A name that no log path has is somebody else's.
-    log_path(escaped.as_bytes()).map_or(Kind::Other, Kind::Current)
+    log_path(escaped.as_bytes()).map_or(FileKind::Other, FileKind::Current)
 }
 
 /// The log path that a part of a name, without `.log`, was made from. `None` if it is no such name.
@@ -328,30 +328,30 @@ mod tests {
     #[test]
     fn files_are_known_by_their_names() {
         for (name, kind) in [
-            ("conn.log", Kind::Current(b"conn".to_vec())),
-            ("s/conn.log", Kind::Current(b"s/conn".to_vec())),
-            ("%empty/a%00.log", Kind::Current(b"/a\0".to_vec())),
-            (".conn.2026-11-24-03-00-00.log", Kind::Closed),
-            ("s/.conn.2026-11-24-03-00-00_012.log", Kind::Closed),
-            (".conn.2026-11-24-03-00-00.log.gz.partial", Kind::Partial),
-            (".conn.2026-11-24-03-00-00.log.zst.partial", Kind::Partial),
+            ("conn.log", FileKind::Current(b"conn".to_vec())),
+            ("s/conn.log", FileKind::Current(b"s/conn".to_vec())),
+            ("%empty/a%00.log", FileKind::Current(b"/a\0".to_vec())),
+            (".conn.2026-11-24-03-00-00.log", FileKind::Closed),
+            ("s/.conn.2026-11-24-03-00-00_012.log", FileKind::Closed),
+            (".conn.2026-11-24-03-00-00.log.gz.partial", FileKind::Partial),
+            (".conn.2026-11-24-03-00-00.log.zst.partial", FileKind::Partial),
             (
                 "s/.conn.2026-11-24-03-00-00.log.gz.complete",
-                Kind::Complete(PathBuf::from("s/.conn.2026-11-24-03-00-00.log")),
+                FileKind::Complete(PathBuf::from("s/.conn.2026-11-24-03-00-00.log")),
             ),
-            ("conn.2026-11-24-03-00-00.damaged", Kind::Other),
-            ("conn.2026-11-24-03-00-00.log", Kind::Other),
-            ("conn.2026-11-24-03-00-00.log.gz", Kind::Other),
-            (".conn.log", Kind::Other),
-            (".conn.2026-11-24.log", Kind::Other),
-            (".lock", Kind::Other),
-            ("conn.txt", Kind::Other),
-            ("not ours.log", Kind::Other),
-            ("a%4a.log", Kind::Other),
-            ("a%zz.log", Kind::Other),
-            ("a%", Kind::Other),
-            ("a%2.log", Kind::Other),
-            ("a.logs/b.log", Kind::Other),
+            ("conn.2026-11-24-03-00-00.damaged", FileKind::Other),
+            ("conn.2026-11-24-03-00-00.log", FileKind::Other),
+            ("conn.2026-11-24-03-00-00.log.gz", FileKind::Other),
+            (".conn.log", FileKind::Other),
+            (".conn.2026-11-24.log", FileKind::Other),
+            (".lock", FileKind::Other),
+            ("conn.txt", FileKind::Other),
+            ("not ours.log", FileKind::Other),
+            ("a%4a.log", FileKind::Other),
+            ("a%zz.log", FileKind::Other),
+            ("a%", FileKind::Other),
+            ("a%2.log", FileKind::Other),
+            ("a.logs/b.log", FileKind::Other),
         ] {
             assert_eq!(classify(Path::new(name)), kind, "{name}");
         }
@@ -369,13 +369,13 @@ mod tests {
                 let relative = file.strip_prefix("/d").unwrap();
                 prop_assert!(relative.components().all(|part| matches!(part, Component::Normal(_))));
                 prop_assert!(relative.components().all(|part| !part.as_os_str().to_str().unwrap().starts_with(['.', '-'])));
-                prop_assert_eq!(classify(relative), Kind::Current(path.clone()));
+                prop_assert_eq!(classify(relative), FileKind::Current(path.clone()));
                 prop_assert_eq!(names.entry(file.clone()).or_insert_with(|| path.clone()), &path);
                 let closed = name.closed(TIME, 0);
-                prop_assert_eq!(classify(closed.strip_prefix("/d").unwrap()), Kind::Closed);
-                prop_assert_eq!(classify(finished(&closed, "").strip_prefix("/d").unwrap()), Kind::Other);
+                prop_assert_eq!(classify(closed.strip_prefix("/d").unwrap()), FileKind::Closed);
+                prop_assert_eq!(classify(finished(&closed, "").strip_prefix("/d").unwrap()), FileKind::Other);
                 let partial = partial(&closed, ".gz");
-                prop_assert_eq!(classify(partial.strip_prefix("/d").unwrap()), Kind::Partial);
+                prop_assert_eq!(classify(partial.strip_prefix("/d").unwrap()), FileKind::Partial);
             }
         }
     }

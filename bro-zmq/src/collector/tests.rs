@@ -23,7 +23,7 @@ use super::core::{Core, Limits, Message, Now};
 use super::disk::{Disk, Entry, EntryKind, Identity, Open, Status};
 use super::finish::{Compression, Finish};
 use super::found::Found;
-use super::name::{Kind, classify, complete, time_and_number};
+use super::name::{FileKind, classify, complete, time_and_number};
 use super::names::Names;
 use super::schedule::Schedule;
 use crate::paths::Paths;
@@ -529,17 +529,17 @@ impl World {
             for (path, id) in state.names.iter().filter_map(|(path, id)| Some((path, (*id)?))) {
                 let bytes = &state.files[&id].bytes;
                 match classify(path.strip_prefix(ROOT).unwrap()) {
-                    Kind::Closed
+                    FileKind::Closed
                         if [".gz", ".zst"].iter().any(|suffix| state.names.contains_key(&complete(path, suffix))) => {}
-                    Kind::Partial => {}
-                    Kind::Current(log) => {
+                    FileKind::Partial => {}
+                    FileKind::Current(log) => {
                         let log = String::from_utf8(log).unwrap();
                         records(path, bytes, false, &mut found, |number| assert_eq!(self.logs[number as usize], log));
                     }
-                    Kind::Closed => records(path, bytes, false, &mut found, |_| {}),
-                    Kind::Complete(_) => records(path, &unpack(path, bytes), true, &mut found, |_| {}),
-                    Kind::Other if path.ends_with(super::LOCK) => {}
-                    Kind::Other => records(path, &unpack(path, bytes), true, &mut found, |_| {}),
+                    FileKind::Closed => records(path, bytes, false, &mut found, |_| {}),
+                    FileKind::Complete(_) => records(path, &unpack(path, bytes), true, &mut found, |_| {}),
+                    FileKind::Other if path.ends_with(super::LOCK) => {}
+                    FileKind::Other => records(path, &unpack(path, bytes), true, &mut found, |_| {}),
                 }
             }
             for id in &self.archive {

@@ -11,8 +11,8 @@ use std::thread;
 use std::time::Duration;
 
 use bro_zeromq_writer::keys::{Authorized, read_public, read_secret};
-use bro_zeromq_writer::writer::{Config, Given, Source};
-use bro_zeromq_writer::zmq::{Context, Endpoint, Error, Kind, PublicKey, Socket};
+use bro_zeromq_writer::writer::{Config, Given, Scope};
+use bro_zeromq_writer::zmq::{Context, Endpoint, Error, PublicKey, Socket, SocketType};
 
 use super::Findings;
 use crate::console::{counted, thousands};
@@ -61,7 +61,7 @@ pub fn look(findings: &mut Findings, args: &EndpointArgs) {
     look_at_keys(findings, &options);
     let Some(endpoint) = &args.endpoint else { return };
     options.push(("endpoint".to_owned(), endpoint.clone()));
-    let given: Vec<_> = options.iter().map(|(name, value)| Given { source: Source::Global, name, value }).collect();
+    let given: Vec<_> = options.iter().map(|(name, value)| Given { scope: Scope::Global, name, value }).collect();
     let mut config = match Config::parse(&given) {
         Ok(config) => config,
         Err(error) => {
@@ -129,7 +129,7 @@ fn look_at_keys(findings: &mut Findings, options: &[(String, String)]) {
 /// Listens where the plugin is to listen, for a moment.
 fn try_to_bind(findings: &mut Findings, endpoint: &Endpoint) {
     let bind = || -> Result<(), Error> {
-        let socket = Socket::new(&Arc::new(Context::new()?), Kind::XPub)?;
+        let socket = Socket::new(&Arc::new(Context::new()?), SocketType::XPub)?;
         socket.set(zmq_sys::ZMQ_LINGER, 0)?;
         socket.set(zmq_sys::ZMQ_IPV6, endpoint.is_ipv6().into())?;
         socket.bind(&endpoint.address).map(drop)

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bro_zeromq_writer::host::FAMILIES;
-use bro_zeromq_writer::zmq::{Context, Kind, Message, Socket};
+use bro_zeromq_writer::zmq::{Context, Message, Socket, SocketType};
 use serde_json::Value;
 
 use crate::tool::{Ended, Running, Scratch, collect, command, run, sample};
@@ -724,7 +724,7 @@ fn messages_that_are_no_records_are_reported() {
     let endpoint = scratch.endpoint();
     let subscriber = Running::subscribe(&endpoint, &["--json", "--count", "1"], true);
     let context = Arc::new(Context::new().unwrap());
-    let socket = Socket::new(&context, Kind::XPub).unwrap();
+    let socket = Socket::new(&context, SocketType::XPub).unwrap();
     socket.connect(&std::ffi::CString::new(endpoint).unwrap()).unwrap();
     assert!(socket.wait_readable(60_000).unwrap());
     let send = |frames: &[&[u8]]| {
@@ -754,7 +754,7 @@ fn bytes_pass_as_they_are() {
     let endpoint = scratch.endpoint();
     let mut subscriber = Running::subscribe(&endpoint, &["--count", "1", "\u{e9}"], false);
     let context = Arc::new(Context::new().unwrap());
-    let socket = Socket::new(&context, Kind::XPub).unwrap();
+    let socket = Socket::new(&context, SocketType::XPub).unwrap();
     socket.connect(&std::ffi::CString::new(endpoint).unwrap()).unwrap();
     assert!(socket.wait_readable(60_000).unwrap());
     let path = "\u{e9}\0path".as_bytes();

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use bro_zeromq_writer::zmq::{Context, Kind, Message, Socket};
+use bro_zeromq_writer::zmq::{Context, Message, Socket, SocketType};
 use serde_json::Value;
 
 use crate::common::root;
@@ -27,7 +27,7 @@ impl Publisher {
     /// Connects, and waits for the subscription.
     fn connect(endpoint: &str) -> Self {
         let context = Arc::new(Context::new().unwrap());
-        let socket = Socket::new(&context, Kind::XPub).unwrap();
+        let socket = Socket::new(&context, SocketType::XPub).unwrap();
         socket.set(zmq_sys::ZMQ_SNDHWM, 0).unwrap();
         socket.set(zmq_sys::ZMQ_LINGER, 60_000).unwrap();
         socket.connect(&CString::new(endpoint).unwrap()).unwrap();
@@ -656,7 +656,7 @@ fn it_connects_again_to_a_publisher_that_listens() {
     let collector = Running::start(&mut command);
     for number in 0..2 {
         let context = Arc::new(Context::new().unwrap());
-        let socket = Socket::new(&context, Kind::XPub).unwrap();
+        let socket = Socket::new(&context, SocketType::XPub).unwrap();
         socket.set(zmq_sys::ZMQ_LINGER, 60_000).unwrap();
         socket.bind(&c_endpoint).unwrap();
         assert!(socket.wait_readable(60_000).unwrap());

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use std::{env, fs, io, thread};
 
 use bro_zeromq_writer::zmq::limits::ENFORCED;
-use bro_zeromq_writer::zmq::{Context, Kind, Socket};
+use bro_zeromq_writer::zmq::{Context, Socket, SocketType};
 use fake_host::Cell;
 
 use crate::common::peer::{Scratch, text};
@@ -618,7 +618,7 @@ fn a_heartbeat_of_a_peer_that_is_gone() {
         return;
     }
     let context = Arc::new(Context::new().unwrap());
-    let receiver = Socket::new(&context, Kind::Sub).unwrap();
+    let receiver = Socket::new(&context, SocketType::Sub).unwrap();
     receiver.set(zmq_sys::ZMQ_RCVHWM, 1).unwrap();
     receiver.set_bytes(zmq_sys::ZMQ_SUBSCRIBE, b"").unwrap();
     let endpoint = free_endpoint();

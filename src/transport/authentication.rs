@@ -3,10 +3,10 @@
 //! A context has one handler that libzmq asks, and the endpoints of the process share it. Each endpoint
 //! has a domain of its own, so that its keys do not open another endpoint.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
-use super::{Curve, Failure};
-use crate::keys::{Authorized, Notice};
+use super::{Curve, Failure, locked};
+use crate::keys::Authorized;
 use crate::zmq::zap::Handler;
 use crate::zmq::{Context, Error, Role};
 
@@ -14,13 +14,15 @@ use crate::zmq::{Context, Error, Role};
 static HANDLER: Mutex<Option<(Handler, usize)>> = Mutex::new(None);
 
 /// The server's keys, and the keys of its clients.
-pub(super) struct Door {
-    role: Role,
+pub(super) struct Authentication {
+    /// The role that the socket has to have.
+    pub(super) role: Role,
     domain: String,
-    authorized: Arc<Authorized>,
+    /// The keys of clients that are let in.
+    pub(super) authorized: Arc<Authorized>,
 }
 
-impl Door {
+impl Authentication {
     /// Reads the directory of keys, and answers for this domain from now on.
     ///
     /// # Errors
@@ -31,7 +33,7 @@ impl Door {
         let dir = curve.authorized.as_deref().ok_or(no_handler(Error(libc::EINVAL)))?;
         let authorized = Authorized::open(dir).map_err(|why| Failure::Keys { why, error: Error(libc::EACCES) })?;
         let authorized = Arc::new(authorized);
-        let mut handler = HANDLER.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut handler = locked(&HANDLER);
         let (handler, users) = match &mut *handler {
             Some(running) => running,
             none => none.insert((Handler::start(context).map_err(no_handler)?, 0)),
@@ -44,26 +46,11 @@ impl Door {
         let (domain, keys) = (domain.to_owned(), Arc::clone(&curve.keys));
         Ok(Self { role: Role::Server { keys, domain: domain.clone() }, domain, authorized })
     }
-
-    /// The role that the socket has to have.
-    pub(super) fn role(&self) -> &Role {
-        &self.role
-    }
-
-    /// Returns true if the key of a client that was let in has been revoked since this was asked last.
-    pub(super) fn revoked(&self) -> bool {
-        self.authorized.revoked()
-    }
-
-    /// What there is to report.
-    pub(super) fn notices(&self) -> Vec<Notice> {
-        self.authorized.notices()
-    }
 }
 
-impl Drop for Door {
+impl Drop for Authentication {
     fn drop(&mut self) {
-        let mut running = HANDLER.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = locked(&HANDLER);
         let Some((handler, users)) = &mut *running else { return };
         handler.close(&self.domain);
         *users -= 1;
