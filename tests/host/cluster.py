@@ -35,7 +35,7 @@ IGNORED = {"reporter", "loaded_scripts", "packet_filter", "stats", "telemetry", 
 PATIENCE = 60
 BACKENDS = {"broker": "frameworks/cluster/backend/broker", "zeromq": "frameworks/cluster/backend/zeromq/connect"}
 # What must be there of the captures. A Bro that goes on after it was suspended has today's time, in which
-# each packet of a capture is a connection that is over: it finds no requests.
+# each packet of a capture is a connection that is over: it finds no requests. So does a Zeek 3.0, which has its loop.
 BRO = False
 # Bro 2.5, whose nodes are told of which others they are, and do not use Broker.
 OLD = False
@@ -310,8 +310,9 @@ def main():
 
 if __name__ == "__main__":
     PROGRAM, SCRATCH = sys.argv[1], Path(sys.argv[2])
-    BRO = Path(PROGRAM).name == "bro"
-    OLD = b"version 2.5" in subprocess.run([PROGRAM, "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout
+    VERSION = subprocess.run([PROGRAM, "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout
+    BRO = Path(PROGRAM).name == "bro" or b"version 3.0" in VERSION
+    OLD = b"version 2.5" in VERSION
     if not BRO:
         LOGS.add("http")
     sys.exit(main())

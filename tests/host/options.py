@@ -64,9 +64,9 @@ class Run:
         return {os.path.basename(name)[:-4] for name in glob.glob(os.path.join(self.work, "*.log"))}
 
     def quiet(self):
-        """Asserts that there was no message but the writers' totals, and what a Bro says of a function of its own."""
+        """Asserts that there was no message but the writers' totals, and what a host says of a function of its own."""
         said = [line for line in self.said.splitlines()
-                if not re.search(" records? written, |non-void function returns without a value: Log::", line)]
+                if not re.search(" records? written, |non-void function return(s|ing) without a value: Log::", line)]
         assert not said, said
 
 
