@@ -46,7 +46,8 @@ const KEEP: usize = 16;
 /// Consumers that messages can be counted for.
 pub const MAX_CONSUMERS: usize = 64;
 
-/// Messages of a consumer's to a step; fewer if they are of another chunk.
+/// A step is every 64th message of a consumer's; of the first consumer's, every 64th of a chunk, with its
+/// first; and every flight.
 const STEP: u64 = 64;
 
 /// Stands for the messages that a chunk being filled may still become: far more than fit.
@@ -644,7 +645,9 @@ unsafe extern "C" fn release_flight(data: *mut c_void, hint: *mut c_void) {
         (flight, &*shared)
     };
     let Flight { consumer, records, size, .. } = *flight;
-    shared.step(consumer, 0);
+    if let Some(written) = shared.streams[consumer].get() {
+        written.step();
+    }
     let end = if was_written(data) {
         // SAFETY: libzmq is releasing the message of this `content`, which is in the chunk that the flight keeps.
         let connection = unsafe { written_to(flight.content) };
