@@ -4,6 +4,7 @@
 //! tapes, block devices and preallocated files have them, are ignored.
 
 use std::io::{self, BufRead, ErrorKind, Read};
+use std::ops::Range;
 
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 use zstd::stream::raw::{Decoder, Operation};
@@ -47,10 +48,10 @@ pub struct Uncompressed<R> {
     input: Counted<R>,
     method: Method,
     state: State,
-    /// Uncompressed bytes, and from where on they were not read yet.
-    ready: Vec<u8>,
-    used: usize,
-    /// The fault behind the bytes in `ready`.
+    block: Box<[u8]>,
+    /// The bytes of `block` that are uncompressed and were not read yet.
+    ready: Range<usize>,
+    /// The fault behind them.
     fault: Option<io::Error>,
 }
 
@@ -67,13 +68,12 @@ impl<R: BufRead> Uncompressed<R> {
     /// Uncompresses `input` from its first byte on.
     pub fn new(input: R, method: Method) -> Self {
         let input = Counted { input, at: 0 };
-        Self { input, method, state: State::Between(true), ready: Vec::new(), used: 0, fault: None }
+        Self { input, method, state: State::Between(true), block: vec![0; BLOCK].into(), ready: 0..0, fault: None }
     }
 
-    /// Uncompresses the next bytes into `ready`, or comes to the end.
+    /// Uncompresses the next bytes into `block`, or comes to the end.
     fn go_on(&mut self) -> io::Result<()> {
-        self.used = 0;
-        self.ready.clear();
+        self.ready = 0..0;
         self.state = match std::mem::replace(&mut self.state, State::End) {
             State::End => State::End,
             State::Between(first) => self.between(first)?,
@@ -142,13 +142,12 @@ impl<R: BufRead> Uncompressed<R> {
         loop {
             let available = self.input.fill()?;
             let at_end = available.is_empty();
-            self.ready.resize(BLOCK, 0);
             let (before_in, before_out) = (inflate.total_in(), inflate.total_out());
-            let result = inflate.decompress(available, &mut self.ready, FlushDecompress::None);
+            let result = inflate.decompress(available, &mut self.block, FlushDecompress::None);
             let (taken, made) = (inflate.total_in() - before_in, inflate.total_out() - before_out);
             self.input.consume(taken as usize);
-            self.ready.truncate(made as usize);
-            crc.update(&self.ready);
+            self.ready = 0..made as usize;
+            crc.update(&self.block[..made as usize]);
             match result {
                 Err(_) => {
                     self.fault = Some(self.damaged());
@@ -180,16 +179,9 @@ impl<R: BufRead> Uncompressed<R> {
             let available = self.input.fill()?;
             let at_end = available.is_empty();
             let part = &available[..available.len().min(wanted)];
-            self.ready.resize(BLOCK, 0);
-            let status = match decoder.run_on_buffers(part, &mut self.ready) {
-                Ok(status) => status,
-                Err(_) => {
-                    self.ready.clear();
-                    return Err(self.damaged());
-                }
-            };
+            let Ok(status) = decoder.run_on_buffers(part, &mut self.block) else { return Err(self.damaged()) };
             self.input.consume(status.bytes_read);
-            self.ready.truncate(status.bytes_written);
+            self.ready = 0..status.bytes_written;
             wanted -= status.bytes_read;
             if wanted == 0 {
                 wanted = status.remaining;
@@ -238,7 +230,7 @@ impl<R: BufRead> Uncompressed<R> {
 
 impl<R: BufRead> BufRead for Uncompressed<R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        while self.used == self.ready.len() {
+        while self.ready.is_empty() {
             if let Some(fault) = self.fault.take() {
                 return Err(fault);
             }
@@ -247,11 +239,11 @@ impl<R: BufRead> BufRead for Uncompressed<R> {
             }
             self.go_on()?;
         }
-        Ok(&self.ready[self.used..])
+        Ok(&self.block[self.ready.clone()])
     }
 
     fn consume(&mut self, count: usize) {
-        self.used += count;
+        self.ready.start += count;
     }
 }
 
