@@ -17,8 +17,12 @@ export CARGO ?= cargo
 CARGOFLAGS ?= --locked
 BZW_HOST_KIND ?= none
 
+# "dev" is compiled sooner, and together with the tests: for the test hosts.
+CARGO_PROFILE ?= release
+compile := $(if $(filter dev,$(CARGO_PROFILE)),$(CARGO),packaging/cargo)
+
 target_dir := $(or $(CARGO_TARGET_DIR),target)
-built := $(target_dir)/$(addsuffix /,$(CARGO_BUILD_TARGET))release
+built := $(target_dir)/$(addsuffix /,$(CARGO_BUILD_TARGET))$(if $(filter dev,$(CARGO_PROFILE)),debug,$(CARGO_PROFILE))
 arch := $(shell uname -s | tr '[:upper:]' '[:lower:]')-$(or $(firstword $(subst -, ,$(CARGO_BUILD_TARGET))),$(shell uname -m))
 plugin := $(BUILD)/NCSA_ZeroMQWriter
 scripts := $(patsubst scripts/%.zeek,%,$(wildcard scripts/*.zeek scripts/NCSA/ZeroMQWriter/*.zeek))
@@ -78,15 +82,15 @@ tool:
 
 # Only as a shared object: together with other kinds there is no link-time optimization.
 plugin:
-	$(for_host) packaging/cargo rustc $(CARGOFLAGS) -p bro-zeromq-writer --release --lib --features host \
+	$(for_host) $(compile) rustc $(CARGOFLAGS) -p bro-zeromq-writer --profile $(CARGO_PROFILE) --lib --features host \
 		--crate-type cdylib --target-dir '$(target_dir)'
 	$(call assemble,$(plugin))
 	@echo "The plugin for $(BZW_HOST_KIND) $(BZW_HOST_VERSION) is in $(plugin)"
 
 # For every host; see docs/portable.md.
 portable:
-	packaging/cargo rustc $(CARGOFLAGS) -p bro-zeromq-writer --release --lib --features portable --crate-type cdylib \
-		--target-dir '$(target_dir)'
+	$(compile) rustc $(CARGOFLAGS) -p bro-zeromq-writer --profile $(CARGO_PROFILE) --lib --features portable \
+		--crate-type cdylib --target-dir '$(target_dir)'
 	$(call assemble,$(PORTABLE))
 	@echo "The plugin for every host is in $(PORTABLE)"
 
