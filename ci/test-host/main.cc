@@ -7,6 +7,7 @@
 // tests/interop/subscriber.c. TEST_HOST_SLOW=N allows N times as long for everything
 // that is waited for (valgrind). Prints a line for each check; exit status 1 if one fails.
 #include "host.h"
+#include "include/telemetry/Manager.h"
 #include "records.h"
 #include "subscriber.h"
 
@@ -442,6 +443,10 @@ void test_life(const Setup& setup) {
           std::to_string(writer->Rotations()));
     writer->Close();
     check(subscriber.Wait() == 0, "the records before, between and after arrive");
+#if HOST_VERSION >= 70000
+    check(telemetry_mgr->TestHostRead()["zeek_zeromq-records-written path=life"] == 3,
+          "the host's telemetry counts them");
+#endif
     check_no_complaints("a writer's life");
 }
 
