@@ -1,6 +1,6 @@
 #include "telemetry.h"
 
-// The test host has none, and a host's package may lack the headers of others that its own need.
+// A host's package may lack the headers of others that its own need.
 #if BZW_HOST_VERSION >= 700 && __has_include(<zeek/telemetry/Manager.h>) && __has_include(<prometheus/counter.h>)
 
 #include <functional>

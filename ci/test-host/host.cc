@@ -2,87 +2,84 @@
 #include "host.h"
 
 #include "include/Scope.h"
+#include "include/telemetry/Manager.h"
 
-#include <dirent.h>
 #include <dlfcn.h>
-#include <glob.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
 #include <map>
 #include <memory>
 
-// The function whose name says the host's exact version.
+// The version: a function's name, and a variable.
 
-#if TEST_HOST_VERSION >= 60000
-#define TEST_HOST_VERSION_FUNCTION ZEEK_VERSION_FUNCTION
-#else
-#define TEST_HOST_VERSION_FUNCTION BRO_VERSION_FUNCTION
+extern "C" {
+#ifdef VERSION_FUNCTION
+const char* VERSION_FUNCTION() {
+    return VERSION_IDENTIFIER;
+}
 #endif
-#define TEST_HOST_STRING(x) #x
-#define TEST_HOST_STRING_OF(x) TEST_HOST_STRING(x)
-
-extern "C" const char* TEST_HOST_VERSION_FUNCTION() {
-    return VERSION;
+char version[] = VERSION_TEXT;
 }
 
-std::string version_function() {
-    return TEST_HOST_STRING_OF(TEST_HOST_VERSION_FUNCTION);
+// What goes wrong on purpose.
+
+bool wrong(const char* what) {
+    const char* const wanted = getenv("WRONG");
+    return wanted != nullptr && (what == nullptr || strcmp(wanted, what) == 0);
 }
 
-// Reports.
-
-namespace {
-
-std::mutex reports_mutex;
-std::vector<Report> reports;
-
-} // namespace
-
-void add_report(const std::string& level, const std::string& who, const std::string& text) {
-    std::lock_guard<std::mutex> lock(reports_mutex);
-    reports.push_back(Report{level, who, text});
+void* nowhere() {
+    volatile uintptr_t address = 0x10; // which the compiler does not know
+    return reinterpret_cast<void*>(address);
 }
 
-std::vector<Report> take_reports() {
-    std::lock_guard<std::mutex> lock(reports_mutex);
-    std::vector<Report> taken;
-    taken.swap(reports);
-    return taken;
+// The end.
+
+#if HOST_VERSION >= 40000
+namespace zeek {
+namespace run_state {
+bool terminating;
+}
+} // namespace zeek
+using zeek::run_state::terminating;
+#else
+bool terminating;
+#endif
+
+void set_terminating() {
+    __atomic_store_n(&terminating, true, __ATOMIC_RELAXED);
 }
 
 // Script-level variables.
 
 namespace {
 
-#if TEST_HOST_VERSION >= 40000
-typedef zeek::detail::ID GlobalID;
-#else
-typedef ID GlobalID;
+#if HOST_VERSION >= 30200
+using zeek::detail::ID;
+using zeek::detail::IDPtr;
 #endif
 
-std::map<std::string, TEST_HOST_NS::IntrusivePtr<GlobalID>>& globals() {
-    static std::map<std::string, TEST_HOST_NS::IntrusivePtr<GlobalID>> all;
+std::map<std::string, IDPtr>& globals() {
+    static auto& all = *new std::map<std::string, IDPtr>; // never gone, and no leak
     return all;
 }
 
-const TEST_HOST_NS::IntrusivePtr<GlobalID>& find_global(const std::string& name) {
-    static const TEST_HOST_NS::IntrusivePtr<GlobalID> none;
+const IDPtr& find_global(const std::string& name) {
+    static const IDPtr none;
     const auto found = globals().find(name);
     return found == globals().end() ? none : found->second;
 }
 
 } // namespace
 
-void set_global(const std::string& name, TEST_HOST_NS::Val* value) {
-    globals()[name] = TEST_HOST_NS::IntrusivePtr<GlobalID>(new GlobalID(name, TEST_HOST_NS::ValPtr(value)));
+void set_global(const std::string& name, TYPES Val* value) {
+    globals()[name] = IDPtr(new ID(name, TYPES ValPtr(value)));
 }
 
-#if TEST_HOST_VERSION >= 40000
-const zeek::detail::IDPtr& zeek::id::find(std::string_view name) {
+#if HOST_VERSION >= 30200
+const IDPtr& zeek::id::find(std::string_view name) {
     return find_global(std::string(name));
 }
 #else
@@ -95,37 +92,138 @@ ID* lookup_ID(const char* name, const char* module, bool, bool, bool) {
 }
 #endif
 
-TEST_HOST_BEGIN
+#if HOST_VERSION >= 40000
+const zeek::ValPtr& zeek::id::find_val(std::string_view name) {
+    static const auto& wrong_value = *new ValPtr(static_cast<Val*>(nowhere()));
+    if (wrong("value"))
+        return wrong_value;
+    const IDPtr& found = find(name);
+    if (found == nullptr)
+        abort();
+    return found->GetVal();
+}
+#else
+TYPES Val* opt_internal_val(const char* name) {
+    if (wrong("value"))
+        return static_cast<TYPES Val*>(nowhere());
+    const IDPtr& found = find_global(name);
+    return found == nullptr ? nullptr : found->GetVal().get();
+}
+#endif
+
+THREADS_BEGIN
+
+ODesc::ODesc(DESC_TYPE t, DESC_FILE*) : type(t), base(malloc(16)), size(16) {
+    static_cast<char*>(base)[0] = '\0';
+}
+
+ODesc::~ODesc() {
+    free(base);
+}
+
+void ODesc::Add(const char* s, int) {
+    const size_t length = strlen(s);
+    while (offset + length + 1 > size)
+        base = realloc(base, size *= 2);
+    memcpy(static_cast<char*>(base) + offset, s, length + 1);
+    offset += static_cast<unsigned>(length);
+}
+
+void ODesc::AddBytes(const std::string& s) {
+    for (const unsigned char byte : s) {
+        char text[5];
+        snprintf(text, sizeof text, style == RAW || (byte >= 32 && byte < 127) ? "%c" : "\\x%02x", byte);
+        Add(text);
+    }
+}
+
+THREADS_END
+
+TYPES_BEGIN
 
 Obj::~Obj() {}
 
-const EnumType* TestHostType::AsEnumType() const {
+const EnumType* TYPE_CLASS::AsEnumType() const {
     return dynamic_cast<const EnumType*>(this);
 }
 
-const char* EnumType::Lookup(int64_t number) const {
-    const size_t index = static_cast<size_t>(number);
-    return index < names.size() ? names[index].c_str() : nullptr;
+Val::Val(TypeTag tag, int64_t number)
+    : text(tag != TYPE_BOOL ? std::to_string(number)
+           : number         ? "T"
+                            : "F"),
+      type(new TYPE_CLASS(tag)), integer(number) {}
+
+void Val::Describe(THREADS ODesc* d) const {
+    ValDescribe(d);
 }
 
-Val::Val(TypeTag tag, int64_t number) : type(new TestHostType(tag)), integer(number) {}
-
-Val::Val(TypeTag tag, double number) : type(new TestHostType(tag)), real(number) {}
-
-const TestHostString* Val::AsString() const {
-    return &AsStringVal()->string;
+void Val::ValDescribe(THREADS ODesc* d) const {
+    d->Add(text.c_str());
 }
 
 const StringVal* Val::AsStringVal() const {
     return dynamic_cast<const StringVal*>(this);
 }
 
-StringVal::StringVal(const std::string& text) : Val(TYPE_STRING, int64_t(0)), string(text) {}
+#if HOST_VERSION >= 30200
+StringVal::StringVal(const std::string& arg_text) : Val(new TYPE_CLASS(TYPE_STRING), arg_text) {}
+#else
+StringVal::StringVal(const std::string& arg_text)
+    : Val(new TYPE_CLASS(TYPE_STRING), arg_text), string(arg_text) {}
 
-std::string StringVal::ToStdString() const {
-    return std::string(reinterpret_cast<const char*>(Bytes()), static_cast<size_t>(Len()));
+const BroString* Val::AsString() const {
+    return &AsStringVal()->string;
+}
+#endif
+
+void StringVal::ValDescribe(THREADS ODesc* d) const {
+    d->AddBytes(text);
 }
 
+TYPES_END
+
+#if HOST_VERSION >= 70000
+namespace zeek {
+namespace telemetry {
+
+// Telemetry.
+
+std::shared_ptr<Counter> Manager::CounterInstance(std::string_view prefix, std::string_view name,
+                                                  std::initializer_list<LabelView> labels, std::string_view,
+                                                  std::string_view, std::function<double()> callback) {
+    Add(prefix, name, labels, std::move(callback));
+    return std::shared_ptr<Counter>(reinterpret_cast<Counter*>(this), [](Counter*) {});
+}
+
+std::shared_ptr<Gauge> Manager::GaugeInstance(std::string_view prefix, std::string_view name,
+                                              std::initializer_list<LabelView> labels, std::string_view,
+                                              std::string_view, std::function<double()> callback) {
+    Add(prefix, name, labels, std::move(callback));
+    return std::shared_ptr<Gauge>(reinterpret_cast<Gauge*>(this), [](Gauge*) {});
+}
+
+std::map<std::string, double> Manager::TestHostRead() const {
+    std::map<std::string, double> values;
+    for (const auto& metric : metrics)
+        values[metric.first] = metric.second();
+    return values;
+}
+
+void Manager::Add(std::string_view prefix, std::string_view name, std::initializer_list<LabelView> labels,
+                  std::function<double()> callback) {
+    std::string key = std::string(prefix) + "_" + std::string(name);
+    for (const LabelView& label : labels)
+        key += " " + std::string(label.first) + "=" + std::string(label.second);
+    metrics[key] = std::move(callback);
+}
+
+} // namespace telemetry
+
+telemetry::Manager* telemetry_mgr = new telemetry::Manager;
+} // namespace zeek
+#endif
+
+THREADS_BEGIN
 namespace threading {
 
 // Values.
@@ -134,16 +232,16 @@ Value::~Value() {
     if (!present)
         return;
     switch (type) {
-    case TYPE_STRING:
-    case TYPE_ENUM:
-    case TYPE_FILE:
-    case TYPE_FUNC:
+    case TYPES TYPE_STRING:
+    case TYPES TYPE_ENUM:
+    case TYPES TYPE_FILE:
+    case TYPES TYPE_FUNC:
         if (val.string_val.data != nullptr)
             memset(val.string_val.data, '?', static_cast<size_t>(val.string_val.length));
         delete[] val.string_val.data;
         break;
-    case TYPE_TABLE:
-    case TYPE_VECTOR:
+    case TYPES TYPE_TABLE:
+    case TYPES TYPE_VECTOR:
         for (int64_t i = 0; i < val.set_val.size; i++)
             delete val.set_val.vals[i];
         std::fill_n(val.set_val.vals, val.set_val.size, nullptr);
@@ -182,31 +280,30 @@ void BasicThread::WaitForStop() {
 
 MsgThread::MsgThread() : failed(false) {}
 
-#if TEST_HOST_VERSION >= 40000
 MsgThread::~MsgThread() {}
-#endif
-
-void MsgThread::Report(const char* level, const char* msg) {
-    add_report(level, Name(), msg);
-}
 
 void MsgThread::Info(const char* msg) {
-    Report("info", msg);
-}
-void MsgThread::Warning(const char* msg) {
-    Report("warning", msg);
-}
-void MsgThread::Error(const char* msg) {
-    Report("error", msg);
-}
-void MsgThread::Heartbeat() {}
-void MsgThread::OnSignalStop() {
-    ++TestHostStops();
+    report("info", Name(), msg);
 }
 
-int& MsgThread::TestHostStops() {
-    static int stops;
-    return stops;
+void MsgThread::Warning(const char* msg) {
+    report("warning", Name(), msg);
+}
+
+void MsgThread::Error(const char* msg) {
+    report("error", Name(), msg);
+}
+
+static double now() {
+    return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+void MsgThread::Heartbeat() {
+    TestHostSend([this, time = heartbeat_time] { return OnHeartbeat(time, now()); });
+}
+
+void MsgThread::OnSignalStop() {
+    report("host", Name(), "the writer is to stop");
 }
 
 void MsgThread::OnKill() {}
@@ -215,6 +312,11 @@ void MsgThread::TestHostSend(std::function<bool()> job) {
     std::lock_guard<std::mutex> lock(mutex);
     jobs.push_back(std::move(job));
     changed.notify_all();
+}
+
+void MsgThread::TestHostHeartbeat(double network_time) {
+    heartbeat_time = network_time;
+    Heartbeat();
 }
 
 void MsgThread::TestHostDrain() {
@@ -252,46 +354,76 @@ void MsgThread::OnWaitForStop() {
 }
 
 } // namespace threading
+THREADS_END
 
+#if HOST_VERSION >= 30100
+THREADS_BEGIN
+namespace iosource {
+
+// The main loop.
+
+void Manager::Register(IOSource* source, bool dont_count, bool manage_lifetime) {
+    source->InitSource();
+    sources.push_back(source);
+    left_alone += dont_count && !manage_lifetime;
+}
+
+double Manager::TestHostRound() {
+    double shortest = -1;
+    for (IOSource* source : sources) {
+        const double next = source->IsOpen() ? source->GetNextTimeout() : -1;
+        if (next >= 0 && (shortest < 0 || next < shortest))
+            shortest = next;
+    }
+    return shortest;
+}
+
+Manager::WakeupHandler::~WakeupHandler() {}
+
+void Manager::WakeupHandler::Process() {
+    flare[0] = flare[1];
+}
+
+} // namespace iosource
+
+iosource::Manager* iosource_mgr = new iosource::Manager; // never gone, and no leak
+THREADS_END
+#endif
+
+TYPES_BEGIN
 namespace plugin {
 
 // Plugins.
 
-namespace {
-
-// Where a plugin registers while its shared object is being loaded.
-Plugin* registered = nullptr;
-
-bool is_directory(const std::string& path) {
-    struct stat st;
-    return stat(path.c_str(), &st) == 0 && S_ISDIR(st.st_mode);
-}
-
-#if TEST_HOST_VERSION >= 60100
-const char* const marker = "/__zeek_plugin__";
-#else
-const char* const marker = "/__bro_plugin__";
-#endif
-
-} // namespace
+// Where a plugin registers while its shared object is being loaded, or the program starts.
+static Plugin* registered;
 
 Plugin::Plugin() {
     registered = this;
 }
 
-Plugin::~Plugin() {
+Plugin::~Plugin() {}
+
+void Plugin::InitPreScript() {}
+
+void Plugin::Done() {
     for (Component* component : components)
         delete component;
-}
-
-void Plugin::EnableHook(HookType hook, int) {
-    hooks[hook] = true;
+    components.clear();
 }
 
 void Plugin::AddComponent(Component* component) {
     components.push_back(component);
     component->Initialize();
 }
+
+#if HOST_VERSION < 30100
+void Plugin::HookDrainEvents() {}
+
+void Plugin::EnableHook(HookType hook, int) {
+    hooks[hook] = true;
+}
+#endif
 
 Component::Component(component::Type arg_type, const std::string& arg_name)
     : type(arg_type), name(arg_name), canonical_name(arg_name) {
@@ -305,43 +437,32 @@ Component::Component(component::Type arg_type, const std::string& arg_name)
 
 Component::~Component() {}
 
-std::vector<Manager::Found> Manager::Search(const std::string& directory) {
-    std::ifstream file(directory + marker);
-    if (file) {
-        Found found{directory, ""};
-        std::getline(file, found.name);
-        return {found};
-    }
-    std::vector<Found> all;
-    DIR* const opened = opendir(directory.c_str());
-    if (opened == nullptr)
-        return all;
-    while (const dirent* entry = readdir(opened)) {
-        const std::string name = entry->d_name;
-        if (name[0] == '.' || !is_directory(directory + "/" + name))
-            continue;
-        for (const Found& found : Search(directory + "/" + name))
-            all.push_back(found);
-    }
-    closedir(opened);
-    return all;
+Plugin* Manager::BuiltIn() {
+    static Plugin* const built_in = registered; // of the first call
+    return built_in;
 }
 
-std::vector<std::string> Manager::Libraries(const std::string& directory) {
-    std::vector<std::string> all;
-    glob_t matches;
-    if (glob((directory + "/lib/*." HOST_ARCHITECTURE DYNAMIC_PLUGIN_SUFFIX).c_str(), 0, nullptr, &matches) ==
-        0) {
-        for (size_t i = 0; i < matches.gl_pathc; i++)
-            all.push_back(matches.gl_pathv[i]);
-        globfree(&matches);
-    }
-    return all;
+// Whether it was compiled for a host of another version.
+bool Manager::IsForOther(const Plugin* plugin) {
+#if CONFIGURATION_VERSION < 20600
+    return plugin->config.api_version != API_VERSION;
+#elif defined(VERSION_FUNCTION) && CONFIGURATION_VERSION < 50100
+    return plugin->config.bro_version != VERSION_FUNCTION;
+#elif defined(VERSION_FUNCTION)
+    return plugin->config.zeek_version() != std::string(VERSION_IDENTIFIER);
+#else
+    static_cast<void>(plugin);
+    return false;
+#endif
 }
 
 Plugin* Manager::Load(const std::string& library, std::string* error) {
+    // Built-in plugins are configured before others are loaded, or not: both must do.
+    Plugin* const built_in = BuiltIn();
+    if (HOST_VERSION % 2 != 0)
+        built_in->config = built_in->Configure();
     registered = nullptr;
-#if TEST_HOST_VERSION >= 40000
+#if HOST_VERSION >= 40000
     const int when = RTLD_NOW;
 #else
     const int when = RTLD_LAZY;
@@ -356,83 +477,77 @@ Plugin* Manager::Load(const std::string& library, std::string* error) {
     }
     Plugin* const plugin = registered;
     plugin->config = plugin->Configure();
+    if (IsForOther(plugin)) {
+        *error = library + ": the plugin is for another version";
+        return nullptr;
+    }
     plugin->InitPreScript();
     return plugin;
 }
 
 void Manager::Start(Plugin* plugin) {
     plugin->InitPostScript();
-#if TEST_HOST_VERSION >= 60200
+#if HOST_VERSION >= 60200
     plugin->InitPreExecution();
 #endif
 }
 
 double Manager::Round(Plugin* plugin) {
+#if HOST_VERSION >= 30100
+    static_cast<void>(plugin);
+    return THREADS iosource_mgr->TestHostRound();
+#else
     if (plugin->hooks[HOOK_DRAIN_EVENTS])
         plugin->HookDrainEvents();
-    return iosource_mgr->TestHostRound();
+    return -1;
+#endif
 }
 
 void Manager::Finish(Plugin* plugin) {
     plugin->Done();
+    BuiltIn()->Done();
 }
 
 } // namespace plugin
+TYPES_END
 
-namespace iosource {
-
-void Manager::Register(IOSource* source, bool dont_count, bool) {
-    source->InitSource();
-    sources.push_back(source);
-    uncounted += dont_count;
-}
-
-double Manager::TestHostRound() {
-    double shortest = -1;
-    for (IOSource* source : sources) {
-        const double next = source->GetNextTimeout();
-        if (next >= 0 && (shortest < 0 || next < shortest))
-            shortest = next;
-    }
-    return shortest;
-}
-
-} // namespace iosource
-
-static iosource::Manager sources;
-iosource::Manager* iosource_mgr = &sources;
-
+THREADS_BEGIN
 namespace logging {
 
 // Writers.
 
 void WriterFrontend::FlushWriteBuffer() {
-    ++flushes;
+    if (++flushes == 1)
+        report("host", name, "the buffer is emptied");
+    if (over)
+        report("host", name, "a buffer is emptied that is gone");
     for (const auto& send : buffer)
         send();
     buffer.clear();
 }
 
 Component::Component(const std::string& name, factory_callback arg_factory)
-    : plugin::Component(plugin::component::WRITER, name), factory(arg_factory) {}
+    : TYPES plugin::Component(TYPES plugin::component::WRITER, name), factory(arg_factory) {}
+
+Component::~Component() {}
 
 WriterBackend::WriterInfo::WriterInfo(const WriterInfo& other)
-    : path(TEST_HOST_UTIL::copy_string(other.path)),
-#if TEST_HOST_VERSION >= 70200
+    : path(copy_string(other.path)),
+#if INFO_VERSION >= 70100
       filter_name(other.filter_name),
 #endif
-#if TEST_HOST_VERSION >= 30200
-      post_proc_func(TEST_HOST_UTIL::copy_string(other.post_proc_func)),
+#if INFO_VERSION >= 30200
+      post_proc_func(copy_string(other.post_proc_func)),
 #endif
       rotation_interval(other.rotation_interval), rotation_base(other.rotation_base),
       network_time(other.network_time) {
     for (const auto& entry : other.config)
-        config.emplace(TEST_HOST_UTIL::copy_string(entry.first), TEST_HOST_UTIL::copy_string(entry.second));
+        config.emplace(copy_string(entry.first), copy_string(entry.second));
 }
 
 WriterBackend::WriterInfo::~WriterInfo() {
     delete[] path;
-#if TEST_HOST_VERSION >= 30200
+#if INFO_VERSION >= 30200
     delete[] post_proc_func;
 #endif
     for (const auto& entry : config) {
@@ -441,33 +556,37 @@ WriterBackend::WriterInfo::~WriterInfo() {
     }
 }
 
-#if TEST_HOST_VERSION >= 80000
-WriterBackend::WriterBackend(WriterFrontend* frontend, bool arg_send_heartbeats)
-    : info(frontend->Info()), rotations(0), send_heartbeats(arg_send_heartbeats) {
-    SetName(frontend->Name());
-}
-
-void WriterBackend::Heartbeat() {}
-
-bool WriterBackend::DoHeartbeat(double, double) {
-    return true;
-}
+#if HOST_VERSION >= 80002
+WriterBackend::WriterBackend(WriterFrontend* arg_frontend, bool arg_send_heartbeats)
+    : frontend(arg_frontend), info(new WriterInfo(arg_frontend->Info())), send_heartbeats(arg_send_heartbeats)
 #else
-WriterBackend::WriterBackend(WriterFrontend* frontend) : info(frontend->Info()), rotations(0) {
-    SetName(frontend->Name());
-}
+WriterBackend::WriterBackend(WriterFrontend* arg_frontend)
+    : frontend(arg_frontend), info(new WriterInfo(arg_frontend->Info()))
 #endif
+{
+    SetName(frontend->Name());
+    if (wrong("path"))
+        info->path = static_cast<const char*>(nowhere());
+    if (wrong("config")) {
+        info->config.clear();
+        info->config.emplace(static_cast<const char*>(nowhere()), "");
+    }
+}
 
 WriterBackend::~WriterBackend() {
+    report("host", Name(), "the writer is gone");
+    if (wrong())
+        return;
     for (int i = 0; i < num_fields; i++)
         delete fields[i];
     delete[] fields;
+    delete info;
 }
 
 bool WriterBackend::Init(int arg_num_fields, const threading::Field* const* arg_fields) {
     num_fields = arg_num_fields;
     fields = arg_fields;
-    return DoInit(info, num_fields, fields);
+    return DoInit(*info, wrong("columns") ? -1 : num_fields, fields);
 }
 
 bool WriterBackend::Write(int arg_num_fields, threading::Value** vals) {
@@ -495,15 +614,10 @@ bool WriterBackend::Rotate(const char* rotated_path, double open, double close, 
 }
 
 bool WriterBackend::FinishedRotation() {
-    ++rotations;
-    return true;
+    return ++rotations == 0;
 }
 
 bool WriterBackend::OnHeartbeat(double network_time, double current_time) {
-#if TEST_HOST_VERSION >= 80000
-    if (!send_heartbeats)
-        return true;
-#endif
     return Failed() || DoHeartbeat(network_time, current_time);
 }
 
@@ -511,43 +625,38 @@ bool WriterBackend::OnFinish(double network_time) {
     return Failed() || DoFinish(network_time);
 }
 
-WriterBackend::WriterInfo Writer::MakeInfo(const std::string& path,
-                                           const std::vector<std::pair<std::string, std::string>>& config) {
-    WriterBackend::WriterInfo info;
-    info.path = TEST_HOST_UTIL::copy_string(path.c_str());
-#if TEST_HOST_VERSION >= 70200
-    info.filter_name = "default-zmq";
+#if HOST_VERSION >= 80002
+void WriterBackend::Heartbeat() {
+    if (send_heartbeats)
+        MsgThread::Heartbeat();
+}
+
+bool WriterBackend::DoHeartbeat(double, double) {
+    return true;
+}
 #endif
-    info.network_time = 1700000000.0;
-    for (const auto& entry : config)
-        info.config.emplace(TEST_HOST_UTIL::copy_string(entry.first.c_str()),
-                            TEST_HOST_UTIL::copy_string(entry.second.c_str()));
-    return info;
-}
-
-Writer::Writer(Component* component, const std::string& path,
-               const std::vector<std::pair<std::string, std::string>>& config, const Fields& fields)
-    : frontend(path + "/" + component->Name(), MakeInfo(path, config)),
-      backend(component->Factory()(&frontend)), num_fields(static_cast<int>(fields.size())) {
-    const threading::Field** const array = new const threading::Field*[fields.size()];
-    std::copy(fields.begin(), fields.end(), array);
-    backend->Start();
-    WriterBackend* const target = backend;
-    const int count = num_fields;
-    backend->TestHostSend([target, count, array] { return target->Init(count, array); });
-}
-
-Writer::~Writer() {
-    Close();
-}
 
 namespace {
 
-// A record on its way to the writer. From Zeek 7.2 on a host keeps a record's values in
+WriterBackend::WriterInfo make_info(const std::string& path,
+                                    const std::vector<std::pair<std::string, std::string>>& config) {
+    WriterBackend::WriterInfo info;
+    info.path = copy_string(path.c_str());
+#if INFO_VERSION >= 70100
+    info.filter_name = "default-zmq";
+#endif
+    // Packets say what time it is.
+    info.network_time = -1e300;
+    for (const auto& entry : config)
+        info.config.emplace(copy_string(entry.first.c_str()), copy_string(entry.second.c_str()));
+    return info;
+}
+
+// A record on its way to the writer. From Zeek 7.1 on a host keeps a record's values in
 // one block of memory, before that each on its own.
 struct Pending {
     explicit Pending(const Writer::Record& record) {
-#if TEST_HOST_VERSION >= 70200
+#if HOST_VERSION >= 70100
         block.reserve(record.size());
         for (threading::Value* value : record) {
             block.push_back(std::move(*value));
@@ -561,7 +670,7 @@ struct Pending {
     }
 
     ~Pending() {
-#if TEST_HOST_VERSION < 70200
+#if HOST_VERSION < 70100
         for (threading::Value* value : vals)
             delete value;
 #endif
@@ -570,51 +679,68 @@ struct Pending {
     Pending(const Pending&) = delete;
     Pending& operator=(const Pending&) = delete;
 
-#if TEST_HOST_VERSION >= 70200
+#if HOST_VERSION >= 70100
     std::vector<threading::Value> block;
 #endif
     Writer::Record vals;
 };
 
-double now() {
-    return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
-
 } // namespace
 
-void Writer::Write(Record record) {
+Writer::Writer(Component* component, const std::string& path,
+               const std::vector<std::pair<std::string, std::string>>& config, const Fields& fields)
+    : frontend(path + "/Log::WRITER_" + component->CanonicalName(), make_info(path, config)),
+      backend(component->Factory()(&frontend)) {
+    const threading::Field** const array = new const threading::Field*[fields.size()];
+    std::copy(fields.begin(), fields.end(), array);
+    backend->Start();
+    const int count = static_cast<int>(fields.size());
+    Send([count, array](WriterBackend& writer) { return writer.Init(count, array); });
+}
+
+Writer::~Writer() {
+    Close();
+}
+
+void Writer::Send(std::function<bool(WriterBackend&)> job) {
+    backend->TestHostSend([target = backend, job = std::move(job)] { return job(*target); });
+}
+
+void Writer::Write(const Record& record, const std::function<void(Record&)>& spoil) {
     auto pending = std::make_shared<Pending>(record);
-    WriterBackend* const target = backend;
-    const int count = static_cast<int>(record.size());
-    backend->TestHostSend([target, count, pending]() mutable {
-        const bool done = target->Write(count, pending->vals.data());
-        pending.reset();
-        return done;
+    if (spoil)
+        spoil(pending->vals);
+    static auto& kept = *new std::vector<std::shared_ptr<Pending>>; // never gone, and no leak
+    if (wrong())
+        kept.push_back(pending);
+    Send([pending](WriterBackend& writer) {
+        return writer.Write(static_cast<int>(pending->vals.size()), pending->vals.data());
     });
 }
 
-void Writer::Buffer(Record record) {
+void Writer::Buffer(const Record& record) {
     frontend.TestHostBuffer([this, record] { Write(record); });
 }
 
 void Writer::Heartbeat(double network_time) {
-    WriterBackend* const target = backend;
-    backend->TestHostSend([target, network_time] { return target->OnHeartbeat(network_time, now()); });
+    backend->TestHostHeartbeat(network_time);
 }
 
 void Writer::SetBuf(bool enabled) {
-    WriterBackend* const target = backend;
-    backend->TestHostSend([target, enabled] { return target->SetBuf(enabled); });
+    Send([enabled](WriterBackend& writer) { return writer.SetBuf(enabled); });
 }
 
 void Writer::Flush(double network_time) {
-    WriterBackend* const target = backend;
-    backend->TestHostSend([target, network_time] { return target->Flush(network_time); });
+    Send([network_time](WriterBackend& writer) { return writer.Flush(network_time); });
 }
 
 void Writer::Rotate(double when) {
-    WriterBackend* const target = backend;
-    backend->TestHostSend([target, when] { return target->Rotate("rotated", when - 60, when, false); });
+    Send([when](WriterBackend& writer) { return writer.Rotate("rotated", when - 60, when, false); });
+}
+
+void Writer::Finish() {
+    finished = true;
+    Send([](WriterBackend& writer) { return writer.OnFinish(threading::now()); });
 }
 
 bool Writer::Drain() {
@@ -627,9 +753,10 @@ int Writer::Rotations() const {
 }
 
 void Writer::SignalStop() {
-    WriterBackend* const target = backend;
-    backend->TestHostSend([target] { return target->OnFinish(now()); });
+    if (!finished)
+        Finish();
     backend->SignalStop();
+    frontend.TestHostEnd();
 }
 
 void Writer::Close() {
@@ -642,9 +769,9 @@ void Writer::Close() {
 
 void Writer::Abandon() {
     backend->WaitForStop();
-    delete backend;
+    threading::BasicThread::TestHostDelete(backend);
     backend = nullptr;
 }
 
 } // namespace logging
-TEST_HOST_END
+THREADS_END

@@ -9,43 +9,29 @@
 #include <string>
 #include <vector>
 
-// Something that was said to the user.
-struct Report {
-    std::string level; // "info", "warning", "error", "fatal"
-    std::string who;   // the thread's name, empty for the main thread
-    std::string text;
-};
-
-void add_report(const std::string& level, const std::string& who, const std::string& text);
-
-// All reports since the last call.
-std::vector<Report> take_reports();
+// Tells the program of something: what was said to the user ("info", "warning", "error"), or what a
+// host does ("host"). `who` is the thread's name, empty for the main thread. Each program has its own.
+void report(const std::string& level, const std::string& who, const std::string& text);
 
 // Defines (or redefines) the script-level variable of that full name.
-void set_global(const std::string& name, TEST_HOST_NS::Val* value);
+void set_global(const std::string& name, TYPES Val* value);
 
-// The version function's name, such as "bro_version_2_6_4_plugin_6".
-std::string version_function();
+// The host begins to end.
+void set_terminating();
 
-TEST_HOST_BEGIN
+// Whether that is to go wrong, or anything: the environment variable WRONG says what. Then memory is
+// not given back, as pointers may lead nowhere.
+bool wrong(const char* what = nullptr);
+
+// An address that nothing is at.
+void* nowhere();
+
+TYPES_BEGIN
 namespace plugin {
 
-// Finds, loads and starts plugins.
+// Loads and starts plugins.
 class Manager {
 public:
-    // Where the directory of a plugin was found by its marker file, and its name.
-    struct Found {
-        std::string directory;
-        std::string name;
-    };
-
-    // Searches a directory and those below for marker files, as a host does for each
-    // directory of its plugin path.
-    static std::vector<Found> Search(const std::string& directory);
-
-    // The shared objects of this machine in a plugin's directory.
-    static std::vector<std::string> Libraries(const std::string& directory);
-
     // Loads a shared object: the plugin in it, or null with the reason in *error.
     static Plugin* Load(const std::string& library, std::string* error);
 
@@ -56,10 +42,16 @@ public:
     // nobody cares.
     static double Round(Plugin* plugin);
     static void Finish(Plugin* plugin);
+
+private:
+    static Plugin* BuiltIn();
+    static bool IsForOther(const Plugin* plugin);
 };
 
 } // namespace plugin
+TYPES_END
 
+THREADS_BEGIN
 namespace logging {
 
 // One writer as the logging framework runs it: a frontend, a backend made by the
@@ -75,12 +67,16 @@ public:
     Writer(const Writer&) = delete;
     Writer& operator=(const Writer&) = delete;
 
+    // Has something done on the thread. False means that the writer has failed.
+    void Send(std::function<bool(WriterBackend&)> job);
+
     // Sends a record, and frees it right after the backend has written it. Takes it over.
+    // What is wrong with it on purpose, `spoil` does before it is sent.
     typedef std::vector<threading::Value*> Record;
-    void Write(Record record);
+    void Write(const Record& record, const std::function<void(Record&)>& spoil = nullptr);
 
     // Puts a record into the frontend's buffer. Takes it over.
-    void Buffer(Record record);
+    void Buffer(const Record& record);
 
     // How often that was emptied.
     int Flushes() const { return frontend.TestHostFlushes(); }
@@ -89,6 +85,7 @@ public:
     void SetBuf(bool enabled);
     void Flush(double network_time);
     void Rotate(double now);
+    void Finish();
 
     // Waits until everything sent so far is done; false when the writer has failed.
     bool Drain();
@@ -105,13 +102,10 @@ public:
     void Abandon();
 
 private:
-    WriterBackend::WriterInfo MakeInfo(const std::string& path,
-                                       const std::vector<std::pair<std::string, std::string>>& config);
-
     WriterFrontend frontend;
     WriterBackend* backend;
-    int num_fields;
+    bool finished = false;
 };
 
 } // namespace logging
-TEST_HOST_END
+THREADS_END

@@ -7,22 +7,27 @@
 // tests/interop/subscriber.c. TEST_HOST_SLOW=N allows N times as long for everything
 // that is waited for (valgrind). Prints a line for each check; exit status 1 if one fails.
 #include "host.h"
+#include "include/telemetry/Manager.h"
 #include "records.h"
 #include "subscriber.h"
 
+#include <dirent.h>
 #include <dlfcn.h>
+#include <glob.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <map>
 #include <memory>
 #include <thread>
 
-#if TEST_HOST_VERSION >= 40000
+#if HOST_VERSION >= 30200
 using namespace zeek;
 #endif
 
@@ -62,6 +67,24 @@ namespace {
 
 typedef std::vector<std::pair<std::string, std::string>> Config;
 typedef std::chrono::steady_clock Clock;
+
+// Something that was said to the user, or done by the host.
+struct Report {
+    std::string level;
+    std::string who;
+    std::string text;
+};
+
+std::mutex reports_mutex;
+std::vector<Report> reports_so_far;
+
+// All reports since the last call.
+std::vector<Report> take_reports() {
+    std::lock_guard<std::mutex> lock(reports_mutex);
+    std::vector<Report> taken;
+    taken.swap(reports_so_far);
+    return taken;
+}
 
 int passed = 0;
 int failed = 0;
@@ -132,8 +155,7 @@ size_t count_reports(const std::vector<Report>& reports, const std::string& leve
     return found;
 }
 
-void check_no_complaints(const std::string& what) {
-    const std::vector<Report> reports = take_reports();
+void check_no_complaints(const std::string& what, const std::vector<Report>& reports = take_reports()) {
     const size_t complaints =
         count_reports(reports, "warning") + count_reports(reports, "error") + count_reports(reports, "fatal");
     check(complaints == 0, what + ": no warnings and no errors", text_of(reports));
@@ -166,20 +188,71 @@ void let_subscribe(logging::Writer& writer) {
 
 // The plugin as such.
 
+bool is_directory(const std::string& path) {
+    struct stat st;
+    return stat(path.c_str(), &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+// Where the directory of a plugin was found by its marker file, and its name.
+struct Found {
+    std::string directory;
+    std::string name;
+};
+
+// Searches a directory and those below for marker files, as a host does for each
+// directory of its plugin path.
+std::vector<Found> search(const std::string& directory) {
+#if HOST_VERSION >= 60100
+    std::ifstream file(directory + "/__zeek_plugin__");
+#else
+    std::ifstream file(directory + "/__bro_plugin__");
+#endif
+    if (file) {
+        Found found{directory, ""};
+        std::getline(file, found.name);
+        return {found};
+    }
+    std::vector<Found> all;
+    DIR* const opened = opendir(directory.c_str());
+    if (opened == nullptr)
+        return all;
+    while (const dirent* entry = readdir(opened)) {
+        const std::string name = entry->d_name;
+        if (name[0] == '.' || !is_directory(directory + "/" + name))
+            continue;
+        for (const Found& found : search(directory + "/" + name))
+            all.push_back(found);
+    }
+    closedir(opened);
+    return all;
+}
+
+// The shared objects of this machine in a plugin's directory.
+std::vector<std::string> libraries_of(const std::string& directory) {
+    std::vector<std::string> all;
+    glob_t matches;
+    if (glob((directory + "/lib/*." HOST_ARCHITECTURE ".so").c_str(), 0, nullptr, &matches) == 0) {
+        for (size_t i = 0; i < matches.gl_pathc; i++)
+            all.push_back(matches.gl_pathv[i]);
+        globfree(&matches);
+    }
+    return all;
+}
+
 plugin::Plugin* load_plugin(const std::string& path, void** library) {
-    const std::vector<plugin::Manager::Found> found = plugin::Manager::Search(path);
+    const std::vector<Found> found = search(path);
     check(found.size() == 1, "one plugin in the plugin path", path + ": " + std::to_string(found.size()));
     if (found.empty())
         return nullptr;
     check_equal(found[0].name, "NCSA::ZeroMQWriter", "its marker file has its name");
 
-    const std::vector<std::string> libraries = plugin::Manager::Libraries(found[0].directory);
+    const std::vector<std::string> libraries = libraries_of(found[0].directory);
     check(libraries.size() == 1, "one shared object for " HOST_ARCHITECTURE,
           found[0].directory + ": " + std::to_string(libraries.size()));
     if (libraries.empty())
         return nullptr;
 
-#if TEST_HOST_VERSION >= 30000
+#if HOST_VERSION >= 30000
     const std::string extension = ".zeek";
 #else
     const std::string extension = ".bro";
@@ -369,6 +442,10 @@ void test_life(const Setup& setup) {
           std::to_string(writer->Rotations()));
     writer->Close();
     check(subscriber.Wait() == 0, "the records before, between and after arrive");
+#if HOST_VERSION >= 70000
+    check(telemetry_mgr->TestHostRead()["zeek_zeromq-records-written path=life"] == 3,
+          "the host's telemetry counts them");
+#endif
     check_no_complaints("a writer's life");
 }
 
@@ -408,7 +485,7 @@ void test_global_types(const Setup& setup) {
     const std::string endpoint = fresh_endpoint();
     set_global("LogZeroMQ::topic", new StringVal("%sensor/%path"));
     set_global("LogZeroMQ::sensor", new StringVal("s1"));
-    set_global("LogZeroMQ::tag_json", new Val(TYPE_BOOL, int64_t(1)));
+    set_global("LogZeroMQ::tag_json", new BoolVal(TYPE_BOOL, int64_t(1)));
     set_global("LogZeroMQ::extra_fields_hex",
                new StringVal("73697465=5ac3bc72696368,61=22,5f70617468=2570617468"));
     Subscriber subscriber(setup.subscriber, endpoint, 1, 20000 * slow());
@@ -424,7 +501,7 @@ void test_global_types(const Setup& setup) {
         "{\"types\":{\"n\":1,\"who\":\"x\",\"_path\":\"types\",\"a\":\"\\\"\",\"site\":\"Z\xc3\xbcrich\"}}",
         "options of every type: JSON");
     set_global("LogZeroMQ::topic", new StringVal("%path"));
-    set_global("LogZeroMQ::tag_json", new Val(TYPE_BOOL, int64_t(0)));
+    set_global("LogZeroMQ::tag_json", new BoolVal(TYPE_BOOL, int64_t(0)));
     set_global("LogZeroMQ::extra_fields_hex", new StringVal(""));
     check_no_complaints("options of every type");
 }
@@ -436,7 +513,7 @@ void test_bad_config(const Setup& setup, const Config& config, const std::string
     const std::unique_ptr<logging::Writer> writer = small_writer(setup, "bad", config);
     // Before Zeek 7.0 a host uses a writer that it has deleted because it failed, so that
     // there it stays and drops its records.
-    const bool stays = TEST_HOST_VERSION < 70000;
+    const bool stays = HOST_VERSION < 70000;
     check(writer->Drain() == stays, what + (stays ? ": the writer stays" : ": the writer is refused"));
     // A host sends nothing more to a writer that has failed, but for what was on its way.
     writer->Write(record_of(small_record(1, "never")));
@@ -622,7 +699,7 @@ void test_flushing(const Setup& setup) {
     const double later = round_flushes(2, "the next one waits");
     pause(1100);
     round_flushes(3, "for the interval, as something had");
-#if TEST_HOST_VERSION >= 30100
+#if HOST_VERSION >= 30100
     check(soon > 0 && soon <= 0.125 && later > 0 && later <= 1, "the host is told for how long it may sleep",
           std::to_string(soon) + ", " + std::to_string(later));
 #else
@@ -640,24 +717,25 @@ void test_flushing(const Setup& setup) {
     check(patient->Flushes() == 0 && broken->Flushes() == 0, "only buffers that are to be emptied are");
     take_reports();
 
-    const int stops = threading::MsgThread::TestHostStops();
     writer->SignalStop();
     pause(1100);
     round_flushes(4, "a frontend that ends is left alone");
-    check(threading::MsgThread::TestHostStops() == stops + 1, "the thread is told to stop all the same");
     writer->Close();
     check(plugin::Manager::Round(setup.plugin) < 0, "without records the host may sleep");
-#if TEST_HOST_VERSION >= 30100
+#if HOST_VERSION >= 30100
     check(iosource_mgr->Size() == 0, "the host does not run on for the plugin");
 #endif
-    check_no_complaints("flushing");
+    const std::vector<Report> reports = take_reports();
+    check(count_reports(reports, "host", "the writer is to stop") == 1,
+          "the thread is told to stop all the same");
+    check_no_complaints("flushing", reports);
 }
 
 void set_globals() {
     set_global("LogZeroMQ::endpoint", new StringVal(""));
-    set_global("LogZeroMQ::zmq_hwm", new Val(TYPE_COUNT, int64_t(1000)));
-    set_global("LogZeroMQ::zmq_linger", new Val(TYPE_INT, int64_t(3000)));
-    set_global("LogZeroMQ::zmq_connect_pause", new Val(TYPE_INT, int64_t(0)));
+    set_global("LogZeroMQ::zmq_hwm", new CountVal(TYPE_COUNT, int64_t(1000)));
+    set_global("LogZeroMQ::zmq_linger", new IntVal(TYPE_INT, int64_t(3000)));
+    set_global("LogZeroMQ::zmq_connect_pause", new IntVal(TYPE_INT, int64_t(0)));
 }
 
 void run(const Setup& setup) {
@@ -690,6 +768,11 @@ void run(const Setup& setup) {
 
 } // namespace
 
+void report(const std::string& level, const std::string& who, const std::string& text) {
+    std::lock_guard<std::mutex> lock(reports_mutex);
+    reports_so_far.push_back(Report{level, who, text});
+}
+
 int main(int argc, char** argv) {
     if (argc != 3) {
         fprintf(stderr, "usage: test-host PLUGIN_PATH SUBSCRIBER\n");
@@ -701,7 +784,7 @@ int main(int argc, char** argv) {
         return 2;
     }
     directory = name;
-    printf("test host: version %s, %s\n", VERSION, version_function().c_str());
+    printf("test host: version %s, %s\n", VERSION_TEXT, VERSION_IDENTIFIER);
 
     void* library = nullptr;
     plugin::Plugin* const plugin = load_plugin(argv[1], &library);

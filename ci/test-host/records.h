@@ -1,4 +1,5 @@
-// Building log records in the host's own classes.
+// Building log records in the host's own classes. What values lie in is filled with the byte PADDING, if
+// the environment has that: a host's memory was used before.
 #pragma once
 
 #include "host.h"
@@ -7,9 +8,9 @@
 #include <string>
 #include <vector>
 
-using TEST_HOST_NS::TypeTag;
-using TEST_HOST_NS::threading::Field;
-using TEST_HOST_NS::threading::Value;
+using TYPES TypeTag;
+using THREADS threading::Field;
+using THREADS threading::Value;
 
 // One column of a log, filled in for one record: its field, its value, and how a
 // subscriber should see it.
@@ -19,6 +20,7 @@ struct Column {
     TypeTag subtype;
     Value* value;
     std::string json; // empty: left out of the record
+    bool optional = true;
 };
 
 Value* boolean(bool b);
@@ -37,7 +39,7 @@ Value* unset(TypeTag type);
 std::vector<Column> every_type();
 
 // The parts of columns: fields and values are the caller's.
-TEST_HOST_NS::logging::Writer::Fields fields_of(const std::vector<Column>& columns);
+THREADS logging::Writer::Fields fields_of(const std::vector<Column>& columns);
 std::vector<Value*> record_of(const std::vector<Column>& columns);
 std::string json_of(const std::vector<Column>& columns);
 

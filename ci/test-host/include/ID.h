@@ -5,23 +5,20 @@
 
 #include <string>
 
-#if TEST_HOST_VERSION >= 40000
+#if HOST_VERSION >= 30200
 #include <string_view>
 
 namespace zeek {
 namespace detail {
 #endif
 
-class ID : public TEST_HOST_NS::Obj {
+class ID : public Obj {
 public:
-    ID(const std::string& arg_name, const TEST_HOST_NS::ValPtr& arg_val) : name(arg_name), val(arg_val) {}
+    ID(const std::string& arg_name, const ValPtr& arg_val) : name(arg_name), val(arg_val) {}
 
     const char* Name() const { return name.c_str(); }
-#if TEST_HOST_VERSION >= 40000
-    const ValPtr& GetVal() const {
-        return val;
-    }
-#else
+    const ValPtr& GetVal() const { return val; }
+#if HOST_VERSION < 30200
     Val* ID_Val() {
         return val.get();
     }
@@ -29,16 +26,26 @@ public:
 
 private:
     std::string name;
-    TEST_HOST_NS::ValPtr val;
+    ValPtr val;
 };
 
-#if TEST_HOST_VERSION >= 40000
 typedef IntrusivePtr<ID> IDPtr;
+
+#if HOST_VERSION >= 30200
 } // namespace detail
 
 namespace id {
 // The identifier of that full name, or null.
 const detail::IDPtr& find(std::string_view name);
+#if HOST_VERSION >= 40000
+// The value of one that there is.
+const ValPtr& find_val(std::string_view name);
+#endif
 } // namespace id
 } // namespace zeek
+#endif
+
+#if HOST_VERSION < 40000
+// The value of the variable of that full name, or null.
+TYPES Val* opt_internal_val(const char* name);
 #endif

@@ -4,7 +4,7 @@
 
 #include <cstddef>
 
-TEST_HOST_BEGIN
+TYPES_BEGIN
 
 // Holds one reference to an object.
 template <class T> class IntrusivePtr {
@@ -43,4 +43,4 @@ template <class T> bool operator!=(const IntrusivePtr<T>& pointer, std::nullptr_
     return pointer.get() != nullptr;
 }
 
-TEST_HOST_END
+TYPES_END

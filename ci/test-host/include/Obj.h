@@ -1,16 +1,18 @@
 #pragma once
 
-#include "test-host-config.h"
+#include "Desc.h"
 
-TEST_HOST_BEGIN
+TYPES_BEGIN
 
-// What the script layer's objects have in common: a count of who holds them.
+// What the script layer's objects have in common: a text, and a count of who holds them.
 class Obj {
 public:
     Obj() {}
     virtual ~Obj();
     Obj(const Obj&) = delete;
     Obj& operator=(const Obj&) = delete;
+
+    virtual void Describe(THREADS ODesc*) const {}
 
     int references = 1;
 };
@@ -24,4 +26,4 @@ inline void Unref(Obj* object) {
         delete object;
 }
 
-TEST_HOST_END
+TYPES_END

@@ -4,15 +4,41 @@
 
 #include <stdint.h>
 
-TEST_HOST_BEGIN
+TYPES_BEGIN
 
+#ifdef FUTURE_TAGS
+enum TypeTag BYTE_ENUM {
+    TYPE_VOID,
+    TYPE_ANY,
+    TYPE_VECTOR,
+    TYPE_MAC,
+    TYPE_FILE,
+    TYPE_FUNC,
+    TYPE_LIST,
+    TYPE_RECORD,
+    TYPE_TABLE,
+    TYPE_SUBNET,
+    TYPE_ADDR,
+    TYPE_PORT,
+    TYPE_ENUM,
+    TYPE_PATTERN,
+    TYPE_STRING,
+    TYPE_INTERVAL,
+    TYPE_TIME,
+    TYPE_DOUBLE,
+    TYPE_COUNT,
+    TYPE_INT,
+    TYPE_BOOL,
+    TYPE_ERROR
+};
+#else
 // Up to Zeek 4.0; 4.1 drops COUNTER, 5.0 drops TIMER and UNION.
-enum TypeTag TEST_HOST_ENUM_BASE {
+enum TypeTag BYTE_ENUM {
     TYPE_VOID,
     TYPE_BOOL,
     TYPE_INT,
     TYPE_COUNT,
-#if TEST_HOST_VERSION < 40100
+#if TAG_VERSION < 40100
     TYPE_COUNTER,
 #endif
     TYPE_DOUBLE,
@@ -21,7 +47,7 @@ enum TypeTag TEST_HOST_ENUM_BASE {
     TYPE_STRING,
     TYPE_PATTERN,
     TYPE_ENUM,
-#if TEST_HOST_VERSION < 50000
+#if TAG_VERSION < 50000
     TYPE_TIMER,
 #endif
     TYPE_PORT,
@@ -29,7 +55,7 @@ enum TypeTag TEST_HOST_ENUM_BASE {
     TYPE_SUBNET,
     TYPE_ANY,
     TYPE_TABLE,
-#if TEST_HOST_VERSION < 50000
+#if TAG_VERSION < 50000
     TYPE_UNION,
 #endif
     TYPE_RECORD,
@@ -41,5 +67,9 @@ enum TypeTag TEST_HOST_ENUM_BASE {
     TYPE_TYPE,
     TYPE_ERROR
 };
+#endif
 
-TEST_HOST_END
+// What scripts call it.
+const char* type_name(TypeTag t);
+
+TYPES_END

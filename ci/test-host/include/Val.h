@@ -1,79 +1,62 @@
-// Script-level values, as far as a plugin's options need them: bool, int, count,
-// double, interval, enum and string.
+// Script-level values, as far as a plugin's options need them.
 #pragma once
 
 #include "IntrusivePtr.h"
 #include "Type.h"
-#include "util.h"
 
 #include <string>
-#include <vector>
 
-TEST_HOST_BEGIN
+TYPES_BEGIN
 
-// A script-level string's bytes. (BroString up to Zeek 3, zeek::String from 4.0 on.)
-class TestHostString {
+#if HOST_VERSION >= 30200
+#define TYPE_CLASS Type
+#else
+#define TYPE_CLASS BroType
+
+// A string's bytes.
+class BroString {
 public:
-    explicit TestHostString(const std::string& arg_text) : text(arg_text) {}
+    explicit BroString(const std::string& arg_text) : text(arg_text) {}
     int Len() const { return static_cast<int>(text.size()); }
     const unsigned char* Bytes() const { return reinterpret_cast<const unsigned char*>(text.data()); }
 
 private:
     std::string text;
 };
-
-#if TEST_HOST_VERSION >= 40000
-typedef TestHostString String;
-#else
-typedef TestHostString BroString;
 #endif
 
 class EnumType;
 class StringVal;
 
-#if TEST_HOST_VERSION >= 40000
-class Type : public Obj {
+class TYPE_CLASS : public Obj {
 public:
-    explicit Type(TypeTag arg_tag) : tag(arg_tag) {}
-#else
-class BroType : public Obj {
-public:
-    explicit BroType(TypeTag arg_tag) : tag(arg_tag) {}
-#endif
-    TypeTag Tag() const {
-        return tag;
-    }
+    explicit TYPE_CLASS(TypeTag arg_tag) : tag(arg_tag) {}
+    TypeTag Tag() const { return tag; }
     const EnumType* AsEnumType() const;
 
 private:
     TypeTag tag;
 };
 
-#if TEST_HOST_VERSION >= 40000
-typedef Type TestHostType;
-#else
-typedef BroType TestHostType;
-#endif
-
-class EnumType : public TestHostType {
+class EnumType : public TYPE_CLASS {
 public:
-    explicit EnumType(const std::vector<std::string>& arg_names)
-        : TestHostType(TYPE_ENUM), names(arg_names) {}
-    // The full name of an enumerator, or null.
-    const char* Lookup(int64_t number) const;
+    explicit EnumType(const std::string& arg_name) : TYPE_CLASS(TYPE_ENUM), name(arg_name) {}
+    // The full name of an enumerator, of which there is one, or null.
+    const char* Lookup(int64_t number) const { return number == 0 ? name.c_str() : nullptr; }
 
 private:
-    std::vector<std::string> names;
+    std::string name;
 };
 
-typedef IntrusivePtr<TestHostType> TypePtr;
+typedef IntrusivePtr<TYPE_CLASS> TypePtr;
 
 class Val : public Obj {
 public:
     Val(TypeTag tag, int64_t number);
-    Val(TypeTag tag, double number);
 
-#if TEST_HOST_VERSION >= 40000
+    void Describe(THREADS ODesc* d) const override;
+
+#if HOST_VERSION >= 30200
     const TypePtr& GetType() const {
         return type;
     }
@@ -81,6 +64,7 @@ public:
     const BroType* Type() const {
         return type.get();
     }
+    const BroString* AsString() const;
 #endif
 
     bool AsBool() const {
@@ -96,30 +80,63 @@ public:
         return static_cast<uint64_t>(integer);
     }
     double InternalDouble() const {
-        return real;
+        return static_cast<double>(integer);
     }
-    const TestHostString* AsString() const;
     const StringVal* AsStringVal() const;
+
+protected:
+    Val(TYPE_CLASS* arg_type, const std::string& arg_text) : text(arg_text), type(arg_type) {}
+    virtual void ValDescribe(THREADS ODesc* d) const;
+
+    std::string text;
 
 private:
     TypePtr type;
     int64_t integer = 0;
-    double real = 0;
 };
 
 class StringVal : public Val {
 public:
     explicit StringVal(const std::string& text);
 
-    int Len() const { return string.Len(); }
-    const unsigned char* Bytes() const { return string.Bytes(); }
-    std::string ToStdString() const;
+#if HOST_VERSION >= 30200
+    std::string ToStdString() const {
+        return text;
+    }
+#else
+    const BroString string;
+#endif
 
-private:
-    friend class Val;
-    TestHostString string;
+protected:
+    void ValDescribe(THREADS ODesc* d) const override;
 };
+
+class EnumVal : public Val {
+public:
+    explicit EnumVal(const std::string& name) : Val(new EnumType(name), name) {}
+};
+
+class TableVal : public Val {
+public:
+    explicit TableVal(const std::string& text) : Val(new TYPE_CLASS(TYPE_TABLE), text) {}
+};
+
+#if HOST_VERSION >= 40100
+class BoolVal : public Val {
+    using Val::Val;
+};
+class IntVal : public Val {
+    using Val::Val;
+};
+class CountVal : public Val {
+    using Val::Val;
+};
+#else
+typedef Val BoolVal;
+typedef Val IntVal;
+typedef Val CountVal;
+#endif
 
 typedef IntrusivePtr<Val> ValPtr;
 
-TEST_HOST_END
+TYPES_END

@@ -4,10 +4,14 @@
 
 #include <stdint.h>
 
-#if TEST_HOST_VERSION >= 70100
+#if VALUE_VERSION >= 70100
 enum TransportProto : uint8_t { TRANSPORT_UNKNOWN, TRANSPORT_TCP, TRANSPORT_UDP, TRANSPORT_ICMP };
 #else
 enum TransportProto { TRANSPORT_UNKNOWN, TRANSPORT_TCP, TRANSPORT_UDP, TRANSPORT_ICMP };
 #endif
 
-enum IPFamily TEST_HOST_ENUM_BASE { IPv4, IPv6 };
+#if VALUE_VERSION >= 80000
+enum IPFamily : uint8_t { IPv4, IPv6 };
+#else
+enum IPFamily { IPv4, IPv6 };
+#endif

@@ -1,9 +1,10 @@
-// Includes the configuration header of the flavour being built, whatever its name is.
+// Includes the configuration header of the flavour being built, whatever its name is. The portable
+// double is compiled with options instead.
 #pragma once
 
 #if __has_include("zeek-config.h")
 #include "zeek-config.h"
-#else
+#elif __has_include("bro-config.h")
 #include "bro-config.h"
 #endif
 

@@ -4,7 +4,7 @@
 
 #include <cstring>
 
-TEST_HOST_UTIL_BEGIN
+THREADS_BEGIN
 
 // A copy on the heap, to be freed with delete[]; null stays null.
 inline char* copy_string(const char* text) {
@@ -19,4 +19,4 @@ struct CompareString {
     bool operator()(const char* left, const char* right) const { return strcmp(left, right) < 0; }
 };
 
-TEST_HOST_UTIL_END
+THREADS_END

@@ -2,14 +2,16 @@
 
 #include "../test-host-config.h"
 
-TEST_HOST_BEGIN
+#if HOST_VERSION >= 30100
+THREADS_BEGIN
 namespace iosource {
 
 // What the main loop waits for.
 class IOSource {
 public:
     virtual ~IOSource() {}
-#if TEST_HOST_VERSION < 80000
+    bool IsOpen() const { return !closed; }
+#if HOST_VERSION < 80000
     virtual bool IsPacketSource() const {
         return false;
     }
@@ -18,11 +20,15 @@ public:
     virtual void Done() {}
     virtual double GetNextTimeout() = 0;
     virtual void Process() = 0;
-#if TEST_HOST_VERSION >= 50000
+#if HOST_VERSION >= 50000
     virtual void ProcessFd(int, int) {}
 #endif
     virtual const char* Tag() = 0;
+
+private:
+    bool closed = false;
 };
 
 } // namespace iosource
-TEST_HOST_END
+THREADS_END
+#endif

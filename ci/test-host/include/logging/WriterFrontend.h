@@ -5,7 +5,7 @@
 #include <functional>
 #include <vector>
 
-TEST_HOST_BEGIN
+THREADS_BEGIN
 namespace logging {
 
 // The main thread's side of a writer.
@@ -22,17 +22,19 @@ public:
     // Sends the writer what is in the buffer. For the main thread.
     void FlushWriteBuffer();
 
-    // Not the host's interface: puts something into the buffer, and tells how often that was
-    // emptied.
+    // Not the host's interface: puts something into the buffer, tells how often that was
+    // emptied, and that from now on it must not be.
     void TestHostBuffer(std::function<void()> send) { buffer.push_back(std::move(send)); }
     int TestHostFlushes() const { return flushes; }
+    void TestHostEnd() { over = true; }
 
 private:
     std::vector<std::function<void()>> buffer;
     int flushes = 0;
+    bool over = false;
     std::string name;
     WriterBackend::WriterInfo info;
 };
 
 } // namespace logging
-TEST_HOST_END
+THREADS_END

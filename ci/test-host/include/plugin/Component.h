@@ -1,17 +1,17 @@
 #pragma once
 
-#include "../test-host-config.h"
+#include "../Desc.h"
 
 #include <stdint.h>
 
 #include <string>
 
-TEST_HOST_BEGIN
+TYPES_BEGIN
 
 namespace plugin {
 
 namespace component {
-enum Type TEST_HOST_ENUM_BASE { READER, WRITER, ANALYZER };
+enum Type BYTE_ENUM { READER, WRITER, ANALYZER };
 }
 
 // One thing that a plugin provides.
@@ -27,6 +27,9 @@ public:
     const std::string& Name() const { return name; }
     const std::string& CanonicalName() const { return canonical_name; }
 
+protected:
+    virtual void DoDescribe(THREADS ODesc*) const {}
+
 private:
     component::Type type;
     std::string name;
@@ -34,4 +37,4 @@ private:
 };
 
 } // namespace plugin
-TEST_HOST_END
+TYPES_END

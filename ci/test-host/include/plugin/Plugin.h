@@ -9,19 +9,17 @@
 #include <string>
 #include <utility>
 
-TEST_HOST_BEGIN
+TYPES_BEGIN
 
 namespace plugin {
 
 class Component;
 class Manager;
 
-enum HookType { HOOK_LOAD_FILE, HOOK_CALL_FUNCTION, HOOK_QUEUE_EVENT, HOOK_DRAIN_EVENTS, NUM_HOOKS };
-
 struct VersionNumber {
     int major = -1;
     int minor = -1;
-#if TEST_HOST_VERSION >= 30000
+#if CONFIGURATION_VERSION >= 30000
     int patch = 0;
 #endif
     explicit operator bool() const {
@@ -29,27 +27,42 @@ struct VersionNumber {
     }
 };
 
+// Of Bro 2.5.
+#define API_VERSION (HOST_VERSION == 20500 ? 4 : 5)
+
 // What a plugin says of itself. The address of the host's version function goes in
 // with it, so that a plugin built for another version does not even load.
 class Configuration {
 public:
+    Configuration() {
+#if defined(VERSION_FUNCTION) && CONFIGURATION_VERSION >= 50100
+        zeek_version = VERSION_FUNCTION;
+#elif defined(VERSION_FUNCTION) && CONFIGURATION_VERSION >= 20600
+        bro_version = VERSION_FUNCTION;
+#endif
+    }
+#ifdef FUTURE_CONFIGURATION
+    std::string more;
+#endif
     std::string name;
     std::string description;
     VersionNumber version;
 
-#if TEST_HOST_VERSION >= 60000
-    Configuration() : zeek_version(ZEEK_VERSION_FUNCTION) {}
+#if CONFIGURATION_VERSION >= 60100
     std::function<const char*()> zeek_version;
-#elif TEST_HOST_VERSION >= 20600
-    Configuration() : bro_version(BRO_VERSION_FUNCTION) {}
-    const char* (*bro_version)();
+#elif CONFIGURATION_VERSION >= 50100
+    std::function<const char*()> bro_version;
+    std::function<const char*()> zeek_version;
+#elif CONFIGURATION_VERSION >= 20600
+    const char* (*bro_version)() = nullptr;
 #else
-    Configuration() : api_version(BRO_PLUGIN_API_VERSION) {}
-
-private:
-    int api_version;
+    int api_version = API_VERSION;
 #endif
 };
+
+#if HOST_VERSION < 30100
+enum HookType { HOOK_LOAD_FILE, HOOK_CALL_FUNCTION, HOOK_QUEUE_EVENT, HOOK_DRAIN_EVENTS, NUM_HOOKS };
+#endif
 
 // What a plugin derives from. Constructing one (as a global of the shared object)
 // registers it with the host.
@@ -70,25 +83,43 @@ public:
 protected:
     friend class Manager;
 
-    virtual void InitPreScript() {}
+    virtual void InitPreScript();
     virtual void InitPostScript() {}
-#if TEST_HOST_VERSION >= 60200
+#if HOST_VERSION >= 60200
     virtual void InitPreExecution() {}
 #endif
-    virtual void Done() {}
+    virtual void Done();
 
     void AddComponent(Component* component);
+#if HOST_VERSION < 30100
+    virtual int HookLoadFile(int, const std::string&, const std::string&) {
+        return -1;
+    }
+    virtual bool HookCallFunction(void*, void*, void*) {
+        return false;
+    }
+    virtual bool HookQueueEvent(void*) {
+        return false;
+    }
+    virtual void HookDrainEvents();
     void EnableHook(HookType hook, int priority = 0);
-
-    virtual void HookDrainEvents() {}
+#endif
 
 private:
     virtual Configuration Configure() = 0;
+#ifdef WRONG_PLUGIN
+    virtual void Unload() = 0;
+#endif
 
     Configuration config;
+    std::string base_dir;
+    std::string sopath;
+    bool dynamic = false;
     component_list components;
+#if HOST_VERSION < 30100
     bool hooks[NUM_HOOKS] = {};
+#endif
 };
 
 } // namespace plugin
-TEST_HOST_END
+TYPES_END

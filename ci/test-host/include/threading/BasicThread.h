@@ -6,7 +6,7 @@
 #include <string>
 #include <thread>
 
-TEST_HOST_BEGIN
+THREADS_BEGIN
 namespace threading {
 
 // An object with an operating system's thread of its own.
@@ -15,7 +15,7 @@ public:
     BasicThread();
     BasicThread(const BasicThread&) = delete;
     BasicThread& operator=(const BasicThread&) = delete;
-#if TEST_HOST_VERSION >= 80000
+#if HOST_VERSION >= 80000
     virtual ~BasicThread();
 #endif
 
@@ -32,13 +32,18 @@ public:
         return terminating;
     }
 
+    // A host's manager of threads ends them this way.
+    static void TestHostDelete(BasicThread* thread) {
+        delete thread;
+    }
+
 protected:
     virtual void Run() = 0;
     virtual void OnStart() {}
     virtual void OnSignalStop() {}
     virtual void OnWaitForStop() = 0;
     virtual void OnKill() {}
-#if TEST_HOST_VERSION < 80000
+#if HOST_VERSION < 80000
     virtual ~BasicThread();
 #endif
 
@@ -49,4 +54,4 @@ private:
 };
 
 } // namespace threading
-TEST_HOST_END
+THREADS_END

@@ -11,46 +11,47 @@
 #include <string>
 #include <utility>
 
-TEST_HOST_BEGIN
+THREADS_BEGIN
+
+// What values and columns are read from that another process has sent.
+DETAIL_BEGIN
+class SerializationFormat;
+DETAIL_END
+
 namespace threading {
 
 struct Field {
+#if FUTURE_FIELD == 1
+    void* more = nullptr;
+#endif
     const char* name;
     const char* secondary_name;
-    TypeTag type;
-    TypeTag subtype;
+#if FUTURE_FIELD == 2
+    short more = 0;
+#endif
+    TYPES TypeTag type;
+    TYPES TypeTag subtype;
     bool optional;
+#if FUTURE_FIELD == 3
+    void* more = nullptr;
+#endif
 
-    Field(const char* arg_name, const char* arg_secondary_name, TypeTag arg_type, TypeTag arg_subtype,
-          bool arg_optional)
-        : name(TEST_HOST_UTIL::copy_string(arg_name)),
-          secondary_name(TEST_HOST_UTIL::copy_string(arg_secondary_name)), type(arg_type),
+    Field(const char* arg_name, const char* arg_secondary_name, TYPES TypeTag arg_type,
+          TYPES TypeTag arg_subtype, bool arg_optional)
+        : name(copy_string(arg_name)), secondary_name(copy_string(arg_secondary_name)), type(arg_type),
           subtype(arg_subtype), optional(arg_optional) {}
-
-    Field(const Field& other)
-        : Field(other.name, other.secondary_name, other.type, other.subtype, other.optional) {}
+    Field(const Field&) = delete;
+    Field& operator=(const Field&) = delete;
 
     ~Field() {
         delete[] name;
         delete[] secondary_name;
     }
 
-    Field& operator=(const Field&) = delete;
+    bool Read(DETAIL SerializationFormat* fmt);
 };
 
 struct Value {
-    TypeTag type;
-#if TEST_HOST_VERSION >= 20600
-    TypeTag subtype;
-#endif
-#if TEST_HOST_VERSION < 70200
-    bool present;
-#elif TEST_HOST_VERSION >= 80100
-    bool present;
-    bool truncated = false;
-    int32_t line_number = -1;
-#endif
-
     struct set_t {
         int64_t size;
         Value** vals;
@@ -88,15 +89,43 @@ struct Value {
         } string_val;
 
         _val() { memset(static_cast<void*>(this), 0, sizeof *this); }
-    } val;
+    };
 
-#if TEST_HOST_VERSION >= 70200 && TEST_HOST_VERSION < 80100
+#if FUTURE_VALUE == 1
+    int more = 1;
+#endif
+    TYPES TypeTag type;
+#if VALUE_VERSION >= 20600
+    TYPES TypeTag subtype;
+#endif
+#if FUTURE_VALUE == 2
+    short more = 1;
+#endif
+#if VALUE_VERSION >= 80100
     bool present;
+    bool truncated = false;
+    int32_t line_number = -1;
+    _val val;
+#elif VALUE_VERSION >= 70200
+    _val val;
+    bool present;
+    int line_number = -1;
+#elif VALUE_VERSION >= 50000
+    bool present;
+    _val val;
+    int line_number = -1;
+#else
+    bool present;
+    _val val;
+#endif
+#if FUTURE_VALUE == 3
+    std::string more;
 #endif
 
-    explicit Value(TypeTag arg_type = TYPE_ERROR, TypeTag arg_subtype = TYPE_VOID, bool arg_present = true)
+    explicit Value(TYPES TypeTag arg_type = TYPES TYPE_ERROR, TYPES TypeTag arg_subtype = TYPES TYPE_VOID,
+                   bool arg_present = true)
         : type(arg_type) {
-#if TEST_HOST_VERSION >= 20600
+#if VALUE_VERSION >= 20600
         subtype = arg_subtype;
 #else
         static_cast<void>(arg_subtype);
@@ -104,14 +133,20 @@ struct Value {
         present = arg_present;
     }
 
+// Since 7.1 a record's values are moved into one block. The mistake was put right in 8.0.8 and 8.2.0.
+#if HOST_VERSION >= 70100
     Value(Value&& other) noexcept : Value(other.type) {
-#if TEST_HOST_VERSION >= 20600
+#if VALUE_VERSION < 20600
+#elif HOST_VERSION < 80008 || (HOST_VERSION >= 80100 && HOST_VERSION < 80200)
+        subtype = other.type;
+#else
         subtype = other.subtype;
 #endif
         present = other.present;
         memcpy(static_cast<void*>(&val), &other.val, sizeof val);
         other.present = false;
     }
+#endif
 
     Value(const Value&) = delete;
     Value& operator=(const Value&) = delete;
@@ -120,10 +155,8 @@ struct Value {
     // would show it.
     ~Value();
 
-#if TEST_HOST_VERSION >= 50000 && TEST_HOST_VERSION < 80100
-    int line_number = -1;
-#endif
+    bool Read(DETAIL SerializationFormat* fmt);
 };
 
 } // namespace threading
-TEST_HOST_END
+THREADS_END
