@@ -29,7 +29,12 @@ scripts := $(patsubst scripts/%.zeek,%,$(wildcard scripts/*.zeek scripts/NCSA/Ze
 
 # For zmq-sys, everywhere; build.rs gets the host for the plugin alone, so that cargo
 # does not build everything again when going from one to the other.
+ifneq ($(BZW_ZMQ_PREFIX),)
 export BZW_ZMQ_PREFIX
+else
+# To cargo an empty one is another than none, and libzmq would be compiled again.
+unexport BZW_ZMQ_PREFIX
+endif
 for_host := BZW_HOST_VERSION='$(BZW_HOST_VERSION)' BZW_HOST_INCLUDES='$(BZW_HOST_INCLUDES)' \
 	BZW_HOST_DEBUG='$(BZW_HOST_DEBUG)'
 
