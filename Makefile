@@ -179,9 +179,9 @@ fuzz: MINUTES ?= 1
 fuzz:
 	fuzz/run '$(MINUTES)' $(TARGETS)
 
-# It encrypts nothing, and half of the time would go to libsodium.
+# It encrypts nothing and is in no hurry: most of the time would go to libsodium, and to optimizing.
 demo:
-	$(CARGO) run $(CARGOFLAGS) -p bro-zmq --no-default-features --target-dir '$(target_dir)' -- demo
+	CARGO_PROFILE_DEV_OPT_LEVEL=0 CARGO_PROFILE_DEV_DEBUG=0 $(CARGO) run $(CARGOFLAGS) -p bro-zmq --no-default-features --target-dir '$(target_dir)' -- demo
 
 # Needs the plugin that make has built, and ZEEK_CONFIG or BRO_CONFIG.
 bench-host:
