@@ -160,7 +160,7 @@ typedef struct bzw_stats {
     uint64_t dropped_no_subscriber; /* nobody subscribed to the log path */
     uint64_t dropped_queue_full;    /* the high water mark was reached */
     uint64_t dropped_encoding;      /* the record could not be turned into JSON */
-    uint64_t dropped_closed;        /* the socket failed, or was closed before they were sent */
+    uint64_t dropped_closed;        /* lost with the connection, or the socket failed or was closed */
     uint64_t unknown_values;        /* values of a type without JSON form, sent as null */
     uint64_t bytes_sent;            /* all frames of the records given to libzmq */
     uint64_t records_queued;        /* waiting in memory */

@@ -218,7 +218,7 @@ texts! {
     /// Why clients of a bound endpoint are refused.
     pub enum Misfit {
         HaveNoKeys = "they do not use CURVE, and nothing goes without encryption",
-        OtherKey = "they do not have this side's public key as their server key",
+        WrongServerKey = "they do not have this side's public key as their server key",
         HaveKeys = "they use CURVE, and this endpoint has no keys",
         OtherProtocol = "they do not speak ZeroMQ's protocol",
         Excess =

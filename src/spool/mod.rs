@@ -1098,7 +1098,7 @@ impl Spool {
         last.len += size;
         self.end = self.end.wrapping_add(1);
         self.lease.add(size);
-        let written = self.written(number, &file);
+        let written = self.sync_if_always(number, &file);
         if written.is_err() {
             // It is not on the disk, and so it is not here. Nothing more is written behind it.
             self.end = self.end.wrapping_sub(1);
@@ -1260,7 +1260,7 @@ impl Spool {
     /// # Errors
     ///
     /// It had to be there now, and is not.
-    fn written(&mut self, number: u64, file: &Arc<File>) -> io::Result<()> {
+    fn sync_if_always(&mut self, number: u64, file: &Arc<File>) -> io::Result<()> {
         self.add_unsynced(number, file);
         if self.options.sync != SyncPolicy::Always {
             return Ok(());

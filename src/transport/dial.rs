@@ -4,7 +4,7 @@ use core::sync::atomic::Ordering;
 use std::ffi::CString;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::names::{self, Name};
 use super::options::open_socket;
@@ -13,6 +13,9 @@ use crate::clock::coarse_millis;
 use crate::report::{Burst, Incident, Phase, Report, Trouble};
 use crate::zmq::limits::ENFORCED;
 use crate::zmq::{Context, Endpoint, Error, Event, Handshake, MonitoredSocket, PENALTY, Role, Socket, version};
+
+/// How long after libzmq did not take an address it is given the address again.
+const CONNECT_AGAIN: Duration = Duration::from_secs(10);
 
 /// The side that connects.
 pub(super) struct Dialer {
@@ -238,7 +241,7 @@ impl Dialer {
             let endpoint = self.endpoint.to_string();
             *locked(&transport.trouble) = Some(Trouble::CannotConnect { endpoint: endpoint.clone(), error });
             transport.report(Report::CannotConnect { endpoint, error });
-            self.penalty = Some(Instant::now() + PENALTY);
+            self.penalty = Some(Instant::now() + CONNECT_AGAIN);
         }
     }
 

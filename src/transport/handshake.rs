@@ -140,7 +140,7 @@ impl Clients {
     /// What is to be told, once in a burst. `now` is in milliseconds.
     pub fn news(&mut self, now: u64) -> Vec<Incident> {
         let whys = match self.encrypted {
-            true => [Misfit::HaveNoKeys, Misfit::OtherKey, Misfit::Excess],
+            true => [Misfit::HaveNoKeys, Misfit::WrongServerKey, Misfit::Excess],
             false => [Misfit::HaveKeys, Misfit::OtherProtocol, Misfit::Excess],
         };
         let news =
@@ -213,6 +213,9 @@ mod tests {
         }
         clients.failed(Handshake::Protocol);
         told.extend(clients.news(30_000));
-        assert_eq!(told, [Misfit::HaveNoKeys, Misfit::OtherKey].map(|why| Incident::RefusingClients { count: 1, why }));
+        assert_eq!(
+            told,
+            [Misfit::HaveNoKeys, Misfit::WrongServerKey].map(|why| Incident::RefusingClients { count: 1, why })
+        );
     }
 }

@@ -51,7 +51,7 @@ counters! {
     queue_full = "dropped_queue_full",
     /// The record could not be encoded.
     encoding = "dropped_encoding",
-    /// The socket failed, or was closed before it could send the record.
+    /// The record was lost with its connection, or the socket failed or was closed before it could send it.
     closed = "dropped_closed",
     /// The spool was full or failed.
     spool = "dropped_spool",

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::Stream;
 
-/// How long a peer is kept away.
+/// How long a peer is kept away; `Misfit::Excess` tells of it.
 pub const PENALTY: Duration = Duration::from_secs(10);
 
 /// How many addresses are known at a time; the oldest gives way.
