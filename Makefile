@@ -74,7 +74,7 @@ library:
 	packaging/cargo rustc $(CARGOFLAGS) -p bro-zeromq-writer --release --lib --crate-type cdylib,staticlib --target-dir '$(target_dir)'
 
 tool:
-	packaging/cargo build $(CARGOFLAGS) -p bro-zmq --release --target-dir '$(target_dir)'
+	$(compile) build $(CARGOFLAGS) -p bro-zmq --profile $(CARGO_PROFILE) --target-dir '$(target_dir)'
 	@mkdir -p '$(BUILD)/bin'
 	@install -m 755 '$(built)/bro-zmq' '$(BUILD)/bin/bro-zmq'
 	@ln -sf bro-zmq '$(BUILD)/bin/zeek-zmq'

@@ -32,7 +32,7 @@ export SOURCE_DATE_EPOCH
 # build TARGET...: make. What a user's environment adds would make it another package.
 build() {
     env -u CARGO_ENCODED_RUSTFLAGS -u RUSTFLAGS -u CPPFLAGS -u CFLAGS -u CXXFLAGS -u LDFLAGS -u BZW_ZMQ_PREFIX \
-        make --no-print-directory "$@"
+        -u CARGO_PROFILE make --no-print-directory "$@"
 }
 
 # setting NAME: what ./configure has found
