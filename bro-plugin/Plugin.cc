@@ -10,7 +10,8 @@ namespace {
 constexpr char name[] = "NCSA::ZeroMQWriter";
 
 #if BZW_HOST_ASKS_SOURCES
-// Asked in each round of the host's main loop. It has no descriptor, and nothing to process.
+// The host asks this source in each round of its main loop. The source has no descriptor, and nothing to
+// process.
 class Source : public host::iosource::IOSource {
 public:
     double GetNextTimeout() override { return flush_frontends(host::flush); }
@@ -23,8 +24,8 @@ class Plugin : public host::plugin::Plugin {
 protected:
     void InitPostScript() override {
 #if BZW_HOST_ASKS_SOURCES
-        // Not counted, so that the host ends when its other sources have; and not to be deleted
-        // by it, which it does after the plugins.
+        // The source is not counted, so that the host ends when its other sources have. The host is
+        // not to delete it, since that would be after the plugins.
         static auto* const source = new Source;
         BZW_HOST_THREADS::iosource_mgr->Register(source, true, false);
 #else
@@ -51,7 +52,7 @@ protected:
     }
 };
 
-// Its constructor registers it while the host loads the shared object.
+// The plugin's constructor registers it while the host loads the shared object.
 Plugin plugin;
 
 } // namespace

@@ -10,7 +10,7 @@ namespace bzw {
 
 namespace {
 
-// Decimal, whatever the locale: the other side reads it with a plain number parser.
+// A number in decimal, whatever the locale: the Rust library reads it with a plain number parser.
 template <class Number> std::string decimal(Number number) {
     std::ostringstream text;
     text.imbue(std::locale::classic());
@@ -75,7 +75,7 @@ ZeroMQ::ZeroMQ(host::logging::WriterFrontend* frontend)
         });
         add_metrics(*frontend);
     } catch (...) {
-        // Without options, DoInit reports it.
+        // DoInit reports that there are no options.
     }
 }
 

@@ -26,7 +26,7 @@ protected:
     bool DoFinish(double network_time) override;
     bool DoHeartbeat(double network_time, double current_time) override;
 
-    // Main thread: the last that a frontend does before the host deletes it.
+    // Main thread: what a frontend calls last, before the host deletes it.
     void OnSignalStop() override;
 
 private:

@@ -49,7 +49,7 @@
 #endif
 
 // From here on the host asks each source of its main loop in every round for its next timeout,
-// after the events that write records. Before, HookDrainEvents comes round all the time.
+// after the events that write records. Older hosts call HookDrainEvents all the time.
 #define BZW_HOST_ASKS_SOURCES (BZW_HOST_VERSION >= 301)
 
 // Set when the host begins to end. Weak: what plays a host in tests may lack it.

@@ -11,7 +11,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using std::chrono::nanoseconds;
 
-// For the main thread. Never deleted: the host may end threads after the destructors of statics.
+// All frontends, for the main thread. The list is never deleted: the host may end threads after the
+// destructors of statics.
 std::vector<Frontend*>& frontends() {
     static auto* const all = new std::vector<Frontend*>;
     return *all;
@@ -20,20 +21,20 @@ std::vector<Frontend*>& frontends() {
 // When the buffers are to be emptied again.
 Clock::time_point due;
 
-// Whether there is any to empty.
+// True if there is a buffer to empty.
 bool any = false;
 
 // How many times as often the buffers are emptied while nothing comes.
 constexpr int when_quiet = 8;
 
-// Records a second, of all logs, that are very much; how many times as rarely the buffers are emptied
-// now, which doubles whenever so much has come, and at most.
+// Records a second, of all logs, from which on the buffers are emptied more rarely; how many times as
+// rarely they are emptied now, which doubles whenever so many have come; and how many times at most.
 constexpr double very_much = 25000;
 int rarely = 1;
 constexpr int most_rarely = 4;
 
-// That is looked at so often, as a writer tells of a record when the buffer has long been emptied; since
-// when; and what has come since.
+// How often the rate of records is looked at, which takes a while to show: a writer tells of a record
+// long after the buffer was emptied. Since when records are counted; and how many have come since.
 constexpr std::chrono::milliseconds look_at_rate{20};
 Clock::time_point rate_since;
 std::uint32_t came_since = 0;
@@ -41,7 +42,8 @@ std::uint32_t came_since = 0;
 // How soon a new writer is noticed while there is none to be flushed.
 constexpr std::chrono::milliseconds look_again{10};
 
-// When the clock was last looked at; how many calls need not look if that was right after the time before.
+// When the clock was last looked at. If this is right after the look before, the next calls, as many as
+// `when_busy`, need not look.
 Clock::time_point looked;
 constexpr std::chrono::microseconds right_after{20};
 constexpr int when_busy = 3;
@@ -74,7 +76,7 @@ double flush_frontends(void (*flush)(void* frontend)) {
     std::uint32_t records = 0;
     std::int64_t shortest = 0;
     for (Frontend* one : frontends()) {
-        // First: the writer may have what is flushed here before this is over.
+        // Read before the flush: the writer may get the records that are flushed before this loop ends.
         const std::uint32_t came = one->came.load(std::memory_order_relaxed);
         records += came - one->counted;
         one->counted = came;

@@ -2,11 +2,11 @@
 //
 // A host collects the records of each log, and hands them to the log's writer when there are
 // 1,000, or when a second is over. Here the main thread empties the buffers of this plugin's
-// logs as often as LogZeroMQ::flush_interval says. It is asked to in each round of the host's
+// logs as often as LogZeroMQ::flush_interval says. The host calls for this in each round of its main
 // loop. A host does not tell whether there is anything in a buffer; but writers tell what has come.
-// While nothing does, the buffers are emptied eight times as often, so that a record that comes
-// alone leaves at once. While very much does, they are emptied more and more rarely, down to a
-// quarter: what the main thread pays is to wake a writer, however many records it gets.
+// While no records come, the buffers are emptied eight times as often, so that a record that comes
+// alone leaves at once. While very many come, the buffers are emptied more and more rarely, down to
+// a quarter: the main thread pays for waking a writer, however many records the writer gets.
 #ifndef BZW_FLUSH_H
 #define BZW_FLUSH_H
 
@@ -29,12 +29,12 @@ public:
     void Leave();
 
     // Any thread. Seconds that a record may be in the buffer; 0: as long as the host likes. Until
-    // the writer has opened, and tells, it is a hundredth of a second: what is sent to it meanwhile
-    // waits in its queue. A writer that fails sets it to 0, since the host may delete the frontend
-    // of such a writer at any time.
+    // the writer has opened and calls this, a record may be there for a hundredth of a second:
+    // records that leave the buffer meanwhile wait in the writer's queue. A writer that fails sets
+    // 0, since the host may delete the frontend of such a writer at any time.
     void FlushEvery(double seconds);
 
-    // The writer's thread. A record has come out of the buffer.
+    // The writer's thread. Counts a record that has come out of the buffer.
     void Came() { came.store(came.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed); }
 
 private:
@@ -43,7 +43,7 @@ private:
     void* const frontend;
     std::atomic<std::int64_t> nanoseconds{10000000};
     std::atomic<std::uint32_t> came{0};
-    std::uint32_t counted = 0; // of those, when the buffers were last emptied
+    std::uint32_t counted = 0; // the value of `came` when the buffers were last emptied
 };
 
 // Main thread, once in each round of the host's loop. Empties the buffers, by `flush`, if the
@@ -51,8 +51,8 @@ private:
 // latest, or -1 if there is no need: nothing can have been written since.
 double flush_frontends(void (*flush)(void* frontend));
 
-// Main thread. The same for a host that calls twice for each packet: while it is busy, three of four
-// calls do not even look at the clock, which is most of what the fourth costs.
+// Main thread. Calls flush_frontends() in a host that calls this twice for each packet: while the host
+// is busy, three of four calls do not even look at the clock, which is most of what the fourth costs.
 void flush_frontends_often(void (*flush)(void* frontend));
 
 } // namespace bzw

@@ -1,4 +1,4 @@
-// What the glue says: a text, or the part of one that never differs. The documentation has all of them.
+// The glue's messages: each is a text, or the part of a text that never differs. The documentation has all.
 #ifndef BZW_MESSAGES_H
 #define BZW_MESSAGES_H
 

@@ -15,9 +15,9 @@ namespace bzw {
 
 using MetricLabels = std::initializer_list<std::pair<std::string_view, std::string_view>>;
 
-// Calls `counter` for each number that only grows, and `gauge` for each other one, with its name,
-// labels, help and what reads it; but for a log path that was there before. For the host's main
-// thread, and what reads, too.
+// Calls `counter` for each number that only grows, and `gauge` for each other number, with its name,
+// labels, help and a function that reads it. Does nothing for a log path that was there before. The
+// host's main thread calls this, and the functions that read.
 template <class Counter, class Gauge>
 void add_metrics_of(const std::string& path, const Counter& counter, const Gauge& gauge) {
     // The host never forgets a metric.

@@ -1,6 +1,6 @@
 #include "telemetry.h"
 
-// A host's package may lack the headers of others that its own need.
+// A host's package may lack other projects' headers that the host's own headers need.
 #if BZW_HOST_VERSION >= 700 && __has_include(<zeek/telemetry/Manager.h>) && __has_include(<prometheus/counter.h>)
 
 #include <functional>

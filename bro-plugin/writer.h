@@ -17,24 +17,25 @@
 
 namespace bzw {
 
-// Host has Ends(): the host has begun to end; Name(): the writer's in messages; and
-// Tell(level, message), for the host's reporter, which may throw. The last two are the writer's thread's.
+// Host has Ends(), true if the host has begun to end; Name(), the writer's name in messages; and
+// Tell(level, message), for the host's reporter, which may throw. The last two are for the writer's thread.
 template <class Host> class LogWriter {
 public:
-    // Main thread. A writer that `stays` drops its records where others fail, if it cannot be opened: while
-    // the host ends, which then could not report it, and in every host before Zeek 7.0, which goes on using
-    // a writer (in WriterFrontend::Stop) that it has deleted because it failed.
+    // Main thread. A writer that cannot be opened fails, or, if it `stays`, drops its records. It stays
+    // while the host ends, which then could not report the failure, and in every host before Zeek 7.0,
+    // which goes on using a failed writer (in WriterFrontend::Stop) after it has deleted it.
     LogWriter(Host& arg_host, void* arg_frontend, bool always_stays)
         : frontend(arg_frontend), host(arg_host), stays(always_stays || arg_host.Ends()) {}
     LogWriter(const LogWriter&) = delete;
     LogWriter& operator=(const LogWriter&) = delete;
 
-    // Still open only if the host ended the thread without DoFinish; it is over by now.
+    // The writer is still open only if the host ended its thread without DoFinish. The thread is over by
+    // now.
     ~LogWriter() { Close(); }
 
-    // Main thread, the only one that may read script variables: read(name, &text) returns false for those
-    // that the script does not have. May throw; Init reports it: messages can't be sent before the thread
-    // runs.
+    // Main thread, the only one that may read script variables: read(name, &text) returns false for a
+    // variable that the script does not have. May throw, which HasGlobals() reports: messages can't be sent
+    // before the writer's thread runs.
     template <class Read> void ReadGlobals(const Read& read) {
         for (std::uint32_t i = 0; const char* option = bzw_option_name(i); ++i) {
             std::string text;
@@ -44,7 +45,7 @@ public:
         have_globals = true;
     }
 
-    // From here on everything is for the writer's own thread. Returns what the host is told: whether the
+    // From here on everything is for the writer's own thread. Returns what the host is told: true if the
     // writer can go on. `open` looks at what the host has handed over, and ends with Open().
     template <class Function> bool Init(const Function& open) {
         try {
@@ -107,16 +108,16 @@ public:
         return GoesOn(bzw_writer_write(writer, num_fields, static_cast<const void* const*>(vals)));
     }
 
-    // What the host is told of a call into the library.
+    // Returns what the host is told of a call into the library: true if the writer can go on.
     bool GoesOn(int code) {
-        // After these nothing more can be sent; everything else is counted and goes on.
+        // After these two nothing more can be sent. The library counts everything else, and goes on.
         if (code != BZW_ERR_NULL && code != BZW_ERR_PANIC)
             return true;
         frontend.FlushEvery(0);
         return stays;
     }
 
-    // There is no file; but the host waits for this answer.
+    // There is no file to rotate, but the host waits for this answer.
     template <class Function> bool Rotate(const Function& finished) {
         try {
             return finished();
@@ -150,7 +151,7 @@ public:
 private:
     Host& host;
     bzw_writer* writer = nullptr;
-    bool ends = false; // the writer knows that the host does
+    bool ends = false; // the library knows that the host has begun to end
     bool have_globals = false;
     std::vector<std::pair<std::string, std::string>> globals;
 

@@ -18,7 +18,7 @@
  *
  * The numbers of this header never change their meaning. Structs grow at the end
  * only; struct_size tells the library which version of a struct the caller has, and older, shorter
- * ones are accepted.
+ * versions are accepted.
  */
 #ifndef BRO_ZEROMQ_WRITER_H
 #define BRO_ZEROMQ_WRITER_H
@@ -54,13 +54,13 @@ extern "C" {
 /*
  * How a host lays out threading::Field and threading::Value, and which numbers its
  * TypeTag enumerators have. Offsets and sizes are in bytes. The glue fills it from
- * the host's own headers; bzw_layout_known() has the ones of released hosts.
+ * the host's own headers; bzw_layout_known() has those of released hosts.
  */
 typedef struct bzw_layout {
     uint32_t struct_size; /* sizeof(bzw_layout) of the caller */
 
     uint32_t tag_size;       /* sizeof(TypeTag): 4 up to Zeek 7.2, 1 from 8.0 */
-    uint32_t ip_family_size; /* sizeof(IPFamily): likewise */
+    uint32_t ip_family_size; /* sizeof(IPFamily): 4 up to Zeek 7.2, 1 from 8.0 */
     uint32_t ip_family_v4;   /* the value of IPv4 */
     uint32_t ip_family_v6;   /* the value of IPv6 */
 
@@ -84,7 +84,7 @@ typedef struct bzw_layout {
     uint32_t val_set_vals;      /* Value** */
     uint32_t val_addr_family;   /* IPFamily */
     uint32_t val_addr_in;       /* 4 or 16 bytes, network order */
-    uint32_t val_subnet_prefix; /* an address as above */
+    uint32_t val_subnet_prefix; /* an address: family and bytes */
     uint32_t val_subnet_length; /* one byte, counted on the 128-bit form */
     uint32_t val_string_data;   /* char*, not terminated */
     uint32_t val_string_length; /* int, 32 bits */
@@ -133,7 +133,7 @@ typedef struct bzw_open_args {
     const char* filter_name; /* for reports only; may be null */
 
     /* The script's options (LogZeroMQ::…), then the filter's own $config, which wins.
-       An option that is absent has its default. Either may be null if its count is 0. */
+       An option that is absent has its default. Either pointer may be null if its count is 0. */
     const bzw_option* globals;
     size_t num_globals;
     const bzw_option* config;
@@ -177,8 +177,8 @@ uint32_t bzw_abi_version(void);
 /* The library's version, "MAJOR.MINOR.PATCH". */
 const char* bzw_version(void);
 
-/* Within a bzw_report_fn: what the message is about, for programs, such as "NotSent"; it stays when
-   the text changes. Elsewhere null. */
+/* Within a bzw_report_fn: what the message is about, for programs, such as "NotSent"; this code stays
+   when the text changes. Elsewhere null. */
 const char* bzw_report_code(void);
 
 /* What a code of BZW_ERR_* means; for any other code a text that says it is unknown. */
@@ -205,22 +205,24 @@ int bzw_layout_check(const bzw_layout* layout);
  * Opens a writer: reads the options, makes its sockets and connects them.
  * On success *writer is the caller's until bzw_writer_close(). On failure *writer is
  * null and the reason has been reported. Takes as long as zmq_connect_pause asks for,
- * plus up to a quarter of a second while waiting for the first subscription.
+ * plus up to a quarter of a second while waiting for the first subscription; up to two
+ * seconds if subscribers go on asking for other logs.
  */
 int bzw_writer_open(const bzw_open_args* args, bzw_writer** writer);
 
 /*
  * Publishes one record. `vals` is threading::Value** as DoWrite gets it, in the
- * layout given at open. Waits for room in a queue that is full and moves: a quarter of a
- * second if it does not, five seconds in all while the writer is that far behind the host
- * (bzw_writer_heartbeat). A record that cannot be sent then is counted in the statistics and is no error:
- * BZW_OK says the record is accounted for. So is a record with another number of fields than the log has
+ * layout given at open. Waits for room in a queue that is full, as long as the queue moves: until
+ * it has stood still for a quarter of a second (four seconds where other logs' records leave the
+ * connection meanwhile), or the writer is five seconds behind the host (bzw_writer_heartbeat). A
+ * record that cannot be sent then is counted in the statistics and is no error: BZW_OK says the
+ * record is accounted for. A record with another number of fields than the log has is counted, too
  * (dropped_encoding, at every endpoint). BZW_ERR_NULL: vals is null; there was no record to count.
  */
 int bzw_writer_write(bzw_writer* writer, int num_fields, const void* const* vals);
 
 /*
- * Counts a record that the caller found not to be one (dropped_encoding, at every endpoint)
+ * Counts a record that the caller found to be no record (dropped_encoding, at every endpoint)
  * and reports it with `why`, which is UTF-8 and must stay where it is for ever.
  */
 int bzw_writer_reject(bzw_writer* writer, const char* why);
@@ -234,14 +236,14 @@ int bzw_writer_reject(bzw_writer* writer, const char* why);
 int bzw_writer_heartbeat(bzw_writer* writer, double network_time, double current_time);
 
 /*
- * The host has begun to end: what the writer waits for room from now on counts towards
- * zmq_linger. To be called before the next record is written; may be called again.
+ * Tells the writer that the host has begun to end: from now on, the time that it waits for
+ * room counts towards zmq_linger. To be called before the next record is written; may be called again.
  */
 int bzw_writer_host_ends(bzw_writer* writer);
 
 /*
- * Sends what waits to be sent in one message with others (batch_records). Nothing to do
- * otherwise: a record is sent when it is written.
+ * Sends the records that wait to be sent in one message (batch_records). Does nothing without
+ * batches: a record is sent when it is written.
  */
 int bzw_writer_flush(bzw_writer* writer);
 
@@ -271,7 +273,7 @@ int bzw_log_stats(const char* path, bzw_stats* stats);
 /*
  * Reports the totals, closes the writer and frees it; the pointer is invalid after
  * that, whatever is returned. Waits for unsent records, for up to zmq_linger; what is
- * then unsent is counted as dropped. Null is BZW_OK.
+ * unsent then stays in the spool, or is counted as dropped. Null is BZW_OK.
  */
 int bzw_writer_close(bzw_writer* writer);
 

@@ -38,9 +38,9 @@ pub const ERR_PANIC: c_int = -7;
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct NamedValue {
-    /// Without the module.
+    /// The option's name, without the module.
     pub name: *const c_char,
-    /// As text.
+    /// The option's value, as text.
     pub value: *const c_char,
 }
 
@@ -59,21 +59,21 @@ pub struct OpenArgs {
     pub layout: *const Layout,
     /// The log path.
     pub path: *const c_char,
-    /// For reports only; may be null.
+    /// The filter's name, for reports only; may be null.
     pub filter_name: *const c_char,
     /// The script's options.
     pub globals: *const NamedValue,
-    /// How many.
+    /// How many `globals` there are.
     pub num_globals: usize,
     /// The filter's options.
     pub config: *const NamedValue,
-    /// How many.
+    /// How many options `config` has.
     pub num_config: usize,
     /// `threading::Field* const*`.
     pub fields: *const *const c_void,
-    /// How many.
+    /// How many `fields` there are.
     pub num_fields: c_int,
-    /// May be null.
+    /// Receives reports; may be null.
     pub report: Option<ReportFn>,
     /// Passed to `report`.
     pub report_context: *mut c_void,
@@ -89,27 +89,27 @@ pub struct Stats {
     pub subscribed: u32,
     /// Records the host handed over.
     pub records_written: u64,
-    /// Records taken by libzmq.
+    /// Records given to the operating system.
     pub records_sent: u64,
-    /// Nobody subscribed.
+    /// Records dropped because nobody subscribed.
     pub dropped_no_subscriber: u64,
-    /// High water mark reached.
+    /// Records dropped because the high water mark was reached.
     pub dropped_queue_full: u64,
-    /// Not encodable.
+    /// Records dropped because they could not be encoded.
     pub dropped_encoding: u64,
-    /// Socket failed.
+    /// Records lost with the connection, or because the socket failed or was closed.
     pub dropped_closed: u64,
     /// Values written as null.
     pub unknown_values: u64,
-    /// All frames of what was given to libzmq.
+    /// Bytes of all frames of the records given to libzmq.
     pub bytes_sent: u64,
-    /// Waiting in memory.
+    /// Records waiting in memory.
     pub records_queued: u64,
-    /// Waiting in the spool.
+    /// Records waiting in the spool.
     pub records_spooled: u64,
-    /// Found in the spool.
+    /// Records found in the spool, from an earlier run.
     pub records_recovered: u64,
-    /// Spool full or failed.
+    /// Records dropped because the spool was full or failed.
     pub dropped_spool: u64,
 }
 
@@ -135,7 +135,7 @@ impl From<Counters> for Stats {
 /// `bzw_writer`.
 pub struct Handle {
     writer: Writer,
-    /// A panic has left the writer in an unknown state: it can only be closed.
+    /// True if a panic has left the writer in an unknown state: it can only be closed.
     broken: bool,
 }
 
@@ -174,8 +174,8 @@ unsafe fn text<'a>(text: *const c_char) -> Result<&'a CStr, c_int> {
     Ok(unsafe { CStr::from_ptr(text) })
 }
 
-/// How many bytes of a struct the caller has and this library knows. An older version is shorter, but no shorter
-/// than the `first`; a later one may be longer.
+/// How many bytes of a struct the caller has and this library knows. A caller's older struct is shorter, but has at
+/// least the `first` version's size; a later struct may be longer.
 ///
 /// # Safety
 ///
@@ -197,7 +197,7 @@ const FIRST_LAYOUT: usize = offset_of!(Layout, tag_vector) + size_of::<u32>();
 /// The size of the first version's statistics.
 const FIRST_STATS: usize = offset_of!(Stats, records_queued);
 
-/// Reads a layout; what an older one lacks is absent.
+/// Reads a layout; members that an older caller's layout lacks are [`ABSENT`](crate::host::ABSENT).
 ///
 /// # Safety
 ///
@@ -217,7 +217,7 @@ unsafe fn read_layout(layout: *const Layout) -> Result<Layout, c_int> {
 ///
 /// # Safety
 ///
-/// `to` is null or valid for the size it names, and has that in front.
+/// `to` is null or valid for the size it names, and begins with that size.
 unsafe fn fill<T>(to: *mut T, first: usize, find: impl FnOnce() -> Result<T, c_int>) -> Result<(), c_int> {
     // SAFETY: null, or as many bytes as its size says, which the caller promises; with those of the size,
     // `behind` is at most that and at most a `T`.
@@ -365,7 +365,7 @@ unsafe fn open(args: *const OpenArgs) -> Result<Writer, c_int> {
             reporter(&Report::NotSent { error, log, filter });
             ERR_CONFIG
         })?;
-        // The reporter goes with the writer; for the one error left it is made again.
+        // The reporter goes with the writer. For the one error left, another is made.
         let setup = Setup { path, fields: &fields, layout: &layout, shape, config, reporter };
         Writer::open(setup).map_err(|error| {
             let mut reporter = self::reporter(args.report, args.report_context);
@@ -399,7 +399,7 @@ pub extern "C" fn bzw_report_code() -> *const c_char {
 unsafe fn reporter(report: Option<ReportFn>, context: *mut c_void) -> Reporter {
     Box::new(move |what| {
         if let Some(report) = report {
-            // A NUL cannot be passed on, and a line is a line.
+            // A NUL would end the text, and a message is one line.
             let mut line: Vec<u8> =
                 what.to_string().bytes().map(|byte| if byte < 0x20 { b' ' } else { byte }).collect();
             line.push(0);

@@ -1,5 +1,5 @@
-//! Telling the operator about records that are dropped: when it begins, once a minute
-//! while it lasts, and when it has ended, which is when records get through again.
+//! What operators are told: messages as values, their levels, and bursts of drops. A burst is told
+//! when it begins, once a minute while it lasts, and when it has ended: records get through again.
 
 use core::ffi::CStr;
 use core::fmt;
@@ -186,8 +186,8 @@ texts! {
 }
 
 texts! {
-    /// Why a socket gets no connection to a peer, and what to do about it: what the peer is called there, and how
-    /// an option is.
+    /// Why a socket gets no connection to a peer, and what to do about it. `peer` is what the reader calls the peer,
+    /// and `option` how the reader calls an option.
     pub enum Unfit(peer: &str, option: impl Fn(&str) -> String) {
         ExpectsKeys = "the {peer} expects encryption (CURVE), or a password; set {server} and {secret}"
             [server = option("curve_server_key"), secret = option("curve_secret_key_file")],
@@ -228,7 +228,7 @@ texts! {
 }
 
 impl Report {
-    /// What it is about, for programs.
+    /// What the report is about, for programs.
     #[must_use]
     pub fn code(&self) -> &'static CStr {
         match self {
@@ -238,7 +238,7 @@ impl Report {
         }
     }
 
-    /// How severe it is.
+    /// How severe the report is.
     #[must_use]
     pub fn level(&self) -> Level {
         match self {
@@ -273,7 +273,7 @@ impl Incident {
         }
     }
 
-    /// At an endpoint.
+    /// The report of this incident at an endpoint.
     pub fn at(self, endpoint: impl ToString) -> Report {
         Report::At { endpoint: endpoint.to_string(), incident: self }
     }
@@ -285,7 +285,7 @@ impl Default for Why {
     }
 }
 
-/// So many records, in words.
+/// A number of records, in words.
 fn records(count: u64) -> String {
     format!("{count} {}", either(count, "record", "records"))
 }
@@ -294,7 +294,7 @@ fn either(count: u64, one: &'static str, several: &'static str) -> &'static str 
     if count == 1 { one } else { several }
 }
 
-/// Those that are not zero.
+/// The counts that are not zero, in words behind `before`; empty if there are none.
 fn listed(before: &str, counts: &[(&str, u64)]) -> String {
     let some = counts.iter().filter(|&&(_, count)| count > 0);
     let listed = some.map(|(what, count)| format!("{what}: {count}")).collect::<Vec<_>>().join(", ");
@@ -343,20 +343,20 @@ struct Lasting {
 pub enum Phase {
     /// Records are being dropped, this many so far.
     Began(u64),
-    /// They still are; this many since it began.
+    /// Records are still being dropped, this many since the burst began.
     Lasts(u64),
-    /// It has ended; this many were dropped in all.
+    /// The burst has ended; this many records were dropped in all.
     Ended(u64),
 }
 
 impl Burst {
     /// Looks at the counter. `now` is in milliseconds.
     pub fn observe(&mut self, count: u64, now: u64) -> Option<Phase> {
-        // Of what is counted here, not counting is the end.
+        // Without a count of what gets through, a pause is the end.
         self.observe_drops(count, u64::MAX, now)
     }
 
-    /// Looks at a counter of drops, and at that of the records that got through.
+    /// Looks at a counter of drops, and at a counter of the records that got through.
     pub fn observe_drops(&mut self, dropped: u64, passed: u64, now: u64) -> Option<Phase> {
         let before = std::mem::replace(&mut self.seen, dropped);
         match &mut self.state {
@@ -385,7 +385,7 @@ impl Burst {
         }
     }
 
-    /// Returns true if it has begun and has not ended.
+    /// Returns true if a burst has begun and has not ended.
     #[must_use]
     pub fn is_active(&self) -> bool {
         self.state.is_some()

@@ -1,8 +1,8 @@
-//! Messages as values: an `enum` for those of a kind, with a text for each variant.
+//! Messages as values: an `enum` for messages of one kind, with a text for each variant.
 
-/// Makes such an `enum`. In a text stand the variant's fields in braces, and what is named in brackets behind it.
-/// What stands in parentheses behind the name of the `enum` says for whom the texts are, and is handed to `text`;
-/// without any there is `Display`.
+/// Declares an `enum` of messages. A text has in braces the variant's fields, and the values that are named in
+/// brackets behind it. Parameters in parentheses behind the name of the `enum` put the texts into a reader's words,
+/// and are handed to `text`; without parameters there is `Display`.
 macro_rules! texts {
     ($(#[$meta:meta])* pub enum $name:ident { $($variants:tt)* }) => {
         $crate::texts::texts! { $(#[$meta])* pub enum $name() { $($variants)* } }
@@ -34,7 +34,7 @@ macro_rules! texts {
                 core::ffi::CStr::from_bytes_with_nul(name.as_bytes()).unwrap_or_default()
             }
 
-            /// The text for whom it is.
+            /// The text, in its reader's words.
             #[must_use]
             pub fn text(&self $(, $for: $for_type)*) -> String {
                 match self {

@@ -1,4 +1,4 @@
-//! What both sides of the host's are compiled with.
+//! How the host's side is compiled, for one host or for every host.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::{Child, Stdio};
 
 pub use crate::libzmq::var;
 
-/// What is wrong, for the one who builds.
+/// The error tells the one who builds what is wrong.
 pub type Result<T> = std::result::Result<T, String>;
 
 /// Where cargo wants what is generated.
@@ -14,7 +14,7 @@ pub fn out_dir() -> Result<PathBuf> {
     Ok(PathBuf::from(var("OUT_DIR").ok_or("OUT_DIR is not set")?))
 }
 
-/// Writes a file, unless it is as it should be: compilers and cargo look at the time.
+/// Writes a file, unless it is as it should be: compilers and cargo look at the file's time.
 pub fn write(path: &Path, text: &str) -> Result<()> {
     if fs::read_to_string(path).is_ok_and(|old| old == text) {
         return Ok(());
@@ -26,7 +26,7 @@ pub fn write(path: &Path, text: &str) -> Result<()> {
 pub enum Failure {
     /// The compiler cannot be used.
     Compiler(String),
-    /// What it said of the sources.
+    /// What the compiler said of the sources.
     Sources(String),
 }
 
@@ -54,11 +54,11 @@ pub fn compile<const N: usize>(
         build.define(&format!("BZW_VERSION_{part}"), value.as_str());
     }
     let compiler = tool(&build).map_err(Failure::Compiler)?;
-    // The build of a host that is to contain the plugin wants to know where they are.
+    // The build of a host that is to contain the plugin says where it wants the objects.
     let dir = var("BZW_OBJECTS").map_or_else(|| out.to_owned(), PathBuf::from);
     fs::create_dir_all(&dir).map_err(|error| Failure::Compiler(format!("cannot make {}: {error}", dir.display())))?;
     let objects = sources.map(|source| (source, dir.join(source.replace('/', "-")).with_extension("o")));
-    // All at once: it is the host's headers that take the time.
+    // All sources at once: the host's headers take the time.
     let running = objects.each_ref().map(|(source, object)| {
         compiler.to_command().arg("-c").arg(source).arg("-o").arg(object).stderr(Stdio::piped()).spawn()
     });

@@ -20,7 +20,7 @@ const GLUE: [&str; 4] =
 pub struct Host {
     major: u32,
     minor: u32,
-    /// As the host writes it.
+    /// The version as the host writes it.
     version: String,
     includes: Vec<PathBuf>,
     /// Debug builds of a host compile other members into its classes.
@@ -61,7 +61,7 @@ impl Host {
         }
     }
 
-    /// Where the host's headers are found under `zeek/`, and its classes in `zeek::`.
+    /// The header that declares the host's log records.
     fn serial_types(&self) -> &'static str {
         if self.major >= 4 { "zeek/threading/SerialTypes.h" } else { "threading/SerialTypes.h" }
     }

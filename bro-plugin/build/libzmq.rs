@@ -8,7 +8,7 @@ pub fn var(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Lets what is linked find a libzmq outside the system's directories where it was found now.
+/// Lets a linked program find a libzmq outside the system's directories where the build has found it.
 pub fn find_at_run_time() {
     if let (Some("dynamic"), Some(lib)) = (var("DEP_ZMQ_LINK").as_deref(), var("DEP_ZMQ_LIB"))
         && !["/lib", "/usr/lib"].iter().any(|system| Path::new(&lib).starts_with(system))

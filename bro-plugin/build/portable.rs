@@ -19,7 +19,7 @@ const PORTABLE: [&str; 6] = [
 pub fn build() -> Result<()> {
     let out = out_dir()?;
 
-    // Its own hosts' versions; the layouts themselves it asks the library for.
+    // The hosts' versions. The plugin asks the library for the layouts.
     let mut text = String::from("// From src/host/layout.rs.\nnamespace bzw {\nnamespace portable {\n");
     text +=
         "// The first host of each of bzw_layout_known()'s layouts, in their order.\nconstexpr Version families[] = {";
@@ -29,7 +29,7 @@ pub fn build() -> Result<()> {
     let _ = writeln!(text, "}};\nconstexpr Version last_known = {{{}, {}}};", LAST_KNOWN.0, LAST_KNOWN.1);
     text += "constexpr TypeName type_names[] = {";
     for kind in Type::ALL {
-        // Those that records are sent without.
+        // A host may lack all other types: records are sent without them.
         let always = kind.kind() != Kind::Unknown && FAMILIES.iter().all(|family| kind.tag(&family.layout).is_some());
         let _ = write!(text, "{{{:?}, &bzw_layout::{}, {always}}}, ", kind.name(), kind.member());
     }
@@ -47,7 +47,7 @@ pub fn build() -> Result<()> {
         .flag("-fvisibility=hidden");
     compile(build, &PORTABLE, &out)
         .map_err(|failure| failure.explain(|messages| format!("bro-plugin/portable does not compile:\n{messages}")))?;
-    // A host that takes it for no plugin unloads it, and may then try again.
+    // A host that finds no plugin in the shared object unloads it, and may then try again.
     println!("cargo::rustc-link-arg=-Wl,-z,nodelete");
     Ok(())
 }

@@ -8,12 +8,12 @@ namespace portable {
 
 namespace {
 
-// More than any log has; a number past these was not one.
+// More than any log has: memory that says more does not hold such a number.
 constexpr int most_fields = 1 << 16;
 constexpr std::size_t most_options = 1 << 12;
 constexpr std::size_t longest_text = std::size_t{1} << 31;
 
-// TypeTag has 26 enumerators at most. The first is that of no type at all.
+// TypeTag has 26 enumerators at most. The first stands for no type at all.
 constexpr std::uint32_t most_tags = 64;
 constexpr std::uint32_t unknown = 0;
 
@@ -50,8 +50,8 @@ struct Tree {
 
 static_assert(sizeof(Tree) == sizeof(ConfigMap), "this is not libstdc++'s std::map");
 
-// Whether there is a std::map at an address: an empty one points to itself, and the root of any
-// other one points back to it.
+// Returns true if there is a std::map at an address: an empty map points to itself, and the root of
+// any other map points back to it.
 bool is_map(const Memory& memory, const unsigned char* at) {
     Tree tree;
     if (!memory.Read(at, &tree) || tree.header.color != 0 || tree.count > most_options)
@@ -63,13 +63,13 @@ bool is_map(const Memory& memory, const unsigned char* at) {
     return memory.Read(tree.header.parent, &root) && root.parent == end;
 }
 
-// Whether there is a std::string at an address: a short one points to itself, and any other to
-// more room than that.
+// Returns true if there is a std::string at an address: a short string points to itself, and any
+// other string to more room than a short one has.
 bool is_string(const Memory& memory, const unsigned char* at) {
     struct {
         const char* data;
         std::size_t length;
-        std::size_t capacity; // or the start of a short one
+        std::size_t capacity; // or the start of a short string
     } string;
     if (!memory.Read(at, &string))
         return false;
@@ -120,7 +120,7 @@ std::string Check::Writer(const void* writer, const void* info, Info* into) cons
         if (map >= info_room)
             return "its options are not where they should be";
     }
-    // The first text, or that which the thread is named after.
+    // The path is the text that the thread is named after; without such a name, the first text.
     const std::string path = NamedAfter(writer);
     into->path = nullptr;
     for (std::size_t i = 0; i < map && !into->path; i += sizeof(void*)) {
@@ -200,8 +200,8 @@ std::string Check::Record(const void* const* vals) const {
     return {};
 }
 
-// What a value's own subtype says is not looked at: hosts leave it open, set it to the column's, or
-// to the type itself (7.1 to 8.0.7, and 8.1). An element of a set or vector has that's subtype as
+// A value's own subtype is not looked at: hosts leave it open, set it to the column's, or to the
+// type itself (7.1 to 8.0.7, and 8.1). An element of a set or vector has the column's subtype as
 // its type.
 std::string Check::Value(const void* value, std::uint32_t type, std::uint32_t subtype, int depth) const {
     std::vector<unsigned char> bytes(layout.value_size);

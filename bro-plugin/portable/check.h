@@ -1,6 +1,6 @@
-// Whether what a host hands to a writer is made as it should be: looked at when the writer
-// starts, and at its records until one has passed, without trusting any of it. What counts is how
-// it is made, never what it says: that may come from a packet.
+// Checks that what a host hands to a writer is made as it should be: when the writer starts, and
+// its records until one has passed. The check trusts nothing. What counts is how a thing is made,
+// never what it says, which may come from a packet.
 #ifndef BZW_PORTABLE_CHECK_H
 #define BZW_PORTABLE_CHECK_H
 
@@ -27,10 +27,10 @@ class Check {
 public:
     explicit Check(const bzw_layout& layout);
 
-    // Whether anything can be checked.
+    // Returns true if anything can be checked.
     bool Usable() const { return memory.Usable(); }
 
-    // Each returns what is wrong, or nothing.
+    // Returns what is wrong, or an empty text; so do Fields() and Record().
     std::string Writer(const void* writer, const void* info, Info* read) const;
 
     // The log path of a writer that the host has just made for a frontend; null if it is nowhere.
@@ -38,7 +38,7 @@ public:
     std::string Fields(int num_fields, const void* const* fields);
     std::string Record(const void* const* vals) const;
 
-    // Whether a record has as many values as there are columns.
+    // Returns true if a record has as many values as there are columns.
     bool Fits(int num_fields) const {
         return num_fields >= 0 && static_cast<std::size_t>(num_fields) == columns.size();
     }

@@ -4,7 +4,7 @@
 //
 //   names    How the Itanium C++ ABI (section 5.1, mangling) spells what is used of a host.
 //            A mangled name has the argument types in it, and std::string's is spelled
-//            differently by each C++ library: that a name is found proves its signature
+//            differently by each C++ library: a name that is found proves its signature
 //            and the library.
 //   layouts  The few structs of a host that are read or filled here, from the public
 //            headers of the versions named. host.cc compares each with an object of the
@@ -255,10 +255,10 @@ constexpr Names zeek40_names = {
     BZW_LOOP("4zeek", "S0_", "_ZN4zeek12iosource_mgrE"),
 };
 
-// A host has those of one of them.
+// A host has the names of one of these.
 constexpr const Names* all_names[] = {&bro_names, &zeek30_names, &zeek32_names, &zeek40_names};
 
-// zeek::telemetry_mgr, and what makes a metric with it: from 7.0 on, and without it there is none.
+// zeek::telemetry_mgr, and its functions that make a metric, from 7.0 on. Older hosts get no metrics.
 #define BZW_METRIC(FUNCTION)                                                                                 \
     "_ZN4zeek9telemetry7Manager" FUNCTION "E" BZW_VIEW                                                       \
     "S5_St16initializer_listISt4pairIS5_S5_EES5_S5_St8functionIFdvEE"
@@ -266,9 +266,9 @@ constexpr const char telemetry_manager_name[] = "_ZN4zeek13telemetry_mgrE";
 constexpr const char counter_name[] = BZW_METRIC("15CounterInstance");
 constexpr const char gauge_name[] = BZW_METRIC("13GaugeInstance");
 
-// How functions start that the instrumentation of a compiler puts into a program: its
-// objects have something in or around them that the layouts here do not have, or it watches
-// every virtual call and would take the replaced ones for an attack.
+// How the names of functions start that a compiler's instrumentation puts into a program. Objects
+// of such a program have something in or around them that the layouts here do not have, or the
+// program watches every virtual call and would take the replaced functions for an attack.
 constexpr const char* instrumentations[][2] = {
     {"__asan_init", "AddressSanitizer"},
     {"__hwasan_init", "HWAddressSanitizer"},
@@ -317,7 +317,7 @@ struct Configuration30 {
     const char* (*version_function)();
 };
 
-// Zeek 5.1 to 6.0: the same under an old and a new name.
+// Zeek 5.1 to 6.0: the function is there under an old and a new name.
 struct Configuration51 {
     std::string name;
     std::string description;
@@ -344,7 +344,7 @@ struct Configuration61 {
 // is only walked.
 using ConfigMap = std::map<const char*, const char*>;
 
-// What hosts call the types of log columns, where the number of each is, and whether all have it;
+// What hosts call the types of log columns, where the number of each is, and if all hosts have it;
 // `type_names` in bzw_families.h is the list.
 struct TypeName {
     const char* name;
@@ -352,11 +352,11 @@ struct TypeName {
     bool always;
 };
 // Older hosts still use a writer that has failed, after they have deleted it (in
-// WriterFrontend::Stop): there it stays, and drops what it gets.
+// WriterFrontend::Stop). There a failed writer stays, and drops what it gets.
 constexpr Version failures_end_writers = {7, 0};
 
 // The front of ODesc, which collects an object's text, in all versions. (From 8.0 on the
-// first two are bytes and the last is larger, which makes no difference to the lower
+// first two members are bytes and the last is larger, which makes no difference to the lower
 // half of the length on these processors.)
 struct Text {
     std::int32_t type;
@@ -369,9 +369,9 @@ struct Text {
 // not printable ASCII (\xNN).
 constexpr unsigned char raw_style = 1;
 
-// Before Zeek 3.1, what comes round in each round of the main loop is a hook of plugins: its number,
-// its place in the class (virtual functions come in the order of their declaration), and how it is
-// turned on. From 3.1 on it would come before the events that write records.
+// Before Zeek 3.1, a hook of plugins is called in each round of the main loop: its number, its place
+// in the class (virtual functions come in the order of their declaration), and how it is turned on.
+// From 3.1 on the hook would come before the events that write records.
 constexpr int drain_events_hook = 3;
 constexpr std::size_t drain_events_slot = 10;
 constexpr char drain_events[] = "_ZN6plugin6Plugin15HookDrainEventsEv";
@@ -383,7 +383,7 @@ constexpr char enable_hook[] = "_ZN6plugin6Plugin10EnableHookENS_8HookTypeEi";
 constexpr std::size_t most_source_words = 11;
 
 // Room for the objects of the host whose sizes are nowhere to be found: several times what
-// they have in any version. host.cc looks whether the second half of it stays untouched.
+// they have in any version. host.cc checks that the second half of the room stays untouched.
 constexpr std::size_t component_room = 2048; // at most 152
 constexpr std::size_t text_room = 2048;      // at most 304
 
@@ -399,7 +399,7 @@ constexpr std::size_t behind_frontend = 4;
 constexpr std::size_t vtable_room = 64;
 
 // The classes of script values that have text for an option: bool, int, count, double,
-// interval, enum and string. Up to Zeek 4.0 "Val" itself is most of them.
+// interval, enum and string. Up to Zeek 4.0 most of these values are of "Val" itself.
 constexpr const char* string_classes[] = {"9StringVal", "N4zeek9StringValE"};
 constexpr const char* other_classes[] = {
     "3Val",

@@ -22,7 +22,7 @@ template <class... Parts> [[noreturn]] void refuse(const Parts&... parts) {
     throw refusal;
 }
 
-// In a mangled form; no class of a host's has one as long.
+// No class of a host's has a mangled name as long.
 constexpr std::size_t longest_class_name = 256;
 
 template <std::size_t N> bool is_one_of(const char* name, const char* const (&names)[N]) {
@@ -110,7 +110,7 @@ public:
         return table;
     }
 
-    // Where a vtable has a function.
+    // The slot in which a vtable has a function.
     std::size_t Slot(const Word* table, std::size_t words, const char* name) const {
         const Word address = Address(name);
         for (std::size_t i = vtable_header; i < words; ++i)
@@ -119,9 +119,9 @@ public:
         refuse(host, " has ", readable(name), " in no slot of its class");
     }
 
-    // Where a vtable has the destructors: the one that also gives back the memory is always the
-    // class's own, and behind the other (ABI section 2.5.2), in whose slot some compilers put
-    // that of a base class (clang, when there is nothing more to do).
+    // The slot in which a vtable has the first of its two destructors (ABI section 2.5.2). Only the
+    // second, which also gives back the memory, is always the class's own: some compilers put a base
+    // class's into the first slot (clang, when there is nothing more to do).
     std::size_t Destructors(const Word* table, std::size_t words, const char* deleting) const {
         const std::size_t slot = Slot(table, words, deleting) - 1;
         if (slot < vtable_header || !image.IsCode(table[slot]))
@@ -136,7 +136,7 @@ private:
         Miss(name);
     }
 
-    // What is missing is named by what it is, and by what would explain its absence.
+    // Names what is missing, or what would explain its absence.
     [[noreturn]] void Miss(const char* name) const {
         if (std::strstr(name, BZW_STRING)) {
             if (image.Name("_ZN", "7logging9ComponentC1ERKSs"))
@@ -164,8 +164,8 @@ std::string version_variable(const Image& image) {
     return text;
 }
 
-// Which version the program is: the one function that every plugin built from headers asks
-// for has it in its name; Bro 2.5 has no such function, but the variable.
+// Finds the program's version. The one function that every plugin built from headers asks for
+// has the version in its name; Bro 2.5 has no such function, but the variable.
 Version find_version(const Image& image, std::string* text, const char* (**function)(),
                      bool* in_development) {
     *function = nullptr;
@@ -212,7 +212,7 @@ Version find_version(const Image& image, std::string* text, const char* (**funct
     return version;
 }
 
-// By which names the program is to be searched: those of which it has the most.
+// Chooses the names by which the program is searched: those of which it has the most.
 const Names& names_of(const Image& image) {
     const Names* best = nullptr;
     std::size_t most = 0;
@@ -236,7 +236,7 @@ std::size_t count(const Word* table, std::size_t words, Word function) {
     return static_cast<std::size_t>(std::count(table + vtable_header, table + words, function));
 }
 
-// Whether an object of the host has an empty std::string at an offset.
+// Returns true if an object of the host has an empty std::string at an offset.
 bool is_empty_string(const char* object, std::size_t offset) {
     struct {
         const char* data;
@@ -246,8 +246,8 @@ bool is_empty_string(const char* object, std::size_t offset) {
     return string.data == object + offset + sizeof string && string.length == 0;
 }
 
-// Whether a layout is one of those that the library knows. How large a value is in all shows
-// nowhere, and makes no difference: values are only reached by pointers.
+// Returns true if the library knows a layout. How large columns and values are in all shows
+// nowhere, and makes no difference: both are only reached by pointers.
 bool is_known(const bzw_layout& layout) {
     bzw_layout one;
     one.struct_size = sizeof one;
@@ -272,7 +272,7 @@ std::size_t configuration_size(Version version) {
     return sizeof(Configuration61);
 }
 
-// A version that has the Configuration before a version's.
+// The newest version before this one that has another Configuration.
 Version configuration_before(Version version) {
     Version before = version;
     while (configuration_size(before) == configuration_size(version) && families[0] < before)
@@ -308,7 +308,7 @@ Host::Host() {
     names = &names_of(image);
     const Names& names = *this->names;
 
-    // First what shows the C++ library.
+    // This function comes first, since its name shows the C++ library.
     find.Set(&component_constructor, names.component_constructor);
 
     const Memory memory;
@@ -327,8 +327,8 @@ Host::Host() {
         unknown = "no version known to this plugin lays out log records as it does (" + own_layout + ")";
     }
 
-    // The host's own plugin for "None" has been made long ago. It is one to look at: Configure
-    // is all that it defines, and that a plugin has to.
+    // The host's own plugin for "None" was made long ago, and can be looked at. It defines
+    // Configure only, and nothing else must a plugin define.
     plugin_vtable = find.Vtable(names.none_plugin_vtable, &plugin_vtable_words);
     configure_slot = find.Slot(plugin_vtable, plugin_vtable_words, names.none_plugin_configure);
     const Word pure = reinterpret_cast<Word>(&abi::__cxa_pure_virtual);
@@ -344,7 +344,7 @@ Host::Host() {
     const auto* sample = reinterpret_cast<const char*>(object);
     if (object->functions != plugin_vtable + vtable_header)
         refuse(host, " has plugins that do not start with their virtual functions");
-    // Under development, a version may still have that of the one before.
+    // A version under development may still have the Configuration of the version before.
     configuration_of = version;
     const auto fits = [&] {
         const std::size_t base_directory = sizeof(Object) + configuration_size(configuration_of);
@@ -357,7 +357,8 @@ Host::Host() {
     if (!fits())
         refuse(host, " has a plugin::Configuration that is not one of ",
                std::to_string(configuration_size(version)), " bytes");
-    // It is set by whatever the plugin was compiled with, so the host's own has the host's.
+    // The API version is that of the headers that a plugin was compiled with: the host's own plugin has
+    // the host's.
     Configuration25 configuration;
     const auto api_version_at = reinterpret_cast<const char*>(&configuration.api_version) -
                                 reinterpret_cast<const char*>(&configuration);
@@ -375,7 +376,7 @@ Host::Host() {
     const bool heartbeat_is_pure = !image.Function(names.backend_do_heartbeat);
     const std::size_t to_define = heartbeat_is_pure ? 7 : 6;
 
-    // Those to define come in any order and with anything between them. Where a linker has made
+    // The functions to define come in any order and with anything between them. Where a linker has made
     // one function of several that do nothing, they come in the order of their declaration.
     bool taken[vtable_room] = {};
     for (std::size_t i = 0; i < to_define; ++i) {
@@ -452,7 +453,7 @@ Host::Host() {
     try {
         FindLoop(find);
     } catch (const Refusal& refusal) {
-        // It works without, but later.
+        // Records are sent without this, but later.
         keeps_records = refusal.what;
     }
 
@@ -464,7 +465,7 @@ Host::Host() {
     text_add(room, sentence, 0);
     Text text;
     std::memcpy(&text, room, sizeof text);
-    // Two bytes, with nothing behind them, or two words.
+    // `type` and `style` are two bytes, with nothing behind them, or two words.
     style_at = whole.Untouched(2) && whole.Untouched(3) ? 1 : offsetof(Text, style);
     char copy[sizeof sentence - 1];
     const bool same = whole.LargeEnough() && room[style_at] == 0 && text.length == sizeof copy &&
@@ -494,11 +495,11 @@ void Host::FindLoop(const Finder& find) {
     std::size_t size;
     sources = find.Data<void*>(names.sources, &size);
     find.Set(&register_source, names.sources_register);
-    // All but these two functions are the base class's, and do nothing.
+    // The functions that AddSource() does not replace are the base class's, and do nothing.
     const Word* vtable = find.Vtable(names.source_vtable, &source_vtable_words);
     if (source_vtable_words > most_source_words)
         refuse(name, " has sources with ", std::to_string(source_vtable_words), " virtual functions");
-    // Functions that do the same may be one: what Process does nobody else does.
+    // A linker may make one function of several that do the same. No other does what Process does.
     source_process_slot = find.Slot(vtable, source_vtable_words, names.source_process);
     source_timeout_slot = source_process_slot - 1;
     source_tag_slot = source_vtable_words - 1;
@@ -509,8 +510,8 @@ void Host::FindLoop(const Finder& find) {
 }
 
 void Host::AddSource(double (*next)(void* source)) const {
-    // An object of a class of our own, as large as none of the host's base class is. The host keeps
-    // it until it ends, and does not delete it.
+    // An object of a class of our own, larger than the host's base class in any version. The host
+    // keeps it until it ends, and does not delete it.
     struct Source {
         const Word* functions;
         Word members[8];
@@ -529,8 +530,8 @@ void Host::AddSource(double (*next)(void* source)) const {
 }
 
 void* Host::MakeComponent(const std::string& kind, void* (*factory)(void* frontend)) const {
-    // Its table is a copy of the class's with a destructor that gives back what is taken here: the
-    // class's own would give back as much as the class has.
+    // The component's table is a copy of the class's, with a destructor that gives back the memory
+    // taken here: the class's own would give back as much as the class has.
     struct Table {
         const Host* host;
         Word words[vtable_room];
@@ -583,7 +584,7 @@ bool Host::Option(const Memory& memory, const std::string& variable, std::string
     if (!value)
         return false;
 
-    // What class it is of: its type's information is in front of the virtual functions, and
+    // The value's class: the type's information is in front of the virtual functions, and
     // has a name behind a pointer to virtual functions of its own (ABI section 2.9.4).
     Object object;
     struct TypeInfo {

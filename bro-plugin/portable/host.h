@@ -39,7 +39,7 @@ struct Host {
     bzw_layout layout;
     std::string own_layout; // the layout in words, if no version known has it
 
-    // Why this is none of the hosts that were known when the plugin was made; empty if it is.
+    // Why this is none of the hosts that were known when the plugin was made; empty if it is one.
     std::string unknown;
 
     const char* (*version_function)(); // null in Bro 2.5
@@ -50,7 +50,7 @@ struct Host {
     std::size_t plugin_vtable_words;
     std::size_t configure_slot;
 
-    // None: likewise; the indices are those of the vtable, not of the functions.
+    // None: its virtual functions. Indices count the words of the vtable, its header included.
     const Word* none_vtable;
     std::size_t none_vtable_words;
     std::size_t slots[7];
@@ -58,7 +58,7 @@ struct Host {
     std::size_t heartbeat_slot;  // 0: heartbeats need not be turned on
     Word thread_heartbeat;
 
-    // What is called; member functions get the object first (ABI section 3.1).
+    // The host's functions that are called; member functions get the object first (ABI section 3.1).
     void (*plugin_constructor)(void* plugin);
     void (*plugin_add_component)(void* plugin, void* component);
     void* (*none_instantiate)(void* frontend);
@@ -67,39 +67,39 @@ struct Host {
     void (*thread_warning)(void* thread, const char* text);
     void (*thread_error)(void* thread, const char* text);
 
-    // plugin::Configuration: a version that has the same, and in Bro 2.5 the API version that it takes.
+    // A version that has the host's plugin::Configuration, and the API version that Bro 2.5 takes.
     Version configuration_of;
     int api_version;
 
-    // How the buffer of a frontend is emptied, and where and what a thread is told to stop with.
-    // Why it can't be, if it can't.
+    // What empties the buffer of a frontend, and what tells a thread to stop, with its slot. If
+    // buffers can't be emptied, `keeps_records` says why; else it is empty.
     void (*flush_frontend)(void* frontend);
     std::size_t signal_stop_slot;
     void (*signal_stop)(void* thread);
     std::string keeps_records;
 
-    // Zeek 3.0 and older: the hook that comes round in the main loop; else 0.
+    // Zeek 3.0 and older: the hook that is called in each round of the main loop; else 0.
     std::size_t drain_events_slot;
     void (*enable_hook)(void* plugin, int hook, int priority);
 
-    // Zeek 3.1 and newer: adds a source to the main loop, on the main thread. It has nothing to
+    // Zeek 3.1 and newer: adds a source to the main loop, on the main thread. The source has nothing to
     // process; `next` is called in each round, and returns how many seconds the host may sleep,
     // or -1.
     void AddSource(double (*next)(void* source)) const;
 
-    // A component that tells the host of a kind of writer and of what makes one; it becomes
-    // the host's. Throws a Refusal if it is not what it should be.
+    // Makes a component that tells the host of a kind of writer and of what makes one. The
+    // component becomes the host's. Throws a Refusal if it is not what it should be.
     void* MakeComponent(const std::string& kind, void* (*factory)(void* frontend)) const;
 
-    // Adds the counters of a log to the host's telemetry, which there is. For its main thread.
+    // Adds the counters of a log to the host's telemetry, if there is any. For the host's main thread.
     bool HasTelemetry() const { return telemetry_manager && *telemetry_manager; }
     void AddMetrics(const std::string& path) const;
 
-    // Whether the host ends.
+    // Returns true if the host has begun to end.
     bool Terminating() const { return __atomic_load_n(terminating, __ATOMIC_RELAXED); }
 
-    // The text of a global script variable; false if there is none, or none of that kind.
-    // Throws a Refusal if it is not what it should be.
+    // Reads the text of a global script variable. Returns false if there is no such variable, or
+    // its value is of another kind. Throws a Refusal if the value is not what it should be.
     bool Option(const Memory& memory, const std::string& variable, std::string* text) const;
 
 private:
@@ -116,7 +116,7 @@ private:
     std::size_t source_tag_slot;
     void* const* sources;
     void (*register_source)(void* sources, void* source, bool dont_count, bool manage_lifetime);
-    // Function that makes a metric; what it returns is a pointer to the metric, which the host keeps.
+    // A function that makes a metric. It returns a pointer to the metric, which the host keeps.
     using MakeMetric = std::shared_ptr<void> (*)(void* manager, std::string_view prefix,
                                                  std::string_view name, MetricLabels labels,
                                                  std::string_view help, std::string_view unit,
@@ -139,11 +139,11 @@ private:
     void (*text_add)(void* text, const char* more, int indent);
 };
 
-// The first words of an object, where its virtual functions are (ABI section 2.5.2: in
-// front of them are the distance to the whole object and the type's information).
+// The words of a vtable in front of its functions: the distance to the whole object and the
+// type's information (ABI section 2.5.2).
 constexpr std::size_t vtable_header = 2;
 
-// An object that has a vtable, as every one here has it at its start.
+// An object with virtual functions: a pointer to them is at its start.
 struct Object {
     const Word* functions;
 };

@@ -50,7 +50,7 @@ std::size_t count_symbols(const std::uint32_t* hash) {
 } // namespace
 
 bool Image::Open() {
-    // The executable is the first that is visited, and the only one looked at.
+    // The executable is the first file that is visited, and the only one looked at.
     ::dl_iterate_phdr(
         [](dl_phdr_info* info, std::size_t, void* self) {
             auto& image = *static_cast<Image*>(self);
@@ -108,8 +108,8 @@ const ElfW(Sym) * Image::Entry(const char* name) const {
 
 const void* Image::Find(const char* name, unsigned type, ElfW(Word) flags, std::size_t* size) const {
     const ElfW(Sym)* symbol = Entry(name);
-    // Of other types are, among others, what is each thread's own, and what has to be called
-    // to learn the function's address.
+    // Symbols of other types are, among others, variables that each thread has for itself, and
+    // functions that have to be called to learn an address.
     if (!symbol || (symbol->st_info & 0xf) != type)
         return nullptr;
     for (std::size_t i = 0; i < num_segments; ++i) {
@@ -168,15 +168,15 @@ bool Image::Mentions(const char* start) const {
     return false;
 }
 
-// The kernel copies into a pipe, and says so (EFAULT) when there is nothing to copy.
-// Unlike process_vm_readv that is never forbidden. Hundreds of writers may begin at once: they
-// share one, in turns.
+// The kernel copies memory into a pipe, and says so (EFAULT) when there is nothing to copy.
+// Unlike process_vm_readv this is never forbidden. Hundreds of writers may begin at once: they
+// share one pipe, in turns.
 namespace {
 struct Pipe {
     std::mutex mutex;
     int ends[2] = {-1, -1};
 
-    // Opens it, if it is not yet. The mutex is locked.
+    // Opens the pipe, if it is not open yet. The caller has locked the mutex.
     bool Open() {
         if (ends[0] < 0 && ::pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0)
             ends[0] = ends[1] = -1;
@@ -232,7 +232,7 @@ bool Memory::Text(const char* from, std::size_t longest, std::string* to) const 
     char part[64];
     to->clear();
     while (to->size() < longest) {
-        // Not across a page's end: what is behind the string need not be there.
+        // Reads no further than to the page's end: what is behind the string need not be there.
         const std::size_t size =
             std::min(sizeof part, 4096 - reinterpret_cast<std::uintptr_t>(from) % std::size_t{4096});
         if (!Read(from, part, size))

@@ -60,7 +60,7 @@ struct Writer {
 
     void* object = nullptr;
     bool checked = false;
-    bool rejected = false; // a record, and it was said
+    bool rejected = false; // a record was rejected, and it was said
     bool only_known_hosts = false;
     std::string path;
     std::unique_ptr<Check> check; // while there is something to check
@@ -81,7 +81,7 @@ struct Writer {
 
     bool Init(const void* info, int num_fields, const void* const* fields);
 
-    // That the buffer of the host can't be emptied is said once.
+    // Tells how often the host's buffer is to be emptied. If it can't be, says so once.
     void Flush() {
         static std::atomic<bool> said{false};
         const double interval = bzw_writer_flush_interval(log.Get());
@@ -134,10 +134,10 @@ bool on_init(void* object, const void* info, int num_fields, const void* const* 
     return goes_on;
 }
 
-// Whether a record may be looked at by the library. Once one was as it should be, all are.
+// Returns true if the library may look at a record. Once one record was as it should be, all are.
 bool check(Writer& writer, int num_fields, const void* const* vals) {
     if (writer.checked || !writer.check->Fits(num_fields))
-        return true; // the library counts one with another number of columns
+        return true; // the library counts a record with another number of columns
     std::string wrong;
     try {
         wrong = writer.check->Record(vals);
@@ -186,7 +186,7 @@ bool on_heartbeat(void* object, double network_time, double current_time) {
     return log.GoesOn(bzw_writer_heartbeat(log.Get(), network_time, current_time));
 }
 
-// On the main thread: the last that a frontend does before the host deletes it.
+// On the main thread: what a frontend calls last, before the host deletes it.
 void on_signal_stop(void* object) {
     Writer::Of(object).log.frontend.Leave();
     host->signal_stop(object);
@@ -201,7 +201,7 @@ void on_drain_events(void*) {
     flush_frontends_often(host->flush_frontend);
 }
 
-// Makes the object what the host made it, and lets the host end it.
+// Turns the object back into what the host made, and lets the host end it.
 void end(void* object, std::size_t slot) {
     Writer* writer = &Writer::Of(object);
     writer->log.Close();
@@ -223,8 +223,8 @@ template <class Function> Word word_of(Function* function) {
     return reinterpret_cast<Word>(function);
 }
 
-// What the host calls for each new writer, on its main thread, the only one that may read
-// script variables. Null if there is none.
+// The host calls this for each new writer, on its main thread, the only one that may read
+// script variables. Returns null if no writer can be made.
 void* make_writer(void* frontend) {
     try {
         auto* writer = new Writer(frontend);
@@ -266,7 +266,7 @@ void* make_writer(void* frontend) {
         void* made = host->none_instantiate(frontend);
         auto* object = static_cast<Object*>(made);
         if (!object || object->functions != host->none_vtable + vtable_header) {
-            // The host's "None" is then what the log gets.
+            // The log then gets the host's "None".
             std::fprintf(stderr, "%s: %s%s\n", name, message::other_writers, advice);
             delete writer;
             return made;
@@ -278,7 +278,7 @@ void* make_writer(void* frontend) {
             if (path)
                 host->AddMetrics(path);
         } catch (...) {
-            // It goes without.
+            // The log goes without metrics.
         }
         return object;
     } catch (...) {
@@ -308,7 +308,7 @@ void describe(Configuration61& configuration) {
     configuration.version_function = host->version_function;
 }
 
-// What tells the host of the writer.
+// The component that tells the host of the writer.
 void* component = nullptr;
 
 // Plugin::Configure.
@@ -338,7 +338,7 @@ Word configure_of(Version version) {
     return word_of(configure<Configuration61>);
 }
 
-// The host keeps a pointer to it until its end, and does not delete it.
+// Makes the plugin's object. The host keeps a pointer to that object until its end, and does not delete it.
 struct Plugin {
     Plugin() {
         try {
@@ -352,7 +352,7 @@ struct Plugin {
             if (!host->own_layout.empty())
                 std::fprintf(stderr, "%s: %s%s; they are sent as found (%s)\n", name, host->name.c_str(),
                              message::own_layout, host->own_layout.c_str());
-            // By this the host knows of it.
+            // The constructor tells the host of the plugin.
             host->plugin_constructor(plugin);
             static_cast<Object*>(plugin)->functions = vtable + vtable_header;
         } catch (const Refusal& refusal) {

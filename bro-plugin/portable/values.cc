@@ -15,9 +15,9 @@ namespace {
 
 // Any host can fill a value or a column with what another process has sent: it asks a format
 // for one part after the other, by a name that says which, and most often tells where in the
-// object to put it. With a format of ours, objects whose memory we know before, and two runs
+// object to put the part. With a format of ours, objects whose memory we know before, and two runs
 // that differ in one thing, the rest shows too. A host ends itself when it is to read a value of a
-// type that it does not read (COUNTER in 4.0), so that it is asked for no more of them than is needed.
+// type that it does not read (COUNTER in 4.0), so that it is asked for no more types than are needed.
 
 // Larger than any value or column (at most 56 bytes).
 constexpr std::size_t room = 512;
@@ -36,7 +36,7 @@ struct Format {
     unsigned char base[256] = {}; // whatever else the host's class has
 
     // What to hand out.
-    std::uint32_t types[2] = {}; // of a value, and of the one in it
+    std::uint32_t types[2] = {}; // of a value, and of the value in it
     std::uint32_t subtype = 0;
     char family = 4;
     char length = 96;
@@ -56,7 +56,7 @@ struct Format {
         return true;
     }
 
-    // What was asked for, the `which`th of that name, or null.
+    // The `which`th part of that name that was asked for, or null.
     const Asked* Find(const char* part, int which = 0) const {
         for (const Asked& one : asked)
             if (std::strcmp(one.part, part) == 0 && which-- == 0)
@@ -69,8 +69,8 @@ bool is(const char* part, const char* name) {
     return std::strcmp(part, name) == 0;
 }
 
-// What goes into the format's slots. The host's own code calls them; they may throw as its own
-// do, when there is no memory.
+// The functions that go into the format's slots. The host's own code calls them. They may throw
+// as its own do, when there is no memory.
 bool give_int(Format* format, int* place, const char* part) {
     int what = 1;
     if (is(part, "type"))
@@ -113,8 +113,8 @@ template <class Function> Word word_of(Function* function) {
     return reinterpret_cast<Word>(function);
 }
 
-// The object that the host reads into, and what became of its memory: read twice, onto two
-// backgrounds, which tells the bytes that were written from those that were not.
+// The object that the host reads into, and what became of its memory. The host reads twice, onto
+// two backgrounds, which tells the bytes that were written from those that were not.
 struct Sample {
     alignas(64) unsigned char bytes[room];
     bool written[room];
@@ -126,7 +126,7 @@ struct Sample {
         return one ? one->offset : nowhere;
     }
 
-    // Whether a byte was written, and not as one of the parts that were asked for.
+    // Returns true if a byte was written, and not as one of the parts that were asked for.
     bool Own(std::size_t offset) const {
         return offset < room && written[offset] &&
                std::none_of(format.asked.begin(), format.asked.end(), [&](const Format::Asked& one) {
@@ -153,8 +153,8 @@ public:
                                   word_of(give_bool),        word_of(give_double),  word_of(give_string),
                                   word_of(give_nothing),     word_of(give_nothing), word_of(give_address<4>),
                                   word_of(give_address<16>), word_of(give_text)};
-        // Where one function was made of several that are the same, they come in the order of
-        // their declaration.
+        // Where one function was made of several that are the same, its slots come in the order of
+        // the declarations.
         bool taken[vtable_room] = {};
         for (std::size_t i = 0; i < sizeof functions / sizeof *functions; ++i) {
             std::size_t slot = vtable_header;
@@ -268,7 +268,7 @@ private:
         return Take(reads.value, reads.type_name(static_cast<int>(type)), presets, [](const Sample&) {});
     }
 
-    // The one offset at which one sample has one number and another another.
+    // The one offset at which the sample `a` has the number `in_a`, and `b` has `in_b`.
     std::size_t Only(const char* what, const Sample& a, unsigned in_a, const Sample& b, unsigned in_b) const {
         std::size_t found = nowhere;
         for (std::size_t i = 0; i < room; ++i) {
@@ -414,7 +414,7 @@ private:
                     if (!memory.Read(elements, &first) || first != element)
                         continue;
                     vals[i] = static_cast<std::uint32_t>(at);
-                    // A number has nothing else to give back.
+                    // The element is a number, and has nothing else to give back.
                     ::operator delete(first);
                     ::operator delete[](elements);
                     return;

@@ -13,8 +13,8 @@
 namespace bzw {
 namespace portable {
 
-// What of the host that takes. The first three are members of threading::Field, of
-// threading::Value and of nothing; the format is given first to the format's functions.
+// The host's functions that are needed for this. `field` and `value` are members of
+// threading::Field and threading::Value. The format's functions get the format first.
 struct Reads {
     bool (*field)(void* field, void* format);
     bool (*value)(void* value, void* format);
@@ -25,8 +25,8 @@ struct Reads {
     Word format_reads[14]; // in the order of their declaration
 };
 
-// The layout of `host`, as it is called in messages; throws a Refusal that names what was not
-// found, or not in a place that can be used.
+// Finds the layout of a host, which messages call `host`. Throws a Refusal that names what was not
+// found, or is in a place that cannot be used.
 bzw_layout find_layout(const Reads& reads, const Memory& memory, const std::string& host);
 
 // A layout in words.

@@ -14,7 +14,8 @@ pub const ABSENT: u32 = u32::MAX;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
-    /// No JSON form: PATTERN, and whatever a later host adds; and what is set apart.
+    /// No JSON form: PATTERN, what a later host adds, and tags that [`Tags::without`](super::Tags::without) has made
+    /// unknown.
     Unknown,
     /// BOOL.
     Bool,
@@ -36,7 +37,7 @@ pub enum Kind {
     Text,
     /// TABLE (a set) and VECTOR.
     List,
-    /// Any, not to be looked at yet: see [`KindsOf::NONE`](super::KindsOf::NONE).
+    /// Any kind, not to be looked at yet: [`KindsOf::NONE`](super::KindsOf::NONE).
     Deferred,
 }
 
@@ -61,10 +62,10 @@ macro_rules! layout {
                 [$((stringify!($member), self.$member),)* $((stringify!($tag), self.$tag),)*]
             }
 
-            /// Of a host that has nothing.
+            /// The layout of a host that has nothing.
             pub const NOTHING: Self = Self { $($member: ABSENT,)* $($tag: ABSENT,)* };
 
-            /// What the members stand for that are no types' numbers, in their order and the host's words.
+            /// What the members stand for, types' numbers left out, in the members' order and the host's words.
             pub const WHAT: &[&str] = &[$($what),*];
         }
 
@@ -75,16 +76,16 @@ macro_rules! layout {
         /// `TypeTag` from Zeek 5.0 on: TIMER and UNION are gone too.
         const TAGS_ZEEK50: Layout = Layout { $($tag: $zeek50,)* ..Layout::NOTHING };
 
-        /// A type of the host's, as far as logs have it.
+        /// The host's types, as far as logs have them.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[allow(missing_docs, reason = "the host's words")]
         pub enum Type { $($type,)* }
 
         impl Type {
-            /// All of them, in the order of [`Layout`].
+            /// All types, in the order of [`Layout`].
             pub const ALL: &[Self] = &[$(Self::$type),*];
 
-            /// What its values are.
+            /// What the type's values are.
             #[must_use]
             pub const fn kind(self) -> Kind {
                 match self { $(Self::$type => Kind::$kind,)* }
@@ -96,13 +97,13 @@ macro_rules! layout {
                 match self { $(Self::$type if layout.$tag != ABSENT => Some(layout.$tag),)* _ => None }
             }
 
-            /// The member of [`Layout`] that has its number.
+            /// The member of [`Layout`] that has the type's number.
             #[must_use]
             pub const fn member(self) -> &'static str {
                 match self { $(Self::$type => stringify!($tag),)* }
             }
 
-            /// What hosts call it: `table` for [`Type::Set`].
+            /// What hosts call the type: `table` for [`Type::Set`].
             #[must_use]
             pub fn name(self) -> &'static str {
                 &self.member()["tag_".len()..]
@@ -345,7 +346,7 @@ pub struct Family {
     pub name: &'static core::ffi::CStr,
     /// First host version, (major, minor).
     pub since: (u32, u32),
-    /// Its layout.
+    /// The hosts' layout.
     pub layout: Layout,
 }
 

@@ -12,12 +12,12 @@ compile_error!("the host layouts are those of 64-bit little-endian machines");
 /// The host's type tags, as a table from tag to [`Kind`].
 #[derive(Clone, Debug)]
 pub struct Tags {
-    /// 256 that are what the tags say, and 256 that are [`Kind::Deferred`].
+    /// The kinds of 256 tags, and then 256 times [`Kind::Deferred`].
     kinds: [Kind; 512],
 }
 
-/// Which of the tags' kinds are asked for: those that there are, or none of them. A reader
-/// that has something else to do before some values learns of that together with the kind,
+/// Which kinds [`Tags::kind`] returns: the values' own, or [`Kind::Deferred`] for all. A reader
+/// that has something else to do before some values learns this together with the kind,
 /// and needs no branch of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KindsOf(u16);
@@ -142,7 +142,7 @@ macro_rules! shapes {
         #[derive(Clone, Copy, Debug)]
         pub enum AnyShape {
             $($(#[$doc])* $shape(Fixed<{ size_of::<$tag>() }, { offset_of!(repr::$value, present) }, { offset_of!(repr::$value, val) }>),)*
-            /// Any other.
+            /// Any other shape.
             Other(Dynamic),
         }
 
@@ -178,7 +178,7 @@ shapes! {
     Zeek81 = u8, ValueZeek81;
 }
 
-/// Does something with a shape, compiled for each on its own: `dispatch!(any, shape => …)`.
+/// Does something with a shape, compiled for each shape on its own: `dispatch!(any, shape => …)`.
 #[macro_export]
 macro_rules! dispatch {
     ($any:expr, $shape:ident => $do:expr) => {
@@ -323,14 +323,14 @@ pub enum Data<'a, S> {
     Time(f64),
     /// ADDR.
     Addr(Address),
-    /// SUBNET, see [`Value::subnet`]: as part of this, an address that is seldom there would take
+    /// SUBNET, which [`Value::subnet`] reads: an address here, which is seldom needed, would take
     /// registers all the time.
     Subnet,
     /// STRING, ENUM, FILE and FUNC.
     Text(Text<'a>),
     /// Sets and vectors.
     List(List<'a, S>),
-    /// One that was not looked at: see [`KindsOf::NONE`].
+    /// A value that was not looked at, because of [`KindsOf::NONE`].
     Deferred,
     /// A type without JSON form.
     Unknown,
@@ -361,7 +361,7 @@ impl<'a, S: Shape> Value<'a, S> {
         unsafe { self.value.add(offset).cast::<T>().read_unaligned() }
     }
 
-    /// Whether the field is set.
+    /// Returns true if the field is set.
     #[inline]
     #[must_use]
     pub fn present(&self) -> bool {
@@ -418,7 +418,7 @@ impl<'a, S: Shape> Value<'a, S> {
         }
     }
 
-    /// What the host says of text.
+    /// The text: where its bytes are and how many, as the host says.
     ///
     /// # Safety
     ///
@@ -447,7 +447,7 @@ impl<'a, S: Shape> Value<'a, S> {
         unsafe { (self.address(), self.read(self.shape.val() + offset_of!(repr::Subnet<u8>, length))) }
     }
 
-    /// What the host says of a number.
+    /// The number, as the host has it.
     ///
     /// # Safety
     ///
@@ -467,8 +467,8 @@ impl<'a, S: Shape> Value<'a, S> {
     unsafe fn address(&self) -> Address {
         let val = self.shape.val();
         let octets = val + offset_of!(repr::Addr<u8>, in_);
-        // SAFETY: `addr_val`. The first byte decides whatever the enum's size, for machines
-        // are little-endian here (see below) and `check` made sure that IPv4 is 0.
+        // SAFETY: `addr_val`. The first byte decides, whatever the enum's size: machines are
+        // little-endian here, and `check` made sure that IPv4 is 0.
         unsafe {
             if self.read::<u8>(val) == 0 { Address::V4(self.read(octets)) } else { Address::V6(self.read(octets)) }
         }
@@ -484,7 +484,7 @@ pub struct Text<'a> {
 }
 
 impl<'a> Text<'a> {
-    /// Its bytes.
+    /// The text's bytes.
     ///
     /// # Errors
     ///
@@ -497,11 +497,11 @@ impl<'a> Text<'a> {
         if self.data.is_null() {
             return Err(Malformed("a string's data is null"));
         }
-        // SAFETY: what the host says, as `Record::new` demands.
+        // SAFETY: the host has as many bytes there as it says, which `Record::new` demands.
         Ok(unsafe { core::slice::from_raw_parts(self.data, length) })
     }
 
-    /// What the host says: where its bytes are, and how many.
+    /// Where the text's bytes are, and how many, as the host says.
     #[inline(always)]
     #[must_use]
     pub fn raw(self) -> (*const u8, i32) {
@@ -519,7 +519,7 @@ pub struct List<'a, S> {
 }
 
 impl<'a, S: Shape> List<'a, S> {
-    /// Whether there are no more elements.
+    /// Returns true if there are no more elements.
     #[inline(always)]
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -530,7 +530,7 @@ impl<'a, S: Shape> List<'a, S> {
     #[inline(always)]
     #[must_use]
     pub fn peek(&self, tag: u32) -> Option<Value<'a, S>> {
-        // `next` may take it.
+        // A copy of the list is advanced, so that `next` still has the element.
         let value = self.clone().next()?.ok()?;
         (value.present() && value.tag() == tag).then_some(value)
     }
@@ -548,7 +548,7 @@ impl<'a, S: Shape> List<'a, S> {
         Self { left: self.left.min(most), ..*self }
     }
 
-    /// Leaves out those before the first of `rest`, which is what is left of [`List::up_to`].
+    /// Leaves out the elements in front of `rest`, which is what is left of [`List::up_to`].
     #[inline(always)]
     pub fn skip_to(&mut self, rest: &Self) {
         self.left -= (rest.next as usize - self.next as usize) / size_of::<*const u8>();

@@ -55,7 +55,7 @@ impl Drop for Authentication {
         handler.close(&self.domain);
         *users -= 1;
         if *users == 0 {
-            // Under the lock: the next one needs its address.
+            // Ended under the lock: the next handler needs the same address.
             *running = None;
         }
     }

@@ -14,7 +14,7 @@ use crate::report::{Burst, Incident, Phase, Report, Trouble};
 use crate::zmq::limits::ENFORCED;
 use crate::zmq::{Context, Endpoint, Error, Event, Handshake, MonitoredSocket, PENALTY, Role, Socket, version};
 
-/// How long after libzmq did not take an address it is given the address again.
+/// How long after libzmq has refused an address it is given the address again.
 const CONNECT_AGAIN: Duration = Duration::from_secs(10);
 
 /// The side that connects.
@@ -57,7 +57,7 @@ impl Dialer {
     ) -> Result<(MonitoredSocket, Self), Failure> {
         let socket = open_socket(context, options)?;
         if options.pattern == Pattern::Publish {
-            // Of the next connection's subscriptions it tells whether the last one's have ended or not.
+            // XPUB then tells of a new connection's subscriptions even before those of the last one have ended.
             socket.set(zmq_sys::ZMQ_XPUB_VERBOSE, 1).map_err(|error| Failure::Socket { error })?;
         }
         let name = endpoint.host_name().map(|(host, port)| Name::new(host, port, Instant::now()));
@@ -143,7 +143,7 @@ impl Dialer {
             Event::Retried(why) => {
                 match why {
                     Some(error) => *locked(&transport.trouble) = Some(unreachable(endpoint, error)),
-                    // A connection that was lost: this is known already.
+                    // The connection was lost, which is known already.
                     None if ENFORCED || self.closed > 0 => {}
                     None => *locked(&transport.trouble) = Some(Trouble::Unknown { endpoint }),
                 }
@@ -197,7 +197,7 @@ impl Dialer {
             self.renew(transport, socket);
         }
         if self.penalty.is_some() {
-            // The only connection that libzmq can have given up.
+            // Forgets what libzmq has given up: this side has ended its only connection by itself.
             socket.given_up(std::iter::empty());
             return self.penalty;
         }

@@ -116,7 +116,7 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// With keys or without.
+    /// `encrypted` is true if there are keys.
     #[must_use]
     pub fn new(encrypted: bool) -> Self {
         Self { encrypted, failed: Default::default() }
@@ -191,12 +191,12 @@ mod tests {
         }
         let mut peers = Peers::default();
         peers.ready(Some(1));
-        // Told of by nobody before.
+        // No event has told of this connection before.
         assert_eq!((peers.ended(2), peers.count()), (None, 1));
-        // It had failed after its handshake.
+        // This connection failed after its handshake.
         peers.failed();
         assert_eq!((peers.ended(1), peers.count()), (Some(1), 0));
-        // An event was lost.
+        // The event of the first connection's end was lost.
         peers.ready(Some(3));
         peers.ready(Some(3));
         assert_eq!((peers.ended(3), peers.count()), (Some(1), 0));

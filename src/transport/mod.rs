@@ -145,10 +145,10 @@ struct Transport {
     generation: AtomicU32,
     /// Bytes handed to libzmq, as they go over the network.
     handed: AtomicU64,
-    /// How many of the bytes handed over libzmq's queue still had when each writer last looked.
+    /// Bytes that libzmq's queue still had when each writer last looked.
     waiting: AtomicU64,
-    /// How many of the bytes handed over libzmq has written to connections, as far as writers keep them until
-    /// they have arrived.
+    /// Counts the bytes that libzmq has written to connections, as far as writers keep records until they have
+    /// arrived.
     written: Arc<Written>,
     /// The connections of the peers that are there.
     connections: Mutex<Vec<Outgoing>>,
@@ -158,7 +158,7 @@ struct Transport {
     notices: Mutex<VecDeque<Report>>,
     /// Why there is no peer, if that is known, and what to do about it.
     trouble: Mutex<Option<Trouble>>,
-    /// A writer wants the connection made anew.
+    /// True if a writer wants the connection made anew.
     renew: AtomicBool,
     /// True if nobody uses it any more.
     stop: AtomicBool,
@@ -213,7 +213,7 @@ impl Transport {
     /// allocator keeps freed memory apart for each thread.
     fn read(&self, socket: &MonitoredSocket) -> bool {
         if self.key.pattern == Pattern::Push {
-            // Its peers say nothing, but libzmq's I/O thread may.
+            // The peers say nothing, but libzmq's I/O thread may.
             socket.catch_up();
             return false;
         }
@@ -369,7 +369,7 @@ impl User {
         self.transport.peers.load(Ordering::Acquire)
     }
 
-    /// Returns true if subscribers connect to it.
+    /// Returns true if subscribers connect to this side.
     #[must_use]
     pub fn is_bound(&self) -> bool {
         self.transport.key.endpoint.bind
@@ -429,9 +429,9 @@ impl User {
         self.transport.key.divides() && self.peers() > 1
     }
 
-    /// How many bytes of those written the peers' systems have not acknowledged. If all peers get the same
-    /// records, the peer with the most counts, else all together. `None` without a connection, and while
-    /// one ends: it is not known then.
+    /// How many of the bytes written the peers' systems have not acknowledged. If all peers get the same
+    /// records, the peer with the most bytes counts, else all together. `None` without a connection, and while
+    /// a connection ends, when the number is not known.
     #[must_use]
     pub fn unacknowledged(&self) -> Option<u64> {
         let mut connections = locked(&self.transport.connections);
@@ -448,7 +448,7 @@ impl User {
     /// How far the peers' systems have acknowledged what was [written](User::written).
     #[must_use]
     pub fn acknowledged(&self) -> Acknowledged {
-        // First, so that bytes written afterwards are among the unacknowledged.
+        // Read first, so that bytes written afterwards are among the unacknowledged.
         let written = &self.transport.written;
         let Some(mut places) = written.each() else {
             let written = written.all();
@@ -474,7 +474,7 @@ impl User {
     pub fn wait(&self, limit: Duration) {
         let topics = locked(&self.transport.topics);
         if self.transport.version.load(Ordering::Acquire) == self.version {
-            // Woken early or not: the caller looks.
+            // The caller looks, woken early or not.
             drop(self.transport.changed.wait_timeout(topics, limit));
         }
     }
@@ -489,13 +489,13 @@ impl User {
         if running[index].users > 0 {
             return;
         }
-        // Under the lock until the address is free for the next one.
+        // The lock is held until the address is free for the next transport.
         let Running { transport, thread, stop, .. } = running.swap_remove(index);
         transport.stop.store(true, Ordering::SeqCst);
         drop(stop);
         // A thread that waits for a name server finds later that it has nothing left to do.
         if !transport.waits.load(Ordering::SeqCst) {
-            // It cannot panic, and nothing is left to do if it did.
+            // The thread cannot panic, and nothing would be left to do if it did.
             drop(thread.join());
         }
         let socket = locked(&transport.socket).take();

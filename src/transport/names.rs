@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use crate::zmq::Endpoint;
 
-/// How often an address is tried before it is the next one's turn.
+/// How often an address is tried before it is the next address's turn.
 const TRIES: u32 = 3;
 
 /// How soon a name is looked up again.
@@ -29,9 +29,9 @@ pub(super) struct Name {
     addresses: Vec<IpAddr>,
     /// The address that is being tried.
     current: Option<IpAddr>,
-    /// How often it has failed in a row.
+    /// How often `current` has failed in a row.
     failed: u32,
-    /// When to look it up again.
+    /// When to look the name up again.
     due: Option<Instant>,
 }
 
@@ -41,7 +41,7 @@ impl Name {
         Self { host: host.to_owned(), port, addresses: Vec::new(), current: None, failed: 0, due: Some(now) }
     }
 
-    /// When it is to be looked up.
+    /// When the name is to be looked up.
     pub(super) fn due(&self) -> Option<Instant> {
         self.due
     }

@@ -1,9 +1,8 @@
 //! Tells how many of a writer's records lie in a part of an endpoint's stream.
 //!
-//! All logs of an endpoint share a connection. When it is lost, the systems' buffers hold so many of
-//! the last bytes that were handed over; it is not known whose bytes these are. So each writer
-//! remembers how many records it had handed over when the stream was how far, the longer ago the less
-//! closely.
+//! All logs of an endpoint share a connection. When it is lost, the systems' buffers still hold the
+//! last bytes that were handed over, and nobody knows whose bytes these are. So each writer remembers
+//! how many records it had handed over at which positions of the stream: the longer ago, the fewer.
 
 use std::collections::VecDeque;
 
@@ -13,7 +12,7 @@ const LOOKS: usize = 64;
 /// A writer's records in the stream.
 #[derive(Debug, Default)]
 pub struct Trail {
-    /// Where the stream was, and records handed over, the oldest first.
+    /// Positions of the stream, and records handed over by then, the oldest first.
     looks: VecDeque<(u64, u64)>,
 }
 
@@ -27,7 +26,7 @@ impl Trail {
             return;
         }
         if self.looks.len() == LOOKS {
-            // Every second one of the older half.
+            // Of the older half, every second look stays.
             let mut index = 0;
             self.looks.retain(|_| {
                 index += 1;
@@ -97,11 +96,11 @@ mod tests {
             assert!(trail.looks.len() <= LOOKS);
         }
         assert_eq!(trail.between(0, 300_000_000), 999_999);
-        // As when a connection is lost after it has stood still for long.
+        // A connection that is lost after it has stood still for long has many bytes on their way.
         for back in [10, 100, 1000, 10_000, 100_000] {
             assert!(trail.between(299_999_700 - back * 300, 299_999_700).abs_diff(back) <= 1, "{back}");
         }
-        // Half of what was long ago were other logs' records.
+        // Half of the bytes are other logs' records.
         let mut trail = Trail::default();
         for step in 0..100_000 {
             trail.note(step * 600 + 300, step);

@@ -1,16 +1,16 @@
 //! Records that become one message, a line each: `batch_records`.
 //!
 //! They are encoded one behind the other into the memory that becomes the message, so that a
-//! batch costs neither a copy nor an allocation for each record. It ends early when that memory
-//! does, which is the case after some 64 KiB.
+//! batch costs neither a copy nor an allocation for each record. A batch ends early when that
+//! memory does, after some 64 KiB.
 
 use super::config::Config;
 
 /// How often a host calls [`super::Writer::heartbeat`], in milliseconds: a batch that would be
-/// due before the next one is ended.
+/// due before the next call is ended.
 const HEARTBEAT_MILLIS: u64 = 1000;
 
-/// What stands between two records. JSON as it is written here has none.
+/// What stands between two records: a line feed, which JSON as it is written here has nowhere.
 const SEPARATOR: u8 = b'\n';
 
 /// The batch that is being filled: what is pending in the buffers.
@@ -18,29 +18,29 @@ const SEPARATOR: u8 = b'\n';
 pub(super) struct Batch {
     /// What the message begins with, in front of its records.
     head: Box<[u8]>,
-    /// Records that end it.
+    /// How many records end the batch.
     limit: u64,
-    /// How long its first record may wait, in milliseconds.
+    /// How long the first record may wait, in milliseconds.
     latency: u64,
-    /// When it got that, in [`crate::clock::coarse_millis`].
+    /// When the first record came, in [`crate::clock::coarse_millis`].
     begun: u64,
     records: u64,
 }
 
 impl Batch {
-    /// An empty one, of messages that begin so.
+    /// Makes an empty batch; `head` is what its messages begin with.
     pub(super) fn new(config: &Config, head: &[u8]) -> Self {
         let latency = config.batch_latency.as_millis() as u64;
         Self { head: head.into(), limit: config.batch_records, latency, begun: 0, records: 0 }
     }
 
-    /// Whether a message can have several records.
+    /// Returns true if a message can have several records.
     #[inline]
     pub(super) fn is_wanted(&self) -> bool {
         self.limit > 1
     }
 
-    /// Records in it.
+    /// Records in the batch.
     #[inline]
     pub(super) fn records(&self) -> u64 {
         self.records
@@ -62,12 +62,12 @@ impl Batch {
         self.records >= self.limit || now.wrapping_sub(self.begun) >= self.latency
     }
 
-    /// Whether it is to end with this heartbeat.
+    /// Returns true if the batch is to end with this heartbeat.
     pub(super) fn is_due(&self, now: u64) -> bool {
         self.records > 0 && now.wrapping_sub(self.begun) + HEARTBEAT_MILLIS > self.latency
     }
 
-    /// Ends it: its records, and an empty one in its place.
+    /// Ends the batch, begins an empty one, and returns how many records it had.
     #[inline]
     pub(super) fn take(&mut self) -> u64 {
         std::mem::take(&mut self.records)

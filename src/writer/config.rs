@@ -64,7 +64,7 @@ pub static OPTIONS: &[Spec] = &[
         v.within(0..=MAX_BATCH, Reason::Batch).map(|n| c.batch_records = n.max(1))
     }),
     option(c"batch_latency", "interval", "1 sec", |c, v| v.interval(1).map(|n| c.batch_latency = millis(n))),
-    // docs/performance.md has what others cost.
+    // docs/performance.md says what other intervals cost.
     option(c"flush_interval", "interval", "2 msec", |c, v| v.interval(0).map(|n| c.flush_interval = millis(n))),
     option(c"json_timestamps", "JSON::TimestampFormat", "JSON::TS_EPOCH", |c, v| {
         v.choice(TIMES).map(|one| c.style.time = one)
@@ -74,10 +74,10 @@ pub static OPTIONS: &[Spec] = &[
         v.choice(ESCAPES).map(|one| c.style.escape = one)
     }),
     option(c"topic", "string", "%path", topic),
-    // The topic has it.
+    // `topic` and `extra_fields` fill the name in.
     option(c"sensor", "string", "", |_, _| Ok(())),
     option(c"spool_dir", "string", "", |c, v| {
-        // Whether it can be used shows when it is: no log is off because of its spool.
+        // The directory is not tried here: a log is sent even if its spool cannot be used.
         c.spool = (!v.given.value.is_empty()).then(|| spool::Options {
             dir: v.given.value.into(),
             max_bytes: u64::MAX,
@@ -97,7 +97,7 @@ pub static OPTIONS: &[Spec] = &[
     }),
     option(c"spool_always", "bool", "F", |c, v| {
         let always = v.switch()?;
-        // A filter can do without.
+        // A filter can do without the spool that the globals set up.
         let without = v.find("spool_dir").is_some_and(|dir| dir.scope == Scope::Filter);
         if always && c.spool.is_none() && !without {
             return Err(v.given.error(Reason::NoSpool));
@@ -134,7 +134,7 @@ const SYNC: &[(&str, SyncPolicy)] =
 /// Limit of `batch_records`: far more than a message gets.
 const MAX_BATCH: u64 = 65_536;
 
-/// What the script makes text of, and no option: that of `extra_fields`.
+/// Names that are no options: the texts that the script makes of tables, here of `extra_fields`.
 pub static SCRIPT_NAMES: &[&CStr] = &[c"extra_fields_hex"];
 
 /// A writer's options. By `Default` none of them is read yet.
@@ -158,11 +158,11 @@ pub struct Config {
     pub curve: Option<Curve>,
     /// `stats_interval`: how often the writer publishes its statistics; `None` is never.
     pub stats_interval: Option<Duration>,
-    /// `stats_topic`: the first frame of that.
+    /// `stats_topic`: the topic of the statistics.
     pub stats_topic: String,
     /// `batch_records`: how many records a message may have.
     pub batch_records: u64,
-    /// `batch_latency`: how long a record may wait for that many.
+    /// `batch_latency`: how long a record may wait for `batch_records`.
     pub batch_latency: Duration,
     /// `flush_interval`: how long a record may wait in the host's buffer; zero is as long as the
     /// host likes.
@@ -175,13 +175,13 @@ pub struct Config {
     pub frames: Frames,
     /// `spool_dir`, and with it `spool_max_bytes`, `spool_when_full` and `spool_sync`.
     pub spool: Option<spool::Options>,
-    /// `spool_always`: every record goes through the spool. Never without one.
+    /// `spool_always`: true if every record goes through the spool; false without a spool.
     pub spool_always: bool,
-    /// The spool is one that no writer has open, and is given back when one opens it. No option.
+    /// True if the spool is one that no writer has open, and is given back when a writer opens it. Not an option.
     pub borrows_spool: bool,
     /// `extra_fields`: what every record gets.
     pub extra_fields: ExtraFields,
-    /// `tag_json`: whether a record is put into an object, under its log path.
+    /// `tag_json`: true if a record is put into an object, under its log path.
     pub tag_json: bool,
 }
 
@@ -206,7 +206,7 @@ impl Config {
         Head::new(self.topic.of(path), self.frames)
     }
 
-    /// The part of it that the endpoints' transports need.
+    /// The options that the endpoints' transports need.
     #[must_use]
     pub fn transport(&self) -> transport::Options {
         transport::Options {
@@ -220,7 +220,7 @@ impl Config {
 }
 
 impl Spec {
-    /// Its name as text.
+    /// The option's name as text.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.name.to_str().unwrap_or_default()
@@ -245,7 +245,7 @@ fn millis(number: i32) -> Duration {
     Duration::from_millis(number.unsigned_abs().into())
 }
 
-/// The last of some options reads all of them.
+/// Reads nothing: of some options that belong together, the last reads all.
 fn with_the_last(_: &mut Config, _: OptionValue<'_>) -> Result<(), ConfigError> {
     Ok(())
 }
@@ -381,7 +381,7 @@ mod tests {
             global("spool_always", "T"),
         ];
         assert_eq!(spool(&given), (Some(others), true));
-        // A filter can do without.
+        // A filter can do without the spool that the globals set up.
         assert_eq!(spool(&[dir, global("spool_always", "T"), filter("spool_dir", "")]), (None, false));
     }
 

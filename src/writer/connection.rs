@@ -28,17 +28,17 @@ pub struct Connection {
     head: Head,
     high_water_mark: i32,
     link: Link,
-    /// The next record is to be encoded for [`Connection::send`].
+    /// True if the next record is to be encoded for [`Connection::send`].
     wants: bool,
     fallback: Fallback,
-    /// What found no room, while the writer waits for it.
+    /// The records that found no room, while the writer waits for room.
     blocked: Option<Blocked>,
     progress: Progress,
-    /// The writer is about to close.
+    /// True if the writer is about to close.
     ends: bool,
-    /// Since when there are subscribers and none of them wants this log.
+    /// Since when there are subscribers of which none wants this log, and how many topics they have.
     unwanted_since: Option<(Instant, u64)>,
-    /// `sent`, `queued`, `spooled` and `bytes` are not kept here.
+    /// Only `no_subscriber`, `queue_full`, `encoding` and `closed` are kept here.
     counters: Counters,
     account: Account,
 }
@@ -55,31 +55,30 @@ enum Fallback {
     Spool(Box<Spooling>),
 }
 
-/// The record that is pending, or a batch.
+/// A record, or a batch, that found no room.
 struct Blocked {
     records: u64,
-    /// What it was made into, and for which lane, if only a lane's peers have no room.
+    /// The lane that was chosen and the message made for it, if libzmq refused the message.
     message: Option<(usize, Message)>,
 }
 
 /// Once there have been subscribers for so long and none of them wanted a log, its records do
-/// not go to the spool, and are not held for another one.
+/// not go to the spool, and are not held for another subscriber.
 const UNWANTED: Duration = Duration::from_secs(1);
 
-/// How long records are held for a peer that nothing is queued for before it is there. Longer
-/// than any run.
+/// How long records are held where libzmq queues nothing for a peer that is away: longer than any run.
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
-/// Records taken from the spool for each new one.
+/// Records sent from the spool after each new one, at most.
 const DRAIN: usize = 32;
 
-/// Waiting for the first subscriber.
+/// Records that are held for the first subscriber.
 struct Hold {
     until: Instant,
-    /// With the number of records in each.
+    /// Each message with its number of records.
     messages: VecDeque<(Vec<u8>, u64)>,
     records: u64,
-    /// Of messages; 0: no limit.
+    /// How many messages can be held; 0 is no limit.
     limit: usize,
 }
 
@@ -90,7 +89,7 @@ impl Hold {
     }
 }
 
-/// Whose records a connection is for.
+/// The log whose records a connection is for.
 pub struct Log<'a> {
     /// The log path, as text.
     pub path: &'a str,
@@ -174,8 +173,8 @@ impl Connection {
         self.counters.encoding += 1;
     }
 
-    /// Takes a record, or so many in a batch, which are pending. Returns true if there is no room, see
-    /// [`Connection::retry`].
+    /// Takes the record, or the batch of `records`, that is pending. Returns true if there is no room: then
+    /// [`Connection::retry`] goes on.
     #[inline]
     pub fn send(&mut self, buffers: &mut Buffers, records: u64) -> bool {
         match self.fallback {
@@ -205,7 +204,7 @@ impl Connection {
         self.hand_over(lane, body, records)
     }
 
-    /// Gives a message to libzmq. Returns true if its peers have no room for it.
+    /// Gives a lane's message to libzmq. Returns true if the lane's peers have no room for it.
     #[inline]
     fn hand_over(&mut self, lane: usize, mut body: Message, records: u64) -> bool {
         match self.link.send(lane, &self.head, &mut body, records) {
@@ -219,20 +218,19 @@ impl Connection {
         false
     }
 
-    /// Begins to wait for room. Since it last did so much time has passed.
+    /// Begins to wait for room. `passed` is the time since the writer last waited.
     pub fn begin_wait(&mut self, passed: Duration, buffers: &Buffers) {
         self.progress.earn(passed);
         self.progress.note(self.left(buffers), self.link.steps());
     }
 
-    /// It was waited for so long, while other connections were held up or not.
+    /// Takes note that the writer has waited for room for `time`; `held_up` is true if others were held up.
     pub fn waited(&mut self, time: Duration, held_up: bool) {
         self.progress.wait(time, held_up);
     }
 
-    /// Tries again to send what found no room. Returns true if that is to be tried once more; else it
-    /// is sent, or counted, and there is nothing to wait for. What [`Connection::send`] was given is
-    /// still pending.
+    /// Tries again to send the records that found no room, which are still pending. Returns true if this is to
+    /// be tried once more; if not, the records are sent, held, or counted as dropped.
     pub fn retry(&mut self, buffers: &mut Buffers) -> bool {
         let Some(Blocked { records, message }) = self.blocked.take() else { return false };
         if self.holds() {
@@ -259,18 +257,18 @@ impl Connection {
         true
     }
 
-    /// Records that have left the queue. Those that found no room were never in it.
+    /// Records that have left the queue. Records that found no room were never in it.
     fn left(&self, buffers: &Buffers) -> u64 {
         self.link.handed() - self.in_flight(buffers)
     }
 
-    /// Returns true if it has nothing to do while others are waited for, and would have.
+    /// Returns true if waiting for others holds this connection up: it has subscribers, and an empty queue.
     #[must_use]
     pub fn starves(&self, buffers: &Buffers) -> bool {
         self.blocked.is_none() && self.link.wanted() && self.in_flight(buffers) == 0
     }
 
-    /// Returns true if something has found no room and waits for it.
+    /// Returns true if records have found no room and wait for it.
     #[must_use]
     pub fn is_blocked(&self) -> bool {
         self.blocked.is_some()
@@ -305,8 +303,8 @@ impl Connection {
         }
     }
 
-    /// Sends what is in the spool, some records or all that there is room for. Returns true if it sent
-    /// any. Not to be called while a record is pending.
+    /// Sends what is in the spool, as far as there is room, and `limit` records at most. Returns true if it
+    /// sent any. Not to be called while a record is pending.
     pub fn drain(&mut self, buffers: &mut Buffers, limit: usize) -> bool {
         (0..limit).take_while(|_| self.drain_one(buffers).is_some()).count() > 0
     }
@@ -314,7 +312,7 @@ impl Connection {
     /// Sends the spool's next record, if there is one, and room for it.
     fn drain_one(&mut self, buffers: &mut Buffers) -> Option<()> {
         let Fallback::Spool(spool) = &mut self.fallback else { return None };
-        // First: a lane that is chosen has had its turn.
+        // Checked before a lane is chosen, which uses up the lane's turn.
         if spool.full || spool.waiting() == 0 || !self.link.wanted() {
             return None;
         }
@@ -341,7 +339,7 @@ impl Connection {
         Some(())
     }
 
-    /// What a new record in the spool gives reason to.
+    /// Sends some of the spool's records after a new one.
     #[inline]
     pub fn go_on(&mut self, buffers: &mut Buffers) {
         if self.spool().is_some_and(|spool| spool.waiting() > 0) {
@@ -402,7 +400,7 @@ impl Connection {
             let full = self.try_send(buffers, records);
             buffers.advance();
             if full {
-                // It was not taken: the next look tries again.
+                // The message was not taken: the next look tries again.
                 self.blocked = None;
                 hold.messages.push_front((bytes, records));
                 hold.records += records;
@@ -434,7 +432,7 @@ impl Connection {
             self.unwanted_since = None;
             return false;
         }
-        // Those that a subscriber has come one by one, so the last one counts.
+        // A subscriber tells its topics one by one, so that the time since the last one counts.
         match self.unwanted_since {
             Some((since, count)) if count == other => since.elapsed() >= UNWANTED,
             _ => {
@@ -450,7 +448,7 @@ impl Connection {
         self.spool().is_some_and(|spool| spool.waiting() > 0) && self.link.wanted()
     }
 
-    /// The writer is about to close: what is only for the record is not told any more.
+    /// Takes note that the writer is about to close: the endpoint's notices of [`Level::Info`] are no longer told.
     pub fn ends(&mut self) {
         self.ends = true;
     }
@@ -475,7 +473,7 @@ impl Connection {
         self.link.since()
     }
 
-    /// Waits for something to [`Connection::poll`], at most so long.
+    /// Waits until there may be something to [`Connection::poll`], for `limit` at most.
     pub fn wait(&self, limit: Duration) {
         self.link.wait(limit);
     }
@@ -485,7 +483,7 @@ impl Connection {
         if let Fallback::Hold(hold) = &self.fallback { hold.records } else { 0 }
     }
 
-    /// Records that libzmq has and the system has not.
+    /// Records that libzmq has and the system has not; with a spool, those that the peers have not acknowledged.
     #[must_use]
     pub fn in_flight(&self, buffers: &Buffers) -> u64 {
         if let Some(spool) = self.spool() {
@@ -512,7 +510,7 @@ impl Connection {
         }
     }
 
-    /// Returns true if a record may still be sent if one waits, at the end.
+    /// Sends what can be sent, at the end. Returns true if waiting may get more records sent.
     pub fn busy(&mut self, buffers: &mut Buffers) -> bool {
         self.poll(buffers);
         self.end_hold(buffers);
@@ -523,10 +521,10 @@ impl Connection {
         self.held() > 0 || self.in_flight(buffers) > 0
     }
 
-    /// Reports what has happened since the last time, of this log or others at the endpoint. `problem` is
-    /// that of the last record which could not be encoded.
+    /// Reports what has happened since the last time to the records of this log and others at the endpoint.
+    /// `problem` is what was wrong with the last record that could not be encoded.
     pub fn report(&mut self, buffers: &Buffers, problem: Option<&Problem>, now: u64, reporter: &mut Reporter) {
-        // At the end nothing is made again, and nobody is waited for.
+        // At the end, what these notices promise is no longer true: that a lost connection is made again.
         for report in self.link.notices().iter().filter(|report| !self.ends || report.level() != Level::Info) {
             reporter(report);
         }
@@ -542,8 +540,8 @@ impl Connection {
         *seen.of(Fate::QueueFull) = queue_full;
         *seen.of(Fate::Encoding) = encoding;
         *seen.of(Fate::Closed) = closed;
-        // A subscriber is there and does not want this log: that is its choice. With a spool it is told, since
-        // nothing is kept.
+        // A subscriber that does not want this log has chosen so, and no report is due. With a spool there is
+        // one, since these records are not kept.
         let chosen = self.link.subscriptions().other > 0;
         if chosen {
             self.account.skip(Fate::NoSubscriber, no_subscriber);
@@ -606,7 +604,7 @@ impl Connection {
         self.tell(summaries, reporter);
     }
 
-    /// Tells what has not been told yet, if no other log's writer could, because all have gone.
+    /// Tells what has not been told yet, if this is the endpoint's last writer.
     /// `lingered` is how many records were waited for in vain.
     pub fn report_last(&mut self, lingered: u64, now: u64, reporter: &mut Reporter) {
         let mut summaries = self.account.note_end(Fate::Lingered, lingered, now);
@@ -614,8 +612,8 @@ impl Connection {
         self.tell(summaries, reporter);
     }
 
-    /// Closes the connection, `linger` after the end began. Returns what became of the records,
-    /// of which those that libzmq still had then are lost.
+    /// Closes the connection. Returns its name and what became of the records: those that libzmq still has
+    /// are lost, or go back to the spool. `left` is what is left of the linger time; `None` is for ever.
     pub fn close(mut self, written: u64, buffers: &Buffers, left: Option<Duration>) -> (String, Counters) {
         if let Fallback::Spool(mut spool) = self.fallback {
             spool.end(&mut self.link);
@@ -632,12 +630,12 @@ impl Connection {
             spool.close();
             return (self.name, counters);
         }
-        // Nobody came for these.
+        // Nobody has subscribed to the records that are held.
         self.counters.no_subscriber += self.held();
         let lost = self.link.give_up(buffers);
         self.counters.closed += lost;
         let counters = Counters { written, sent: self.link.handed(), bytes: self.link.bytes(), ..self.counters };
-        // With nothing left to send, this is only for the I/O thread to get there.
+        // If nothing is lost, everything is sent: the time is only for the I/O thread to end.
         self.link.close(if lost > 0 { Some(Duration::ZERO) } else { left });
         (self.name, counters)
     }

@@ -16,7 +16,7 @@ macro_rules! counters {
             $($(#[$doc])* pub $counter: u64,)*
         }
 
-        /// How many there are.
+        /// How many counters there are.
         const COUNT: usize = [$($name),*].len();
 
         impl Counters {
@@ -26,7 +26,7 @@ macro_rules! counters {
                 [$(($name, self.$counter)),*]
             }
 
-            /// Those with these values, in the same order.
+            /// Makes counters of their values, in the order of [`Counters::named`].
             fn of([$($counter),*]: [u64; COUNT]) -> Self {
                 Self { $($counter),* }
             }
@@ -69,16 +69,16 @@ pub struct Totals {
 static TOTALS: Mutex<BTreeMap<String, Arc<Totals>>> = Mutex::new(BTreeMap::new());
 
 impl Totals {
-    /// Those of a log path.
+    /// The totals of a log path.
     #[must_use]
     pub fn of(path: &str) -> Arc<Self> {
         Arc::clone(locked(&TOTALS).entry(path.to_owned()).or_default())
     }
 
-    /// Takes the place of what was `before` by what is `now`.
+    /// Replaces what a writer had counted `before` by what it has counted `now`.
     pub fn update(&self, before: &Counters, now: &Counters) {
         for ((total, (_, now)), (_, before)) in self.values.iter().zip(now.named()).zip(before.named()) {
-            // Those of what waits go down, too: the sum wraps around and back.
+            // Counters of what waits go down, too: the sum wraps around and back.
             total.fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
         }
     }

@@ -8,9 +8,9 @@ use crate::keys::{self, Authorized};
 use crate::transport::Curve;
 use crate::zmq::PublicKey;
 
-/// Reads the options and the files that they name. `None` without any; with one, each endpoint
-/// (its name, and whether it is bound) must have what it needs, and those to connect to get their
-/// servers' keys.
+/// Reads the options and the files that they name; `None` if no option is set. If one is, each endpoint
+/// (its name, and true if it is bound) must have the keys that it needs. Returns a server's key for each
+/// endpoint to connect to.
 ///
 /// # Errors
 ///
@@ -144,7 +144,7 @@ mod tests {
         assert!(error.contains("chmod 600") && error.contains("mode 0644"), "{error}");
     }
 
-    /// Somebody gives a key instead of its file.
+    /// Somebody gives a key instead of the key's file.
     #[test]
     fn no_error_shows_a_secret_key() {
         let slash = format!("/{}", &KEY[1..]);

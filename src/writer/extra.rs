@@ -6,14 +6,14 @@ use super::topic::Template;
 /// The fields: names, which differ, and values.
 pub type ExtraFields = Vec<(Vec<u8>, Template)>;
 
-/// The same, with values as they are given: templates.
+/// The fields' names, and the values as they are given: texts of templates.
 type Texts = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// Makes templates of the values.
 ///
 /// # Errors
 ///
-/// As [`Template::parse`].
+/// A value has an unknown placeholder, or `sensor` failed.
 pub(super) fn templates(fields: Texts, sensor: impl Fn() -> Result<String, Reason>) -> Result<ExtraFields, Reason> {
     let template = |(name, value): (_, Vec<u8>)| Ok((name, Template::parse(&value, &sensor)?));
     fields.into_iter().map(template).collect()
@@ -51,12 +51,12 @@ pub(super) fn parse_text(text: &str) -> Result<Texts, Reason> {
     checked(fields.collect::<Result<_, _>>()?)
 }
 
-/// Reads the form that the script makes of the table: the same with hexadecimal digits. A
-/// table has no order, so the fields get that of their names.
+/// Reads the form that the script makes of the table: `name=value,name=value`, with names and
+/// values in hexadecimal digits. A table has no order, so the fields are sorted by name.
 ///
 /// # Errors
 ///
-/// As [`parse_text`].
+/// Something else than the script's form, or a name that is empty or there twice.
 pub(super) fn parse_hex(text: &str) -> Result<Texts, Reason> {
     let fields = text.split(',').filter(|field| !field.is_empty()).map(|field| {
         let (name, value) = field.split_once('=')?;
@@ -94,7 +94,7 @@ fn string(text: &[Character]) -> String {
     trimmed(text).iter().map(|&(Plain(c) | Literal(c))| c).collect()
 }
 
-/// The same, of which the percent signs behind a backslash begin no placeholder.
+/// The text of a template: percent signs behind a backslash begin no placeholder.
 fn template(text: &[Character]) -> String {
     let mut template = String::new();
     for &character in trimmed(text) {

@@ -1,8 +1,8 @@
-//! What happens at an endpoint to the records of all logs that go there: one report of it, and not one
-//! for each log.
+//! Counts what happens at an endpoint to the records of all logs that go there: one report tells of it,
+//! and not one for each log.
 //!
-//! Each writer notes in its [`Account`] what has happened to its own records, and whoever notes something
-//! when a report is due tells it, with the names of the logs that it is about.
+//! Each writer notes in its [`Account`] what has happened to its own records. The writer that notes
+//! something when a report is due tells it, with the names of the logs that it is about.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, Weak};
 use crate::lock::locked;
 use crate::report::{Burst, Phase, Why};
 
-/// Logs that a report names; of more than one above it names so many, and how many more there are.
+/// How many logs a report names; it tells the number of the others, unless there is only one more.
 const NAMED: usize = 3;
 
 /// Declares [`Fate`]: what can happen to records, in the order in which it is told.
@@ -25,7 +25,7 @@ macro_rules! fates {
             const ALL: [Self; FATES] = [$(Self::$fate),*];
         }
 
-        /// How many there are.
+        /// How many fates there are.
         const FATES: usize = [$(Fate::$fate),*].len();
     };
 }
@@ -39,17 +39,17 @@ fates! {
     Encoding,
     /// They were lost with their connection.
     Closed,
-    /// There is a spool, and those who are there want other logs: neither sent nor kept.
+    /// There is a spool, and the subscribers want other logs: they were neither sent nor kept.
     Unwanted,
-    /// Of an earlier run, they were in the spool.
+    /// They were in the spool, from an earlier run.
     Recovered,
     /// They went to the spool.
     Spooled,
     /// The spool has lost them.
     SpoolLost,
-    /// The spool's disk has failed; counted are the times.
+    /// The spool's disk has failed; the count is how often.
     DiskFailed,
-    /// The spool could not be opened; counted are the times.
+    /// The spool could not be opened; the count is how often.
     NoSpool,
     /// The end waits for them.
     Awaited,
@@ -58,34 +58,35 @@ fates! {
 }
 
 impl Fate {
-    /// How long a report waits for other logs to which the same happens, and for what the monitor tells of
-    /// the endpoint, in milliseconds.
+    /// How many milliseconds a report waits for other logs with the same fate, and for what the monitor
+    /// tells of the endpoint.
     fn gather(self) -> u64 {
         // The host may be ended soon.
         if self == Self::Awaited { 100 } else { 1_000 }
     }
 
-    /// Returns true if it is told of a log once, and has no end.
+    /// Returns true if the fate is told once for each log, and its end is not.
     fn is_single(self) -> bool {
         matches!(self, Self::Unwanted | Self::Recovered | Self::Awaited | Self::Lingered)
     }
 }
 
-/// What a writer has seen since it was opened. No number goes down, but for `waiting`.
+/// What a writer has seen since it was opened. No number goes down, but for `waiting`, and for `sent` when
+/// records are to be sent again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Seen {
-    /// How much of each fate.
+    /// The count of each fate.
     pub counts: [u64; FATES],
     /// Records that were sent.
     pub sent: u64,
-    /// Records that the spool has taken.
+    /// Records that were found in the spool or that it has taken, and 1 if it is open.
     pub stored: u64,
     /// Records that wait in the spool now.
     pub waiting: u64,
 }
 
 impl Seen {
-    /// How much of a fate.
+    /// The count of a fate.
     pub(super) fn of(&mut self, fate: Fate) -> &mut u64 {
         &mut self.counts[fate as usize]
     }
@@ -96,13 +97,13 @@ impl Seen {
 pub(super) struct Summary {
     /// What has happened.
     pub fate: Fate,
-    /// Whether it begins, lasts or ends; how often is in `count`.
+    /// How far the burst is; the number to tell is `count`.
     pub news: Phase,
-    /// How many records, or how often, since it began.
+    /// To how many records it has happened, or how often, since it began.
     pub count: u64,
-    /// To which logs, in words, those with the most records first.
+    /// The names of the logs, in words, those with the most records first.
     pub logs: String,
-    /// Why, as the writer has said to which it happened last.
+    /// Why, in the words of the writer to which it happened last.
     pub why: Option<Why>,
     /// Records of all logs that wait in the spool.
     pub waiting: u64,
@@ -111,16 +112,16 @@ pub(super) struct Summary {
 /// What is known of one fate.
 #[derive(Debug, Default)]
 struct Tally {
-    /// What the burst follows.
+    /// The count that `burst` observes.
     count: u64,
     burst: Burst,
-    /// When it began, if that has not been told yet.
+    /// When a burst began that has not been told yet, in milliseconds.
     since: Option<u64>,
     logs: BTreeMap<String, u64>,
     why: Option<Why>,
 }
 
-/// Of all writers with an endpoint.
+/// What all writers with an endpoint have noted.
 #[derive(Debug, Default)]
 struct Ledger {
     users: usize,
@@ -132,22 +133,22 @@ struct Ledger {
 
 type Shared = Mutex<Ledger>;
 
-/// By the endpoints' names.
+/// The ledgers, by the endpoints' names.
 static LEDGERS: Mutex<BTreeMap<String, Weak<Shared>>> = Mutex::new(BTreeMap::new());
 
-/// A log's part.
+/// A log's part in a ledger.
 #[derive(Debug)]
 pub(super) struct Account {
     ledger: Arc<Shared>,
     path: String,
-    /// The log is that of the reporter, which reports become records of.
+    /// True if the log is the reporter's: each report becomes a record of it.
     of_reporter: bool,
     seen: Seen,
     left: bool,
 }
 
 impl Account {
-    /// Joins the others with that endpoint.
+    /// Joins the ledger of an endpoint.
     pub(super) fn join(endpoint: &str, path: &str) -> Self {
         let mut ledgers = locked(&LEDGERS);
         let ledger = ledgers.get(endpoint).and_then(Weak::upgrade).unwrap_or_default();
@@ -159,17 +160,17 @@ impl Account {
         Self { ledger, path: path.to_owned(), of_reporter, seen: Seen::default(), left: false }
     }
 
-    /// Takes what has happened up to now as told.
+    /// Takes the first `count` of a fate as told.
     pub(super) fn skip(&mut self, fate: Fate, count: u64) {
         *self.seen.of(fate) = count;
     }
 
-    /// Notes what has happened up to now, in milliseconds, and returns what there is to report. `why` is
-    /// asked for what has happened since the last time.
+    /// Notes what has happened up to `now`, in milliseconds, and returns what there is to report. `why` says
+    /// the reason of a fate that has happened since the last time.
     pub(super) fn note(&mut self, seen: Seen, now: u64, mut why: impl FnMut(Fate) -> Option<Why>) -> Vec<Summary> {
         let before = std::mem::replace(&mut self.seen, seen);
         let mut ledger = locked(&self.ledger);
-        // Of what is sent again some is sent for the second time, and was counted less meanwhile.
+        // `sent` may have gone down: records that are to be sent again do not count meanwhile.
         ledger.sent += seen.sent.saturating_sub(before.sent);
         ledger.stored += seen.stored.saturating_sub(before.stored);
         ledger.waiting = ledger.waiting.wrapping_add(seen.waiting).wrapping_sub(before.waiting);
@@ -190,7 +191,7 @@ impl Account {
         self.note(seen, now, |_| None)
     }
 
-    /// Leaves. The last one returns what has not been told yet.
+    /// Leaves the ledger. The last account to leave returns what has not been told yet.
     pub(super) fn leave(&mut self, now: u64) -> Vec<Summary> {
         if std::mem::replace(&mut self.left, true) {
             return Vec::new();
@@ -203,7 +204,7 @@ impl Account {
 
 impl Drop for Account {
     fn drop(&mut self) {
-        // Of one that was never used, nothing is to be told.
+        // Nothing is told here: a writer that has something to tell has called `leave` itself.
         self.leave(0);
     }
 }
@@ -236,11 +237,11 @@ impl Tally {
         let known = self.logs.get_mut(path);
         let follows = match fate {
             _ if fate.is_single() => known.is_none(),
-            // Of the reporter's log, the next report would be the next record that it happens to.
+            // A report is a record of the reporter's log: what happens to that record must cause no further report.
             _ => !(of_reporter && (self.since.is_some() || self.burst.is_active())),
         };
         match known {
-            // A spool that was lent is opened for the second time, with what is left.
+            // A spool that was lent is opened again: the records left in it are counted already.
             Some(_) if fate == Fate::Recovered => {}
             Some(count) => *count += more,
             None => _ = self.logs.insert(path.to_owned(), more),
@@ -253,7 +254,7 @@ impl Tally {
         }
     }
 
-    /// How long it has not been told, in milliseconds.
+    /// How many milliseconds ago a burst began that has not been told yet.
     fn age(&self, now: u64) -> u64 {
         self.since.map_or(0, |since| now.saturating_sub(since))
     }
@@ -267,7 +268,7 @@ impl Tally {
     }
 }
 
-/// Logs in words.
+/// The names of logs, in words.
 fn names(logs: &BTreeMap<String, u64>) -> String {
     let mut sorted: Vec<_> = logs.iter().collect();
     sorted.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
@@ -284,7 +285,7 @@ fn names(logs: &BTreeMap<String, u64>) -> String {
 mod tests {
     use super::*;
 
-    /// What it has seen, of one fate.
+    /// What a writer has seen, of one fate.
     fn seen(fate: Fate, count: u64, sent: u64) -> Seen {
         let mut seen = Seen { sent, ..Seen::default() };
         *seen.of(fate) = count;
@@ -314,7 +315,7 @@ mod tests {
         let mut all = Vec::new();
         for second in 0..200_u64 {
             for (n, account) in accounts.iter_mut().enumerate() {
-                // Each drops 100 records a second for two minutes; the first one's are two more.
+                // Each log drops 100 records a second for two minutes; the first log drops two more.
                 let dropped = 100 * second.min(120) + if n == 0 { 2 * second.min(120) } else { 0 };
                 let sent = 10 * second.saturating_sub(120);
                 let now = second * 1000 + n as u64;
@@ -364,7 +365,7 @@ mod tests {
                 reports += note(&mut reporter, seen(fate, reports, 0), second * 1000 + 500).len() as u64;
             }
             assert_eq!(reports, 1, "{fate:?}");
-            // Alone, it is told once, too.
+            // The fate of the reporter's log alone is told once, too.
             let mut alone = Account::join(&format!("{name} alone"), "reporter-2");
             let mut reports = 0;
             for second in 0..600_u64 {
@@ -393,7 +394,7 @@ mod tests {
         assert_eq!(note(&mut http, seen(Fate::Closed, 2, 0), 10), [""; 0]);
         assert_eq!(told(dns.leave(20)), [""; 0]);
         assert_eq!(told(http.leave(30)), ["Closed begins: 3 of http, dns: why"]);
-        // Another one begins anew.
+        // The next writer begins anew.
         drop((dns, http));
         let mut next = Account::join("last", "dns");
         assert_eq!(told(next.leave(40)), [""; 0]);

@@ -1,7 +1,7 @@
 //! The way from a writer to its endpoints: one, or several that share the records.
 //!
-//! Each endpoint is a *lane*: a share in its transport, and what this writer has there. So it is known
-//! for each how much of it waits, and one that is slow or down holds up nobody.
+//! Each endpoint is a *lane*: a share in its transport, and the counts of this writer's records there.
+//! So an endpoint that is slow or down holds up no other.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,11 +15,11 @@ use crate::zmq::{Acknowledged, Buffers, Context, Endpoint, Message, TELLS, versi
 /// Where records go.
 pub(super) struct Link {
     lanes: Vec<Lane>,
-    /// Everything is wanted: the peers do not subscribe.
+    /// True if the peers do not subscribe: every record is wanted.
     push: bool,
-    /// Records are kept until they have arrived, and are given only to peers that are there.
+    /// True if records are kept until they have arrived, and are given only to peers that are there.
     resends: bool,
-    /// `zmq_hwm`, in records; 0 is no limit.
+    /// `zmq_hwm` of each lane, in records; 0 is no limit.
     limit: u64,
     /// Records in a message at most.
     batch_records: u64,
@@ -30,56 +30,58 @@ pub(super) struct Link {
 
 struct Lane {
     user: User,
-    /// Which of the buffers' consumers it is.
+    /// The number of the lane's consumer in [`Buffers`].
     consumer: usize,
-    /// Records in the messages made for it.
+    /// Records in the messages made for the lane.
     made: u64,
     /// Records that its transport has taken, less those that were lost.
     handed: u64,
-    /// The same with those that were lost, or taken back.
+    /// Records that its transport has taken, lost and returned ones included.
     given: u64,
-    /// All frames of these, in bytes.
+    /// Bytes of all frames of the records in `given`.
     bytes: u64,
-    /// Records that there is room for, at least.
+    /// Records that there is at least room for.
     room: u64,
-    /// Somebody at this endpoint wanted the log's records as of the last look.
+    /// True if somebody at this endpoint wanted the log's records as of the last look.
     wanted: bool,
     trail: Trail,
-    /// Records that would be lost with the connection, and the bytes that these are, as of the last look.
+    /// Records that would be lost with the connection, and bytes that its peers had not acknowledged, as of
+    /// the last look.
     at_stake: (u64, u64),
     /// Records that waited as of the last look.
     queued: u64,
     /// Records that libzmq has given up, as of the last look.
     given_up: u64,
-    /// Until when it is the last choice.
+    /// Until when the lane is [`Class::Avoided`].
     avoided: Option<Instant>,
 }
 
-/// Which lanes are chosen first.
+/// How good a choice a lane is, the best first.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Class {
     /// A peer is there.
     There,
-    /// It stood still a while ago.
+    /// A peer is there, and stood still a while ago.
     Avoided,
-    /// None is there.
+    /// No peer is there.
     Away,
 }
 
-/// How long a lane whose peer stood still is the last choice.
+/// How long other lanes with a peer are preferred to one whose peer stood still.
 const AVOIDED: Duration = Duration::from_secs(60);
 
 /// What happened to a link's connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct News {
-    /// A connection was lost, or made anew.
+    /// True if a connection was lost, or made anew.
     pub disconnected: bool,
-    /// Records that are lost with it.
+    /// Records that were lost with connections.
     pub lost: u64,
 }
 
 impl Link {
-    /// Joins the transports of these endpoints, whose consumers are those from `consumer` on.
+    /// Joins the transports of these endpoints. The first endpoint's consumer has the number `consumer`, and each
+    /// further one the next number.
     ///
     /// # Errors
     ///
@@ -129,8 +131,8 @@ impl Link {
         self.lanes.iter().any(|lane| lane.user.peers() > 0)
     }
 
-    /// Returns true if libzmq queues records only for peers that are there. What it has queued for
-    /// one is lost with the connection.
+    /// Returns true if libzmq queues records only for peers that are there. The records queued for a peer
+    /// are lost with its connection.
     #[must_use]
     pub(super) fn is_strict(&self) -> bool {
         self.lanes.iter().any(|lane| lane.user.is_strict())
@@ -146,14 +148,14 @@ impl Link {
     pub(super) fn poll(&mut self, head: &Head, buffers: &Buffers) -> News {
         let mut news = News::default();
         for lane in &mut self.lanes {
-            // Before the events: a connection that ends in between has told of it by then.
+            // Asked before the events are read: they tell of a connection that ends in between.
             let unacknowledged = lane.user.unacknowledged();
-            // Before the subscriptions: those of a connection that has ended are not there by then.
+            // Read before the subscriptions: those of a connection that has ended are gone by then.
             let mut events = lane.user.events();
             if let (false, Some(subscriptions)) = (self.push, lane.user.subscriptions(head.beginning())) {
                 self.subscriptions = subscriptions;
             }
-            // The peers of a bound socket are many; what counts is when the last one leaves.
+            // A bound socket has many peers: its queue is lost when the last one that wants the log leaves.
             let wanted = if self.push { lane.user.peers() > 0 } else { self.subscriptions.matching > 0 };
             events.renewed |= std::mem::replace(&mut lane.wanted, wanted) && !wanted && lane.user.is_bound();
             news.disconnected |= events.disconnected || events.renewed;
@@ -177,14 +179,14 @@ impl Link {
         self.lanes[lane].user.is_divided()
     }
 
-    /// Bytes of a record at a lane's connection.
+    /// Bytes that a record takes on a lane's connection.
     #[must_use]
     pub(super) fn size(&self, lane: usize, head: &Head, body: usize) -> u64 {
         self.lanes[lane].user.size(head.frame(), body)
     }
 
-    /// Has the connection of a lane made anew, whose peer stands still. For a while it gets nothing,
-    /// unless there is no other one.
+    /// Has the connection of a lane made anew, because its peer stands still. For [`AVOIDED`] the lane gets
+    /// nothing, unless no other lane has a peer.
     pub(super) fn renew(&mut self, lane: usize) {
         let lane = &mut self.lanes[lane];
         lane.avoided = Some(Instant::now() + AVOIDED);
@@ -203,7 +205,7 @@ impl Link {
         self.lanes.len()
     }
 
-    /// A lane that has room for so many records, and its consumer.
+    /// Chooses a lane that has room for so many records. Returns its index and its consumer.
     #[inline]
     pub(super) fn lane(&mut self, records: u64, buffers: &Buffers) -> Option<(usize, usize)> {
         if let [lane] = &mut self.lanes[..] {
@@ -212,7 +214,7 @@ impl Link {
         self.one_of_several(records, buffers)
     }
 
-    /// In turns, and to a peer that is there rather than to a queue for one that is not.
+    /// Chooses lanes in turn, and one with a peer rather than a queue for a peer that is away.
     fn one_of_several(&mut self, records: u64, buffers: &Buffers) -> Option<(usize, usize)> {
         let count = self.lanes.len();
         for class in [Class::There, Class::Avoided, Class::Away] {
@@ -233,14 +235,14 @@ impl Link {
                 full = true;
             }
             if full && self.resends {
-                // They wait for this one rather than go to one that stood still.
+                // Records wait for a full lane rather than go to one that stood still, or has no peer.
                 return None;
             }
         }
         None
     }
 
-    /// A message of so many records was made for a lane.
+    /// Takes note that a message of so many records was made for a lane.
     #[inline]
     pub(super) fn made(&mut self, lane: usize, records: u64) {
         let lane = &mut self.lanes[lane];
@@ -248,11 +250,11 @@ impl Link {
         lane.room = lane.room.saturating_sub(records);
     }
 
-    /// Gives such a message to it.
+    /// Gives a message that was made for a lane to the lane's transport.
     ///
     /// # Errors
     ///
-    /// It was not taken.
+    /// The transport did not take the message.
     #[inline]
     pub(super) fn send(&mut self, lane: usize, head: &Head, body: &mut Message, records: u64) -> Result<(), Refusal> {
         let lane = &mut self.lanes[lane];
@@ -268,7 +270,7 @@ impl Link {
     /// Publishes a message that is none of the log's records.
     pub(super) fn publish(&mut self, head: &Head, body: &mut Message) {
         for lane in &self.lanes {
-            // It is about records, and not one: nothing is lost.
+            // If no lane takes the message, no record is lost.
             if lane.user.send(head.frame(), body).is_ok() {
                 break;
             }
@@ -281,20 +283,19 @@ impl Link {
         self.lanes.iter().map(|lane| lane.handed).sum()
     }
 
-    /// Changes when records of any writer leave libzmq's queues for these endpoints.
+    /// A number that changes when records of any writer leave libzmq's queues for these endpoints.
     #[must_use]
     pub(super) fn steps(&self) -> u64 {
         self.lanes.iter().map(|lane| lane.user.written().steps()).sum()
     }
 
-    /// All frames of those that were handed over, in bytes.
+    /// Bytes of all frames of the records that were handed over, lost and returned ones included.
     #[must_use]
     pub(super) fn bytes(&self) -> u64 {
         self.lanes.iter().map(|lane| lane.bytes).sum()
     }
 
-    /// Takes records that were handed over for ones that were not: they are handed over again, or
-    /// were lost.
+    /// Counts records as not handed over after all: they are handed over again, or were lost.
     pub(super) fn take_back(&mut self, mut records: u64) {
         for lane in &mut self.lanes {
             let part = records.min(lane.handed);
@@ -309,8 +310,8 @@ impl Link {
         self.lanes.iter().map(|lane| lane.in_flight(buffers)).sum()
     }
 
-    /// Gives up what libzmq has in its queues, at the end. Returns how many records are lost with
-    /// it, and that it has given up since the last [`Link::poll`].
+    /// Gives up what libzmq has in its queues, at the end. Returns how many records are lost, with those
+    /// that libzmq has given up since the last [`Link::poll`].
     pub(super) fn give_up(&mut self, buffers: &Buffers) -> u64 {
         self.lanes.iter_mut().map(|lane| lane.give_up(buffers)).sum()
     }
@@ -345,7 +346,7 @@ impl Link {
         self.lanes.iter().fold(first, since)
     }
 
-    /// Waits for something to [`Link::poll`], at most so long.
+    /// Waits until there may be something to [`Link::poll`], for `limit` at most.
     pub(super) fn wait(&self, limit: Duration) {
         match &self.lanes[..] {
             [lane] => lane.user.wait(limit),
@@ -353,7 +354,7 @@ impl Link {
         }
     }
 
-    /// Leaves the transports. libzmq goes on sending what they have for so long; `None` is for ever.
+    /// Leaves the transports. libzmq goes on sending what they have for `linger`; `None` is for ever.
     pub(super) fn close(self, linger: Option<Duration>) {
         for lane in self.lanes {
             lane.user.leave(linger);
@@ -407,27 +408,27 @@ impl Lane {
         self.room >= records
     }
 
-    /// Records that libzmq has in its queue. A message that was refused was released at once.
+    /// Records that libzmq has in its queue, and those of a refused message until the message is dropped.
     fn in_flight(&self, buffers: &Buffers) -> u64 {
         self.made - buffers.released(self.consumer)
     }
 
-    /// Bytes of a record.
+    /// Bytes of a record on average; at least 1.
     fn size(&self) -> u64 {
         self.bytes.checked_div(self.given).unwrap_or(0).max(1)
     }
 
-    /// Records that libzmq has given up since this was asked last, without those that it has refused.
+    /// Records that libzmq has given up since the last call, without those that it has refused.
     fn newly_given_up(&mut self, buffers: &Buffers) -> u64 {
-        // Of a message that was refused and is still to be tried again, `made` knows already.
+        // A refused message that is to be tried again is in `made`, but has not been given up.
         let given_up = (buffers.given_up(self.consumer) + self.given).saturating_sub(self.made);
         let new = given_up.saturating_sub(self.given_up);
         self.given_up += new;
         new
     }
 
-    /// What a connection that has ended has cost: what libzmq has given up, and the systems' buffers.
-    /// How much was in these has to be known from before.
+    /// Returns how many records were lost with connections that have ended: those that libzmq has given up,
+    /// and those in the systems' buffers, as [`Lane::look`] has noted them before.
     fn lose(&mut self, events: Events, buffers: &Buffers) -> u64 {
         let mut lost = self.newly_given_up(buffers);
         if events.disconnected || events.renewed {
@@ -446,7 +447,7 @@ impl Lane {
         lost
     }
 
-    /// See [`Link::give_up`].
+    /// Gives up the lane's queue, at the end. Returns how many records are lost.
     fn give_up(&mut self, buffers: &Buffers) -> u64 {
         let mut lost = self.newly_given_up(buffers);
         let in_flight = loop {
@@ -462,7 +463,7 @@ impl Lane {
         lost
     }
 
-    /// Notes what would be lost.
+    /// Notes what would be lost if the connection ended now.
     fn look(&mut self, unacknowledged: Option<u64>, batch_records: u64, buffers: &Buffers) {
         self.queued = self.in_flight(buffers);
         let position = self.user.position();
@@ -471,7 +472,7 @@ impl Lane {
         if let Some(unacknowledged) = unacknowledged {
             let released = position.saturating_sub(waiting);
             let lost = self.trail.between(released.saturating_sub(unacknowledged), released);
-            // A message of which a part is missing is missing.
+            // A peer that lacks a part of a batch gets none of it.
             self.at_stake = (if lost > 0 { lost + batch_records - 1 } else { 0 }, unacknowledged);
         }
     }

@@ -39,17 +39,17 @@ pub use extra::ExtraFields;
 pub use option::{ConfigError, Given, Mention, Reason, Scope};
 pub use topic::{Frames, Head, Template, readable};
 
-/// How often the subscriptions are looked at while records come. A subscription takes
-/// effect within this time and a record; looking costs as much as sending.
+/// How often the writer looks at the subscriptions while records come: looking costs as much as
+/// sending. A subscription takes effect at the first record after this time.
 const POLL_MILLIS: u64 = 10;
 
 /// How long [`Writer::open`] waits for the first subscription at most: enough for a
 /// subscriber that is up, without holding up a host whose subscriber is not.
 const GREETING: Duration = Duration::from_millis(250);
 
-/// What a subscriber wants it tells topic by topic, in as many TCP segments as that takes, and
-/// without an end. When it has told the last one this long ago, and this log is not among them, there
-/// is nothing to wait for.
+/// How long [`Writer::open`] waits for a subscriber's next topic. A subscriber tells its topics one by
+/// one, in several TCP segments, and does not say which is the last. If none has come for this long, and
+/// this log is not among them, there is nothing to wait for.
 const SETTLED: Duration = Duration::from_millis(100);
 
 /// How long [`Writer::open`] listens to a subscriber that goes on telling topics.
@@ -59,15 +59,16 @@ const GREETING_LIMIT: Duration = Duration::from_secs(2);
 /// the host's queue.
 const DRAIN_SLICE: Duration = Duration::from_millis(300);
 
-/// How often a writer that waits for room looks whether there is some. libzmq does not tell, and sends
-/// a queue of the usual length in about this time.
+/// How often a writer that waits for room in a queue looks for it. libzmq does not tell when there is
+/// room, and sends a queue of the usual length in about this time.
 const LOOK_FOR_ROOM: Duration = Duration::from_micros(500);
 
-/// A record's JSON can have this many bytes.
+/// A record whose JSON has more bytes than this is refused.
 pub const MAX_RECORD: usize = 1 << 30;
 
-/// How long the end waits before it tells what it waits for, and no longer with a spool. Whatever has
-/// asked the host to end may ask again after two seconds, and the host waits for nobody then.
+/// How long [`Writer::close`] waits before it tells what it waits for. It waits no longer for a
+/// connection with a spool, unless the linger time is without limit. Whatever has asked the host to end
+/// may ask again after two seconds, and then the host waits for nobody.
 const PROMPT: Duration = Duration::from_millis(1200);
 
 /// Added to the linger time as a limit for ending the context.
@@ -77,13 +78,13 @@ const TERM_GRACE: Duration = Duration::from_millis(500);
 pub struct Setup<'a> {
     /// The log path, as the host has it.
     pub path: &'a [u8],
-    /// Its columns.
+    /// The log's columns.
     pub fields: &'a [Field],
-    /// The host's layout, and the shape that [`AnyShape::new`] found for it.
+    /// The host's layout.
     pub layout: &'a Layout,
-    /// See `layout`.
+    /// The shape that [`AnyShape::new`] found for `layout`.
     pub shape: AnyShape,
-    /// Its options.
+    /// The writer's options.
     pub config: Config,
     /// Where reports go.
     pub reporter: Reporter,
@@ -99,23 +100,24 @@ pub struct Writer {
     buffers: Buffers,
     batch: Batch,
     connections: Vec<Connection>,
-    /// Spools that no writer has open.
+    /// Spools without a writer, which this one looks after.
     orphans: Option<Orphans>,
     linger: Option<Duration>,
     flush_interval: Duration,
     patience: Patience,
-    /// When it last waited for room.
+    /// When this writer last waited for room.
     waited: Instant,
     reporter: Reporter,
-    /// The counters of this log path in the whole process, and what this writer's part of them is.
+    /// The counters of this log path in the whole process.
     totals: Arc<Totals>,
+    /// What this writer has added to `totals`, for each connection.
     told: Vec<Counters>,
     statistics: Option<Statistics>,
     /// When the subscriptions were last looked at, in [`coarse_millis`].
     polled: u64,
     written: u64,
     unknown: u64,
-    /// Why the last record that could not be encoded could not.
+    /// What was wrong with the last record that could not be encoded.
     problem: Option<Problem>,
 }
 
@@ -182,8 +184,9 @@ impl Writer {
         Ok(writer)
     }
 
-    /// Waits until every endpoint has a subscription to this log or has told other ones only, or for
-    /// [`GREETING`] since the first writer has begun to connect to it.
+    /// Waits at every endpoint for a subscription to this log, for [`GREETING`] since the first writer began
+    /// to connect. Where there are subscriptions to other logs only, waits until no new one has come for
+    /// [`SETTLED`], for [`GREETING_LIMIT`] at most.
     fn await_subscribers(&mut self) {
         for connection in &mut self.connections {
             loop {
@@ -226,9 +229,9 @@ impl Writer {
         self.end(encoded, now);
     }
 
-    /// Publishes a JSON object, without line feeds, byte for byte, as logs that are replayed have it: options that
-    /// say how a record is written (`json_timestamps`, `extra_fields`, `tag_json` and so on) do not change it.
-    /// Everything else is as for other records.
+    /// Publishes a record that is a JSON object already, as replayed logs have it: byte for byte, and without
+    /// line feeds. Options that say how a record is written (`json_timestamps`, `extra_fields`, `tag_json` and so
+    /// on) do not change it. All other options apply.
     pub fn write_json(&mut self, object: &[u8]) {
         let now = coarse_millis();
         if self.begin(now) {
@@ -237,7 +240,7 @@ impl Writer {
         }
     }
 
-    /// Counts a record, and returns true if anybody wants it; else it is counted as such, too.
+    /// Counts a record. Returns true if anybody wants it; if not, counts it as dropped, too.
     #[inline]
     fn begin(&mut self, now: u64) -> bool {
         self.written += 1;
@@ -253,7 +256,8 @@ impl Writer {
         wanted
     }
 
-    /// Sends what a record was put into, if that is to end, or counts the record.
+    /// Adds a record to the batch, and sends the batch if it is to end. Only counts a record that could not be
+    /// encoded.
     #[inline]
     fn end(&mut self, encoded: Result<(), Problem>, now: u64) {
         match encoded {
@@ -290,8 +294,8 @@ impl Writer {
         }
     }
 
-    /// Waits for queues that are full, as long as that is worth it; see [`patience`]. What has found no
-    /// room is pending.
+    /// Waits for room in full queues, as long as [`patience`] says. The records that have found no room are
+    /// pending.
     #[cold]
     fn wait_for_room(&mut self) {
         let Self { connections, buffers, patience, .. } = self;
@@ -301,7 +305,7 @@ impl Writer {
             connection.begin_wait(last - self.waited, buffers);
         }
         loop {
-            // The first try is again without waiting: a queue that is not worth it is given up at once.
+            // The first try comes before any wait: a queue that is not worth waiting for is given up at once.
             let mut full = false;
             for connection in connections.iter_mut() {
                 full |= connection.retry(buffers);
@@ -331,7 +335,7 @@ impl Writer {
         self.waited = last;
     }
 
-    /// The host has begun to end: what is waited for room from now on is a part of the linger time.
+    /// Takes note that the host has begun to end: from now on, waiting for room uses up the linger time.
     pub fn host_ends(&mut self) {
         self.patience.end(self.linger);
     }
@@ -342,7 +346,7 @@ impl Writer {
         self.flush_interval
     }
 
-    /// Counts a record that is none of a host's, such as one with a column too few.
+    /// Counts a record that is no record of this log, such as one with a column too few.
     pub fn reject(&mut self, problem: Problem) {
         self.written += 1;
         for connection in &mut self.connections {
@@ -367,7 +371,7 @@ impl Writer {
     ///
     /// # Safety
     ///
-    /// As [`Writer::write`].
+    /// `values` is as [`Writer::write`] demands.
     #[inline]
     #[allow(unsafe_code, reason = "a part of `write`")]
     unsafe fn encode<S: Shape>(&mut self, values: *const *const u8, shape: S) -> Result<(), Problem> {
@@ -375,7 +379,7 @@ impl Writer {
         let record = unsafe { Record::new(values, shape) };
         let mut room = CHUNK_SIZE / 2;
         if self.batch.is_wanted() && self.batch.records() == 0 && self.buffers.room() < room {
-            // Little would fit behind it. If there is no memory now, that shows below.
+            // A batch begins with room for more records. If there is no memory now, the loop below notices.
             self.buffers.grow(room);
         }
         loop {
@@ -390,7 +394,7 @@ impl Writer {
                     None => Out::new(memory),
                     Some(envelope) => envelope.begin(memory)?,
                 };
-                // SAFETY: as above.
+                // SAFETY: the record has `columns` values, as the caller promises.
                 let unknown = unsafe { encode(plan, record, &mut out)? };
                 if let Some(envelope) = envelope {
                     envelope.end(&mut out)?;
@@ -413,7 +417,7 @@ impl Writer {
                     if !self.buffers.grow(room) {
                         return Err(Problem::NoMemory);
                     }
-                    room *= 4;
+                    room = if room < MAX_RECORD { (room * 4).min(MAX_RECORD) } else { usize::MAX };
                 }
                 Err(EncodeError::Malformed(what)) => return Err(Problem::Other { what }),
                 Err(EncodeError::TooDeep) => return Err(Problem::TooDeep),
@@ -452,19 +456,19 @@ impl Writer {
         if !self.connections.iter().any(Connection::holds) {
             return;
         }
-        // Where the batch is, what is held is to be.
+        // Held records are sent from the memory where the batch is pending.
         self.flush();
         for connection in &mut self.connections {
             connection.end_hold(&mut self.buffers);
         }
     }
 
-    /// Sends what is in the spools, as long as it can be sent now. Returns true if there was anything.
+    /// Sends what is in the spools, as far as it can be sent now. Returns true if it sent any.
     fn drain_spools(&mut self) -> bool {
         if !self.connections.iter().any(Connection::drains) {
             return false;
         }
-        // Where the batch is, the spool's records are to be.
+        // The spools' records are sent from the memory where the batch is pending.
         self.flush();
         let mut any = false;
         for connection in &mut self.connections {
@@ -473,7 +477,7 @@ impl Writer {
         any
     }
 
-    /// Sends what is in the spools, as long as it can be sent, and for a while at most.
+    /// Sends what is in the spools, as far as it can be sent, for [`DRAIN_SLICE`] at most.
     fn drain(&mut self) {
         let began = Instant::now();
         let mut fruitless = 0;
@@ -533,7 +537,7 @@ impl Writer {
         }
     }
 
-    /// Records handed over.
+    /// Records that the host has handed over.
     #[must_use]
     pub fn written(&self) -> u64 {
         self.written
@@ -613,7 +617,7 @@ impl Writer {
         self.release(context, left);
     }
 
-    /// Tells what the end is waiting for.
+    /// Reports how many records the end waits for.
     fn report_wait(&mut self) {
         let now = coarse_millis();
         for connection in &mut self.connections {
@@ -639,7 +643,7 @@ fn counters(connection: &Connection, written: u64, batch: &Batch, buffers: &Buff
     counters
 }
 
-/// What the records of a log path are put into. A column wins over an extra field of its name.
+/// The envelope that a log's records are put into. A column wins over an extra field of the same name.
 fn envelope(path: &[u8], fields: &[Field], config: &Config, reporter: &mut Reporter) -> Option<Envelope> {
     let free = config.extra_fields.iter().filter(|(name, _)| {
         let taken = fields.iter().any(|field| field.name == *name);

@@ -29,7 +29,7 @@ pub struct Given<'a> {
     pub value: &'a str,
 }
 
-/// A value that is not allowed: whose it is, the value, and the way out.
+/// A value that is not allowed: the option's name, the value, and the way out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     scope: Scope,
@@ -94,22 +94,22 @@ impl From<KeyError> for Reason {
     }
 }
 
-/// How an error has come to an option.
+/// How an error mentions an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mention {
-    /// It was given there, or is to be set there.
+    /// The option was given there, or is to be set there.
     From(Scope),
-    /// The error speaks of it, wherever it is set.
+    /// The error speaks of the option, wherever it is set.
     Anywhere,
 }
 
 impl ConfigError {
-    /// The error in the words of whom it is for: `name` says how an option is called there.
+    /// The error in its reader's words: `name` says how the reader calls an option.
     #[must_use]
     pub fn text(&self, name: impl Fn(&str, Mention) -> String) -> String {
         let Self { scope, option, value, reason } = self;
         let mut text = format!("{} = \"{}\": ", name(option, Mention::From(*scope)), value.escape_debug());
-        // It can quote a part of the value, and is one line.
+        // The reason can quote a part of the value. The text is to be one line.
         for c in reason.text(&name).chars() {
             if c.is_control() { text.extend(c.escape_debug()) } else { text.push(c) }
         }
@@ -132,7 +132,7 @@ impl std::error::Error for ConfigError {}
 
 impl<'a> Given<'a> {
     pub(super) fn error(&self, reason: impl Into<Reason>) -> ConfigError {
-        // By mistake it may be a secret key, instead of its file.
+        // By mistake, the value may be a secret key instead of the key's file.
         let shown = !self.name.starts_with("curve_") || (self.value.starts_with('/') && !self.is_key());
         let value = if shown { self.value.to_owned() } else { "…".to_owned() };
         ConfigError { scope: self.scope, option: self.name.to_owned(), value, reason: reason.into() }
@@ -153,17 +153,17 @@ impl<'a> Given<'a> {
     }
 }
 
-/// An option's value that is being read, with all that were given.
+/// An option's value that is being read, with all options that were given.
 #[derive(Clone, Copy)]
 pub(super) struct OptionValue<'a> {
-    /// As it was given, or else its default.
+    /// The option as it was given, or else with its default.
     pub given: Given<'a>,
     default: &'static str,
     all: &'a [Given<'a>],
 }
 
 impl<'a> OptionValue<'a> {
-    /// That of the option of this name.
+    /// The value of the option of this name.
     pub(super) fn new(name: &'static str, default: &'static str, all: &'a [Given<'a>]) -> Self {
         let default_one = Given { scope: Scope::Global, name, value: default };
         let value = Self { given: default_one, default, all };
@@ -179,13 +179,13 @@ impl<'a> OptionValue<'a> {
             .copied()
     }
 
-    /// The same without blanks around it.
+    /// The value without blanks around it.
     pub(super) fn trimmed(mut self) -> Self {
         self.given.value = self.given.value.trim();
         self
     }
 
-    /// A number in a range, of which the error tells.
+    /// A number in a range; `otherwise` is the reason of the error.
     pub(super) fn within<T: FromStr + PartialOrd>(
         self,
         range: impl RangeBounds<T>,
@@ -197,7 +197,7 @@ impl<'a> OptionValue<'a> {
         }
     }
 
-    /// A number that is at least `min`, which means what is said of it.
+    /// A number that is at least `min`, which errors call `min_means`.
     pub(super) fn number(self, min: i32, min_means: &'static str) -> Result<i32, ConfigError> {
         self.within(min.., Reason::Number { min: min_means, such_as: self.default })
     }
@@ -224,7 +224,7 @@ impl<'a> OptionValue<'a> {
         }
     }
 
-    /// One of several by their names.
+    /// One of several choices, by its name.
     pub(super) fn choice<T: Copy>(self, all: &[(&str, T)]) -> Result<T, ConfigError> {
         all.iter().find(|(name, _)| *name == self.given.value).map(|&(_, one)| one).ok_or_else(|| {
             let names: Vec<_> = all.iter().map(|(name, _)| *name).collect();

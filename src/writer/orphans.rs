@@ -1,11 +1,11 @@
 //! Spools of logs that have no writer: what is in them is sent all the same.
 //!
 //! A log's spool is opened by its writer, which a host makes when the log's first record comes:
-//! perhaps in days, or never. So of all writers of a process with the same endpoint and spool
-//! directory one looks after the others' spools there. It borrows each that nobody has open and
+//! perhaps in days, or never. So one of a process's writers with the same endpoint and spool
+//! directory looks after the other spools there. It borrows each spool that nobody has open and
 //! that has records, sends them to the endpoint under the topic that they were written for, and
-//! gives it back when it is empty. A writer that opens a borrowed spool gets it at once; what was on
-//! its way then is sent again.
+//! gives the spool back when it is empty. A writer that opens a borrowed spool gets it at once;
+//! records that were on their way then are sent again.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -24,17 +24,17 @@ use crate::report::{Incident, Report, Reporter};
 use crate::spool::{self, Label, Loan};
 use crate::zmq::{Buffers, Context, Endpoint};
 
-/// How often it is looked for spools that nobody has open.
+/// How often a writer looks for spools that nobody has open.
 const LOOK: Duration = Duration::from_secs(5);
 
 /// Spools that are borrowed at a time by a writer; when there are more, those that nothing is sent
 /// from give way.
 const MAX_BORROWED: usize = 16;
 
-/// How long sending from them may take at a time.
+/// How long sending from borrowed spools may take at a time.
 const SLICE: Duration = Duration::from_millis(100);
 
-/// What is looked after by some writer: a directory, and an endpoint.
+/// The spool directories and endpoints that some writer looks after.
 static CARED_FOR: Mutex<BTreeSet<(PathBuf, String)>> = Mutex::new(BTreeSet::new());
 
 /// The spools that a writer looks after, besides its own. Belongs to the writer's thread.
@@ -48,11 +48,11 @@ pub(super) struct Orphans {
     last: String,
 }
 
-/// Endpoints as a connection has them.
+/// The endpoints of a connection.
 struct Group {
     endpoints: Vec<Endpoint>,
     name: String,
-    /// This writer is the one that looks after the spools for them.
+    /// True if this writer is the one that looks after the spools for them.
     mine: bool,
 }
 
@@ -64,12 +64,13 @@ struct Borrowed {
     buffers: Buffers,
     totals: Arc<Totals>,
     told: Counters,
-    /// What had been sent when it was last looked for others.
+    /// Records that had been sent when other spools last needed its place.
     sent: u64,
 }
 
 impl Orphans {
-    /// Those for a writer with these groups of endpoints; `None` if it has no spools.
+    /// Borrows nothing yet. `groups` has the endpoints of each of the writer's connections. `None` without a
+    /// spool directory.
     pub(super) fn new(config: &Config, groups: &[&[Endpoint]]) -> Option<Self> {
         let dir = config.spool.as_ref()?.dir.clone();
         let groups = groups.iter().map(|endpoints| {
@@ -87,7 +88,7 @@ impl Orphans {
             self.look(reporter);
         }
         let end = Instant::now() + SLICE;
-        // Each has its turn at being the first one.
+        // Each spool has its turn at being the first.
         if !self.borrowed.is_empty() {
             self.borrowed.rotate_left(1);
         }
@@ -101,7 +102,7 @@ impl Orphans {
         }
     }
 
-    /// Borrows what nobody has open.
+    /// Borrows spools that nobody has open.
     fn look(&mut self, reporter: &mut Reporter) {
         for group in self.groups.iter_mut().filter(|group| !group.mine) {
             group.mine = locked(&CARED_FOR).insert((self.dir.clone(), group.name.clone()));
@@ -112,7 +113,7 @@ impl Orphans {
                 found.push((label, group));
             }
         }
-        // In the order of their log paths, beginning behind the last one.
+        // In the order of their log paths, beginning behind the path that was borrowed last.
         found.sort_by_cached_key(|(label, _)| (label.path <= self.last, label.path.clone()));
         if self.borrowed.len() + found.len() > MAX_BORROWED {
             for index in (0..self.borrowed.len()).rev() {
@@ -132,7 +133,7 @@ impl Orphans {
         }
     }
 
-    /// Gives all of them back, and leaves them to other writers.
+    /// Gives all borrowed spools back, and leaves them to other writers.
     pub(super) fn close(mut self, reporter: &mut Reporter) {
         for borrowed in self.borrowed.drain(..) {
             borrowed.give_back(reporter);
@@ -166,7 +167,7 @@ impl Borrowed {
         let connection = Connection::open(&context, endpoints, config, 0, log, &buffers, &mut listener).ok()?;
         drop(context);
         let Some(loan) = spool::loan(dir, &label.path, &label.endpoint) else {
-            // Somebody has opened it meanwhile.
+            // A writer has opened the spool meanwhile.
             connection.close(0, &buffers, Some(Duration::ZERO));
             return None;
         };
@@ -177,7 +178,7 @@ impl Borrowed {
         Some(Self { label, loan, connection, buffers, totals, told: Counters::default(), sent: 0 })
     }
 
-    /// Sends what libzmq takes. Returns false when there is no more to be done: it is empty, or its
+    /// Sends what libzmq takes. Returns false if nothing is left to be done: the spool is empty, or its
     /// own writer has it.
     fn send(&mut self, end: Instant, reporter: &mut Reporter) -> bool {
         let Self { loan, connection, buffers, totals, told, .. } = self;
@@ -201,15 +202,16 @@ impl Borrowed {
         sent == Some(true)
     }
 
-    /// Closes what is still this writer's, and reports what became of it.
+    /// Closes the connection, and the spool if its own writer does not have it. Reports what became of the
+    /// records.
     fn give_back(self, reporter: &mut Reporter) {
         let Self { label, loan, connection, buffers, totals, told, .. } = self;
         let mut connection = Some(connection);
         let mut close = || connection.take().map(|connection| connection.close(0, &buffers, Some(Duration::ZERO)));
         let closed = loan.with(&mut close).flatten();
-        // Of a spool that was taken away, nothing is touched by this.
+        // Closing the connection does not touch a spool that was taken away.
         let now = closed.or_else(close).map_or(told, |(_, now)| now);
-        // What is left is recovered again by whoever opens it next.
+        // The next one to open the spool counts the records left in it as recovered.
         let now = Counters { recovered: now.recovered.saturating_sub(now.spooled), spooled: 0, ..now };
         totals.update(&told, &now);
         let Label { path, endpoint, .. } = label;

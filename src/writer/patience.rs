@@ -2,63 +2,64 @@
 //!
 //! A host hands records over in bursts, up to 1,000 within a third of a millisecond: more than
 //! the high water mark allows before libzmq's I/O thread has had its turn. A full queue alone is
-//! no slow subscriber. So the writer waits on its own thread, while the host's queue in front of
+//! does not mean a slow subscriber. So the writer waits on its own thread, while the host's queue in front of
 //! it holds what comes meanwhile, as long as all of these hold:
 //!
-//! - The queue moves. One that has not for [`STALLED`] is not waited for any more, until it does. Where
-//!   many writers share a connection, what others have queued goes first: as long as that moves, a queue
-//!   may stand still for [`TURN`].
+//! - The queue moves. A queue that has stood still for [`STALLED`] is not waited for until it moves again.
+//!   Where many writers share a connection, other writers' records may go first: as long as these move, a
+//!   queue may stand still for [`TURN`].
 //! - The writer is not behind the host by more than [`BEHIND`]. This bounds the memory: the host's
-//!   queue has no limit of its own, so it holds what the host writes in that time, and a second
-//!   more, which is how often a writer learns of it.
-//! - Other endpoints are not held up by it for more than a [`SHARE`]th of the time. They are held up
-//!   only while they have nothing left to send.
+//!   queue has no limit of its own, so it holds what the host writes in that time and in one second
+//!   more, since a writer learns once a second how far behind it is.
+//! - The wait holds up other endpoints for no more than one [`SHARE`]th of the time. An endpoint is held
+//!   up only while it has nothing left to send.
 //! - The linger time is not over, once the host has begun to end.
 //!
-//! Nothing here knows a clock or a socket.
+//! This module knows no clock and no socket.
 
 use std::time::Duration;
 
-/// How long a queue may stand still before its subscriber is one that does not read.
+/// How long a queue may stand still before its subscriber counts as one that does not read.
 const STALLED: Duration = Duration::from_millis(250);
 
-/// How long it may while something leaves the connection. What does may not have been in front of it,
-/// but for another peer: that one is not to hold it up for longer than [`BEHIND`].
+/// How long a queue may stand still while other records leave the connection. These may not be in front
+/// of it, but go to another peer, so that the limit is below [`BEHIND`].
 const TURN: Duration = Duration::from_secs(4);
 
 /// How far the writer may be behind the host because it has waited.
 pub(super) const BEHIND: Duration = Duration::from_secs(5);
 
-/// Which part of the time an endpoint may hold up others.
+/// An endpoint may hold up others for one in so many parts of the time.
 const SHARE: u32 = 25;
 
-/// For how long it may before that counts.
+/// How long an endpoint may hold up others before this counts.
 const AT_FIRST: Duration = Duration::from_millis(100);
 
-/// A delay of more than this is a clock that was set.
+/// A delay of more seconds than this means that the clock was set.
 const CLOCK_WAS_SET: f64 = 3600.0;
 
-/// A writer's part.
+/// A writer's part: how long it may still wait.
 #[derive(Debug, Default)]
 pub(super) struct Patience {
-    /// How far behind the host it was at the last heartbeat.
+    /// How far behind the host the writer was at the last heartbeat.
     behind: Duration,
-    /// How long it has waited since.
+    /// How long the writer has waited since then.
     waited: Duration,
-    /// Once the host has begun to end: how long it may still wait, if there is a limit.
+    /// Once the host has begun to end: how long the writer may still wait; `Some(None)` is for ever.
     left: Option<Option<Duration>>,
 }
 
 impl Patience {
-    /// A heartbeat has come through the host's queue, which was sent so many seconds ago by the
-    /// system's clock. Records in front of it were as late.
+    /// Takes note of a heartbeat that was `seconds` on its way through the host's queue, by the system's
+    /// clock. Records in front of it were as late.
     pub(super) fn heartbeat(&mut self, seconds: f64) {
         let known = (0.0..CLOCK_WAS_SET).contains(&seconds);
         self.behind = if known { Duration::from_secs_f64(seconds) } else { Duration::ZERO };
         self.waited = Duration::ZERO;
     }
 
-    /// The host has begun to end. `linger` is how long to wait from now on; `None` is for ever.
+    /// Takes note that the host has begun to end. `linger` is how long to wait from now on; `None` is for
+    /// ever.
     pub(super) fn end(&mut self, linger: Option<Duration>) {
         self.left.get_or_insert(linger);
     }
@@ -69,7 +70,7 @@ impl Patience {
         self.left.unwrap_or(linger)
     }
 
-    /// It has waited.
+    /// Takes note that the writer has waited for `time`.
     pub(super) fn spend(&mut self, time: Duration) {
         self.waited += time;
         if let Some(Some(left)) = &mut self.left {
@@ -77,31 +78,31 @@ impl Patience {
         }
     }
 
-    /// Returns true if it may wait.
+    /// Returns true if the writer may wait.
     #[must_use]
     pub(super) fn lasts(&self) -> bool {
         self.behind + self.waited < BEHIND && self.left != Some(Some(Duration::ZERO))
     }
 }
 
-/// An endpoint's part: whether its queue is worth waiting for.
+/// An endpoint's part: how its queue has moved, and what waiting for it has cost others.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    /// Records that had left the queue.
+    /// Records that had left the queue at the last note.
     released: u64,
-    /// Steps that the connection had made.
+    /// Steps that the connection had made by then.
     steps: u64,
     /// How long the queue has not moved while it was waited for.
     still: Duration,
     /// How long nothing has left the connection either.
     stalled: Duration,
-    /// How long it has held up others, less what it may.
+    /// How long the endpoint has held up others, less the time that it may.
     owed: Duration,
 }
 
 impl Progress {
     /// Notes how many records have left the queue, and how many steps the connection has made with records
-    /// of all its writers. To be called before it is asked anything.
+    /// of all its writers. To be called before [`Progress::moves`].
     pub(super) fn note(&mut self, released: u64, steps: u64) {
         if released != self.released {
             self.still = Duration::ZERO;
@@ -114,7 +115,7 @@ impl Progress {
         self.steps = steps;
     }
 
-    /// It was waited for so long, while others were held up or not.
+    /// Takes note that the queue was waited for for `time`; `held_up` is true if others were held up.
     pub(super) fn wait(&mut self, time: Duration, held_up: bool) {
         self.still += time;
         self.stalled += time;
@@ -123,12 +124,12 @@ impl Progress {
         }
     }
 
-    /// So much time has passed, waiting or not.
+    /// Takes note that `time` has passed, waiting or not.
     pub(super) fn earn(&mut self, time: Duration) {
         self.owed = self.owed.saturating_sub(time / SHARE);
     }
 
-    /// Returns true if it is worth waiting for.
+    /// Returns true if the queue is worth waiting for.
     #[must_use]
     pub(super) fn moves(&self) -> bool {
         self.stalled < STALLED && self.still < TURN && self.owed < AT_FIRST
@@ -174,7 +175,7 @@ mod tests {
             waited += 1;
         }
         assert_eq!(waited, 4000);
-        // Those may have been behind it: it is its own that counts now.
+        // The others' records may have been behind it: from now on only its own count.
         progress.note(0, 100);
         assert!(!progress.moves());
         progress.note(1, 100);
@@ -238,7 +239,7 @@ mod tests {
         assert_eq!(patience.left(linger), linger);
         patience.end(linger);
         patience.spend(Duration::from_secs(2));
-        // Telling it again changes nothing.
+        // A second call changes nothing.
         patience.end(linger);
         assert!(patience.lasts());
         assert_eq!(patience.left(linger), Some(Duration::from_secs(1)));

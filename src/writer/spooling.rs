@@ -1,11 +1,11 @@
 //! A connection with a spool: records on disk, and what has been given to libzmq.
 //!
-//! A record goes to the spool when it cannot be sent now, or always if that is asked for, and
+//! A record goes to the spool when it cannot be sent now, or always with `spool_always`, and
 //! the spool's records are sent before newer ones. What libzmq has been given is kept until the
 //! peer's system has acknowledged it: when the connection is lost, when libzmq has given something up,
 //! or at the end, what has not been acknowledged goes back to the front of the spool, in order.
 //!
-//! A spool that cannot be opened, as one that the host's last run still has locked, is tried again
+//! If a spool cannot be opened, such as one that the host's last run still has locked, it is tried again
 //! once a second. Until then records wait in memory in its place, up to the high water mark.
 
 use std::collections::VecDeque;
@@ -21,16 +21,17 @@ use crate::report::{Incident, Reporter, Why};
 use crate::spool::{self, Recovered, Spool};
 use crate::zmq::Flight;
 
-/// How long a connection may not be known that a message was written to: its end is sometimes not told.
+/// How long the connection that a message was written to may be unknown before the message is sent again.
+/// A connection's end is sometimes not told.
 const UNKNOWN: Duration = Duration::from_secs(1);
 
-/// Records from the spool that are on their way at a time, beside those in the queues.
+/// Records that may be on their way at a time, besides those in the queues.
 const MAX_FLIGHTS: u64 = 10_000;
 
-/// How long one of several peers may stand still. After that what it has got goes to the others.
+/// How long one of several peers may stand still before its records go to the others.
 const STUCK: Duration = Duration::from_secs(5);
 
-/// The same when so many records are on their way that the others can get no more.
+/// How long it may stand still when so many records are on their way that the others get no more.
 const IN_THE_WAY: Duration = Duration::from_secs(1);
 
 /// The spool of a connection.
@@ -39,16 +40,17 @@ pub(super) struct Spooling {
     origin: Origin,
     /// Bytes of a message in front of its records.
     head: usize,
-    /// Every record goes through it.
+    /// True if every record goes through the spool.
     pub always: bool,
-    /// There was no room: no use in trying again before the next [`Spooling::poll`].
+    /// True if there was no room to send: the next try is after the next [`Spooling::poll`].
     pub full: bool,
-    /// Records found when it was opened.
+    /// Records found when the spool was opened.
     recovered: u64,
+    /// Messages that are on their way, the oldest first.
     flights: VecDeque<Entry>,
-    /// Since when the first of them has been so, and how many had been acknowledged then.
+    /// Since when nothing has been acknowledged, and the value of `acknowledged` then.
     oldest: (Instant, u64),
-    /// Since when the first of them has been with a connection that is not known.
+    /// Since when the connection of the first of `flights` has been unknown.
     astray: Option<Instant>,
     /// Records in `flights`.
     in_flight: u64,
@@ -58,16 +60,17 @@ pub(super) struct Spooling {
     direct: u64,
     /// Records put into the spool, found there, or put back.
     put: u64,
-    /// Records taken from it.
+    /// Records taken from the spool.
     taken: u64,
-    /// Records that it did not take.
+    /// Records that the spool did not take.
     refused: u64,
+    /// Why it did not take the last of them.
     problem: String,
-    /// Of what is lost, as of the last note: what the spool did not take, and what gave way.
+    /// How many records the spool had not taken, and how many had given way, as [`Spooling::why`] last told.
     noted: (u64, u64),
-    /// How often it could not be opened.
+    /// How often the spool could not be opened.
     failed: u64,
-    /// What there is to report besides.
+    /// What there is to report of this log alone.
     news: Vec<Incident>,
 }
 
@@ -80,7 +83,7 @@ enum Store {
 /// Records that wait for their spool.
 struct Held {
     records: VecDeque<Vec<u8>>,
-    /// How many can be; 0 is no limit.
+    /// How many records can wait; 0 is no limit.
     limit: usize,
     /// Why there is no spool.
     why: String,
@@ -91,7 +94,7 @@ struct Origin {
     options: spool::Options,
     path: String,
     endpoint: String,
-    /// What its records are sent under; `None` if it is only borrowed.
+    /// The topic that its records are sent under; `None` if the spool is only borrowed.
     topic: Option<Vec<u8>>,
 }
 
@@ -108,13 +111,13 @@ impl Origin {
 struct Entry {
     flight: Arc<Flight>,
     from_spool: bool,
-    /// Which of the link's lanes has it.
+    /// Which of the link's lanes has the flight.
     lane: usize,
 }
 
 impl Spooling {
-    /// Opens the spool of a log's records for an endpoint, if there is to be one. What is wrong is
-    /// reported, and tried again.
+    /// Opens the spool of a log's records for an endpoint, if the options name a directory for it. If the
+    /// spool cannot be opened, [`Spooling::tick`] tries again.
     /// `head` is how many bytes a message has in front of its records.
     pub(super) fn open(
         config: &Config,
@@ -195,7 +198,7 @@ impl Spooling {
         }
     }
 
-    /// Records found when it was opened.
+    /// Records found when the spool was opened.
     #[must_use]
     pub(super) fn recovered(&self) -> u64 {
         self.recovered
@@ -213,7 +216,7 @@ impl Spooling {
         self.refused + self.put.saturating_sub(self.taken + self.waiting())
     }
 
-    /// Puts a record at the end.
+    /// Puts a record at the end of the spool.
     pub(super) fn push(&mut self, record: &[u8]) {
         match &mut self.store {
             Store::Disk(spool) => match spool.push(record) {
@@ -246,7 +249,7 @@ impl Spooling {
         }
     }
 
-    /// [`Spooling::next`] has been given to libzmq.
+    /// Takes note that the record of [`Spooling::next`] was given to libzmq.
     pub(super) fn sent_next(&mut self, flight: Arc<Flight>, lane: usize) {
         let from_spool = match &mut self.store {
             Store::Disk(spool) => {
@@ -264,8 +267,8 @@ impl Spooling {
         self.flights.push_back(Entry { flight, from_spool, lane });
     }
 
-    /// Records that were not in the spool are about to be given to libzmq. The next run is to know of
-    /// them, whenever this one is killed.
+    /// Takes note that records which were not in the spool are about to be given to libzmq. If this run is
+    /// killed, the next run knows of them.
     #[inline]
     pub(super) fn announce(&mut self, records: u64) {
         if let Store::Disk(spool) = &mut self.store {
@@ -273,15 +276,15 @@ impl Spooling {
         }
     }
 
-    /// Records that were not in the spool have been given to libzmq.
+    /// Takes note that records which were not in the spool have been given to libzmq.
     pub(super) fn sent(&mut self, flight: Arc<Flight>, lane: usize) {
         self.direct += flight.records();
         self.in_flight += flight.records();
         self.flights.push_back(Entry { flight, from_spool: false, lane });
     }
 
-    /// Takes note of what the peers' systems have acknowledged. Returns true if what is next is lost: libzmq
-    /// has given it up, or its connection has ended while others stay.
+    /// Takes note of what the peers' systems have acknowledged. Returns true if the oldest message on its way
+    /// is lost: libzmq has given it up, or its connection has ended while others stay.
     fn reap(&mut self, link: &Link) -> bool {
         let acknowledged = link.acknowledged();
         let mut from_spool = 0;
@@ -312,7 +315,7 @@ impl Spooling {
         self.astray.get_or_insert_with(Instant::now).elapsed() >= UNKNOWN
     }
 
-    /// Looks at what is on its way: what is lost is to be sent again.
+    /// Looks at the messages on their way, and takes them back if one is lost or the connection has ended.
     pub(super) fn poll(&mut self, link: &mut Link, disconnected: bool) {
         self.full = false;
         if disconnected {
@@ -329,7 +332,7 @@ impl Spooling {
         self.in_flight >= link.limit().saturating_add(MAX_FLIGHTS)
     }
 
-    /// One of several peers has got something and has taken nothing for long: the others get it.
+    /// If one of several peers has taken none of its records for long, gives them to the others.
     fn move_on(&mut self, link: &mut Link) {
         let now = Instant::now();
         let others = |&lane: &usize| link.lanes() > 1 || link.is_divided(lane);
@@ -345,17 +348,17 @@ impl Spooling {
         if link.lanes() > 1 {
             link.renew(lane);
         } else {
-            // Its queue is full: it gets no more before it reads again, and what it has got then.
+            // The peer's queue is full, so that it gets no new records before it reads those that are there.
             self.take_back(link);
         }
     }
 
-    /// Puts back what has not been acknowledged, in front: it was not handed over.
+    /// Puts back what has not been acknowledged, to the front of the spool, and counts it as not handed over.
     fn take_back(&mut self, link: &mut Link) {
         let mut flights = std::mem::take(&mut self.flights);
         let acknowledged = link.acknowledged();
-        // What other peers have got meanwhile, if that is known of each. The spool confirms its records in
-        // their order only.
+        // Leaves out what other peers have acknowledged, if this is known of each peer. Records from the spool
+        // are put back all the same: the spool confirms them in their order only.
         flights.retain(|Entry { flight, from_spool, lane }| {
             let acknowledged = &acknowledged[*lane];
             let has_arrived = !from_spool && acknowledged.tells_apart() && acknowledged.covers(flight.written());
@@ -380,7 +383,7 @@ impl Spooling {
                 let put_back = spool.unshift(records);
                 spool.set_in_flight(0);
                 if let Err(error) = put_back {
-                    // What was read from the spool is there.
+                    // The records that came from the spool are still there.
                     self.put -= direct;
                     self.refuse(direct, error.to_string());
                 }
@@ -401,8 +404,8 @@ impl Spooling {
         }
     }
 
-    /// What [`Spooling::take_back`] does, at the end: what waits for a spool that cannot be opened
-    /// even now is lost.
+    /// Puts back what has not been acknowledged, at the end. Records that wait for a spool which cannot be
+    /// opened even now are lost.
     pub(super) fn end(&mut self, link: &mut Link) {
         self.take_back(link);
         self.try_open();
@@ -425,10 +428,10 @@ impl Spooling {
     pub(super) fn note(&mut self, seen: &mut Seen, reporter: &mut Reporter) {
         self.tell(reporter);
         seen.waiting = self.waiting();
-        // The records that it was opened with, and that it could be, are none that it has taken.
         *seen.of(Fate::Recovered) = self.recovered;
         if let Store::Disk(spool) = &self.store {
             *seen.of(Fate::DiskFailed) = spool.counters().io_errors;
+            // Opening the spool counts as well, so that `Fate::NoSpool` ends even if no record comes.
             seen.stored = self.put + 1;
         }
         if !self.always {
@@ -438,7 +441,7 @@ impl Spooling {
         *seen.of(Fate::NoSpool) = self.failed;
     }
 
-    /// Why something has happened since the last time.
+    /// The reason of a fate that has happened since the last call; `None` if the spool knows none.
     pub(super) fn why(&mut self, fate: Fate) -> Option<Why> {
         let counters = match &self.store {
             Store::Disk(spool) => spool.counters(),
@@ -464,7 +467,7 @@ impl Spooling {
     }
 }
 
-/// What there is to say of what an earlier run has left.
+/// Reports what is wrong with the records that an earlier run has left.
 fn report_recovered(recovered: &Recovered, news: &mut Vec<Incident>) {
     let &Recovered { lost_in_flight: count, damaged_records, damaged_bytes: bytes, .. } = recovered;
     news.extend((count > 0).then_some(Incident::Killed { count }));

@@ -15,13 +15,13 @@ pub(super) struct Statistics {
 }
 
 impl Statistics {
-    /// The first ones are due after an interval.
+    /// The first statistics are due after an interval.
     #[must_use]
     pub(super) fn new(interval: Duration, head: Head) -> Self {
         Self { interval, head, last: Instant::now() }
     }
 
-    /// Whether an interval has passed since this was last so.
+    /// Returns true if an interval has passed since the last time that it did.
     pub(super) fn due(&mut self) -> bool {
         let due = self.last.elapsed() >= self.interval;
         if due {
@@ -30,13 +30,13 @@ impl Statistics {
         due
     }
 
-    /// What each of these messages begins with.
+    /// What the messages with statistics begin with.
     #[must_use]
     pub(super) fn head(&self) -> &Head {
         &self.head
     }
 
-    /// Its JSON: what became of a log's records at an endpoint, since the writer was opened.
+    /// Makes the JSON that tells what became of a log's records at an endpoint, since the writer was opened.
     #[must_use]
     pub(super) fn record(&self, path: &str, endpoint: &str, counters: &Counters) -> Vec<u8> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();

@@ -1,7 +1,7 @@
 //! What every message begins with, and other text that is made of a template and the log path.
 //!
 //! A log path is bytes, which are sent as the host has them. Where text is needed, in messages and
-//! names, [`readable`] makes it of them.
+//! names, [`readable`] makes it of the bytes.
 
 use core::fmt::Write as _;
 use std::borrow::Cow;
@@ -78,13 +78,13 @@ pub enum Frames {
 /// What each message of a log begins with: its topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// With one frame, up to the brace that JSON begins with.
+    /// The topic; with one frame, everything up to the brace that JSON begins with, and the brace.
     beginning: Vec<u8>,
     frames: Frames,
 }
 
 impl Head {
-    /// That of messages with this topic.
+    /// The beginning of messages with this topic.
     #[must_use]
     pub fn new(topic: Vec<u8>, frames: Frames) -> Self {
         let mut beginning = topic;
@@ -139,7 +139,7 @@ impl Head {
 }
 
 /// A log path as text: bytes that are not UTF-8 become `\xNN`. So that no two log paths have the
-/// same text, the backslash of what already reads like that becomes `\x5c`.
+/// same text, the backslash of what already reads like `\xNN` becomes `\x5c`.
 #[must_use]
 pub fn readable(path: &[u8]) -> Cow<'_, str> {
     if let Ok(text) = str::from_utf8(path)
@@ -164,7 +164,7 @@ pub fn readable(path: &[u8]) -> Cow<'_, str> {
     Cow::Owned(readable)
 }
 
-/// The log path that [`readable`] has made this of.
+/// The log path of which [`readable`] has made this text.
 #[must_use]
 pub(super) fn bytes_of(readable: &str) -> Vec<u8> {
     let mut path = Vec::with_capacity(readable.len());
@@ -287,7 +287,7 @@ mod tests {
         fn no_two_log_paths_read_the_same(
             path in proptest::collection::vec(proptest::sample::select(b"\\x5cde9\xc3\xa9\xff".to_vec()), 0..14)
         ) {
-            // What is as the host's own escapes are undone gives the path.
+            // Undoing all escapes, which look like the host's own, gives the path.
             let text = readable(&path);
             let mut bytes = Vec::new();
             let mut rest = text.as_bytes();
