@@ -29,7 +29,7 @@ fn main() {
     }
 
     libzmq::find_at_run_time();
-    // Older ones lack functions and options that CURVE is used with.
+    // Older versions of libzmq lack functions and options that CURVE is used with.
     if var("DEP_ZMQ_VERSION").is_some_and(|version| at_least(&version, [4, 3])) {
         println!("cargo::rustc-cfg=zmq_curve");
     }
@@ -45,7 +45,7 @@ fn main() {
     }
 }
 
-/// Whether a version such as 4.3.5 is this one or newer.
+/// Returns true if a version such as 4.3.5 is `wanted` or newer.
 fn at_least(version: &str, wanted: [u32; 2]) -> bool {
     let numbers: Vec<u32> = version.split('.').map_while(|part| part.parse().ok()).take(2).collect();
     numbers.as_slice() >= wanted.as_slice()

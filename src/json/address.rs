@@ -29,7 +29,7 @@ static OCTETS: [([u8; 4], u32); 256] = {
     table
 };
 
-/// The length that the host shows for a subnet. It keeps the length of the 128-bit form.
+/// The prefix length that the host shows for a subnet; the host keeps that of the 128-bit form.
 #[inline]
 #[must_use]
 pub fn subnet_length(prefix: Address, length: u8) -> u32 {
@@ -124,9 +124,9 @@ unsafe fn v6(mut out: Cursor, octets: [u8; 16]) -> Cursor {
 fn zero_words(octets: u128) -> u32 {
     const LOW: u64 = 0x7fff_7fff_7fff_7fff;
     let [low, high] = [octets as u64, (octets >> 64) as u64].map(|words| {
-        // The high bit of each word is set if one of its other bits is, or itself.
+        // The high bit of each word is set if the word is zero: no bit is set that would carry into it.
         let high_bits = !(((words & LOW) + LOW) | words) & !LOW;
-        // Brings the four of them together.
+        // Brings the four high bits together.
         ((high_bits >> 15).wrapping_mul(0x1000_2000_4000_8000) >> 60) as u32
     });
     low | high << 4

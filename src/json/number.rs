@@ -6,18 +6,18 @@
 //!
 //! # Times
 //!
-//! Almost every double in a log is a time with microseconds, or an interval. Integers below
-//! 2^33 are written as such. For those with microseconds there is a short cut. Let `v` be a
-//! double, 0 ≤ v < 2^33, and `m` the integer nearest to `v` · 10^6. If `m` / 10^6, correctly rounded, is `v`, then the decimal
+//! Almost every double in a log is a time with microseconds, or an interval. Integers below 2^33 are
+//! written as such. For times with microseconds there is a short cut. Let `v` be a double, 0 ≤ v < 2^33,
+//! and `m` the integer nearest to `v` · 10^6. If `m` / 10^6, correctly rounded, is `v`, then the decimal
 //! `m` / 10^6 without its trailing zeros is the shortest that reads back as `v`:
 //!
 //! - `m` < 2^53, so that it is exact as a double, and IEEE 754 division yields the double
 //!   nearest to `m` / 10^6: the decimal reads back as `v`.
 //! - Doubles below 2^33 are at most 2^-20 < 10^-6 apart, and half of that is less than
 //!   half of 10^-6: no double is nearest to two different decimals of six places.
-//! - A decimal with fewer digits that reads back as `v` has an integer part as long or is
-//!   shorter before the point, so at most six places: it is one of those decimals, and
-//!   hence the same number. So is a different decimal of equal length.
+//! - A decimal with fewer digits that reads back as `v` has as many digits before the point, give or
+//!   take one, so at most six places: it is one of those decimals, and hence the same number. So is a
+//!   different decimal of equal length.
 //!
 //! # Other doubles
 //!
@@ -28,7 +28,7 @@
 //! 10^-p ≤ 2^e < 10^(1-p). Then:
 //!
 //! - The bounds are less than 10 · 10^-p apart: at most one decimal of `p` - 1 places lies
-//!   between them. If there is one, it is the shortest, for any shorter one were one of
+//!   between them. If there is one, it is the shortest, for a shorter one would be one of
 //!   `p` - 1 places, too; its trailing zeros are left out.
 //! - If not, the shortest has `p` places, and of those the one nearest to `v` is wanted. It is
 //!   at most half of 10^-p away, and so between the bounds.
@@ -171,8 +171,7 @@ unsafe fn long(mut out: Cursor, number: u64) -> Cursor {
     out
 }
 
-/// The bits of 2^33. Negative numbers, negative zero, which must keep its sign, and NaN have
-/// larger ones.
+/// The bits of 2^33. Negative numbers, negative zero, which must keep its sign, and NaN have larger bits.
 const LIMIT: u64 = ((1_u64 << 33) as f64).to_bits();
 
 /// Writes a double; NaN and the infinities as null.
@@ -186,7 +185,7 @@ pub unsafe fn push_double(out: &mut Cursor, number: f64) {
     // than those of 2^33, so the number is neither negative nor NaN and fits an `i64`.
     unsafe {
         if number.to_bits() < LIMIT {
-            // Signed, for which there are instructions.
+            // A signed integer, for which there are instructions.
             let whole: i64 = number.to_int_unchecked();
             if whole as f64 == number {
                 push_u64(out, whole as u64);
@@ -330,14 +329,14 @@ struct Scale {
     align: u64,
     /// p.
     places: u8,
-    /// How many leading zeros the places have at least: at most 4.
+    /// The leading zeros that the places have at least: up to 4.
     zeros: u8,
 }
 
 /// The exponent of the smallest numbers that [`Decimal`] is for: 2^-19. Below 10^-6 the layout differs.
 const SMALLEST: i32 = -19;
 
-/// For the exponents from [`SMALLEST`] to 51.
+/// The scales for the exponents from [`SMALLEST`] to 51.
 static SCALES: [Scale; 71] = {
     let mut table = [Scale { factor: 0, power: 0, align: 0, places: 0, zeros: 0 }; 71];
     let mut index = 0;
@@ -388,8 +387,8 @@ impl Decimal {
         // In units of 10^-p, with 64 bits behind the binary point.
         let scaled = u128::from((mantissa | 1 << 52) << 4) * u128::from(scale.factor);
         let (units, part) = ((scaled >> 64) as u64, scaled as u64);
-        // How far it is from the tens below, half of what the bounds are apart, and how far the
-        // upper half begins from there, with 60 bits behind the binary point.
+        // `above` is how far the number is from the tens below, `half` is half of what the bounds are
+        // apart, and `upper` is where the upper half begins; all with 60 bits behind the binary point.
         let tens = units / 10;
         let above = (units - tens * 10) << 60 | part >> 4;
         let half = scale.factor >> 1;
@@ -403,7 +402,7 @@ impl Decimal {
         } else if above > upper {
             tens * 10 + 10
         } else {
-            // Half way, to the even one.
+            // Half way between two, to the even one.
             units + u64::from(part > (1 << 63) - (units & 1))
         };
         // Doubles this small that are integers are decimals of no places, so that rounding
@@ -639,7 +638,7 @@ mod tests {
         assert!(taken > 50_000, "the short cut was hardly tested: {taken}");
     }
 
-    /// The digits found with one multiplication, and ryu's.
+    /// Compares the digits found with one multiplication to ryu's. Returns true if there are any.
     fn check_decimal(number: f64) -> bool {
         let taken = Decimal::of(number).is_some();
         if taken {

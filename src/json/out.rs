@@ -11,8 +11,8 @@ pub struct Full;
 /// Memory to be filled, and how far it is.
 ///
 /// [`Out::reserve`] checks for room once for many values ([`Out::hold_back`]); the functions of
-/// [`Cursor`] then write without a check. A check per block of columns instead of per byte saves
-/// about a third of the encoder's time. For this reason it is no `&mut [u8]`.
+/// [`Cursor`] then write without a check, which a `&mut [u8]` cannot. A check per block of columns
+/// instead of per byte saves about a third of the encoder's time.
 pub struct Out<'a> {
     /// The beginning of the memory.
     origin: *mut u8,
@@ -160,14 +160,14 @@ impl<'a> Out<'a> {
         Ok(())
     }
 
-    /// A copy, which goes on from the same place. A value whose address is passed to a function
-    /// that is not inlined has to live in memory; with a copy for that, the other stays in registers.
+    /// A copy, which goes on from the same place. A value whose address is passed to a function that is
+    /// not inlined has to live in memory; if the copy's is passed, the original stays in registers.
     #[inline(always)]
     pub(super) fn copy(&mut self) -> Out<'a> {
         Out { ..*self }
     }
 
-    /// Calls a function that is not inlined with a copy. Unless the call fails, this goes on behind
+    /// Calls a function that is not inlined with a copy. Unless the call fails, writing goes on behind
     /// what the copy has written.
     #[inline(always)]
     pub(super) fn apart<E>(&mut self, call: impl FnOnce(&mut Out<'a>) -> Result<(), E>) -> Result<(), E> {

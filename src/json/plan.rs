@@ -45,7 +45,7 @@ pub struct Style {
 /// A column's name, ready to be copied: `,"name":`.
 #[derive(Debug)]
 pub(super) struct Column {
-    /// Its first bytes, followed by zeros if it is shorter.
+    /// The name's first bytes, followed by zeros if it is shorter.
     pub start: [u8; NAME_BLOCK],
     /// How many bytes of `start` count.
     pub start_len: u8,

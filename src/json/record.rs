@@ -33,7 +33,7 @@ impl From<Full> for EncodeError {
 }
 
 impl From<Malformed> for EncodeError {
-    // Apart: what makes an error would be kept in registers that each value needs.
+    // Not inlined: what makes an error would be kept in registers that each value needs.
     #[cold]
     #[inline(never)]
     fn from(Malformed(what): Malformed) -> Self {
@@ -170,12 +170,12 @@ unsafe fn push_record<S: Shape, I: Encoder>(
 ) -> Result<u64, EncodeError> {
     debug_assert!(out.is_empty());
     let mut unknown = 0;
-    // A cursor of its own, whose address nothing else knows. No closure: it would be compiled for the
+    // A cursor of its own, whose address nothing else knows. A closure would be compiled for the
     // baseline's instructions.
     let mut copy = out.copy();
     // SAFETY: the caller promises a value for each column, and the instructions.
     unsafe { push_columns::<S, I>(plan, &mut record, &mut copy, &mut unknown) }?;
-    // Only after success: so nothing need keep the place where an error stopped the writing.
+    // Only after success: so the place where an error stopped the writing need not be kept.
     **out = *copy;
     Ok(unknown)
 }
@@ -361,7 +361,7 @@ unsafe fn any_text<I: Escapes>(out: Cursor, room: isize, text: Text<'_>) -> Resu
 ///
 /// # Safety
 ///
-/// The value is one, and room for [`MAX_SCALAR`](super::plan::MAX_SCALAR) bytes is reserved.
+/// The value is a subnet, and room for [`MAX_SCALAR`](super::plan::MAX_SCALAR) bytes is reserved.
 #[inline(never)]
 unsafe fn subnet<S: Shape>(mut out: Cursor, value: Value<'_, S>) -> Cursor {
     // SAFETY: the caller promises a subnet, and `MAX_SCALAR` bytes: a prefix with its length, and two
@@ -456,7 +456,7 @@ unsafe fn push_alike<S: Shape, I: Encoder>(
     len: usize,
 ) {
     let tag = value.tag();
-    // As many as there is room for, whatever they are.
+    // As many elements as there is room for, whatever they are.
     let mut next_ones = list.up_to(out.left().max(0) as usize / ALIKE_ROOM);
     // SAFETY: the caller promises the instructions. The tag says what values hold. There is room for as
     // many elements as are in `next_ones`. `last_block` reads `len` bytes that have been written, and

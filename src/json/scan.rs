@@ -149,7 +149,7 @@ pub(super) type Baseline = Sse2;
 pub(super) type Baseline = Portable;
 
 /// A bit for each byte of the block that is not plain; with `UTF8`, bytes from 0x80 on count
-/// as plain, and 0x7f does, which no accepted text has.
+/// as plain, and so does 0x7f, which no accepted text has.
 #[inline]
 #[must_use]
 pub(super) fn specials_of_block<const UTF8: bool>(block: &[u8; 16]) -> u32 {
@@ -585,7 +585,7 @@ mod tests {
     use crate::json::test_support::Guarded;
     use crate::json::test_support::written_bytes;
 
-    /// What each implementation makes of a text, and what it should.
+    /// Compares what each implementation makes of a text with what it should.
     fn check(text: &[u8]) {
         check_plain(text);
         check_all::<Portable>(text);

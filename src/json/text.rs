@@ -291,7 +291,7 @@ static HEX: [[u8; 2]; 256] = {
     table
 };
 
-/// Returns true if the host writes all of this as it is.
+/// Returns true if the host writes all of this text as it is.
 #[inline(always)]
 fn accepts(mut text: &[u8]) -> bool {
     while let Some((&first, rest)) = text.split_first() {

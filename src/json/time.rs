@@ -114,9 +114,9 @@ unsafe fn push_digits(out: &mut Cursor, number: u64, width: u32) {
     }
 }
 
-/// Returns the UTC year, and month, day, hour, minute and second, of a number of seconds since the
-/// epoch in the proleptic Gregorian calendar. As with gmtime(), there is none if the year does not
-/// fit the `int` of `struct tm`.
+/// Returns the UTC year, and month, day, hour, minute and second, of a number of seconds since the epoch
+/// in the proleptic Gregorian calendar. `None` if the year does not fit the `int` of `struct tm`:
+/// gmtime() fails then.
 fn civil(seconds: i64) -> Option<(i64, [u8; 5])> {
     let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     // Years that start in March have their leap day at the end, which makes the rest

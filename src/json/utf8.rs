@@ -110,7 +110,7 @@ unsafe fn push_block(mut out: Cursor, block: __m256i, len: usize, before: &mut B
 }
 
 /// The faults of two neighbours, as sets of half bytes with a bit for each: the first byte's upper half,
-/// its lower half, and the second byte's upper half. If all three are in their sets, it is a fault.
+/// its lower half, and the second byte's upper half. If all three are in their sets, the pair is a fault.
 const FAULTS: [[u16; 3]; 8] = {
     const ANY: u16 = 0xffff;
     const ASCII: u16 = 0x00ff;
@@ -124,13 +124,13 @@ const FAULTS: [[u16; 3]; 8] = {
         [1 << 0xc, 0b11, CONTINUATION],
         // Less than U+0800; and the private use area's part that begins with 0xee.
         [1 << 0xe, 1 | 1 << 0xe, 0b0011 << 8],
-        // Surrogates; and the same part's other half.
+        // Surrogates; and the private use area's other half that begins with 0xee.
         [1 << 0xe, 1 << 0xd | 1 << 0xe, 0b1100 << 8],
         // More than U+10FFFF; and less than U+10000.
         [1 << 0xf, 0xfff0, 0b1110 << 8],
         [1 << 0xf, 0xffe1, 0b0001 << 8],
-        // Two continuations: none of a start of three or four bytes. Must be the last, whose
-        // bit is a byte's highest.
+        // Two continuations: a fault unless a start of three or four bytes is in front. Must be the last,
+        // whose bit is a byte's highest.
         [CONTINUATION, ANY, CONTINUATION],
     ]
 };

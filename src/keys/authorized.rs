@@ -14,7 +14,7 @@ use crate::zmq::zap::Verdict;
 /// When the directory was read this long ago, it is read again.
 const MAX_AGE: Duration = Duration::from_secs(1);
 
-/// A refusal is told again when it was told this long ago, or when the client was not refused for as long.
+/// A refusal is told again when the client was not refused for `QUIET`, or when it was told `REPEAT` ago.
 const QUIET: Duration = Duration::from_secs(10);
 const REPEAT: Duration = Duration::from_secs(60);
 
@@ -36,11 +36,11 @@ struct State {
     read: Instant,
     /// Why the directory, or a file in it, cannot be used, as it was told.
     problem: Option<Notice>,
-    /// Of the keys: who has been let in.
+    /// The keys with which clients have been let in.
     admitted: BTreeSet<PublicKey>,
     /// Refusals by the client's address, not by key: keys cost an attacker nothing.
     refused: BTreeMap<String, Refusals>,
-    /// True if there are refusals from more addresses, and this was told.
+    /// True if more addresses than [`MAX_ADDRESSES`] were refused, and this was told.
     flooded: bool,
     notices: Vec<Notice>,
 }
@@ -80,7 +80,7 @@ texts! {
 }
 
 texts! {
-    /// A file of a directory whose key is not known, or is that of before.
+    /// A key's file that cannot be used: its key is not known, or stays as it was.
     pub enum Unread {
         None { why: KeyError } = "{why}",
         AsBefore { why: KeyError } = "{why}; its key stays as it was",
@@ -88,7 +88,7 @@ texts! {
 }
 
 impl Notice {
-    /// Returns false if it is only for the record.
+    /// Returns true unless the notice is only for the record.
     #[must_use]
     pub fn is_problem(&self) -> bool {
         !matches!(self, Self::Usable { .. } | Self::Added { .. } | Self::Removed { .. })
@@ -100,7 +100,7 @@ impl Authorized {
     ///
     /// # Errors
     ///
-    /// It cannot be read, or others can write to it.
+    /// The directory cannot be read, or others can write to it.
     pub fn open(dir: &Path) -> Result<Self, KeyError> {
         let (files, problem) = read(dir, &Files::new())?;
         let keys: BTreeSet<_> = files.values().copied().collect();
@@ -152,7 +152,7 @@ impl Authorized {
     }
 
     /// Reads the directory again if it is time to. Returns true if the key of a client that was let in has
-    /// gone from it since this was asked last.
+    /// gone from the directory since the last call.
     pub fn revoked(&self) -> bool {
         let mut state = self.state();
         state.refresh(&self.dir, Instant::now());
@@ -247,7 +247,7 @@ fn read(dir: &Path, known: &Files) -> Result<(Files, Option<Notice>), KeyError> 
                 keys.insert(path, key);
                 continue;
             }
-            // Nobody knows whether there is one.
+            // The file may still have its key.
             (Err(why @ KeyError::Unread { .. }), Some(&key)) => {
                 keys.insert(path, key);
                 Unread::AsBefore { why }
@@ -307,7 +307,7 @@ mod tests {
         assert_eq!(authorized.decide(one, "::1"), Verdict::Admitted);
         assert_eq!(authorized.decide(two, "::1"), Verdict::Admitted);
         assert!(!authorized.revoked());
-        // It does not matter where else the key is: files that end in .key_secret are not looked at.
+        // The key is in another file, too, but files that end in .key_secret are not looked at.
         std::fs::remove_file(file).unwrap();
         age(&authorized);
         assert!(authorized.revoked());
@@ -401,7 +401,7 @@ mod tests {
         let (key, file) = client(&dir, "one");
         let authorized = Authorized::open(&dir.0).unwrap();
         assert_eq!(authorized.decide(key, "::1"), Verdict::Admitted);
-        // For any user that the tests run as: an error of the system; there is neither a file nor none.
+        // For any user that the tests run as, a link to itself is an error of the system, not a missing file.
         std::fs::remove_file(&file).unwrap();
         std::os::unix::fs::symlink(&file, &file).unwrap();
         age(&authorized);

@@ -141,7 +141,7 @@ fn unquoted(value: &[u8]) -> &[u8] {
 /// What is wrong, with the file's name and what to do; never a key.
 pub fn read_secret(path: &Path) -> Result<KeyPair, KeyError> {
     let (content, metadata) = read(path)?;
-    // First: a public key may be read by everybody.
+    // The content is looked at before the mode: a public key may be read by everybody.
     let certificate = certificate(path, &content)?;
     let secret = certificate.secret.ok_or_else(|| KeyError::NoSecret { name: name(path) })?;
     let mode = metadata.mode() & 0o7777;
@@ -231,7 +231,7 @@ pub fn write_pair(name: &Path, pair: &KeyPair, comment: &str) -> Result<[PathBuf
     let mut text = format!("# {comment}\n# ZeroMQ CURVE public certificate: give it to the other side.\n\n");
     // Writing to a string does not fail.
     let _ = write!(text, "metadata\ncurve\n    public-key = \"{}\"\n", pair.public());
-    // The secret key first; if either file cannot be written, there must not be half a pair.
+    // The secret key's file comes first: it has both keys, so that half a pair is never left.
     if public.symlink_metadata().is_ok() {
         return Err(KeyError::Exists { name: self::name(&public) });
     }

@@ -15,9 +15,9 @@ use super::*;
 /// What becomes of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
-    /// It fails with this error.
+    /// The call fails with this error.
     Error(c_int),
-    /// It writes half of the bytes; then the disk is full.
+    /// The call writes half of the bytes; then the disk is full.
     Half,
     /// Forcing to the disk fails, and the last bytes of the file are lost.
     Dropped,
@@ -64,7 +64,7 @@ fn plan(change: impl FnOnce(&mut Plan)) -> Plan {
     plan
 }
 
-/// What a call can suffer besides an error.
+/// A kind of call, by the faults that it can have.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Call {
     Write,
@@ -93,7 +93,7 @@ enum Verdict {
 }
 
 fn verdict(call: Call) -> Verdict {
-    // A thread that is ending has none.
+    // A thread that is ending has no plan.
     let Ok(mut now) = PLAN.try_with(Cell::get) else { return Verdict::Pass };
     if !now.armed {
         return Verdict::Pass;
@@ -235,7 +235,7 @@ unsafe extern "C" fn pwrite64(file: c_int, from: *const c_void, len: usize, offs
 
 fn synced(file: c_int, number: c_long) -> c_int {
     match verdict(Call::Sync) {
-        // It takes long, and there is no machine here that loses power.
+        // Nothing is forced to the disk: that takes long, and no machine here loses power.
         Verdict::Pass if PLAN.get().armed => {
             if PLAN.get().fault == Fault::PowerOff {
                 let before = plan(|plan| plan.armed = false);
@@ -322,7 +322,7 @@ struct Run {
     count: u64,
     /// Records that the spool has taken.
     taken: BTreeSet<u64>,
-    /// All records that the spool may have, in order; and the order from before it was last told to put
+    /// All records that the spool may have, in order; and their order before the spool was last told to put
     /// some back.
     order: [Vec<u64>; 2],
     /// Records that the spool was told are done.
@@ -384,7 +384,7 @@ impl Run {
                     self.spool = Some(spool);
                     return;
                 }
-                // A process that another test starts has the lock until it is another program.
+                // A process that another test starts has a copy of the lock until it runs its program.
                 Err(OpenError::InUse { .. }) if self.in_use < 1000 => {
                     self.in_use += 1;
                     tries -= 1;
@@ -401,7 +401,7 @@ impl Run {
             return None;
         }
         let done = work(self.spool.as_mut().expect("it was opened"));
-        // Nobody knows what it was about to do.
+        // If the process ended during the work, nobody learns its result.
         (!self.ended()).then_some(done)
     }
 
@@ -445,7 +445,7 @@ impl Run {
         }
     }
 
-    /// The first ones have arrived.
+    /// The first `records` records on the way have arrived.
     fn confirm(&mut self, records: usize) {
         if self.ended() {
             return;
@@ -529,7 +529,7 @@ impl Run {
         self.end(true);
     }
 
-    /// Looks at what is left, and returns how many were counted and are not missing.
+    /// Looks at what is left. Returns how many records were counted and are not missing.
     fn finish(mut self) -> u64 {
         let stopped = PLAN.get().stopped;
         self.end(false);
@@ -574,8 +574,8 @@ impl Run {
     }
 }
 
-/// All faults of one policy: the system calls, the faults, and the records that were counted without
-/// being missing.
+/// Tries all faults under one policy. Returns the numbers of system calls, of faults, and of records that
+/// were counted without being missing.
 fn all_faults(sync: SyncPolicy) -> [u64; 3] {
     let mut sums = [0; 3];
     for (max_bytes, when_full) in [(1 << 20, WhenFull::Oldest), (1300, WhenFull::Oldest), (1300, WhenFull::Newest)] {
@@ -596,7 +596,7 @@ fn all_faults(sync: SyncPolicy) -> [u64; 3] {
         let calls = CALLS.take();
         sums[0] += calls.len() as u64;
         for (at, call) in (0..).zip(calls) {
-            // Less than each record on the disk is less than each record after that.
+            // Only this policy promises that each record outlasts a loss of power.
             let power_off = (sync == SyncPolicy::Always).then_some(&Fault::PowerOff);
             for &fault in call.faults().iter().chain(power_off) {
                 let (fired, counted) = run(at, fault);
@@ -623,7 +623,7 @@ fn every_system_call_fails_once_and_is_the_last_once() {
     assert!(calls > 2000 && points > 3 * calls);
 }
 
-/// Chooses the call of that number, of those that this thread makes from now on.
+/// Chooses call number `at` of those that this thread makes from now on.
 fn arm(at: u64, fault: Fault) {
     PLAN.set(Plan { armed: true, calls: 0, at, fault, stopped: false, full: false, fired: false });
 }
@@ -652,7 +652,7 @@ fn a_failed_fsync_is_an_error() {
     assert!(disarm());
     assert_ne!(inode(&spool), before);
     assert_eq!((spool.counters().io_errors, spool.last_error().unwrap().raw_os_error()), (1, Some(libc::EIO)));
-    // Nothing helps: it was not written, and what was written stays.
+    // A new file fails, too: the record was not written, and what was written stays.
     arm(sync, Fault::Stop);
     assert_eq!(spool.push(&record(4)), Err(PushError::System { errno: libc::EIO }));
     assert!(disarm());
@@ -671,7 +671,7 @@ fn a_failed_fsync_is_an_error() {
     assert_eq!(read, [1, 2, 3, 6]);
 }
 
-/// With a disk that fails for a while, what was written meanwhile is forced to it later, and not
+/// A disk fails for a while. What was written meanwhile is forced to it later, and not
 /// through the file that failed.
 #[test]
 fn what_could_not_be_forced_to_the_disk_is_tried_again() {

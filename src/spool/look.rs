@@ -13,7 +13,7 @@ use super::state::{Left, newest};
 /// The records of one log path and endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waiting {
-    /// Their directory.
+    /// The spool's directory.
     pub dir: PathBuf,
     /// Log path and endpoint, as far as a segment tells.
     pub whose: Option<String>,
@@ -21,7 +21,7 @@ pub struct Waiting {
     pub records: Option<u64>,
     /// Bytes of the segments.
     pub bytes: u64,
-    /// True if a later version of the program wrote it.
+    /// True if a later version of the program wrote the spool.
     pub newer: bool,
 }
 
@@ -34,7 +34,7 @@ pub fn waiting(root: &Path) -> io::Result<Vec<Waiting>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(root)? {
         let entry = entry?;
-        // Links are not followed, as when it is opened.
+        // Links are not followed; opening a spool does not follow them either.
         if !entry.file_type()?.is_dir() {
             continue;
         }

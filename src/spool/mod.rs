@@ -67,9 +67,9 @@ pub use state::Label;
 pub struct Options {
     /// The root directory: an absolute path, whose parent exists.
     pub dir: PathBuf,
-    /// Bytes of all segments below the root.
+    /// The most bytes that all segments below the root may have together.
     pub max_bytes: u64,
-    /// Which records go when there are more.
+    /// Which records give way when the limit is reached.
     pub when_full: WhenFull,
     /// When records are forced to the disk.
     pub sync: SyncPolicy,
@@ -85,8 +85,8 @@ pub enum WhenFull {
     Newest,
 }
 
-/// When records are forced to the disk, in case that the machine loses power. The end of the process
-/// loses none in any case.
+/// When records are forced to the disk, in case the machine loses power. The end of the process loses no record
+/// under any policy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SyncPolicy {
     /// When the kernel thinks fit, usually within half a minute.
@@ -103,19 +103,20 @@ pub enum SyncPolicy {
 pub struct Recovered {
     /// Records to be read, left by earlier runs.
     pub records: u64,
-    /// Their bytes on disk.
+    /// Bytes of the spool's segments.
     pub bytes: u64,
-    /// Records known to be lost: torn when the last run ended, or missing. Damage behind the
-    /// beginning is found when it is read, and counted in [`FailureCounts`].
+    /// Records known to be lost: torn when the last run ended, or missing. Other damage is found when it is read,
+    /// and counted in [`FailureCounts`].
     pub damaged_records: u64,
     /// Bytes that were cut off or deleted because no record could be read from them.
     pub damaged_bytes: u64,
-    /// If the last run ended without closing the spool, the most records that it can have had in flight,
-    /// of which it told with [`Spool::set_in_flight`].
+    /// The most records that the last run can have had in flight, by [`Spool::set_in_flight`]. Zero if that run
+    /// closed the spool.
     pub lost_in_flight: u64,
     /// True if the last run ended without closing the spool.
     pub unclean: bool,
-    /// True if there are segments but no usable state file: records that were confirmed may come again.
+    /// True if the state file is damaged, or missing although there are segments: records that were confirmed may
+    /// come again.
     pub state_lost: bool,
     /// Files named like segments that are not this spool's; they are left alone.
     pub foreign_files: u64,
@@ -162,7 +163,7 @@ impl OpenError {
 }
 
 texts! {
-    /// Why a record was not taken. After an error of the system, records are refused with the same without trying,
+    /// Why a record was not taken. After a system error, records are refused with that error, without trying,
     /// until the next [`Spool::tick`], or until a segment is deleted.
     pub enum PushError {
         Full = "the spool is full",
@@ -176,7 +177,7 @@ texts! {
 struct Position {
     segment: u64,
     offset: u64,
-    /// Sequence number of the record behind it.
+    /// Sequence number of the record behind this place.
     record: u64,
 }
 
@@ -198,7 +199,7 @@ struct Active {
     file: Arc<File>,
 }
 
-/// The first segment's number and the first record's: in the middle, because records can be
+/// The number of the first segment, and of the first record: in the middle of the range, because records can be
 /// put in front.
 const MIDDLE: u64 = 1 << 63;
 
@@ -235,11 +236,11 @@ pub struct Spool {
     lease: Lease,
     dir: PathBuf,
     state: StateFile,
-    /// In the order of their numbers. The first has what is confirmed last.
+    /// In the order of their numbers. `confirmed` lies in the first.
     segments: VecDeque<Segment>,
-    /// Always the last of `segments`.
+    /// The last of `segments`, if it is being written.
     active: Option<Active>,
-    /// For the next segment.
+    /// The number of the next segment.
     next_number: u64,
     /// The most bytes that a segment may have, by the options; `segment_bytes` heeds the disk, too.
     segment_limit: u64,
@@ -247,7 +248,7 @@ pub struct Spool {
     confirmed: Position,
     /// What is read next.
     read: Position,
-    /// The end of the record there, when it has been looked at.
+    /// The end of the record at `read`, when [`Spool::peek`] has found it.
     peeked: Option<Position>,
     /// Where the records end that are read and not confirmed.
     unconfirmed: VecDeque<Position>,
@@ -261,7 +262,7 @@ pub struct Spool {
     /// Records in flight, as the caller says; `in_flight_bound` is what the state file says.
     in_flight: u64,
     in_flight_bound: u64,
-    /// The error with which writing has failed.
+    /// The error with which writing has failed, until writing is tried again.
     stalled: Option<i32>,
     /// Segments to be forced to the disk. `new_files` is true if the names of new files are to be, too.
     unsynced: Vec<Unsynced>,
@@ -291,9 +292,9 @@ impl fmt::Debug for Spool {
 }
 
 impl Spool {
-    /// Opens or makes the spool of a log path and endpoint below `options.dir`, which is made if need be.
-    /// The spool has what earlier runs have left. While this process has this spool open, another is
-    /// opened beside it.
+    /// Opens or makes the spool of a log path and endpoint below `options.dir`, which is made if need be. The
+    /// spool has what earlier runs have left. If this process has the spool open already, a second one is opened
+    /// beside it.
     ///
     /// # Errors
     ///
@@ -304,12 +305,12 @@ impl Spool {
         Self::open_all(options, path, endpoint, lease)
     }
 
-    /// Opens a spool that nobody in this process has open, for as long as nobody else does: [`Spool::open`]
-    /// takes it away. It is used within [`Loan::with`] only.
+    /// Borrows a spool that nobody in this process has open; [`Spool::open`] takes it away again. The spool is
+    /// used within [`Loan::with`] only.
     ///
     /// # Errors
     ///
-    /// As [`Spool::open`]; and somebody has it open.
+    /// The errors of [`Spool::open`]; and somebody in this process has the spool open.
     pub fn borrow(options: &Options, path: &str, endpoint: &str) -> Result<(Self, Recovered), OpenError> {
         let lease = Lease::borrow(&options.dir, &dir_name(path, &Identity::new(path, endpoint)))?;
         let loan = lease.loan();
@@ -322,7 +323,7 @@ impl Spool {
         let first = lease.name() == name;
         let open = |lease| Self::open_leased(options, path, endpoint, lease);
         let (mut spool, mut recovered) = open(lease)?;
-        // The records of spools that earlier runs opened beside it, and that are not open now, come behind.
+        // The records of spools that earlier runs opened beside this one, and that are not open now, come behind.
         for lease in if first { spool.lease.beside(&name) } else { Vec::new() } {
             let Ok((beside, found)) = open(lease) else { continue };
             recovered.records += spool.take_over(beside);
@@ -349,7 +350,7 @@ impl Spool {
         if !fs::symlink_metadata(&dir).map_err(unusable)?.is_dir() {
             return Err(OpenError::NoDirectory { dir });
         }
-        // A run that ended in between has left this file; it has not taken the other's place.
+        // A run that ended before it renamed this file has left it.
         let _ = fs::remove_file(dir.join(NEW));
         let state_path = dir.join("state");
         let (state, left) =
@@ -390,13 +391,13 @@ impl Spool {
         Ok((spool, recovered))
     }
 
-    /// Says what its records are sent under, for [`idle`].
+    /// Notes the topic under which the records are sent, for [`idle`].
     pub fn set_topic(&mut self, topic: &[u8]) {
         topic.clone_into(&mut self.label.topic);
         self.write_label();
     }
 
-    /// Writes the label, if it is known and not there yet.
+    /// Writes the label, if the topic is known and the file does not have the label yet.
     fn write_label(&mut self) {
         if !self.label.topic.is_empty()
             && let Err(error) = self.state.set_label(&self.label)
@@ -409,7 +410,7 @@ impl Spool {
     ///
     /// # Errors
     ///
-    /// It was not written; the spool is as before, but for records that gave way.
+    /// The record was not written. The spool is as before, but for records that gave way.
     pub fn push(&mut self, record: &[u8]) -> Result<(), PushError> {
         if let Some(errno) = self.stalled {
             return Err(PushError::System { errno });
@@ -425,7 +426,7 @@ impl Spool {
         self.make_room(header + size)?;
         let mut result = self.append(record);
         if let Err(error) = &result {
-            // One segment's worth of room on a disk that is full, not all of them.
+            // On a full disk one segment gives way, not all of them.
             if is_full(error) && self.options.when_full == WhenFull::Oldest && self.evict() {
                 result = self.append(record);
             }
@@ -436,17 +437,17 @@ impl Spool {
         })
     }
 
-    /// Makes the unconfirmed records unread, as [`Spool::rewind`] does, and with them those that
-    /// were handed over without the spool and turned out to be unsent. `records` are both, in
-    /// the order in which they were handed over; those that are true were read here.
+    /// Makes the unconfirmed records unread, as [`Spool::rewind`] does, and puts back the records that were handed
+    /// over without the spool and turned out to be unsent. `records` are both, in the order in which they were
+    /// handed over, with true for a record that was read here.
     ///
-    /// Returns how many of the others there was room for; the first of them, which have no room, are counted
-    /// as evicted. Records on disk stay there: if there is no room for all in order, the others come in
-    /// front.
+    /// Returns how many records from outside the spool there was room for. The first of them, which have no room,
+    /// are counted as evicted. Records on disk stay there: if there is no room for all in order, the records from
+    /// outside come in front.
     ///
     /// # Errors
     ///
-    /// None of the others was written.
+    /// No record from outside the spool was written.
     pub fn unshift<'a>(&mut self, records: impl Iterator<Item = (&'a [u8], bool)>) -> Result<u64, PushError> {
         if self.lease.is_taken() {
             self.rewind();
@@ -454,7 +455,7 @@ impl Spool {
         }
         let records: Vec<_> = records.collect();
         let others = records.iter().filter(|(_, read)| !read).count();
-        // Records read behind the last of the others stay where they are, unless they are gone.
+        // Records read behind the last one from outside stay where they are, unless they are gone.
         let mut reads = 0;
         let mut last = 0;
         for (index, &(_, read)) in records.iter().enumerate() {
@@ -484,14 +485,14 @@ impl Spool {
         Ok(kept as u64)
     }
 
-    /// Where the first `records` unconfirmed ones end.
+    /// Where the first `records` unconfirmed records end.
     fn behind(&self, records: u64) -> Position {
         let last = records.checked_sub(1).and_then(|last| self.unconfirmed.get(last as usize));
         last.copied().filter(|last| last.segment >= self.confirmed.segment).unwrap_or(self.confirmed)
     }
 
-    /// Returns how many of the last records there is room for in a segment in front, when the first
-    /// `covered` unconfirmed records are among them.
+    /// Returns how many of the last records there is room for in a segment in front, if the first `covered`
+    /// unconfirmed records are among them.
     fn kept(&self, records: &[&[u8]], covered: u64) -> usize {
         let resume = self.behind(covered);
         let freed: u64 = self.segments.iter().take_while(|one| one.number < resume.segment).map(|one| one.len).sum();
@@ -505,8 +506,8 @@ impl Spool {
         records.iter().rev().take_while(fits).count()
     }
 
-    /// Makes a segment of these records in front of the first unconfirmed record. The first `covered`
-    /// unconfirmed records are among them: the next segment is read from behind those.
+    /// Makes a segment of these records in front of the first unconfirmed record. The first `covered` unconfirmed
+    /// records are among them: reading goes on behind these in the next segment.
     fn put_in_front(&mut self, records: &[&[u8]], covered: u64) -> io::Result<()> {
         let resume = self.behind(covered);
         let header = self.identity.header_len();
@@ -531,7 +532,7 @@ impl Spool {
             }
         };
         self.lease.add(len);
-        // The records behind the first ones are unread again.
+        // All unconfirmed records are unread again.
         self.gone = 0;
         self.unconfirmed.clear();
         self.peeked = None;
@@ -577,7 +578,7 @@ impl Spool {
         }
     }
 
-    /// The first `records` unconfirmed ones are done and will not come again. Each call is a
+    /// Notes that the first `records` unconfirmed records are done: they will not come again. Each call makes a
     /// system call.
     pub fn confirm(&mut self, records: u64) {
         let records = records.min(self.unconfirmed());
@@ -590,8 +591,8 @@ impl Spool {
         self.settle();
     }
 
-    /// Makes the unconfirmed records unread. Those that have given way meanwhile are counted
-    /// as evicted.
+    /// Makes the unconfirmed records unread. Unconfirmed records that have given way meanwhile are counted as
+    /// evicted.
     pub fn rewind(&mut self) {
         self.peeked = None;
         self.unconfirmed.clear();
@@ -617,15 +618,15 @@ impl Spool {
         self.counters
     }
 
-    /// The error of the last of [`FailureCounts::io_errors`].
+    /// The last error that [`FailureCounts::io_errors`] counts.
     #[must_use]
     pub fn last_error(&self) -> Option<io::Error> {
         self.last_error.map(io::Error::from_raw_os_error)
     }
 
-    /// Tells how many records were handed over without the spool and are not known to be
-    /// sent, for [`Recovered::lost_in_flight`] of the next run. The state file has a bound
-    /// that is rarely raised, so that this is seldom a system call.
+    /// Notes how many records were handed over without the spool and are not known to be sent, for
+    /// [`Recovered::lost_in_flight`] of the next run. The state file has a bound that is rarely raised, so that
+    /// few calls make a system call.
     #[inline]
     pub fn set_in_flight(&mut self, records: u64) {
         self.in_flight = records;
@@ -669,7 +670,7 @@ impl Spool {
         self.finish_active();
         self.settle();
         if self.options.sync != SyncPolicy::Never {
-            // There is no next time.
+            // A failure is counted; there is no next tick.
             let _ = self.sync(0);
         }
         self.in_flight_bound = 0;
@@ -694,7 +695,7 @@ impl Spool {
                 other.confirm(u64::MAX);
             }
         }
-        // The records that are deleted there are on the disk here.
+        // The other spool deletes its records when this one has them on the disk.
         if self.options.sync == SyncPolicy::Never || self.sync(0).is_ok() {
             other.confirm(u64::MAX);
         }
@@ -702,7 +703,7 @@ impl Spool {
         taken
     }
 
-    /// Takes what is on disk.
+    /// Takes over what earlier runs have left on the disk.
     fn recover(&mut self, left: Left) -> Result<Recovered, OpenError> {
         let mut recovered = Recovered::default();
         let state = match left {
@@ -726,13 +727,13 @@ impl Spool {
         }
         numbers.sort_unstable();
         let mut unnumbered = false;
-        // Records below this number are in a segment in front of theirs as well.
+        // Records of segments below this number are in a segment in front as well.
         let mut covered = 0;
-        // Nothing else may begin where a segment in front ends, even if the segment behind it is gone.
+        // The lowest number for a new segment: segments in front name lower ones as where reading goes on.
         let mut beyond = 0;
         for number in numbers {
-            // Segments in front are confirmed; the last run did not get to deleting them. But the very first
-            // ones can have been made after the state file was written.
+            // Segments in front of the confirmed position are done; the last run did not get to deleting them. But
+            // segments below `lowest` can have been made after the state file was written.
             let new = known && number < state.lowest;
             let done = known && !new && number < state.confirmed.segment || number < covered;
             let before = self.segments.len();
@@ -788,7 +789,7 @@ impl Spool {
             self.truncate(last, whole);
         }
         self.confirmed.offset = self.confirmed.offset.min(self.segments[0].len);
-        // The state file can know of records that did not get to the disk, or of fewer.
+        // The state file can know of records that did not get to the disk, or of fewer than the segments have.
         let missing = if known { state.end.saturating_sub(found) } else { 0 };
         recovered.damaged_records += missing.max(u64::from(torn > 0));
         self.end = found;
@@ -810,7 +811,7 @@ impl Spool {
         });
         let (file, len, header) = match opened {
             Ok(opened) => opened,
-            // What is there cannot be told now. It is not to be passed over for that.
+            // A segment that cannot be read now is not to be passed over.
             Err(error) if !done && !is_foreign(&error) => return Err(OpenError::unusable(&path, &error)),
             Err(_) => {
                 recovered.foreign_files += 1;
@@ -876,8 +877,8 @@ impl Spool {
         Ok(())
     }
 
-    /// Counts the records of a segment from a position in it: the sequence number behind the
-    /// last one, and where it ends.
+    /// Counts the records of a segment from a position in it. Returns the sequence number behind the last record,
+    /// and where that record ends.
     fn count(&mut self, index: usize, from: Position) -> Result<(u64, u64), OpenError> {
         let segment = self.segments[index];
         let Position { mut offset, mut record, .. } = from;
@@ -885,7 +886,7 @@ impl Spool {
             match self.look(&segment, offset) {
                 Ok(Found::Record { end }) => offset = end,
                 Ok(Found::Damage { next }) if next == segment.len => return Ok((record, offset)),
-                // As many as `find` will count.
+                // This counts as one record, as it does in `find`.
                 Ok(Found::Damage { next }) => offset = next,
                 Err(error) => return Err(OpenError::unusable(&self.path(segment.number), &error)),
             }
@@ -900,7 +901,7 @@ impl Spool {
         self.lease.remove(self.segments[index].len - len);
         self.segments[index].len = len;
         let file = OpenOptions::new().write(true).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC).open(path);
-        // If that fails, the next run finds the same again.
+        // If cutting fails, the next run finds the same torn end.
         if let Err(error) = file.and_then(|file| file.set_len(len)) {
             self.note(&error);
         }
@@ -936,7 +937,7 @@ impl Spool {
                 }
                 Ok(Found::Damage { next }) => {
                     self.counters.damaged_bytes += next - self.read.offset;
-                    // At least one; the segment's end tells whether there were more.
+                    // At least one record is damaged; the segment's end tells whether there were more.
                     let record = self.read.record.wrapping_add((next < segment.len).into());
                     self.skip_to(Position { offset: next, record, ..self.read });
                 }
@@ -954,7 +955,7 @@ impl Spool {
         }
     }
 
-    /// What is at an offset of a segment, which is before its end.
+    /// Returns what is at an offset before the end of a segment.
     fn look(&mut self, segment: &Segment, offset: u64) -> io::Result<Found> {
         let cursor = match self.cursor.take() {
             Some(cursor) if cursor.number() == segment.number => cursor,
@@ -969,7 +970,7 @@ impl Spool {
         self.cursor.insert(cursor).find(offset, segment.len)
     }
 
-    /// Goes on reading there; the records between are damaged.
+    /// Goes on reading at a position. The records in front of it that were not read are damaged.
     fn skip_to(&mut self, position: Position) {
         self.counters.damaged_records += position.record.saturating_sub(self.read.record);
         self.read = position;
@@ -1018,7 +1019,7 @@ impl Spool {
     /// Gives up the oldest segment, but not the segment being written while there is another. Returns true
     /// if all segments given up are deleted, so that there is room.
     fn evict(&mut self) -> bool {
-        // If the state cannot be written, nothing would be gained by it.
+        // While the state cannot be written, no segment is deleted, and giving one up makes no room.
         if (self.state_stale || !self.done.is_empty()) && !(self.save(true) && self.done.is_empty()) {
             return false;
         }
@@ -1100,7 +1101,7 @@ impl Spool {
         self.lease.add(size);
         let written = self.sync_if_always(number, &file);
         if written.is_err() {
-            // It is not on the disk, and so it is not here. Nothing more is written behind it.
+            // The record is not on the disk, and so the spool does not have it. Nothing more is written behind it.
             self.end = self.end.wrapping_sub(1);
             self.lease.remove(size);
             if let Some(last) = self.segments.back_mut() {
@@ -1119,7 +1120,7 @@ impl Spool {
 
     /// Makes the next segment.
     fn start_segment(&mut self) -> io::Result<()> {
-        // On a disk that is almost full, what gives way or is freed should be a small part, too.
+        // On a disk that is almost full, segments are small, so that little gives way at a time.
         let disk = root::free_bytes(&self.dir).saturating_add(self.lease.used());
         self.segment_bytes = self.segment_limit.min(segment_bytes(disk).max(SEGMENT_BYTES.0));
         let start = self.identity.header_len();
@@ -1209,7 +1210,7 @@ impl Spool {
         Ok(copy)
     }
 
-    /// Looks whether the files being written are still what they should be.
+    /// Checks whether somebody has deleted or changed the files being written.
     fn check_files(&mut self) {
         if self.state.is_deleted()
             && let Err(error) = self.make_dir()
@@ -1221,8 +1222,8 @@ impl Spool {
         match file.metadata() {
             Ok(found) if found.len() == len && found.nlink() > 0 => {}
             Ok(found) if found.len() == len => {
-                // It was deleted. Its records are still there, as long as it is open; unless
-                // somebody else's file has the name.
+                // The file was deleted. Its records can be copied while it is open, unless somebody else's file
+                // has the name.
                 let renewed = match fs::symlink_metadata(self.path(number)) {
                     Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
                     Err(_) => self.renew(number, &file, 0),
@@ -1232,7 +1233,7 @@ impl Spool {
                     Err(error) => self.note(&error),
                 }
             }
-            // Somebody has changed it. What can be read of it is; nothing more is written to it.
+            // Somebody has changed the file. Nothing more is written to it; what can be read of it is read.
             _ => self.finish_active(),
         }
     }
@@ -1259,7 +1260,7 @@ impl Spool {
     ///
     /// # Errors
     ///
-    /// It had to be there now, and is not.
+    /// The record had to be on the disk now, and is not.
     fn sync_if_always(&mut self, number: u64, file: &Arc<File>) -> io::Result<()> {
         self.add_unsynced(number, file);
         if self.options.sync != SyncPolicy::Always {
@@ -1267,7 +1268,7 @@ impl Spool {
         }
         let forced = self.sync(self.frame.len() as u64);
         if forced.is_err() {
-            // Before that all was on the disk.
+            // All earlier records are on the disk.
             self.unsynced.clear();
         }
         forced
@@ -1278,7 +1279,7 @@ impl Spool {
     ///
     /// # Errors
     ///
-    /// Something is not there. It stays in `unsynced`.
+    /// Something could not be forced to the disk. It stays in `unsynced`.
     fn sync(&mut self, known: u64) -> io::Result<()> {
         let mut result = Ok(());
         for index in 0..self.unsynced.len() {
@@ -1295,7 +1296,7 @@ impl Spool {
                 Err(error) => {
                     self.note(&error);
                     self.unsynced[index].suspect = true;
-                    // Nothing is written behind what may not be there.
+                    // Nothing is written behind records that the disk may not have.
                     if self.active.as_ref().is_some_and(|active| active.number == number) {
                         self.finish_active();
                     }
@@ -1324,7 +1325,7 @@ impl Spool {
         Ok(())
     }
 
-    /// Nothing more is written to the last segment.
+    /// Ends the last segment: nothing more is written to it.
     fn finish_active(&mut self) {
         self.active = None;
     }
@@ -1437,8 +1438,8 @@ fn segment_number(name: &OsStr) -> Option<u64> {
     u64::from_str_radix(digits, 16).ok().filter(|_| plain)
 }
 
-/// Returns whose spools with records lie below a directory that this process uses, and are open
-/// nowhere. Spools of versions that did not note it down are left out.
+/// Returns the labels of spools that have records and are open nowhere, below a directory that this process uses.
+/// Spools of versions that wrote no label are left out.
 #[must_use]
 pub fn idle(dir: &Path) -> Vec<Label> {
     let label = |name: &String| {

@@ -18,7 +18,7 @@ use crate::lock::locked;
 #[derive(Debug)]
 pub(super) struct Root {
     dir: PathBuf,
-    /// Its device and inode: two paths can lead to it.
+    /// The directory's device and inode: two paths can lead to one directory.
     id: (u64, u64),
     /// Bytes of the segments below it.
     used: AtomicU64,
@@ -53,7 +53,7 @@ struct Share {
 /// All roots of the process.
 static ROOTS: Mutex<Vec<Arc<Root>>> = Mutex::new(Vec::new());
 
-/// How many spools of a name, beside each other, are looked for.
+/// The most spools of one name, beside each other, that are looked for.
 const MAX_BESIDE: u32 = 16;
 
 fn numbered(name: &str, count: u32) -> String {
@@ -72,14 +72,14 @@ pub(super) struct Lease {
 pub struct Loan(Arc<Share>);
 
 impl Loan {
-    /// The loan of that name below a directory.
+    /// The loan of the spool `name` below a directory.
     pub fn of(dir: &Path, name: &str) -> Option<Self> {
         let root = root_at(dir)?;
         let names = locked(&root.names);
         names.open.iter().find(|share| share.lent && share.name == name).map(|share| Self(Arc::clone(share)))
     }
 
-    /// Works with the spool. Returns `None` if it was taken away: it must not be used again then.
+    /// Works with the spool. Returns `None` if the spool was taken away: it must not be used again then.
     pub fn with<T>(&self, work: impl FnOnce() -> T) -> Option<T> {
         let _in_use = locked(&self.0.in_use);
         (!self.0.taken.load(Ordering::Relaxed)).then(work)
@@ -125,7 +125,7 @@ impl Lease {
         }
     }
 
-    /// Takes a spool that nobody has open, as a loan; the directory as in [`Lease::take`].
+    /// Takes a spool that nobody has open, as a loan. Makes and locks the directory as [`Lease::take`] does.
     pub(super) fn borrow(dir: &Path, name: &str) -> Result<Self, OpenError> {
         let mut roots = locked(&ROOTS);
         let root = Root::at(&mut roots, dir)?;
@@ -138,7 +138,7 @@ impl Lease {
 
     /// The spools beside `name`, as [`Lease::take`] makes them, that exist and are not open.
     pub(super) fn beside(&self, name: &str) -> Vec<Self> {
-        // Nobody opens one meanwhile.
+        // Nobody opens one of them while the list of roots is locked.
         let _roots = locked(&ROOTS);
         let mut names = locked(&self.root.names);
         let others = (2..=MAX_BESIDE).map(|count| numbered(name, count));
@@ -149,7 +149,7 @@ impl Lease {
     }
 
     fn new(root: &Arc<Root>, names: &mut Names, name: String, lent: bool) -> Self {
-        // From here on the spool counts what it has.
+        // From here on the spool counts its own bytes.
         let idle = names.idle.remove(&name).unwrap_or(0);
         root.used.fetch_sub(idle, Ordering::Relaxed);
         root.spools.fetch_add(1, Ordering::Relaxed);
@@ -164,12 +164,12 @@ impl Lease {
         Self { root: Arc::clone(root), share }
     }
 
-    /// The loan, if it is lent.
+    /// The loan of a spool that is lent.
     pub(super) fn loan(&self) -> Loan {
         Loan(Arc::clone(&self.share))
     }
 
-    /// Returns true if it was lent and taken away: it must not be used again then.
+    /// Returns true if the spool was lent and taken away: it must not be used again then.
     pub(super) fn is_taken(&self) -> bool {
         self.share.taken.load(Ordering::Relaxed)
     }
@@ -235,7 +235,7 @@ impl Drop for Lease {
         let mut roots = locked(&ROOTS);
         let mut names = locked(&self.root.names);
         if !names.remove(&self.share) {
-            // It was taken away: another one counts what is there.
+            // The spool was taken away: whoever took it counts what is there.
             return;
         }
         if self.bytes() > 0 {
@@ -243,8 +243,8 @@ impl Drop for Lease {
         }
         self.root.spools.fetch_sub(1, Ordering::Relaxed);
         if names.open.is_empty() {
-            // Unlocked now, while nobody can look for it in the list; and not just closed: a
-            // process that is about to be started has a copy until it runs its program.
+            // The lock is given back now, while nobody can look for the root in the list. Closing the file is
+            // not enough: a process that is about to be started has a copy until it runs its program.
             if let Some(file) = names.lock.take() {
                 // SAFETY: an open file descriptor; nothing else is passed.
                 unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_UN) };
@@ -397,7 +397,7 @@ pub(super) fn free_bytes(dir: &Path) -> u64 {
 mod tests {
     use super::*;
 
-    /// As a process has one between fork and exec.
+    /// A process has such a copy between fork and exec.
     #[test]
     fn a_copy_of_the_lock_does_not_keep_it() {
         let dir = std::env::temp_dir().join(format!("bzw-spool-root-{}", std::process::id()));

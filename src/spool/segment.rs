@@ -44,7 +44,7 @@ const MAX_HEADER: u64 = 1 << 16;
 /// Length and checksum in front of a record's data.
 pub(super) const FRAME: u64 = 8;
 
-/// Whose segments they are.
+/// The log path and endpoint that segments belong to.
 #[derive(Clone, Debug)]
 pub(super) struct Identity {
     hash: u64,
@@ -92,12 +92,12 @@ impl Identity {
 pub(super) enum Header {
     /// Sequence number of its first record, and where reading goes on behind it.
     Whole { first: u64, resume: Option<Position> },
-    /// It is damaged; the records may be whole. `ours` is false if it does not begin like a segment or
-    /// with zeros: it may be another program's file.
+    /// The header is damaged; the records may be whole. `ours` is false if the file does not begin like a
+    /// segment or with zeros: it may be another program's.
     Damaged { ours: bool },
     /// A later version of the program wrote it.
     Newer(u32),
-    /// It is none of this spool's.
+    /// The file is none of this spool's segments.
     Foreign,
 }
 
@@ -123,7 +123,7 @@ pub(super) fn read_header(file: &File, len: u64, number: u64, identity: &Identit
     Ok(Header::Damaged { ours })
 }
 
-/// Returns the length of the header, of whatever version, that is whole in a file's first bytes.
+/// Returns the length of the header, of whatever version, if a file's first bytes have a whole one.
 fn sealed(bytes: &[u8]) -> Option<usize> {
     let claimed = word32(bytes, 12) as usize;
     let whole =
@@ -131,13 +131,13 @@ fn sealed(bytes: &[u8]) -> Option<usize> {
     (bytes.starts_with(&MAGIC) && whole).then_some(claimed)
 }
 
-/// Whose a file is that is named as a segment.
+/// The owner of a file that is named as a segment.
 pub(super) enum Claim {
     /// Of this version: its identity's hash and text.
     Ours { hash: u64, whose: String },
     /// A later version of the program wrote it.
     Newer,
-    /// Its header does not tell.
+    /// The header does not tell.
     Unknown,
 }
 
@@ -195,9 +195,9 @@ pub(super) struct Cursor {
 /// What is at an offset of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// A record, which ends there.
+    /// A record, which ends at `end`.
     Record { end: u64 },
-    /// Something damaged. The next whole record begins there, or else the segment ends.
+    /// Damage. The next whole record begins at `next`, or else the segment ends there.
     Damage { next: u64 },
 }
 
@@ -253,7 +253,7 @@ impl Cursor {
         Ok(None)
     }
 
-    /// The data of the record that [`Cursor::find`] has just found there.
+    /// The data of the record that [`Cursor::find`] has just found at `offset`.
     pub(super) fn data(&self, offset: u64, end: u64) -> &[u8] {
         let at = |offset: u64| (offset - self.start) as usize;
         &self.buffer[at(offset + FRAME)..at(end)]
@@ -287,7 +287,7 @@ impl Cursor {
         Ok((crc == word32(bytes, 4)).then_some(offset + size))
     }
 
-    /// The bytes from `offset` on; `limit` is at least their end.
+    /// Returns `len` bytes from `offset` on. They end at `limit` or before.
     fn load(&mut self, offset: u64, len: u64, limit: u64) -> io::Result<&[u8]> {
         let end = self.start + self.buffer.len() as u64;
         if offset < self.start || offset + len > end {
@@ -305,7 +305,7 @@ impl Cursor {
     }
 }
 
-/// Fills the buffer to `least` bytes or more.
+/// Fills `least` bytes of the buffer or more. Returns how many.
 fn read_at_least(file: &File, buffer: &mut [u8], least: usize, offset: u64) -> io::Result<usize> {
     let mut done = 0;
     while done < least {

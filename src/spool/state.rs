@@ -39,7 +39,7 @@ use super::{MIDDLE, Position, word};
 
 const MAGIC: [u8; 8] = *b"bzwstate";
 const VERSION: u64 = 2;
-/// The version before.
+/// The version before, which can still be read.
 const OLD_VERSION: u64 = 1;
 const SLOT: usize = 88;
 /// Each slot has a block of the disk to itself.
@@ -63,7 +63,7 @@ pub(super) struct State {
     pub in_flight: u64,
     /// True if the spool was closed.
     pub closed: bool,
-    /// Segments with lower numbers were made after this was written.
+    /// Segments with lower numbers were made after this state was written.
     pub lowest: u64,
 }
 
@@ -71,7 +71,7 @@ pub(super) struct State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Left {
     Whole(State),
-    /// There is none, or it has nothing yet.
+    /// There is no file, or it has nothing yet.
     Nothing,
     Damaged,
     /// A later version of the program wrote it.
@@ -150,7 +150,7 @@ impl StateFile {
         Ok(())
     }
 
-    /// Makes a new file in its place.
+    /// Puts a new file in the place of this one.
     fn replace(&mut self, state: &State, sync: bool) -> io::Result<()> {
         let new = self.path.with_file_name(super::NEW);
         let file = options().truncate(true).open(&new)?;
@@ -168,7 +168,7 @@ impl StateFile {
         Ok(())
     }
 
-    /// Says whose records they are.
+    /// Writes whose records they are, if the file does not have it yet.
     pub(super) fn set_label(&mut self, label: &Label) -> io::Result<()> {
         if self.label.as_ref() != Some(label) {
             self.label = None;
@@ -214,7 +214,7 @@ fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<bool> {
     }
 }
 
-/// The generation of the slot that holds, and what the slot tells.
+/// The generation of the slot that holds, and what this slot tells.
 pub(super) fn newest(file: &File, identity: u64) -> io::Result<(u64, Left)> {
     let mut best = (0, if file.metadata()?.len() == 0 { Left::Nothing } else { Left::Damaged });
     for offset in [SLOT_OFFSETS[0], OLD_OFFSET, SLOT_OFFSETS[1]] {
@@ -229,7 +229,7 @@ pub(super) fn newest(file: &File, identity: u64) -> io::Result<(u64, Left)> {
         }
         let left = if (OLD_VERSION..=VERSION).contains(&field(1)) {
             let confirmed = Position { segment: field(4), offset: field(5), record: field(6) };
-            // An old version knew all segments in front.
+            // Version 1 does not count segments in front: none is taken for newer than the file.
             let lowest = if field(1) == OLD_VERSION { 0 } else { MIDDLE - (field(9) >> 32) };
             let closed = field(9) & 1 == 1;
             Left::Whole(State { confirmed, end: field(7), in_flight: field(8), closed, lowest })
@@ -243,7 +243,7 @@ pub(super) fn newest(file: &File, identity: u64) -> io::Result<(u64, Left)> {
     Ok(best)
 }
 
-/// The label in the state file of that name. `None` if there is none, or it is damaged.
+/// The label in the state file at `path`. `None` if there is none, or it is damaged.
 pub(super) fn label_of(path: &Path) -> io::Result<Option<Label>> {
     let flags = libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK;
     read_label(&OpenOptions::new().read(true).custom_flags(flags).open(path)?)

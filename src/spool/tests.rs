@@ -15,7 +15,7 @@ impl Dir {
         Self::below(&std::env::temp_dir())
     }
 
-    /// Where that can be had, one that is on no disk.
+    /// A directory in memory, where the system has a file system for that.
     pub(super) fn in_memory() -> Self {
         let memory = Path::new("/dev/shm");
         if memory.is_dir() { Self::below(memory) } else { Self::new() }
@@ -245,7 +245,7 @@ fn records_put_in_front() {
     assert_eq!(read(&mut spool), range(200 - kept, 200));
 }
 
-/// What was handed over comes again in that order, whether it was read here or not.
+/// Records come again in the order in which they were handed over, read here or not.
 #[test]
 fn records_put_back_among_those_that_were_read() {
     let dir = Dir::new();
@@ -352,7 +352,7 @@ fn a_state_file_of_an_earlier_version() {
         fs::write(&state, file).unwrap();
         let (mut spool, recovered) = open(&dir.small());
         assert_eq!((recovered.records, recovered.state_lost, recovered.lost_in_flight), (27, false, 7));
-        // The first write takes none of what it has.
+        // The first write does not overwrite the old slot.
         assert_eq!(fs::read(&state).unwrap()[at..at + slot.len()], slot);
         assert_eq!(read(&mut spool), range(13, 40));
         spool.confirm(7);
@@ -534,7 +534,7 @@ fn what_is_not_a_segment_is_left_alone() {
     symlink("/etc/passwd", spool_dir.join("00000000000000ac.seg")).unwrap();
     let fifo = spool_dir.join("00000000000000ad.seg");
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
-    // Another spool's.
+    // A segment of another spool.
     let (mut other, _) = Spool::open(&dir.small(), "dns", "tcp://127.0.0.1:1").unwrap();
     push(&mut other, 0..1);
     let segment = other.path(MIDDLE);
@@ -719,7 +719,7 @@ fn names_are_readable_and_safe() {
     }
 }
 
-/// Runs a test of this file that is ignored otherwise, in a process of its own.
+/// A command that runs a test of this file, which is ignored otherwise, in a process of its own.
 fn in_another_process(wrapper: &[&str], test: &str, dir: &Path) -> Command {
     let exe = std::env::current_exe().unwrap();
     let mut command = match wrapper {
@@ -859,7 +859,7 @@ fn what_comes_after_a_segment_in_front_has_a_name_of_its_own() {
     spool.peek();
     spool.advance();
     spool.confirm(1);
-    // Its file is gone.
+    // The tick deletes its file.
     spool.tick();
     assert_eq!(spool.unshift([(&b"two"[..], false)].into_iter()), Ok(1));
     drop(spool);
@@ -919,7 +919,7 @@ fn numbered(count: &mut u64, record: &[u8]) -> Vec<u8> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Against a queue in memory: whatever is done, with a limit that is not reached.
+    /// Whatever is done, the spool does what a queue in memory does. The limit is not reached.
     #[test]
     fn as_a_queue(steps in prop::collection::vec(step(), 1..250), sync in prop_oneof![20 => Just(SyncPolicy::Never), 1 => Just(SyncPolicy::Interval), 1 => Just(SyncPolicy::Always)]) {
         let dir = Dir::new();

@@ -41,7 +41,7 @@ impl Away {
         self.until.iter().any(|&(other, until)| other == peer && until > now)
     }
 
-    /// Ends a connection that was just made, if its peer is kept away.
+    /// Ends a connection that was just made, if its peer is kept away. Returns true if it is.
     pub fn turn_away(&self, stream: &Stream, now: Instant) -> bool {
         let turned_away = !self.until.is_empty() && stream.peer().is_some_and(|peer| self.is_away(peer, now));
         if turned_away {

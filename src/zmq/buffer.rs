@@ -6,18 +6,18 @@
 //! holds many records; it is used again when the last of them has been released. So a record costs
 //! no allocation, and the memory held is what libzmq holds, in whole chunks.
 //!
-//! Each message is for one *consumer*, a small number. For each consumer it is counted how many
-//! records libzmq has released, and how many of these it has given up; the others were written to a
-//! connection. The rest still waits to be sent. A [`Flight`] tells this of a single message, whose
-//! bytes it keeps; it may stand for several records.
+//! Each message is for one *consumer*, a small number. Each consumer has two counts: how many of its records libzmq
+//! has released, and how many of these it has given up. The others of these were written to a connection; records
+//! not released still wait to be sent. A [`Flight`] tells this of a single message, whose bytes it keeps; it may
+//! stand for several records.
 //!
 //! Nearly all messages are of one record, for the first consumer. The atomic operation that gives up
 //! their chunk counts them, too; the counts of the chunks are added up when somebody asks.
 //!
 //! Invariants:
-//! - The lower half of `Chunk::state` is [`OWNED`] minus the messages released so far while the
-//!   chunk is being filled, and the number of messages not yet released afterwards. The thread
-//!   that brings it to zero puts the chunk into the free list.
+//! - While a chunk is being filled, the lower half of `Chunk::state` is [`OWNED`] minus the messages
+//!   released so far. Afterwards it is the number of messages not yet released. The thread
+//!   that brings this half to zero puts the chunk into the free list.
 //! - A chunk is in exactly one place: being filled, with libzmq, or ready. Chunks with libzmq are in
 //!   `Buffers::sent`; so are the chunks in the free list.
 //! - The free list is pushed to by any thread and emptied as a whole by the owner, so that
@@ -46,8 +46,8 @@ const KEEP: usize = 16;
 /// Consumers that messages can be counted for.
 pub const MAX_CONSUMERS: usize = 64;
 
-/// A step is every 64th message of a consumer's; of the first consumer's, every 64th of a chunk, with its
-/// first; and every flight.
+/// Every 64th message of a consumer is a step; with the first consumer, the first message of a chunk and every 64th
+/// after it. Every flight is a step, too.
 const STEP: u64 = 64;
 
 /// Stands for the messages that a chunk being filled may still become: far more than fit.
@@ -84,7 +84,7 @@ struct Shared {
 }
 
 impl Shared {
-    /// A message of a consumer's is about to be counted as released. Some of them are a step.
+    /// Notes that libzmq releases a message of a consumer, if this is a step. `released` were counted before.
     fn step(&self, consumer: usize, released: u64) {
         if released.is_multiple_of(STEP)
             && let Some(written) = self.streams[consumer].get()
@@ -94,7 +94,7 @@ impl Shared {
     }
 }
 
-/// In a cache line of its own: libzmq's I/O thread writes it for each message.
+/// A count in a cache line of its own: libzmq's I/O thread writes it for each message.
 #[repr(align(64))]
 struct Count(AtomicU64);
 
@@ -121,14 +121,14 @@ pub struct Buffers {
 
 struct Current {
     chunk: NonNull<Chunk>,
-    /// Bytes used, header included: a multiple of [`Content`]'s alignment. Room for one of these
+    /// Bytes used, header included: a multiple of [`Content`]'s alignment. Room for a [`Content`]
     /// follows, and then the free bytes.
     used: usize,
-    /// End of the [`Content`] of messages over the first of the free bytes; 0 if there are none.
+    /// Where the [`Content`] of the messages made of the pending bytes ends; 0 if there are none.
     noted: usize,
     /// How many of the free bytes, from the first on, are pending: written, but not passed yet.
     pending: usize,
-    /// Messages made from it.
+    /// Messages made from the chunk.
     messages: u64,
     /// The chunk's size, and where the room for further messages' [`Content`] begins. libzmq's I/O
     /// thread writes to the chunk's header all the time, so that nothing is read from there.
@@ -161,11 +161,11 @@ impl Current {
 }
 
 impl Buffers {
-    /// Makes buffers without memory; it comes with [`Buffers::grow`].
+    /// Makes buffers without memory, which comes with [`Buffers::grow`].
     ///
     /// # Panics
     ///
-    /// More than [`MAX_CONSUMERS`].
+    /// There are more than [`MAX_CONSUMERS`].
     #[must_use]
     pub fn new(consumers: usize) -> Self {
         assert!(consumers <= MAX_CONSUMERS);
@@ -224,8 +224,8 @@ impl Buffers {
         }
     }
 
-    /// Calls `write` with the free memory. The bytes that it returns, from the first on, are pending then,
-    /// behind those that were before; if it fails, no more are.
+    /// Calls `write` with the free memory. The bytes that `write` returns, from the first on, are pending then,
+    /// behind those that are pending already. If `write` fails, none are added.
     ///
     /// # Errors
     ///
@@ -319,8 +319,8 @@ impl Buffers {
         }
     }
 
-    /// As [`Buffers::message`], for a message of `records` records, which takes `size` bytes at a connection.
-    /// The flight tells when libzmq has released it. Allocates.
+    /// As [`Buffers::message`], for a message of `records` records, which takes `size` bytes at a connection. The
+    /// flight tells when libzmq has released the message. Allocates.
     ///
     /// # Errors
     ///
@@ -390,7 +390,7 @@ impl Buffers {
             .fold(counted + self.released, |sum, chunk| unsafe { sum + chunk.as_ref().released() })
     }
 
-    /// Goes on behind what is pending, and behind the [`Content`] of its messages.
+    /// Passes the pending bytes and the [`Content`] of their messages: writing goes on behind them.
     #[inline]
     pub fn advance(&mut self) {
         if let Some(current) = &mut self.current {
@@ -414,7 +414,7 @@ impl Buffers {
     pub fn collect(&mut self) {
         let mut chunk = self.shared.free.swap(ptr::null_mut(), Ordering::Acquire);
         while let Some(free) = NonNull::new(chunk) {
-            // They come back in the order in which they were sent, nearly always.
+            // Chunks come back in the order in which they were sent, nearly always.
             if let Some(index) = self.sent.iter().position(|sent| *sent == free) {
                 self.sent.remove(index);
             }
@@ -461,7 +461,7 @@ impl Buffers {
 /// A message that is with libzmq, and its bytes.
 #[derive(Debug)]
 pub struct Flight {
-    /// The chunk that the message's bytes are in; this counts as a message made of it.
+    /// The chunk that the message's bytes are in; the flight counts as a message made of it.
     chunk: NonNull<Chunk>,
     content: *const Content,
     data: *const u8,
@@ -469,9 +469,9 @@ pub struct Flight {
     consumer: usize,
     records: u64,
     size: u64,
-    /// The connection that it was written to; set before `end`.
+    /// The connection that the message was written to; set before `end`.
     connection: AtomicU32,
-    /// Where it ends in what was written; or [`WITH_LIBZMQ`], or [`GIVEN_UP`].
+    /// Where the message ends in what was written; or [`WITH_LIBZMQ`], or [`GIVEN_UP`].
     end: AtomicU64,
 }
 
@@ -601,8 +601,8 @@ unsafe fn put_away(chunk: NonNull<Chunk>) {
                 Err(now) => next = now,
             }
         }
-        // Either this sees that the owner is gone, or the owner, emptying the list after
-        // having said so, sees the chunk.
+        // Either this thread sees that the owner is gone, or the owner, which sets `closed` and then empties the
+        // list, sees the chunk.
         if shared.closed.load(Ordering::SeqCst) {
             free_all(&shared);
         }
@@ -617,7 +617,7 @@ unsafe extern "C" fn release(data: *mut c_void, hint: *mut c_void) {
         // the consumer. The chunk is valid until the message is counted as released.
         unsafe {
             if !was_written(data) {
-                // First, so that whoever sees it released sees this.
+                // This comes first, so that whoever sees the message released sees it given up.
                 chunk.as_ref().shared.given_up[consumer].fetch_add(1, Ordering::Release);
             }
             let shared = &chunk.as_ref().shared;
@@ -706,7 +706,7 @@ mod tests {
         assert!(buffers.append(b"!"));
         let [mut first, mut second] = [Message::new(), Message::new()];
         buffers.message(&mut first, 0).unwrap();
-        // A message was made of it: neither is it taken back, nor does more come to it.
+        // A message was made of these bytes: they are not taken back, and no more come to them.
         buffers.truncate(1);
         buffers.message(&mut second, 1).unwrap();
         assert!(buffers.append(b"next"));

@@ -28,9 +28,9 @@ unsafe impl Sync for Context {}
 pub enum Termination {
     /// Others still use the context.
     InUse,
-    /// It has ended: everything was sent, or its linger time has passed.
+    /// The context has ended: everything was sent, or the linger time has passed.
     Done,
-    /// It could not end in time; a thread of its own goes on trying.
+    /// The context could not end in time; a thread of its own goes on trying.
     TimedOut,
 }
 

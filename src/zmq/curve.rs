@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use super::{Error, Socket};
 
-/// The option that a server refuses everybody while nobody answers for its domain. Since libzmq 4.3; in
-/// its header only with its drafts.
+/// The option with which a server refuses everybody while no handler answers for its domain. libzmq has
+/// it since 4.3, and declares it only with its drafts.
 const ZMQ_ZAP_ENFORCE_DOMAIN: c_int = 93;
 
 /// Bytes of a key.
@@ -118,7 +118,7 @@ impl SecretKey {
         result
     }
 
-    /// Its public key. `None` if libzmq has no CURVE.
+    /// The public key that belongs to this key. `None` if libzmq has no CURVE.
     #[must_use]
     #[cfg(zmq_curve)]
     pub fn public_key(&self) -> Option<PublicKey> {
@@ -136,7 +136,7 @@ impl SecretKey {
         std::str::from_utf8(&public[..KEY_TEXT]).ok().and_then(PublicKey::parse)
     }
 
-    /// Its public key: `None`, as the libzmq that this was built with is too old.
+    /// The public key that belongs to this key: `None`, as the libzmq of this build is too old.
     #[must_use]
     #[cfg(not(zmq_curve))]
     pub fn public_key(&self) -> Option<PublicKey> {
@@ -213,14 +213,14 @@ impl KeyPair {
 pub enum Role {
     /// A client, which knows the server's key.
     Client {
-        /// Its own keys.
+        /// The client's keys.
         keys: Arc<KeyPair>,
         /// The server's public key.
         server: PublicKey,
     },
     /// A server, which lets in whom the handler of its domain lets in; see [`super::zap`].
     Server {
-        /// Its own keys.
+        /// The server's keys.
         keys: Arc<KeyPair>,
         /// The domain.
         domain: String,

@@ -26,7 +26,7 @@ pub struct Endpoint {
     host: Option<Host>,
 }
 
-/// Who reads an endpoint, and what it is to him.
+/// The program that reads an endpoint, and what it does there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     /// The plugin: `@` in front says that it is bound.
@@ -47,7 +47,7 @@ enum Host {
 }
 
 texts! {
-    /// What is wrong with an endpoint, and what is right, without its text.
+    /// What is wrong with an endpoint, and how to mend it; the endpoint itself is not named.
     pub enum EndpointError {
         Form = "an endpoint is tcp://HOST:PORT or ipc://PATH, such as tcp://127.0.0.1:12345",
         ToListen = "@ is for an endpoint to listen on; leave it away",
@@ -113,7 +113,7 @@ impl Endpoint {
         Ok(Self { address, bind, server_key: None, host })
     }
 
-    /// The name and the port of an endpoint to connect to, unless it is given by its address.
+    /// The name and the port of an endpoint to connect to, unless its host is given by an address.
     #[must_use]
     pub fn host_name(&self) -> Option<(&str, u16)> {
         match &self.host {
@@ -146,7 +146,7 @@ impl Endpoint {
         self.address.to_string_lossy()
     }
 
-    /// The same, with an address in the place of its name.
+    /// The endpoint's address, with an IP address in the place of its host name.
     #[must_use]
     pub fn at(&self, ip: IpAddr) -> CString {
         let text = self.text();
@@ -186,7 +186,7 @@ fn literal(host: &str) -> Option<IpAddr> {
 #[must_use]
 pub(super) fn socket_path(address: &CStr) -> Option<&Path> {
     match address.to_bytes().strip_prefix(IPC.as_bytes())? {
-        // A name behind `@` is the system's.
+        // A name behind `@` is abstract: it has no file.
         [] | [b'@', ..] => None,
         path => Some(Path::new(OsStr::from_bytes(path))),
     }
@@ -213,7 +213,7 @@ pub(super) fn may_be(endpoint: &str, address: &str) -> bool {
 /// Longest path of a Unix domain socket (`sun_path` less its terminator).
 const MAX_IPC_PATH: usize = 107;
 
-/// Reads host and port; `*` is a port if it can be any.
+/// Reads host and port. With `any_port`, the port may be `*`.
 fn parse_host(rest: &str, bind: bool, any_port: bool) -> Result<Host, EndpointError> {
     let (host, port) = rest.rsplit_once(':').ok_or(EndpointError::NoPort)?;
     let port = match port.parse::<u16>() {

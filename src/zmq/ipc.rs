@@ -23,7 +23,7 @@ const REMOVAL: Duration = Duration::from_millis(20);
 const TRIES: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Until it is dropped, keeps others that ask, too, from binding in the same directory.
+/// Keeps others that ask for such a lock from binding in the same directory, until it is dropped.
 #[derive(Debug)]
 pub(super) struct PathLock {
     _directory: Option<File>,
@@ -42,7 +42,7 @@ pub(super) fn claim(endpoint: &CStr) -> Result<PathLock, Error> {
     };
     let claim = PathLock { _directory: lock(path) };
     if occupied(path)? {
-        // A process that has just ended is about to remove the file, and must not hit that of the next.
+        // A process that has just ended is about to remove the file: it must not hit the next socket's.
         sleep(REMOVAL);
         occupied(path)?;
     }
@@ -73,7 +73,7 @@ fn occupied(path: &Path) -> Result<bool, Error> {
         // Binding says what is wrong.
         Err(_) => return Ok(false),
     }
-    // A socket of another type is not connected, so that the listener does not see it; but the system
+    // The system does not connect a socket of another type, so that the listener sees nothing. But it
     // looks first whether somebody has the path.
     match UnixDatagram::unbound().and_then(|socket| socket.connect(path)) {
         Err(error) => match error.raw_os_error() {

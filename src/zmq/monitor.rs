@@ -33,7 +33,7 @@ pub enum Event {
     Excess(Option<IpAddr>),
     /// A peer was turned away: there is no room for more (see [`super::limits::of_connections`]).
     Full,
-    /// A bound socket no longer listens: the address is free.
+    /// A bound socket no longer listens, and the address is free; or a try to connect has ended.
     Unbound,
 }
 
@@ -67,10 +67,10 @@ const EVENTS: c_int = (if ENFORCED { zmq_sys::ZMQ_EVENT_ACCEPT_FAILED } else { 0
 /// Events that wait to be looked at; further ones are lost.
 const MAX_EVENTS: c_int = 4000;
 
-/// How long after the end of a connection libzmq would have tried again, if it did.
+/// A connection that libzmq has not tried again so long after its end is given up.
 const GIVEN_UP: Duration = Duration::from_secs(1);
 
-/// How long the system may take to give an address free that the socket itself had.
+/// How long unbinding may wait until the system has given an address free.
 const UNBIND: Duration = Duration::from_secs(1);
 
 /// A socket whose events are received. Belongs to the thread that made it.
@@ -98,7 +98,7 @@ impl MonitoredSocket {
         let name = format!("inproc://monitor-{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let name = CString::new(name).map_err(|_| Error(libc::EINVAL))?;
         let monitor = Socket::new(context, SocketType::Pair)?;
-        // Another libzmq's I/O thread waits when a monitor's queue is full.
+        // The I/O thread of another libzmq waits when a monitor's queue is full, so its queue has no limit.
         monitor.set(zmq_sys::ZMQ_RCVHWM, if ENFORCED { MAX_EVENTS } else { 0 })?;
         monitor.set(zmq_sys::ZMQ_LINGER, 0)?;
         socket.monitor(Some(&name), EVENTS)?;
@@ -107,9 +107,9 @@ impl MonitoredSocket {
         Ok(watched)
     }
 
-    /// Undoes [`Socket::bind`], which has returned these endpoints, and waits until their addresses
-    /// are free, for a second at most: a Unix domain socket's file is removed by then, and not the
-    /// next one's. Other events that come meanwhile are lost.
+    /// Undoes [`Socket::bind`], which has returned these endpoints, and waits until their addresses are free, for a
+    /// second at most. When they are, libzmq has removed a Unix domain socket's file, and cannot hit that of the
+    /// next socket. Other events that come meanwhile are lost.
     pub fn unbind_all<'a>(&mut self, endpoints: impl Iterator<Item = &'a CStr>) {
         let mut left = endpoints.filter(|endpoint| self.socket.unbind(endpoint).is_ok()).count();
         let began = Instant::now();
@@ -139,7 +139,7 @@ impl MonitoredSocket {
         [&self.socket, &self.monitor].map(|socket| socket.descriptor().unwrap_or(-1))
     }
 
-    /// Makes clients of tcp wait before they connect, or lets them connect. To libzmq it is as if none came:
+    /// Makes clients of tcp wait before they connect, or lets them connect. libzmq does not notice those that wait:
     /// it cannot stop accepting without ending the connections that it has accepted.
     pub fn admit(&self, clients: bool) {
         for &listener in &self.listeners {
@@ -220,10 +220,10 @@ impl MonitoredSocket {
     }
 
     /// Returns which of a socket's connections libzmq has given up for good, as of the last
-    /// [`MonitoredSocket::next_event`]. It does so when the peer breaks the protocol or refuses the keys. They need
-    /// [`Socket::disconnect`], and to be connected again. `endpoints` are all that the socket connects to.
-    /// If several are names with the same port, it may not be known which of them was given up; then none
-    /// of them is returned.
+    /// [`MonitoredSocket::next_event`], by their indices in `endpoints`: all that the socket connects to. libzmq
+    /// gives up a connection when the peer breaks the protocol or refuses the keys. The connection needs
+    /// [`Socket::disconnect`], and to be made again. If several endpoints are names with the same port, it may not
+    /// be known which of them was given up; then none of them is returned.
     pub fn given_up<'a>(&mut self, endpoints: impl ExactSizeIterator<Item = &'a CStr> + Clone) -> Vec<usize> {
         // A libzmq without events of handshakes may tell of wrong ends of connections.
         if self.ended.is_empty() || super::version() < (4, 3, 0) {
@@ -269,7 +269,7 @@ fn filter(listener: c_int, pass: bool) {
     let program = libc::sock_fprog { len: 1, filter: &raw mut nothing };
     let option = if pass { libc::SO_DETACH_FILTER } else { libc::SO_ATTACH_FILTER };
     // SAFETY: the program and its only instruction live until the call returns, which copies them.
-    // It fails, and does nothing, for a descriptor that is no socket, and if there is no filter.
+    // The call fails, and does nothing, for a descriptor that is no socket, and if there is no filter.
     unsafe {
         libc::setsockopt(
             listener,

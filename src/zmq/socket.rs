@@ -184,7 +184,7 @@ impl Socket {
             // SAFETY: a valid socket and message, and bytes that libzmq copies. On success it has emptied the
             // message.
             Some(first) => uninterrupted(|| unsafe { send_two(socket, first.as_ptr().cast(), first.len(), last) }),
-            // SAFETY: as above.
+            // SAFETY: a valid socket and message; on success libzmq has emptied the message.
             None => uninterrupted(|| unsafe { send_one(socket, last) }),
         }
     }
@@ -267,7 +267,7 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        // SAFETY: a valid socket, not used after this; closing one cannot fail otherwise.
+        // SAFETY: a valid socket, not used after this; closing a valid socket cannot fail.
         unsafe { zmq_sys::zmq_close(self.socket.as_ptr()) };
     }
 }

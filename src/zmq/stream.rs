@@ -20,20 +20,20 @@ impl Stream {
         Self { descriptor, inode: inode(descriptor) }
     }
 
-    /// The number that messages written to it have for it.
+    /// The connection's number in [`Place`](super::Place).
     #[must_use]
     pub fn number(&self) -> Option<u32> {
-        // libzmq takes 32 bits of it; inodes of sockets have no more.
+        // libzmq tells 32 bits of the inode; inodes of sockets have no more.
         self.inode.map(|inode| inode as u32)
     }
 
-    /// The number that events have for it.
+    /// The number by which events name the connection.
     #[must_use]
     pub fn descriptor(&self) -> c_int {
         self.descriptor
     }
 
-    /// The peer's address; `None` over a Unix domain socket, and once it has ended.
+    /// The peer's address; `None` over a Unix domain socket, and once the connection has ended.
     #[must_use]
     pub fn peer(&self) -> Option<IpAddr> {
         let mut address = MaybeUninit::<libc::sockaddr_storage>::zeroed();
@@ -57,19 +57,19 @@ impl Stream {
     }
 
     /// How many bytes the peer has not acknowledged (`SIOCOUTQ`, tcp(7)) or, over a Unix domain socket, not
-    /// read. `None` once it has ended.
+    /// read. `None` once the connection has ended.
     #[must_use]
     pub fn unsent(&self) -> Option<u64> {
         let mut bytes: c_int = 0;
         // SAFETY: writes a number; to look at another file does no harm.
         let result = unsafe { libc::ioctl(self.descriptor, libc::TIOCOUTQ, &raw mut bytes) };
-        // Afterwards, so that what was looked at is known.
+        // The inode is compared afterwards, so that it is known what was looked at.
         let same = self.inode.is_some() && inode(self.descriptor) == self.inode;
         if result == 0 && same { u64::try_from(bytes).ok() } else { None }
     }
 
-    /// Ends it. What has arrived can still be received; what arrives from now on is refused, and the peer
-    /// is told.
+    /// Ends the connection. What has arrived can still be received; what arrives from now on is refused,
+    /// and the peer is told.
     pub fn hang_up(&self) {
         if self.inode.is_some() && inode(self.descriptor) == self.inode {
             // SAFETY: no pointers. It is open until libzmq has seen this.

@@ -8,19 +8,19 @@ use crate::lock::locked;
 /// Where a message ends in the bytes that were written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// The connection, if each is counted: its socket's inode.
+    /// The connection, by its socket's inode; 0 if all are counted together.
     pub connection: u32,
     /// How many bytes were written up to the message's end.
     pub end: u64,
 }
 
-/// Counts bytes, of all connections together or of each. libzmq's I/O thread adds; writers ask.
+/// Counts bytes written, of all connections together or of each. libzmq's I/O thread adds; writers ask.
 #[derive(Debug, Default)]
 pub struct Written {
-    /// Goes up whenever some more records have left libzmq's queue, whoever's they are.
+    /// Goes up whenever some more records have left libzmq's queue, of any consumer.
     steps: AtomicU64,
     all: AtomicU64,
-    /// The places of each connection, if each is counted for itself.
+    /// Where the bytes written to each connection end, if each is counted for itself.
     each: Option<Mutex<Vec<Place>>>,
 }
 
@@ -80,22 +80,22 @@ impl Written {
 /// How far the systems of an endpoint's peers have acknowledged what was written to them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Acknowledged {
-    /// Of all bytes that were written, to one connection, or to several that get the same records. `None` if
-    /// it is not known: there is no connection, or it is ending.
+    /// The acknowledged bytes of all that were written, to one connection, or to several that get the same
+    /// records. `None` if they are not known: there is no connection, or it is ending.
     All(Option<u64>),
-    /// Of the bytes that were written to each of the connections that are there.
+    /// The acknowledged bytes of each connection that is there.
     Each(Vec<Place>),
 }
 
 impl Acknowledged {
-    /// Returns true if it is known of each connection. If not, and a connection has ended, a message may have
-    /// been written to other connections than those that are there.
+    /// Returns true if each connection is known by itself. If not, and a connection has ended, a message may
+    /// have been written to other connections than those that are there.
     #[must_use]
     pub fn tells_apart(&self) -> bool {
         matches!(self, Self::Each(_))
     }
 
-    /// Returns true if a message has arrived that was written to this place, if it was.
+    /// Returns true if a message that was written to this place has arrived; false if there is no place.
     #[must_use]
     pub fn covers(&self, written: Option<Place>) -> bool {
         let Some(written) = written else { return false };

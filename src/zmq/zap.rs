@@ -21,11 +21,11 @@ const IDLE_MILLIS: i64 = 100;
 /// What becomes of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is let in.
+    /// The client is let in.
     Admitted,
-    /// It is not let in, and is told so. libzmq's clients do not try again by themselves.
+    /// The client is not let in, and is told so. libzmq's clients do not try again by themselves.
     Refused,
-    /// It is not let in now: the connection is closed without a word, and clients try again.
+    /// The client is not let in now: the connection is closed without a word, and clients try again.
     Later,
 }
 
@@ -62,10 +62,10 @@ impl Handler {
                 drop(context);
                 match socket {
                     Ok(socket) => {
-                        // The other side waits for it.
+                        // `Handler::start` waits for this.
                         let _ = tell.send(Ok(()));
                         serve(&socket, &domains, &stop);
-                        // At once, for the next handler; closing takes its time.
+                        // The address is free at once for the next handler; closing takes its time.
                         let _ = socket.unbind(ADDRESS);
                     }
                     Err(error) => {
@@ -96,7 +96,7 @@ impl Drop for Handler {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
         if let Some(thread) = self.thread.take() {
-            // It cannot panic, and nothing is left to do if it did.
+            // The thread cannot panic, and nothing is left to do if it did.
             let _ = thread.join();
         }
     }

@@ -14,16 +14,16 @@ use std::{env, fs};
 
 use crate::patch;
 
-/// Where the crate has the source, and which of it is needed.
+/// The crate that has the source, and the directories that are needed of it.
 const CRATE: &str = "zeromq-src";
 const DIRECTORIES: [&str; 3] = ["include", "src", "external/sha1"];
 
 /// Sources that need GnuTLS.
 const LEFT_OUT: [&str; 2] = ["wss_address.cpp", "wss_engine.cpp"];
 
-/// The sources of libzmq that a record passes through, in the order in which it does. On Linux they
-/// are compiled as one, so that the compiler sees through the many small functions of one that are
-/// called by another: with sending and receiving, a tenth of libzmq's part.
+/// The sources of libzmq that a record passes through, in the order in which it does. On Linux they are compiled as
+/// one, so that the compiler can inline the many small functions of one that are called by another. This saves a
+/// tenth of libzmq's part in sending and receiving.
 const RECORD_PATH: &[&str] = &[
     "msg",
     "metadata",
@@ -88,7 +88,7 @@ pub fn build() -> Result<PathBuf, String> {
             names.push(path);
         }
         names.push(record);
-        // The others are one, too: each includes much of what all do, so that one by one they take six times as long.
+        // The others are one, too: they include much of the same, so that one by one they take six times as long.
         let units = [unit(&src, "record_path.cc", &names)?, unit(&src, "others.cc", &sources)?];
         sources = BTreeSet::from(units);
     } else {
@@ -111,7 +111,7 @@ fn sodium(what: &str) -> Option<String> {
     env::var(format!("DEP_SODIUM_{what}")).ok()
 }
 
-/// A source file of several.
+/// Writes a source file that includes several.
 fn unit<'a>(src: &Path, name: &str, of: impl IntoIterator<Item = &'a PathBuf>) -> Result<PathBuf, String> {
     let text: String = of.into_iter().map(|path| format!("#include \"{}\"\n", path.display())).collect();
     let path = src.join(name);
@@ -155,7 +155,7 @@ fn source() -> Result<PathBuf, String> {
     };
     let mut output = metadata(&["--offline"])?;
     if !output.status.success() {
-        // Of some crate that is not needed here, nobody has needed the source yet.
+        // Offline, cargo fails if it lacks the source of any crate, needed here or not.
         output = metadata(&[])?;
     }
     if !output.status.success() {

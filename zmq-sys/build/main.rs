@@ -76,7 +76,7 @@ fn link_installed(value: &str, link: Option<&str>) -> Result<(), String> {
     match found.link {
         Link::Dynamic => {
             println!("cargo:rustc-link-lib=dylib=zmq");
-            // Only this crate's tests; a dependent crate decides for itself.
+            // The rpath is for this crate's tests; a dependent crate decides for itself.
             println!("cargo:rustc-link-arg-tests=-Wl,-rpath,{}", found.lib.display());
         }
         Link::Static => {
@@ -104,8 +104,8 @@ fn link_installed(value: &str, link: Option<&str>) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether a shared object can be made of a static library. Linking says so too,
-/// but with many errors, and only at the end of the build.
+/// Returns true if a shared object can be made of a static library. If not, linking fails, too, but
+/// with many errors, and only at the end of the build.
 fn is_position_independent(library: &Path) -> bool {
     let out = Path::new(&env::var("OUT_DIR").expect("set by cargo")).join("probe.so");
     let output = cc::Build::new()

@@ -76,7 +76,7 @@ pub fn multiarch(target: &str) -> String {
         arch if arch.starts_with("riscv64") => "riscv64",
         arch => arch,
     };
-    // The vendor is not part of it.
+    // The vendor is not part of the name.
     parts.next();
     let mut name = arch.to_owned();
     for part in parts {

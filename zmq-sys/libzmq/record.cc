@@ -26,15 +26,14 @@ extern "C" uint32_t zmq_sys_written_to(const void* content) {
     return static_cast<const zmq::msg_t::content_t*>(content)->written.get();
 }
 
-// What zmq_msg_send does, with ZMQ_DONTWAIT, but that nothing is read that the I/O thread has told the
-// socket.
+// What zmq_msg_send does with ZMQ_DONTWAIT, without reading what the I/O thread has told the socket.
 extern "C" int zmq_sys_send_one(void* socket, zmq_msg_t* msg) {
     return static_cast<zmq::socket_base_t*>(socket)->send_now(reinterpret_cast<zmq::msg_t*>(msg)) == 0 ? 0
                                                                                                        : -1;
 }
 
-// What zmq_send and zmq_msg_send do, with ZMQ_DONTWAIT. Nothing is read that the I/O thread has told
-// the socket, so that a socket which has room for the first frame has it for the last.
+// What zmq_send and zmq_msg_send do with ZMQ_DONTWAIT, without reading what the I/O thread has told the
+// socket: so a socket that has room for the first frame has it for the last.
 extern "C" int zmq_sys_send_two(void* socket, const void* first, size_t size, zmq_msg_t* last) {
     zmq::socket_base_t* const base = static_cast<zmq::socket_base_t*>(socket);
     zmq::msg_t msg;

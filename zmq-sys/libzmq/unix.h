@@ -1,4 +1,4 @@
-/* As linux.h, for other Unix systems, as far as all of them have it. */
+/* What linux.h is for Linux, for other Unix systems: what all of them have. */
 #define HAVE_CLOCK_GETTIME 1
 #define HAVE_FORK 1
 #define HAVE_MKDTEMP 1

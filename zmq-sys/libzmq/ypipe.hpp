@@ -1,7 +1,7 @@
 /* libzmq's queue between two threads, in the place of its own ypipe.hpp.
  *
- * libzmq's has the writer's and the reader's variables in the same two cache lines, so that
- * nearly each call of the one takes a line away from the other while both are at work. Here
+ * libzmq's own has the writer's and the reader's variables in the same two cache lines, so that
+ * nearly each call of one side takes a line away from the other while both are at work. Here
  * each side has lines of its own; they share one, which the writer changes with each flush and
  * the reader looks at when it has read all that it knows of.
  *
@@ -44,7 +44,7 @@ public:
     ypipe_t(const ypipe_t&) = delete;
     ypipe_t& operator=(const ypipe_t&) = delete;
 
-    /* Appends an item. It is not flushed before one that is not `incomplete`. */
+    /* Appends an item. An `incomplete` item is not flushed before a complete one follows. */
     void write(const T& value, bool incomplete) override {
         if (_writer.used == N) {
             _writer.block->next = next_block();
@@ -74,7 +74,7 @@ public:
         return true;
     }
 
-    /* Gives the reader all complete items. False if it sleeps and is to be woken. */
+    /* Gives the reader all complete items. Returns false if the reader sleeps and is to be woken. */
     bool flush() override {
         if (_writer.flushed == _writer.complete)
             return true;
@@ -82,7 +82,7 @@ public:
         return (_published.exchange(_writer.flushed << 1, std::memory_order_acq_rel) & ASLEEP) == 0;
     }
 
-    /* Whether there is an item. If not, the reader is asleep from now on. */
+    /* Returns true if there is an item. If not, the reader is asleep from now on. */
     bool check_read() override {
         if (_reader.read != _reader.known)
             return true;
@@ -107,7 +107,7 @@ public:
         return true;
     }
 
-    /* What `predicate` says of the first item, which there has to be. */
+    /* Returns what `predicate` says of the first item; there has to be one. */
     bool probe(bool (*predicate)(const T&)) override {
         const bool any = check_read();
         zmq_assert(any);
@@ -122,7 +122,7 @@ private:
         block_t* next;
         /* Valid for the writer only, and only as long as the reader has not come here. */
         block_t* previous;
-        /* An item of the size of a cache line is in one. */
+        /* With this, an item of the size of a cache line lies in one line. */
         char padding[ZMQ_CACHELINE_SIZE - 2 * sizeof(block_t*)];
         T items[N];
     };
@@ -139,7 +139,7 @@ private:
         return block;
     }
 
-    /* The first item, which there is. Leaves a block that is read. */
+    /* The first item; the caller has seen that there is one. Leaves a block that is read. */
     const T& front() {
         if (_reader.used == N) {
             block_t* empty = _reader.block;
@@ -174,7 +174,7 @@ private:
         std::uint64_t known = 0;
     } _reader;
     padding_t _before_published;
-    /* Up to where items are flushed, times two, and whether the reader is asleep. */
+    /* Up to where items are flushed, times two, plus ASLEEP if the reader is asleep. */
     std::atomic<std::uint64_t> _published;
     padding_t _before_spare;
     std::atomic<block_t*> _spare;

@@ -18,7 +18,7 @@
 #![no_std]
 #![allow(non_camel_case_types)]
 
-// Only for what it links.
+// The crate is needed only for what it links.
 #[cfg(all(zmq_bundled, feature = "curve"))]
 extern crate libsodium_sys as _;
 
@@ -331,7 +331,7 @@ pub const ZMQ_EVENT_BIND_FAILED: c_int = 0x0010;
 pub const ZMQ_EVENT_ACCEPTED: c_int = 0x0020;
 /// Could not accept a connection. Value: errno.
 pub const ZMQ_EVENT_ACCEPT_FAILED: c_int = 0x0040;
-/// Closed a connection. Value: file descriptor.
+/// Stopped listening, or ended a try to connect. Value: file descriptor.
 pub const ZMQ_EVENT_CLOSED: c_int = 0x0080;
 /// Could not close a connection. Value: errno.
 pub const ZMQ_EVENT_CLOSE_FAILED: c_int = 0x0100;
@@ -341,7 +341,8 @@ pub const ZMQ_EVENT_DISCONNECTED: c_int = 0x0200;
 pub const ZMQ_EVENT_MONITOR_STOPPED: c_int = 0x0400;
 /// The handshake failed. Value: errno; since libzmq 4.3.
 pub const ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL: c_int = 0x0800;
-/// The handshake is complete. No value; since libzmq 4.3.
+/// The handshake is complete. Value: the bundled libzmq's is the file descriptor,
+/// another's says nothing; since libzmq 4.3.
 pub const ZMQ_EVENT_HANDSHAKE_SUCCEEDED: c_int = 0x1000;
 /// The handshake broke the protocol. Value: which error; since libzmq 4.3.
 pub const ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL: c_int = 0x2000;

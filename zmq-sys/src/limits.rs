@@ -3,7 +3,7 @@
 
 use core::ffi::c_int;
 
-/// True if the libzmq that is linked has them.
+/// True if the libzmq that is linked has these limits.
 pub const ENFORCED: bool = cfg!(zmq_bundled);
 
 /// Bytes of messages that may wait to be received, for each connection; 0: no limit.

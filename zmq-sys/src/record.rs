@@ -49,8 +49,8 @@ pub fn was_written(data: *mut c_void) -> bool {
     !TELLS || data.is_null()
 }
 
-/// Returns the connection that a message was written to: its socket's inode, never 0. If the message was
-/// for several, it is the last of them. Returns 0 if it was given up, and with an installed libzmq.
+/// Returns the connection that a message was written to, the last one if there were several: its
+/// socket's inode, never 0. Returns 0 if the message was given up, and with an installed libzmq.
 ///
 /// # Safety
 ///
@@ -142,7 +142,7 @@ pub unsafe fn send_one(socket: *mut c_void, msg: *mut zmq_msg_t) -> c_int {
     }
 }
 
-/// A signal came while the socket looked at what its I/O thread has told it. The same on all
-/// systems.
+/// The error when a signal came while the socket looked at what its I/O thread has told it. All systems
+/// have the same number.
 #[cfg(not(zmq_bundled))]
 const EINTR: c_int = 4;

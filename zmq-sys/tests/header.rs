@@ -32,7 +32,7 @@ impl Item {
     }
 }
 
-/// The public items of the crate's root, each on one line. Its module has what `zmq.h` has not.
+/// The public items of the crate's root, each on one line. Its modules have what `zmq.h` has not.
 fn items(source: &str) -> Vec<Item> {
     let mut items = Vec::new();
     let mut description = String::new();
@@ -225,7 +225,7 @@ fn compile(code: &str) -> Result<(), String> {
         .stderr(Stdio::piped())
         .spawn()
         .expect("run the C compiler");
-    // Ends with the statement, which closes the pipe.
+    // The statement drops this end of the pipe, which closes it.
     child.stdin.take().unwrap().write_all(code.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     match output.status.success() {

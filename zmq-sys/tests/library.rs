@@ -104,7 +104,7 @@ impl Socket {
         }
     }
 
-    /// One part, and whether more follow.
+    /// Returns a part, and true if more follow.
     fn receive(&self) -> (Vec<u8>, bool) {
         unsafe {
             let mut message = std::mem::zeroed::<zmq_msg_t>();
@@ -303,7 +303,7 @@ fn poll_and_monitor() {
     assert_eq!(c_int::from(number), ZMQ_EVENT_LISTENING);
 }
 
-/// zeromq-src alone would leave these without effect.
+/// The build of zeromq-src alone would have neither names of threads nor eventfd.
 #[cfg(target_os = "linux")]
 #[test]
 fn bundled_library_knows_the_system() {

@@ -7,7 +7,7 @@ use std::process::Command;
 
 mod compiler;
 
-/// Compiles `code` with a sanitizer, as a source of libzmq; the messages on failure.
+/// Compiles `code` with a sanitizer, as a source of libzmq. Returns the program, or the messages.
 fn compile(sanitizer: &str, code: &Path, arguments: &[&str]) -> Result<PathBuf, String> {
     let include = Path::new(env!("ZMQ_SYS_INCLUDE"));
     let program = code.with_extension("");
@@ -61,6 +61,6 @@ fn no_invalid_access() {
 
 #[test]
 fn what_subscriptions_take() {
-    // Others have an allocator of their own, which counts otherwise.
+    // Other sanitizers have an allocator of their own, which counts otherwise.
     run("trie", "undefined");
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 #[path = "../build/patch.rs"]
 mod patch;
 
-/// A tree with a file of the lines 1 to 20, and a patch for it.
+/// Applies a patch to a tree with a file of the lines 1 to 20. Returns the file's text.
 fn apply(name: &str, text: &str) -> Result<String, String> {
     let dir: PathBuf = Path::new(env!("CARGO_TARGET_TMPDIR")).join("patch").join(name);
     let (tree, patches) = (dir.join("tree"), dir.join("patches"));

@@ -1,5 +1,5 @@
-// The queue of libzmq/ypipe.hpp next to a model, and between two threads. It has the place of
-// libzmq's, so that this is compiled as a source of libzmq is.
+// The queue of libzmq/ypipe.hpp next to a model, and between two threads. The queue has the place of
+// libzmq's own, so that this file is compiled as a source of libzmq is.
 #include <unistd.h>
 
 #include <condition_variable>

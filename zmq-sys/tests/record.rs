@@ -20,7 +20,7 @@ struct Pair {
 }
 
 impl Pair {
-    /// Not connected yet. The sender's queue has room for `hwm` messages.
+    /// The sockets are not connected yet. The sender's queue has room for `hwm` messages.
     fn new(sends: c_int, receives: c_int, hwm: c_int, endpoint: &CStr) -> Pair {
         unsafe {
             let context = zmq_ctx_new();
@@ -73,7 +73,7 @@ impl Pair {
         }
     }
 
-    /// The last frame of the next message, of two.
+    /// The last frame of the next message, which has two.
     fn receive(&self) -> Vec<u8> {
         let mut frames = [false, true].map(|last| unsafe {
             let mut message = std::mem::zeroed();
@@ -114,7 +114,7 @@ unsafe extern "C" fn count(data: *mut c_void, hint: *mut c_void) {
     released.fetch_add(1, Ordering::SeqCst);
 }
 
-/// Memory that messages refer to, and how often it was released, and as written.
+/// Memory that messages refer to, how often it was released, and how often as written.
 struct Memory {
     contents: Vec<Content>,
     data: Vec<u8>,
@@ -197,7 +197,7 @@ fn a_message_that_is_not_taken_stays_as_it_is() {
             break;
         }
         std::thread::sleep(std::time::Duration::from_millis(1));
-        // Only this one sees that somebody has come.
+        // Only this call sees that somebody has come.
         sent = pair.send(&mut message, true);
     }
     assert_eq!(sent, 0);
@@ -247,7 +247,7 @@ fn a_message_of_one_frame_is_sent_or_stays_as_it_is() {
             }
             assert_eq!(bytes(&mut message).len(), 1000);
             std::thread::sleep(Duration::from_millis(1));
-            // Only this sees that somebody has come, or taken something.
+            // Only this call sees that somebody has come, or taken something.
             let (mut events, mut size) = ([0_u8; 4], 4);
             assert_eq!(unsafe { zmq_getsockopt(pair.sender, ZMQ_EVENTS, events.as_mut_ptr().cast(), &mut size) }, 0);
         }
@@ -263,7 +263,7 @@ fn a_message_of_one_frame_is_sent_or_stays_as_it_is() {
     memory.wait(20);
 }
 
-/// What a message that is released tells of, and waits for: libzmq's I/O thread with it.
+/// The channels by which a message that is released tells so, and waits: libzmq's I/O thread with it.
 struct Pause {
     released: Sender<bool>,
     go_on: Receiver<()>,
@@ -312,7 +312,7 @@ fn what_is_released_as_written_is_written() {
         let front = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("tcp://{}", front.local_addr().unwrap());
         let pair = Pair::new(ZMQ_PULL, ZMQ_PUSH, 0, c"tcp://127.0.0.1:*");
-        // Here the one that is bound receives.
+        // Here the socket that is bound receives.
         let (receiver, sender) = (pair.sender, pair.receiver);
         set(receiver, ZMQ_RCVHWM, 0);
         if curve {
@@ -327,7 +327,7 @@ fn what_is_released_as_written_is_written() {
             key(sender, ZMQ_CURVE_PUBLICKEY, &public);
             key(sender, ZMQ_CURVE_SECRETKEY, &secret);
         }
-        // Options are those of the time of binding.
+        // Options hold for what is bound after they were set.
         let mut bound = [0_u8; 256];
         let mut len = bound.len();
         unsafe {
@@ -388,7 +388,7 @@ fn what_is_released_as_written_is_written() {
             while there - begun < count * one && missing.is_empty() && began.elapsed() < Duration::from_secs(1) {
                 pass_on(&mut near, &mut far, &mut there);
             }
-            // Told when the I/O thread has gone on, which the end waits for.
+            // A failure is told at the end, which waits for the I/O thread to have gone on.
             if there - begun < count * one {
                 missing.push((count, (there - begun) / one));
             }

@@ -40,7 +40,7 @@ size_t allocated() {
     return mallinfo2().uordblks;
 }
 
-// Of few letters, far apart, so that tables grow and shrink.
+// A topic of few letters, far apart, so that tables grow and shrink.
 std::string topic(std::mt19937& random) {
     const char letters[] = {0, 'a', 'b', 'z', char(255)};
     std::string text;
@@ -87,7 +87,7 @@ void as_the_model(unsigned seed) {
     CHECK(trie.memory() == 0);
 }
 
-// Not less than what the allocator has given, and not much more.
+// The trie counts no less than the allocator has given, and not much more.
 void as_the_allocator(const char* what, unsigned topics, std::string (*name)(unsigned)) {
     int peer = 0;
     Trie* const trie = new Trie;
