@@ -71,7 +71,7 @@ impl Serialize for Row<'_> {
     }
 }
 
-/// `text` is what a JSON reader makes of the value, for text that had to be escaped.
+/// A cell as a native value. `text` is what a JSON reader makes of it, for text that had to be escaped.
 fn native(cell: &Cell, text: Option<&serde_json::Value>) -> Option<Native> {
     let address = |address: &Address| match address {
         Address::V4(octets) => IpAddr::from(Ipv4Addr::from(*octets)),

@@ -72,8 +72,8 @@ fn throughput(arguments: &Arguments, logs: &[Log]) {
         let bytes = json.iter().map(Vec::len).sum::<usize>() as f64 / json.len() as f64;
         let mut ours = Vec::new();
         let mut bare = vec![Vec::new(); peers.len()];
-        // Which threads share a core stays as it is for long, and matters: so threads and sockets
-        // are made anew a few times.
+        // Which threads share a core matters, and seldom changes: so threads and sockets are made
+        // anew a few times.
         for _ in 0..repetitions(arguments) {
             let subscriber = Subscriber::bind("log", 0);
             let sockets: Vec<_> = peers
@@ -192,7 +192,7 @@ fn batch(set: &Set, python: &Path, total: u64, records: u64, parse: Option<&str>
         .unwrap();
     let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut next_line = || output.next().unwrap().unwrap();
-    // No limit: what cannot be received yet waits here, and nothing is lost.
+    // The queue has no limit: what cannot be received yet waits here, and nothing is lost.
     let mut writer = Writer::with_batches(set, "conn", &next_line(), 0, records);
     writer.await_subscription();
     let cpu = thread_cpu();
@@ -208,7 +208,7 @@ fn batch(set: &Set, python: &Path, total: u64, records: u64, parse: Option<&str>
     [total as f64 / elapsed, receiver * 1e9 / total as f64, sender / total as f64]
 }
 
-/// A record that nobody wants.
+/// What a record costs that nobody wants.
 fn idle(arguments: &Arguments, logs: &[Log]) {
     let (mut lines, mut saved) = (Vec::new(), Vec::new());
     for log in logs {
@@ -243,7 +243,8 @@ fn idle(arguments: &Arguments, logs: &[Log]) {
 /// How many writers there are at once.
 const WRITERS: [usize; 4] = [1, 2, 8, 64];
 
-/// Each writer on a thread of its own, with records of its own; the work is the same in all.
+/// Each writer has a thread of its own and the same records. However many writers there are, they write
+/// as many records in all.
 fn writers(arguments: &Arguments, logs: &[Log]) {
     let total: u64 = if arguments.quick { 64_000 } else { 512_000 };
     let log = &logs[0];
@@ -281,7 +282,7 @@ fn writers(arguments: &Arguments, logs: &[Log]) {
                 let mut writer = Writer::open(set, &path(number), &subscriber.endpoint, HWM);
                 writer.await_subscription();
                 let send = |record| writer.write(record as usize % set.len());
-                // Memory that goes round from then on.
+                // This run allocates the memory that is used again from then on.
                 publish(&subscriber, number, each / 4, WINDOW, send);
                 barrier.wait();
                 publish(&subscriber, number, each, WINDOW, send).sender * each as f64
@@ -347,7 +348,7 @@ fn memory_of_a_writer(log: &Log) {
     let set = Set::of(log);
     let subscriber = Subscriber::bind("log", 0);
     let context = RawContext::new(Library::bundled());
-    // What is there once for all of them.
+    // The first of each kind makes what is there once for all of them.
     let _first = (
         Writer::open(&set, &path(0), &subscriber.endpoint, HWM),
         RawSocket::publisher(&context, &subscriber.endpoint, HWM),

@@ -64,7 +64,7 @@ fn main() {
     );
 }
 
-/// Nanoseconds for each of so many.
+/// Nanoseconds for each of so many records.
 fn per_record(records: usize, mut work: impl FnMut()) -> f64 {
     let began = Instant::now();
     for _ in 0..records {

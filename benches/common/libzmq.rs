@@ -29,7 +29,7 @@ pub struct Library {
     msg_close: unsafe extern "C" fn(*mut zmq_msg_t) -> c_int,
 }
 
-/// A version as one writes it.
+/// A version as text.
 fn version(ask: unsafe extern "C" fn(*mut c_int, *mut c_int, *mut c_int)) -> String {
     let [mut major, mut minor, mut patch] = [0; 3];
     // SAFETY: valid pointers.
@@ -38,7 +38,7 @@ fn version(ask: unsafe extern "C" fn(*mut c_int, *mut c_int, *mut c_int)) -> Str
 }
 
 impl Library {
-    /// The one that the writer has.
+    /// The libzmq that the writer has.
     #[must_use]
     pub fn bundled() -> &'static Self {
         static LIBRARY: OnceLock<Library> = OnceLock::new();
@@ -65,7 +65,7 @@ impl Library {
         })
     }
 
-    /// The one that the system has installed, if it has.
+    /// The libzmq that the system has installed, if it has one.
     #[must_use]
     pub fn installed() -> Option<&'static Self> {
         static LIBRARY: OnceLock<Option<Library>> = OnceLock::new();
@@ -194,7 +194,7 @@ impl RawSocket {
         socket
     }
 
-    /// Publishes finished bytes as one does who knows libzmq.
+    /// Publishes finished bytes with libzmq alone.
     #[inline]
     pub fn send(&self, path: &[u8], body: &[u8]) {
         let library = self.library;

@@ -164,7 +164,7 @@ impl Set {
         let names: Vec<_> = columns.clone().map(|(name, _)| name.to_owned()).collect();
         let plan_fields: Vec<_> = names.iter().map(|name| Field { name: name.clone().into_bytes() }).collect();
         let mut synth = Synth::new(&layout);
-        // As if it were one record, so that all of them are in memory at the same time.
+        // The records are laid out as one, so that all of them are in memory at the same time.
         let flat: Vec<_> = cells.iter().flatten().cloned().collect();
         let values = synth.record(&flat).to_vec();
         assert!(cells.iter().all(|record| record.len() == names.len()));
@@ -180,7 +180,7 @@ impl Set {
         }
     }
 
-    /// Encodes with what every processor has from now on; returns whether that is a change.
+    /// Encodes with what every processor has from now on. Returns true if that is a change.
     pub fn use_baseline(&mut self) -> bool {
         self.plan.use_baseline()
     }
@@ -336,7 +336,7 @@ pub fn compare(effort: Effort, units: usize, peers: &mut [Peer<'_>]) -> Vec<Cost
         .collect();
     let mut samples = vec![Vec::with_capacity(effort.rounds); peers.len()];
     for round in 0..effort.rounds {
-        // Nobody always follows the same neighbour.
+        // Each round begins with another peer.
         for turn in 0..peers.len() {
             let index = (turn + round) % peers.len();
             let start = thread_cpu();

@@ -1,4 +1,4 @@
-//! Tables for people, and the same as tab-separated values for `benches/plot.py`.
+//! Results as tables for people, and as tab-separated values for `benches/plot.py`.
 
 use std::fmt::Write as _;
 use std::fs;

@@ -101,7 +101,7 @@ impl Shared {
                 }
                 Some(path) => {
                     assert!(!more);
-                    // Nobody else writes it.
+                    // No other thread writes the count.
                     let count = self.received[path].load(Ordering::Relaxed);
                     self.received[path].store(count + 1, Ordering::Release);
                     number = None;

@@ -5,8 +5,8 @@
  *     age file PATH    follows a log of JSON as it grows, by inotify, from when it is there
  *
  * A record begins with {"ts": and the time at which it was made, in seconds since the epoch. Each
- * line on the standard input is answered with the number of records so far; its end is the end,
- * and is answered with "COUNT P50 P99 P99.9 MAX", the ages in microseconds.
+ * line on the standard input is answered with the number of records so far. At the end of its input,
+ * the program prints "COUNT P50 P99 P99.9 MAX", the ages in microseconds, and ends.
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -62,7 +62,7 @@ static unsigned percentile(double part) {
     return ages[index < count ? index : count - 1];
 }
 
-/* Answers what is asked; false at the end. */
+/* Answers a line of the input. Returns false at the end of the input. */
 static int answer(void) {
     char line[16];
     if (read(STDIN_FILENO, line, sizeof(line)) > 0) {

@@ -41,10 +41,10 @@ export {
 	# Records a second; 0 is as fast as the host can.
 	const rate = 0 &redef;
 
-	# Whether the host's own log is written.
+	# True if the host's own log is written.
 	const own_log = F &redef;
 
-	# Whether a log is written that keeps nothing.
+	# True if a log is written that keeps nothing.
 	const no_writer = F &redef;
 
 	global tick: event();
@@ -155,7 +155,7 @@ event zeek_init() &priority=5
 	begin();
 	}
 
-# When the plugin's script has added its filters.
+# This handler runs after the plugin's script has added its filters.
 event zeek_init() &priority=-2000000
 	{
 	first();

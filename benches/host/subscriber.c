@@ -4,8 +4,8 @@
  *
  * Binds to a port of the system's choice, subscribes to PATH and prints the endpoint. Each line on
  * the standard input is answered with the number of messages received so far, the bytes of their
- * frames, and the time at which the last one came (CLOCK_MONOTONIC, in nanoseconds); the end of the
- * input is the end.
+ * frames, and the time at which the last one came (CLOCK_MONOTONIC, in nanoseconds). The program ends
+ * when its input does.
  */
 #include <poll.h>
 #include <stdio.h>
@@ -49,7 +49,7 @@ int main(int argc, char** argv) {
         if (items[0].revents) {
             zmq_msg_t frame;
             zmq_msg_init(&frame);
-            /* A batch, so that the time is not asked for each. */
+            /* The time is asked once for a batch, not for each frame. */
             for (int i = 0; i < 1000 && zmq_msg_recv(&frame, socket, ZMQ_DONTWAIT) >= 0; i++) {
                 bytes += zmq_msg_size(&frame);
                 messages += !zmq_msg_more(&frame);

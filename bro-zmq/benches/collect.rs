@@ -3,8 +3,8 @@
 //! the same records over tcp on this machine, as fast as they are taken: it waits when the
 //! queue is full, and nothing is dropped.
 //!
-//! And how fast files that were rotated are finished, from what a run has left to the last finished
-//! name, next to gzip(1) and zstd(1) alone.
+//! The benchmark also measures how fast rotated files are finished, from what a run has left to the last
+//! finished name, next to gzip(1) and zstd(1) alone.
 //!
 //! `cargo bench --bench collect -- [--quick] [LOG | mixed | finishing]...`
 
@@ -34,7 +34,7 @@ type Record<'a> = (&'a str, &'a [u8]);
 struct Receiver {
     child: Child,
     endpoint: String,
-    /// What else it says is read, and forgotten.
+    /// Reads what else the receiver says, and forgets it.
     rest: std::thread::JoinHandle<String>,
 }
 
@@ -150,7 +150,6 @@ fn finish(log: &[u8], how: &str) -> (Duration, f64) {
     let begun = Instant::now();
     let mut command = Command::new(env!("CARGO_BIN_EXE_bro-zmq"));
     command.args(["subscribe", "--bind", "tcp://127.0.0.1:*", "--compress", how, "--output-dir"]).arg(&directory);
-    // What is left is told first, and then where it listens.
     let mut child = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let names = || fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap());
     let hidden = || names().filter(|entry| entry.file_name().to_string_lossy().starts_with(".log")).count();
@@ -165,7 +164,7 @@ fn finish(log: &[u8], how: &str) -> (Duration, f64) {
     (time, cpu)
 }
 
-/// How much CPU time a program takes for one of them, if it is there.
+/// How much CPU time a program takes to compress one file; `None` if there is no such program.
 fn compress(log: &[u8], program: &str) -> Option<f64> {
     let file = table::directory().join("finishing.log");
     fs::write(&file, log).unwrap();
@@ -206,7 +205,7 @@ fn run(start: &dyn Fn(&Path, u64) -> Receiver, records: &[Record<'_>], total: u6
     Round { rate: total as f64 / elapsed.as_secs_f64(), cpu: cpu * 1e9 / total as f64 }
 }
 
-/// Waits for a process: its status, and the seconds of CPU time that it has used.
+/// Waits for a process. Returns its status, and the seconds of CPU time that it has used.
 fn wait(child: &Child) -> (i32, f64) {
     let mut usage = MaybeUninit::<libc::rusage>::uninit();
     let pid = child.id() as libc::pid_t;
@@ -256,7 +255,7 @@ fn bare_receiver(_: &Path, total: u64) -> Receiver {
     listen(command)
 }
 
-/// Receives so many records, as one does who knows libzmq.
+/// Receives so many records with libzmq alone, and throws them away.
 fn bare(total: u64) {
     let context = Arc::new(Context::new().unwrap());
     let socket = Socket::new(&context, SocketType::Sub).unwrap();

@@ -175,7 +175,7 @@ impl<R: BufRead> Uncompressed<R> {
 
     fn decode(&mut self, mut decoder: Box<Decoder<'static>>, mut wanted: usize) -> io::Result<State> {
         loop {
-            // No more than a block: what precedes the one with a fault has been given then.
+            // Each run reads one block at most, so that all blocks before a damaged one have been given.
             let available = self.input.fill()?;
             let at_end = available.is_empty();
             let part = &available[..available.len().min(wanted)];
@@ -270,7 +270,7 @@ impl<R: BufRead> Counted<R> {
                 Ok(_) => break,
             }
         }
-        // The next bytes are given again.
+        // This call returns the bytes that the loop has seen.
         self.input.fill_buf()
     }
 
@@ -416,7 +416,7 @@ mod tests {
                 assert!(same > data.len() / 4, "{method:?} {at_a_time}: {same} of {}", all.len());
                 assert!(error.unwrap().contains("is damaged, in front of byte "));
 
-                // The checksum.
+                // A damaged checksum.
                 let mut damaged = whole.clone();
                 let at = whole.len() - if method == Method::Gzip { 8 } else { 1 };
                 damaged[at] ^= 1;

@@ -63,7 +63,7 @@ impl Console {
     }
 
     fn line(&self, message: &str) {
-        // Not locked without need: the printer of records holds the lock.
+        // Standard output is not locked without need: the printer of records holds the lock.
         if self.table.get() > 0 {
             let _ = self.clear_table(&mut io::stdout().lock());
         }
@@ -71,8 +71,8 @@ impl Console {
         let _ = writeln!(io::stderr().lock(), "{clear}{message}");
     }
 
-    /// Draws a table on the terminal that standard output is, in the place of the one before.
-    /// Messages go above it, unless it is the `last`.
+    /// Draws a table on the terminal that standard output is, in the place of the table before.
+    /// Later messages go above the table, unless it is the `last`.
     pub fn table(&self, lines: &[String], last: bool) -> io::Result<()> {
         let mut stdout = io::stdout().lock();
         self.clear_table(&mut stdout)?;

@@ -65,7 +65,7 @@ pub fn run(_: Args) -> Result<ExitCode, Fatal> {
     if shown.is_err() {
         stop.request();
     }
-    // The subscriber stays until then: for the replay it would be one that went away.
+    // The subscriber stays open until the replay has ended, which would take it for a peer that went away.
     let outcome = replay.join().map_err(|_| Fatal::new("the replay has failed; this is a bug"))?;
     match shown {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
@@ -123,7 +123,7 @@ fn records(log: &[u8]) -> u64 {
     log.split(|&byte| byte == b'\n').filter(|line| !line.is_empty() && line[0] != b'#').count() as u64
 }
 
-/// Writes so many characters of a record.
+/// Writes a record in at most `width` characters, or in full.
 fn write_shortened(out: &mut impl Write, body: &[u8], width: Option<usize>) -> io::Result<()> {
     let Some(width) = width else { return json::write_line(out, body) };
     let clean = json::harmless(body);

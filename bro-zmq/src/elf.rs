@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::{fs, io};
 
-/// A 64-bit little-endian ELF file. A damaged file cannot make it read anything else.
+/// A 64-bit little-endian ELF file. Reading stays within the file, even if it is damaged.
 pub struct Elf {
     bytes: Vec<u8>,
     loads: Vec<Segment>,

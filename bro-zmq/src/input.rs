@@ -43,7 +43,7 @@ impl Source {
         }
     }
 
-    /// The log path that the name suggests, for a log that does not say: `conn` for `conn.log`,
+    /// The log path that the name suggests, for a log that does not state its own: `conn` for `conn.log`,
     /// for `conn.2026-11-24-03-00-00.log.gz` of a collector, whose `%2F` and the like are undone, and
     /// for the names that Zeek and its tools give to rotated files.
     pub fn path_by_name(&self) -> Vec<u8> {
@@ -84,8 +84,8 @@ impl Source {
         }
     }
 
-    /// Opens it for reading, uncompressed. `read` counts bytes as they are stored; `stop`
-    /// ends what would wait for more.
+    /// Opens the log for reading, uncompressed. `read` counts bytes as they are stored; once `stop` is
+    /// requested, the log ends.
     pub fn open(&self, read: &Rc<Cell<u64>>, stop: &Stop) -> io::Result<Box<dyn BufRead>> {
         match self {
             Self::File(path) => decompress(Watched::new(File::open(path)?, read, stop)),
@@ -155,10 +155,10 @@ impl Read for Watched {
     }
 }
 
-/// Uncompresses what begins as gzip or zstd does.
+/// Uncompresses input that begins as gzip or zstd does, and passes on any other.
 fn decompress(mut input: impl Read + 'static) -> io::Result<Box<dyn BufRead>> {
     let mut start = Vec::with_capacity(4);
-    // A pipe may give them one at a time.
+    // A pipe may give the bytes one at a time.
     input.by_ref().take(4).read_to_end(&mut start)?;
     let other = match start[..] {
         [b'B', b'Z', b'h', b'1'..=b'9'] => Some(("bzip2", "bzip2 -dc")),

@@ -23,7 +23,7 @@ pub fn write_line(out: &mut impl Write, json: &[u8]) -> io::Result<()> {
 }
 
 /// Writes a record as one line with the log path as its first member, `_path`. A member of that
-/// name in the record is left out. False if it is no object, and nothing was written.
+/// name in the record is left out. Returns false, and writes nothing, if the record is no object.
 pub fn write_with_path(out: &mut impl Write, path: &[u8], json: &[u8]) -> io::Result<bool> {
     let json = json.trim_ascii();
     let Some(rest) = json.strip_prefix(b"{").filter(|rest| rest.ends_with(b"}")) else { return Ok(false) };

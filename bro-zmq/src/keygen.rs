@@ -41,7 +41,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Fatal> {
     }
     let pair = KeyPair::generate().map_err(|_| Fatal::new(KeyError::NoCurve))?;
     let [public, secret] = write_pair(&args.name, &pair, "made by bro-zmq keygen").map_err(Fatal::incomplete)?;
-    // The files are there, also if this cannot be written.
+    // The files are there, even if these lines cannot be written.
     let _ = writeln!(io::stderr(), "the public key is in {}, the secret key in {}", public.display(), secret.display());
     let _ = writeln!(io::stdout(), "{}", pair.public());
     Ok(ExitCode::SUCCESS)

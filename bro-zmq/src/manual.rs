@@ -102,7 +102,7 @@ fn print(text: &[u8]) -> Result<ExitCode, Fatal> {
 
 fn render(command: &Command) -> Vec<u8> {
     let notes = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-    // Its text would be filled into paragraphs.
+    // The notes are rendered apart, because their text would be filled into paragraphs here.
     let name = full_name(command);
     let command = command.clone().after_help("");
     let man = Man::new(command).title(name).section("1");

@@ -67,7 +67,7 @@ impl Paths {
         Some(self.last)
     }
 
-    /// Gives the number of a log path to another, unless that is too long.
+    /// Gives the number of a log path to another. Returns false if the other is too long.
     pub fn replace(&mut self, number: usize, path: &[u8]) -> bool {
         if path.len() > LONGEST {
             return false;
@@ -87,7 +87,7 @@ impl Paths {
         path.bytes += bytes as u64;
     }
 
-    /// All of them, by their numbers.
+    /// All log paths, by their numbers.
     pub fn list(&self) -> &[Path] {
         &self.list
     }

@@ -59,7 +59,7 @@ impl Printer {
                 json::write_line(out, &shown_body)?;
             }
             Format::Json => {
-                // Without a topic the record may say itself what it is of.
+                // A record without a topic may have its log path in its JSON.
                 if path.is_empty() && shown_body.starts_with(b"{") && shown_body.ends_with(b"}") {
                     json::write_line(out, &shown_body)?;
                 } else if !json::write_with_path(out, path, &shown_body)? {
@@ -76,7 +76,7 @@ impl Printer {
         Ok(true)
     }
 
-    /// Lets everything that was printed be seen.
+    /// Writes out everything that was printed.
     pub fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }

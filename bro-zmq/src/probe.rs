@@ -1,7 +1,7 @@
 //! Finds out who is subscribed to what, with a connection of its own to each endpoint.
 //!
-//! A writer knows this for its log path only. The probe sees every topic, and so tells a missing
-//! subscriber from a subscriber that wants other logs.
+//! A writer knows who is subscribed to its own log path only. The probe sees every topic, and so tells a
+//! missing subscriber from a subscriber that wants other logs.
 
 use std::collections::BTreeSet;
 use std::ffi::CString;
@@ -47,9 +47,9 @@ struct Endpoint {
 /// How far a connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reached {
-    /// There is none.
+    /// There is no connection.
     Nobody,
-    /// It stands, and nothing was said on it yet.
+    /// The connection stands, and no handshake has succeeded yet.
     Connected,
     /// The handshake has succeeded.
     Ready,
@@ -65,7 +65,7 @@ pub struct Seen<'a> {
     pub topics: &'a BTreeSet<Vec<u8>>,
 }
 
-/// Nobody is at an endpoint.
+/// An endpoint where nobody is.
 pub struct Missing {
     /// The endpoint.
     pub name: String,
@@ -129,7 +129,7 @@ impl Probe {
                     heard = Instant::now();
                 }
                 let left = match endpoint.any() {
-                    // Nothing that it could add would change anything.
+                    // Everything is subscribed to: no further topic would change anything.
                     true if endpoint.topics.contains(&b""[..]) => Duration::ZERO,
                     true => SETTLED.saturating_sub(heard.elapsed()),
                     false => patience.saturating_sub(start.elapsed()),
@@ -204,8 +204,8 @@ impl Endpoint {
             }
         }
         for _ in self.socket.given_up(iter::once(self.address.as_c_str())) {
-            // libzmq may not know an address any more that it has given up. An error shows as a subscriber that
-            // does not come.
+            // Disconnecting fails if libzmq has forgotten the address that it has given up. A failure to connect
+            // shows as a subscriber that does not come.
             let _ = self.socket.disconnect(&self.address);
             let _ = self.connect();
         }

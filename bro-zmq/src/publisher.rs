@@ -14,7 +14,7 @@ use crate::print::shown;
 
 /// A writer of the plugin's.
 pub struct Publisher {
-    /// The writer; there until this is dropped.
+    /// The writer; `None` only once the publisher is dropped.
     writer: Option<Box<Writer>>,
     /// Lays out values; without it, records are JSON.
     synth: Option<Synth>,
@@ -99,7 +99,7 @@ impl Publisher {
         self.writer.as_ref().map_or(0, |writer| writer.connections().len() as u32)
     }
 
-    /// Counts what has become of the records at an endpoint.
+    /// The counters of an endpoint.
     pub fn stats(&self, endpoint: u32) -> Stats {
         let of = |writer: &Writer| {
             let subscribed = writer.connections().get(endpoint as usize)?.subscribed().into();
@@ -123,7 +123,7 @@ impl Reports {
             Report::At { incident, .. } if self.retries => match incident {
                 Incident::Dropping { why: Why::QueueFull { .. }, .. }
                 | Incident::StillDropping { why: Why::QueueFull { .. }, .. } => return,
-                // The writer counts each time; here each was written again.
+                // The writer counts each record that met a full queue; each was written again.
                 Incident::Totals { queue_full, .. } => *queue_full > 0,
                 _ => false,
             },
@@ -133,7 +133,7 @@ impl Reports {
             return;
         }
         let note = if again { "; what met a full queue was written again" } else { "" };
-        // A line is a line.
+        // A report is one line.
         let text = report.to_string().replace(|c: char| c.is_ascii_control(), " ");
         self.console.problem(format!("{}: {text}{note}", self.path));
     }

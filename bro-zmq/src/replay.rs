@@ -188,7 +188,7 @@ pub struct Tally {
     pub bytes: u64,
     /// Records of logs that the subscriber did not ask for.
     pub unwanted: u64,
-    /// Dropped because nobody was there, the queue was full, for another reason.
+    /// Records dropped because nobody was there, because the queue was full, and for another reason.
     pub dropped: [u64; 3],
 }
 
@@ -268,7 +268,7 @@ pub fn run(args: Args) -> Result<ExitCode, Fatal> {
     Ok(if outcome.complete() { ExitCode::SUCCESS } else { INCOMPLETE.into() })
 }
 
-/// Replays.
+/// Replays logs, until their end or `stop`.
 pub fn replay(settings: &Settings, console: &Rc<Console>, stop: &Stop) -> Result<Outcome, Fatal> {
     let given: Vec<_> =
         settings.options.iter().map(|(name, value)| Given { scope: Scope::Global, name, value }).collect();
@@ -312,7 +312,7 @@ pub fn replay(settings: &Settings, console: &Rc<Console>, stop: &Stop) -> Result
     result?;
     let mut outcome = replay.outcome;
     outcome.elapsed = replay.start.elapsed();
-    // libzmq throws records away when the time is up, and only then; it does not tell which.
+    // libzmq throws records away when the linger time is up, and only then; it does not tell which.
     let sent = outcome.endpoints.iter().any(|tally| tally.sent > 0);
     if let Some(linger) = config.linger.filter(|linger| sent && !linger.is_zero() && closing.elapsed() >= *linger) {
         outcome.unsent = true;
@@ -367,7 +367,7 @@ struct Replay<'a> {
     json_told: bool,
     logs: Vec<Log>,
     outcome: Outcome,
-    /// Bytes read, of how many.
+    /// Bytes read, and bytes there are to read, if that is known.
     read: Rc<Cell<u64>>,
     total: Option<u64>,
     first_pass: bool,
@@ -375,7 +375,7 @@ struct Replay<'a> {
     heartbeat: Instant,
     /// Since when the subscriber takes nothing, and true if this was said.
     stalled: Option<(Instant, bool)>,
-    /// Records published since then count for the rate.
+    /// When counting for the rate began, and the records published since then.
     paced_since: Instant,
     paced: u64,
 }
@@ -426,7 +426,7 @@ impl Replay<'_> {
                 return Ok(());
             }
         };
-        // The log of the last header line, and of JSON above the first.
+        // The log of the last header line, and the log of JSON lines since then.
         let (mut current, mut of_json) = (None, None);
         let mut header_reported = false;
         let mut reader = Reader::new(input);
@@ -458,7 +458,7 @@ impl Replay<'_> {
                     self.outcome.malformed += 1;
                     self.console.problem(format!("{name}:{}: it is no complete JSON object", reader.line_number()));
                 }
-                // Told on the first pass; the others meet them again.
+                // Faults are told on the first pass; later passes meet them again.
                 Err(_) if !self.first_pass => {}
                 Err(error) => {
                     let tell = match error.kind {
@@ -485,7 +485,8 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// The index of the log that a header begins, opened if it is new or has other columns.
+    /// Returns the index of the log that a header, or JSON without one, begins. Opens a log that is new or has
+    /// other columns.
     fn open(&mut self, source: &Source, header: Option<Arc<Header>>) -> Result<usize, Fatal> {
         if header.is_none() && !std::mem::replace(&mut self.json_told, true) {
             self.tell_of_json();
@@ -510,7 +511,7 @@ impl Replay<'_> {
         let setup = Setup { path: &log.path, layout, config, retries, console };
         let mut publisher = Publisher::open(&setup, log.header.as_deref())
             .map_err(|error| Fatal::new(format!("{}: cannot be published: {error}", shown(&log.path))))?;
-        // Subscribers that are known to want the log get all of it.
+        // The writer waits for subscribers that are known to want the log, so that they get all of it.
         self.probe.poll();
         let deadline = Instant::now() + self.settings.wait;
         let missing = |publisher: &Publisher, probe: &Probe| {
@@ -524,7 +525,7 @@ impl Replay<'_> {
         Ok(index)
     }
 
-    /// Says which options do not change what is sent.
+    /// Says which of the given options do not change JSON logs.
     fn tell_of_json(&self) {
         const WRITING: [&str; 5] =
             ["json_timestamps", "json_include_unset_fields", "json_string_escape_policy", "extra_fields", "tag_json"];
@@ -545,7 +546,7 @@ impl Replay<'_> {
                 self.stalled = None;
                 break;
             }
-            // A record that is written again is not lost; after Ctrl-C it is not sent.
+            // The record is written again, so that it is not lost; after Ctrl-C, it is not sent.
             *retried += 1;
             if self.stop.requested() {
                 break;
@@ -583,7 +584,7 @@ impl Replay<'_> {
         }
     }
 
-    /// Does what is to be done from time to time.
+    /// Looks for subscriptions and draws the progress line, when these are due.
     fn tick(&mut self) -> Result<(), Fatal> {
         if self.heartbeat.elapsed() >= HEARTBEAT {
             self.heartbeat = Instant::now();
@@ -624,7 +625,7 @@ impl Replay<'_> {
         log.retried = 0;
     }
 
-    /// Closes what is open. The last one waits for what is queued.
+    /// Closes all logs. Closing the last writer waits for what is queued.
     fn close(&mut self) {
         for index in 0..self.logs.len() {
             self.close_log(index);

@@ -145,7 +145,7 @@ impl Guard {
         self.door.as_ref().map(|(role, ..)| role)
     }
 
-    /// A handshake has succeeded.
+    /// Takes note that a handshake has succeeded.
     pub fn ready(&mut self, console: &Console) {
         self.closed = 0;
         if self.servers.ready() {
@@ -153,12 +153,12 @@ impl Guard {
         }
     }
 
-    /// A handshake has failed, with a peer that this side connects to or the other way round.
+    /// Takes note that a handshake has failed, on a socket that connects, listens (`binds`), or does both.
     pub fn failed(&mut self, how: Handshake, connects: bool, binds: bool, console: &Console) {
         if binds {
             self.clients.failed(how);
         }
-        // If the socket does both, it is not known which it was: it counts as a connection of this side.
+        // If the socket does both, nobody knows which kind of connection failed: the failure counts for both.
         if !connects {
             return;
         }
@@ -170,7 +170,8 @@ impl Guard {
         }
     }
 
-    /// Tells what there is to tell. Returns true if a key has been revoked, so that connections must end.
+    /// Reports clients that are refused, and changes of keys. Returns true if a key has been revoked, so that
+    /// connections must end.
     pub fn look(&mut self, console: &Console) -> bool {
         if self.looked.elapsed() < LOOK_INTERVAL {
             return false;

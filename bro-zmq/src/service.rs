@@ -6,7 +6,8 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
-/// Says that the start is over: signals are handled, and it listens. Nothing happens elsewhere.
+/// Tells systemd that the start is over: signals are handled, and the subscriber listens. Without systemd,
+/// nothing happens.
 pub fn ready() {
     if let Some(socket) = std::env::var_os("NOTIFY_SOCKET") {
         // If this fails, systemd waits in vain, and says so.

@@ -69,7 +69,7 @@ impl Stats {
                 b"\"queued\"" | b"\"spooled\"" => sender.waiting += number(),
                 _ if key.starts_with(b"\"dropped_") => sender.dropped += number(),
                 b"\"ts\"" => {}
-                // Its endpoint, and fields by which a site tells its sensors apart.
+                // The sender's endpoint, and fields by which a site tells its sensors apart.
                 _ if value.starts_with(b"\"") => {
                     identity.extend_from_slice(key);
                     identity.extend_from_slice(value);
@@ -78,7 +78,7 @@ impl Stats {
             }
         }
         let Some(path) = path else { return };
-        // The sender's topics are made after one pattern.
+        // All topics of a sender differ in the log path only.
         let path = [&topic[..at], path, &topic[at + SENDER_STATS.len()..]].concat();
         let key = (path, identity);
         if self.senders.len() < SENDERS || self.senders.contains_key(&key) {
@@ -105,7 +105,7 @@ impl Stats {
         for (number, path) in paths.list().iter().enumerate() {
             let (records, bytes) = self.seen[number];
             self.seen[number] = (path.records, path.bytes);
-            // Its number may have been another's.
+            // At the last look, the number may have been another log path's.
             let (records, bytes) =
                 if records <= path.records && bytes <= path.bytes { (records, bytes) } else { (0, 0) };
             rows.push(Row {
@@ -143,8 +143,8 @@ impl Stats {
         (rows, total)
     }
 
-    /// A table for a terminal of so many columns and rows. Columns that would show nothing but
-    /// zeros, lost and the senders' own (unsent, dropped), are left out.
+    /// A table for a terminal of so many columns and rows. It has a column of lost records only if there are any,
+    /// and the senders' own (unsent, dropped) only if a sender has published its counters.
     pub fn table(
         &mut self,
         paths: &Paths,
@@ -205,8 +205,8 @@ impl Stats {
         text
     }
 
-    /// A line for each log path of which something has arrived since the last look, or that
-    /// loses records, and one for all.
+    /// A line for each log path of which something has arrived since the last look, that has lost records, or
+    /// whose sender has published its counters; and one for all.
     pub fn lines(&mut self, paths: &Paths, lost: impl Fn(usize) -> u64) -> Vec<String> {
         let (rows, total) = self.look(paths, lost);
         let line = |what: &str, row: &Row| {
@@ -287,7 +287,6 @@ mod tests {
         assert!(lines[1].starts_with("path=s2/conn ") && lines[1].ends_with(" sender_dropped=100"), "{lines:?}");
         assert!(lines[2].starts_with("paths=2 ") && lines[2].ends_with(" sender_dropped=116"), "{lines:?}");
         assert_eq!(lines.len(), 3);
-        // A silent log path is left out, unless it loses something.
         let lines = stats.lines(&paths, |_| 0);
         assert_eq!(lines.len(), 3, "senders are shown as long as they are known: {lines:?}");
     }

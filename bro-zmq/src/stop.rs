@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-/// Says when it is time to end. Copies say the same.
+/// A flag that says when it is time to end. Clones share it.
 #[derive(Clone, Default)]
 pub struct Stop(Arc<AtomicBool>);
 
@@ -18,7 +18,7 @@ impl Stop {
         Ok(stop)
     }
 
-    /// Has Ctrl-C and SIGTERM set it, as [`Stop::on_signals`].
+    /// Has Ctrl-C and SIGTERM set this flag. The second of them ends the process at once.
     pub fn register(&self) -> io::Result<()> {
         for signal in [SIGINT, SIGTERM] {
             // In this order: the first signal passes the condition and then makes it true.
@@ -43,8 +43,8 @@ impl Stop {
 pub struct Hangup(Arc<AtomicBool>);
 
 impl Hangup {
-    /// Makes a flag that SIGHUP sets. If there is a terminal, SIGHUP means that it has gone: it is time to
-    /// end then.
+    /// Makes a flag that SIGHUP sets. With a terminal, SIGHUP means that the terminal has gone, and sets `stop`
+    /// instead.
     pub fn on_signal(stop: &Stop) -> io::Result<Self> {
         let hangup = Self(Arc::default());
         let flag = if io::stderr().is_terminal() { &stop.0 } else { &hangup.0 };

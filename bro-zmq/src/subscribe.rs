@@ -30,8 +30,8 @@ const SLICE: i64 = 200;
 /// Messages received before anything else has its turn.
 const BATCH: usize = 256;
 
-/// How long files still take what has arrived when it is time to end. No new messages come, so that it
-/// takes much less.
+/// How long, at the end, files may take what has arrived. They need much less, because no new messages
+/// come.
 const DRAIN: Duration = Duration::from_secs(30);
 
 /// Milliseconds until the last message that has arrived can be received.
@@ -207,7 +207,7 @@ fn parse_size(text: &str) -> Result<u64, String> {
 enum Output {
     Printed(Printer),
     Files(Box<Collector>),
-    /// Only counted.
+    /// Records are only counted.
     None,
 }
 
@@ -220,7 +220,7 @@ struct Tally {
     paths: Paths,
 }
 
-/// Why it ends.
+/// Why receiving ends.
 enum End {
     /// Ctrl-C or SIGTERM.
     Asked,
@@ -234,7 +234,7 @@ pub fn run(args: Args) -> Result<ExitCode, Fatal> {
     let console = Console::new(args.quiet, false);
     let signals = |error| Fatal::new(format!("cannot handle signals: {error}"));
     let stop = Stop::default();
-    // Before anything else: until then it ends the process, and systemd takes that for a clean end.
+    // SIGHUP is handled first of all: until then it ends the process, and systemd takes that for a clean end.
     let hangup = match args.output_dir {
         Some(_) => Some(Hangup::on_signal(&stop).map_err(signals)?),
         None => None,
@@ -263,7 +263,7 @@ pub fn run(args: Args) -> Result<ExitCode, Fatal> {
     raise_descriptor_limit();
     let mut tally = Tally::default();
     let stats = args.stats.then(Stats::new);
-    // Before anything can arrive that it should take.
+    // The output is opened before anything can arrive that it should take.
     let directory = args.output_dir.clone();
     let output = match args.output_dir {
         Some(directory) => {
@@ -309,7 +309,7 @@ pub fn run(args: Args) -> Result<ExitCode, Fatal> {
     session.finish(end, start.elapsed())
 }
 
-/// A publisher ends the connection of a subscriber with more topics, or with one that is longer.
+/// Refuses more topics, or longer ones, than a publisher takes: it would end the connection.
 fn check_topics(topics: &[Vec<u8>]) -> Result<(), String> {
     if topics.len() > MAX_TOPICS {
         return Err(format!(
@@ -351,15 +351,15 @@ fn greeting(bound: &[String], connect: &[Endpoint], topics: &[Vec<u8>]) -> Strin
     format!("{} for {what}", parts.join(", "))
 }
 
-/// Every log of every sensor has a connection of its own, which takes a descriptor. The usual
-/// limit of 1,024 is there for programs that use select(2).
+/// Raises the limit of descriptors: every log of every sensor has a connection of its own, which takes one.
+/// The usual limit of 1,024 is there for programs that use select(2).
 pub fn raise_descriptor_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
-    // The system would refuse more than it gives to anybody.
+    // The system's own limit, fs.nr_open, is this high by default.
     let wanted = limit.maximum.unwrap_or(u64::MAX).min(1 << 20);
     if limit.current.is_some_and(|current| current < wanted) {
-        // If it fails, things are as they were.
+        // If this fails, the limit stays as it is.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum });
     }
 }
@@ -487,7 +487,7 @@ impl Session {
         }
     }
 
-    /// Ends: what has arrived and what waits is written, and the summary shown.
+    /// Writes what has arrived and what waits, and shows the summary.
     fn finish(mut self, end: io::Result<End>, elapsed: Duration) -> Result<ExitCode, Fatal> {
         let end = match end {
             Ok(End::Count) => Ok(End::Count),
@@ -537,7 +537,7 @@ fn records(body: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(body);
     iter::from_fn(move || {
         let body = rest.take()?;
-        // Only between two objects: others' JSON may have line feeds within.
+        // A record ends between two objects only: other publishers' JSON may have line feeds within.
         let ends = |&end: &usize| body[..end].ends_with(b"}") && body[end + 1..].starts_with(b"{");
         let Some(end) = memchr_iter(b'\n', body).find(ends) else { return Some(body) };
         rest = Some(&body[end + 1..]);
@@ -629,7 +629,7 @@ impl Tally {
         }
     }
 
-    /// The last line.
+    /// The last line of the output.
     fn summary(&self, elapsed: Duration) -> String {
         let mut line =
             format!("received {} ({}) in {}", counted(self.records, "record"), bytes(self.bytes), duration(elapsed));

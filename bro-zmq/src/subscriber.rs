@@ -83,7 +83,7 @@ impl SubscriberOptions {
         socket.set(zmq_sys::ZMQ_TCP_KEEPALIVE_IDLE, idle)?;
         socket.set(zmq_sys::ZMQ_TCP_KEEPALIVE_INTVL, interval)?;
         socket.set(zmq_sys::ZMQ_TCP_KEEPALIVE_CNT, count)?;
-        // Before a publisher is there, so that it is told all at once.
+        // The topics are set before a publisher is there, so that it is told all of them at once.
         for topic in &self.topics {
             socket.set_bytes(zmq_sys::ZMQ_SUBSCRIBE, topic)?;
         }
@@ -103,7 +103,7 @@ pub struct Subscriber {
     /// How many connections there can be, and the limit of descriptors that sets this.
     most: usize,
     limit: u64,
-    /// There are as many; since when, and when that was told.
+    /// True if there are `most` connections; when that last changed; and when it was last told.
     full: bool,
     since: Option<Instant>,
     told: Option<Instant>,
@@ -168,7 +168,7 @@ impl Subscriber {
         &self.bound
     }
 
-    /// How it is encrypted, in words; `None` if it is not.
+    /// How connections are encrypted, in words; `None` if they are not.
     pub fn encryption(&self) -> Option<String> {
         self.source.keys.as_ref()?;
         Some(match self.guard.authorized() {
@@ -207,12 +207,12 @@ impl Subscriber {
         }
         let connects = &self.source.connect;
         for index in self.socket.given_up(connects.iter().map(|endpoint| endpoint.address.as_c_str())) {
-            // libzmq may not know an address any more that it has given up.
+            // Disconnecting fails if libzmq has forgotten the address that it has given up.
             let _ = self.socket.disconnect(&connects[index].address);
             self.connect(index)?;
         }
         if self.guard.look(console) {
-            // Peers that were let in with that key are among them.
+            // Peers that were let in with the revoked key are among the connections once their events are taken.
             self.take_events(console);
             self.connections.iter().for_each(Stream::hang_up);
             console.info("all connections were ended, because a key was revoked; publishers with other keys come back");
@@ -294,7 +294,7 @@ impl Subscriber {
         self.ending.as_ref().map_or(0, Vec::len)
     }
 
-    /// Receives a message if there is one. It stays until the next call.
+    /// Receives a message if there is one. The message stays until the next call.
     #[inline]
     pub fn try_receive(&mut self) -> Result<Option<Received<'_>>, Error> {
         if !self.socket.try_recv_into(&mut self.first)? {

@@ -2,7 +2,8 @@
 
 use std::os::fd::{AsRawFd, RawFd};
 
-/// Waits until a descriptor can be read, at most so long. Returns true if it can, or has failed.
+/// Waits until a descriptor can be read, at most `millis` milliseconds. Returns true if it can be read, or
+/// has failed.
 pub fn wait_readable(file: &impl AsRawFd, millis: i32) -> bool {
     poll(file.as_raw_fd(), libc::POLLIN, millis) != 0
 }
@@ -19,7 +20,7 @@ fn poll(fd: RawFd, events: i16, millis: i32) -> i16 {
     if unsafe { libc::poll(&raw mut poll, 1, millis) } > 0 { poll.revents } else { 0 }
 }
 
-/// How many columns and rows a terminal has; `None` if it is none, or does not tell.
+/// How many columns and rows a terminal has; `None` if `file` is no terminal, or does not tell.
 pub fn size(file: &impl AsRawFd) -> Option<(usize, usize)> {
     let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: the request writes a `winsize`, or fails if the descriptor is no terminal.
@@ -27,7 +28,7 @@ pub fn size(file: &impl AsRawFd) -> Option<(usize, usize)> {
     (!failed && size.ws_col > 0).then_some((size.ws_col.into(), size.ws_row.into()))
 }
 
-/// How many columns a terminal has; `None` if it is none, or does not tell.
+/// How many columns a terminal has; `None` if `file` is no terminal, or does not tell.
 pub fn width(file: &impl AsRawFd) -> Option<usize> {
     size(file).map(|(columns, _)| columns)
 }

@@ -1,5 +1,5 @@
-//! Plays the host of the ZeroMQ log writer, for what has to without one: `bro-zmq`, the tests,
-//! the benchmarks and what is fuzzed. The plugin knows nothing of it.
+//! Plays the host of the ZeroMQ log writer, for what runs without one: `bro-zmq`, the tests,
+//! the benchmarks and what is fuzzed. The plugin knows nothing of this crate.
 //!
 //! - [`Cell`] is a value, [`Synth`] lays records of them out in memory as a host does, and
 //!   [`Columns`] the columns that they belong to.

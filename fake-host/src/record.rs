@@ -232,7 +232,7 @@ impl Columns {
         self.pointers.len()
     }
 
-    /// Whether there are none.
+    /// Returns true if there are no columns.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.pointers.is_empty()

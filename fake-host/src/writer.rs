@@ -113,7 +113,7 @@ impl Writer {
         }
     }
 
-    /// The writer itself, for what is to be called without a detour. It ends with `self`.
+    /// The writer's handle, for calls of the C ABI without a detour. It is valid as long as `self`.
     #[must_use]
     pub fn handle(&self) -> *mut Handle {
         self.handle

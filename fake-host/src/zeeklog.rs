@@ -1,5 +1,5 @@
-//! Reading Zeek's tab-separated logs back into the values they were written from. Of its JSON logs
-//! each line is a record as it is.
+//! Reading Zeek's tab-separated logs back into the values they were written from. A line of a JSON log
+//! is given as it is.
 //!
 //! A log says in its header lines how it is written (`#separator`, `#set_separator`,
 //! `#unset_field`, `#empty_field`), which log it is (`#path`) and which columns it has
@@ -27,9 +27,9 @@
 //!   from an unset vector and an empty set; they are read as the latter.
 //! - Times and intervals have six decimals, doubles at most six: finer digits are gone.
 //!
-//! What other programs do to a log, and what no value looks like, is not read as one: a byte order
-//! mark in front, carriage returns at the ends of lines, blank lines, and columns with neither a name
-//! nor a type nor a value, which `zeek-cut -C` writes for those that a log does not have.
+//! What other programs add to a log is left out, where no value looks like that: a byte order mark in
+//! front, carriage returns at the ends of lines, blank lines, and columns with neither a name nor a
+//! type nor a value, which `zeek-cut -C` writes for columns that a log does not have.
 
 use core::fmt;
 use std::io::{self, BufRead};
@@ -88,7 +88,7 @@ pub enum ErrorKind {
     Record,
 }
 
-/// A line that costs itself, or, if it is a header line, the records below it.
+/// A line that cannot be used. Below a header line that cannot, no record of its block can be used either.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
     /// Counted from 1.
@@ -118,7 +118,7 @@ pub struct Reader<R> {
     path: Option<Vec<u8>>,
     names: Option<Vec<String>>,
     header: Option<Arc<Header>>,
-    /// For each column in the file, whether it is one of the header's.
+    /// For each column in the file: true if it is one of the header's.
     named: Vec<bool>,
     /// The block's `#separator` is wrong, so its other header lines say nothing.
     broken: bool,
@@ -232,10 +232,10 @@ impl<R: BufRead> Reader<R> {
                 self.line.drain(..BYTE_ORDER_MARK.len());
             }
         } else if self.line.starts_with(JOINED) {
-            // Files that were joined.
+            // Each of several files that were joined has a byte order mark.
             self.line.drain(..BYTE_ORDER_MARK.len());
         }
-        // In a value it would be escaped.
+        // In a value, a carriage return would be escaped.
         if !self.format.separator.contains(&b'\r') {
             let end = self.line.iter().rposition(|&byte| byte != b'\r').map_or(0, |last| last + 1);
             self.line.truncate(end);
@@ -243,7 +243,7 @@ impl<R: BufRead> Reader<R> {
         Ok(())
     }
 
-    /// Whether a line without anything in it is a record of one column.
+    /// Returns true if a line without anything in it is a record of one column.
     fn blank_is_record(&self, header: &Header) -> bool {
         let [column] = &header.columns[..] else { return false };
         let empty = matches!(column.kind.kind(), Kind::Text | Kind::Unknown | Kind::List);
@@ -253,7 +253,7 @@ impl<R: BufRead> Reader<R> {
     /// Takes a line that begins with `#`. Gives a header once one is complete.
     fn header_line(&mut self) -> Result<Option<Arc<Header>>, String> {
         let line = &self.line[1..];
-        // The one that says what separates the others is itself separated by a space.
+        // `#separator` says what separates the others, and is itself separated by a space.
         if let Some(separator) = line.strip_prefix(b"separator ") {
             (self.format, self.path, self.names, self.header) = (Format::default(), None, None, None);
             (self.broken, self.closed) = (true, false);
@@ -489,7 +489,7 @@ fn parse_type(text: &[u8]) -> Option<(Type, Option<Type>)> {
 }
 
 fn parse_atomic_type(text: &str) -> Option<Type> {
-    // Bro had both, and one type of value for them.
+    // Bro had both types, and one type of value for them.
     let name = if text == "counter" { "count" } else { text };
     Type::ALL.iter().copied().find(|kind| kind.name() == name && kind.kind() != Kind::List)
 }
@@ -739,7 +739,7 @@ mod tests {
         ]) {
             assert!(item.as_ref().is_err_and(|error| error.message.starts_with(why)), "{item:?}");
         }
-        // A name without a type is no such column.
+        // A column with a name and without a type is not left out.
         let log = log.replace("#types\t\tcount\t\t", "#types\t\tcount\tcount\t").replace("\ta\t\tb", "\ta\tc\tb");
         let log = log.replace("#types\t\tcount\tcount", "#types\t\tcount\t");
         assert!(matches!(&read(log.as_bytes())[0], Err(error) if error.kind == ErrorKind::Header), "{log}");
@@ -872,7 +872,7 @@ mod tests {
                 assert_eq!(records(&log), 1, "{kind} {blank:?}");
             }
         }
-        // There a blank line is how the host writes it.
+        // In these logs, a blank line is how the host writes the value.
         for (more, kind, expected) in [
             ("#empty_field\t\n", "string", Cell::Text(Type::String, Vec::new())),
             ("#empty_field\t\n", "vector[count]", Cell::List(Type::Vector, Vec::new())),
@@ -903,7 +903,7 @@ mod tests {
         }
         let joined = format!("\u{feff}{log}\u{feff}{log}");
         assert_eq!(read(joined.as_bytes()), [&expected[..], &expected].concat());
-        // In a record it is a value.
+        // In a record, a byte order mark is part of a value.
         let items = read(log.replace("one", "\u{feff}one").as_bytes());
         assert!(
             matches!(&items[1], Ok(Item::Record(cells)) if cells[0] == text(Type::String, "\u{feff}one".as_bytes()))

@@ -95,8 +95,8 @@ fn cell(input: &mut Input<'_>, depth: usize) -> Cell {
     }
 }
 
-/// Memory that no host leaves behind. Where the encoder follows a pointer with a length, the
-/// one is null or the other not positive: it could not know better, and demands it of the caller.
+/// Memory that no host leaves behind. Where the encoder follows a pointer with a length, the pointer is
+/// null or the length not positive: the encoder cannot check more, and demands the rest of its caller.
 fn raw(input: &mut Input<'_>) -> Cell {
     let tag = u32::from(input.byte());
     let mut bytes: [u8; 24] = input.array();
@@ -163,7 +163,7 @@ fn encode_and_check(layout: &Layout, style: Style, columns: &[(String, Type)], c
             // SAFETY: as many values as there are columns, laid out as the shape says.
             let record = unsafe { Record::new(values, shape) };
             envelope.begin(memory).map_err(EncodeError::from).and_then(|mut out: Out<'_>| {
-                // SAFETY: as above.
+                // SAFETY: the record has a value for each column of the plan, laid out as the shape says.
                 unsafe { encode(&plan, record, &mut out)? };
                 let len = envelope.end(&mut out)?;
                 Ok(out.written()[..len].to_vec())
@@ -180,7 +180,7 @@ fn encode_and_check(layout: &Layout, style: Style, columns: &[(String, Type)], c
         let text = std::str::from_utf8(json).expect("JSON is UTF-8");
         let value: serde_json::Value = match serde_json::from_str(text) {
             Ok(value) => value,
-            // Which serde_json has a limit for, too; numbers, of which it says that they are out of its range.
+            // serde_json has a limit for nesting, too.
             Err(error) if error.to_string().contains("recursion limit") => return,
             // Lone surrogates, in which the escape policy PUA puts bytes that are no text.
             Err(_) if style.escape == EscapePolicy::Pua => return,
@@ -212,7 +212,7 @@ pub fn abi(data: &[u8]) {
         CString::new(input.text().split(|&byte| byte == 0).next().unwrap_or_default()).unwrap_or_default()
     };
     let path = text(input);
-    // Held for a subscriber that does not come, so that every record is encoded.
+    // Records are held for a subscriber that does not come, so that every record is encoded.
     let mut options = vec![
         (CString::from(c"endpoint"), CString::from(c"ipc:///nonexistent/fuzz")),
         (CString::from(c"wait_for_subscriber"), CString::from(c"1 day")),
@@ -237,7 +237,7 @@ pub fn abi(data: &[u8]) {
         options.iter().map(|(name, value)| NamedValue { name: name.as_ptr(), value: value.as_ptr() }).collect()
     };
     let (globals, config) = (named(&options), named(&filter));
-    // A layout that is refused is not followed by fields in it.
+    // No fields are made in a layout that is refused.
     let usable = known == abi::OK;
     let kinds: Vec<_> = (0..input.below(8)).map(|_| (text(input), Type::ALL[input.below(Type::ALL.len())])).collect();
     let columns = match usable && fake_host::fits(&layout) {
@@ -333,7 +333,7 @@ pub fn spool(data: &[u8]) {
                 0..=2 => {
                     let record = [&written.to_le_bytes(), input.text()].concat();
                     written += 1;
-                    // It may be full.
+                    // The spool may be full.
                     let _ = spool.push(&record);
                 }
                 3 | 4 => {
@@ -377,7 +377,7 @@ pub fn spool(data: &[u8]) {
     }
 }
 
-/// Does something to one of the files. Returns whether its checksums are right nevertheless.
+/// Does something to one of the files. Returns true if its checksums are right nevertheless.
 fn damage(input: &mut Input<'_>, root: &Path) -> bool {
     let mut files = Vec::new();
     for dir in std::fs::read_dir(root).into_iter().flatten().flatten() {
@@ -404,7 +404,7 @@ fn damage(input: &mut Input<'_>, root: &Path) -> bool {
             let _ = std::fs::remove_file(path);
             return false;
         }
-        // A header, or a slot of the state file, that says something else.
+        // A header, or a slot of the state file, is made to say something else.
         kind => {
             let (start, end) = match (path.ends_with("state"), kind) {
                 (true, 5) => (0, 80),
@@ -501,7 +501,7 @@ pub fn config(data: &[u8]) {
             _ => String::from_utf8_lossy(input.text()).into_owned(),
         };
         let value = String::from_utf8_lossy(input.text()).into_owned();
-        // Not whatever files this machine has.
+        // No option may name a file of keys: the outcome would depend on what files there are.
         if !(name.starts_with("curve_") && value.contains('/')) {
             options.push((source, name, value));
         }

@@ -34,7 +34,7 @@ const IDLE_FLUSH: Duration = Duration::from_millis(200);
 
 /// Bytes that wait at most for what cannot be written.
 pub const STUCK_LIMIT: usize = 64 * 1024 * 1024;
-/// A log that gives way loses this part of the limit at a time: one in so many.
+/// A log that gives way loses at least the limit divided by this at a time.
 const GIVE_WAY: usize = 64;
 /// How often what could not be written is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -92,7 +92,7 @@ pub struct Core<D: Disk> {
     limits: Limits,
     schedule: Schedule,
     interval: Interval,
-    /// When it was started.
+    /// When the run began.
     started: Timestamp,
     now: Now,
     /// By the numbers of their paths; `None`: the path has no log yet.
@@ -113,7 +113,7 @@ pub struct Core<D: Disk> {
     lost: u64,
     /// A record without a file was reported.
     refused: bool,
-    /// When a file could not be rotated.
+    /// When it was last reported that a file could not be rotated.
     rotation_failed: Option<Duration>,
     /// When no log could be forgotten.
     no_place: Option<Duration>,
@@ -138,7 +138,7 @@ fn reason(error: &io::Error) -> i32 {
 }
 
 impl<D: Disk> Core<D> {
-    /// Takes over a directory. What an earlier run has left in it is continued, or finished.
+    /// Makes a core without logs. [`Core::take_over`] goes on with what is in the directory.
     pub fn new(
         disk: Arc<D>,
         names: SharedNames<D>,
@@ -180,7 +180,7 @@ impl<D: Disk> Core<D> {
             self.problem(problem);
         }
         for partial in found.partial {
-            // It is made anew, and removed then.
+            // If this fails, the file is removed when it is made anew, or by the next run.
             let _ = self.disk.remove(&partial);
         }
         if !found.closed.is_empty() {
@@ -247,7 +247,7 @@ impl<D: Disk> Core<D> {
         Name::new(&self.directory, path).is_some()
     }
 
-    /// Takes a record of the path of this number. Returns false if it is lost.
+    /// Takes a record of the log path `path`, which has the number `index`. Returns false if the record is lost.
     #[inline]
     pub fn write(&mut self, index: usize, path: &[u8], record: &[u8]) -> bool {
         if self.logs.get(index).is_none_or(Option::is_none) && !self.add(index, path) {
@@ -280,7 +280,7 @@ impl<D: Disk> Core<D> {
         true
     }
 
-    /// A record for which there is no file.
+    /// Counts a record for which there is no file as lost, and reports the first such record.
     pub fn refuse(&mut self, why: &str, path: &[u8]) {
         self.lost += 1;
         if !self.refused {
@@ -306,7 +306,7 @@ impl<D: Disk> Core<D> {
     /// rotated. Returns the number, or `None` if there is no such log.
     pub fn forget_one(&mut self) -> Option<usize> {
         let now = self.now;
-        // Looking at all of them for each record would take long.
+        // Looking at all logs for each record would take long.
         if self.no_place.is_some_and(|last| now.passed < last + RETRY) {
             return None;
         }
@@ -319,7 +319,7 @@ impl<D: Disk> Core<D> {
             return None;
         };
         self.rotate(index, now.clock);
-        // If it cannot be, it stays.
+        // A log whose file cannot be rotated stays.
         if self.logs[index].as_ref().is_some_and(|log| log.size() > 0) {
             self.no_place = Some(now.passed);
             return None;
@@ -332,7 +332,7 @@ impl<D: Disk> Core<D> {
         Some(index)
     }
 
-    /// Keeps a record while nothing can be written.
+    /// Keeps a record of a log that cannot be written. Returns false if the record is lost.
     #[cold]
     fn keep(&mut self, index: usize, record: &[u8]) -> bool {
         while self.stuck_bytes + record.len() >= self.limits.stuck {
@@ -356,7 +356,7 @@ impl<D: Disk> Core<D> {
         true
     }
 
-    /// Rotates a file that has become large enough, for a record of so many bytes.
+    /// Rotates a file that a record of `len` bytes would make too large.
     #[cold]
     fn make_room(&mut self, index: usize, len: usize) {
         if self.rotation_failed.is_some_and(|failed| self.now.passed < failed + REPORT) {
@@ -364,14 +364,14 @@ impl<D: Disk> Core<D> {
         }
         self.flush(index);
         let Some(log) = &mut self.logs[index] else { return };
-        // Others may have made it smaller.
+        // Other programs may have made the file smaller.
         log.look(&self.disk, self.now.clock);
         if log.size() + len as u64 >= self.limits.rotate_size {
             self.rotate(index, self.now.clock);
         }
     }
 
-    /// Does what it is time for. `idle` is true if nothing arrives at the moment.
+    /// Does what is due. `idle` is true if nothing arrives at the moment.
     pub fn tick(&mut self, now: Now, idle: bool) {
         if now.clock < self.now.clock {
             self.clock_was_set_back(now.clock);
@@ -436,7 +436,7 @@ impl<D: Disk> Core<D> {
         std::mem::take(&mut self.closed)
     }
 
-    /// Returns what there is to say since the last call.
+    /// Returns the messages since the last call.
     pub fn messages(&mut self) -> Vec<Message> {
         std::mem::take(&mut self.messages)
     }
@@ -467,7 +467,7 @@ impl<D: Disk> Core<D> {
         }
     }
 
-    /// Closes a file; the next one begins at a time.
+    /// Closes a file; the next one begins at `begins`.
     fn rotate(&mut self, index: usize, begins: Timestamp) {
         let Some(log) = &mut self.logs[index] else { return };
         let rotated = {
@@ -538,7 +538,7 @@ impl<D: Disk> Core<D> {
         }
     }
 
-    /// Closes files until so many are open.
+    /// Closes the files opened first, until at most `keep` are open.
     fn close_files(&mut self, keep: usize) {
         while self.open.len() > keep
             && let Some(index) = self.open.pop_front()
@@ -590,7 +590,7 @@ impl<D: Disk> Core<D> {
 
 #[cfg(test)]
 impl<D: Disk> Core<D> {
-    /// Records that were not written until now.
+    /// Records that were lost until now.
     pub fn lost(&self) -> u64 {
         self.lost
     }

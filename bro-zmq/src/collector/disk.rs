@@ -67,7 +67,7 @@ pub type Identity = (u64, u64);
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// Which one.
+    /// Which file.
     pub identity: Identity,
     /// Bytes in it.
     pub len: u64,
@@ -82,7 +82,7 @@ pub struct Status {
 /// A name in a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The directory's and its own.
+    /// The directory's path and the name.
     pub path: PathBuf,
     /// What it is.
     pub kind: EntryKind,
@@ -117,7 +117,7 @@ pub fn is_missing(error: &io::Error) -> bool {
     error.kind() == ErrorKind::NotFound
 }
 
-/// The system's files. Holds descriptors for those that are to be opened, which connections would
+/// The system's files. Holds descriptors for files that are to be opened, which connections would
 /// take otherwise.
 pub struct System {
     /// How many files can be open at a time.
@@ -145,11 +145,11 @@ pub fn is_exhausted(error: &io::Error) -> bool {
 }
 
 impl System {
-    /// With descriptors for so many files.
+    /// Takes descriptors for so many files.
     ///
     /// # Errors
     ///
-    /// There are fewer.
+    /// There are fewer descriptors.
     pub fn new(files: usize) -> io::Result<Self> {
         let system = Self { files, open: Arc::default(), held: Mutex::default() };
         system.hold()?;
@@ -160,7 +160,7 @@ impl System {
     ///
     /// # Errors
     ///
-    /// Others have them.
+    /// Others have the descriptors.
     pub fn hold(&self) -> io::Result<()> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let wanted = self.files.saturating_sub(self.open.load(Ordering::Relaxed));
@@ -171,7 +171,7 @@ impl System {
         Ok(())
     }
 
-    /// Gives one descriptor back. Returns false if there is none.
+    /// Gives one descriptor back to the system. Returns false if none is held.
     fn release(&self) -> bool {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).pop().is_some()
     }
@@ -181,7 +181,7 @@ impl System {
         self.release();
         loop {
             match call() {
-                // Somebody else was faster.
+                // Somebody else took the descriptor.
                 Err(error) if is_exhausted(&error) && self.release() => {}
                 result => return result,
             }
@@ -194,7 +194,7 @@ impl Disk for System {
 
     fn open(&self, path: &Path, how: Open) -> io::Result<Held> {
         let mut options = OpenOptions::new();
-        // It follows no link that somebody has planted, and waits for no reader of a pipe.
+        // Opening follows no link that somebody has planted, and waits for no reader of a pipe.
         options.read(true).write(true).mode(FILE_MODE).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
         match how {
             Open::Append => options.append(true).create(true),

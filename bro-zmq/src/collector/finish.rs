@@ -40,7 +40,7 @@ impl Compression {
 const GZIP_LEVEL: u32 = 6;
 const ZSTD_LEVEL: i32 = 3;
 
-/// How much is read at a time, before a look whether to stop.
+/// Bytes read at a time, between two looks whether to stop.
 const CHUNK: usize = 256 * 1024;
 
 /// All that finishing needs.
@@ -96,7 +96,7 @@ impl<D: Disk> Finish<'_, D> {
         let complete = complete(closed, suffix);
         let made = self.compress(&source, &partial).and_then(|()| self.disk.rename(&partial, &complete));
         if let Err(error) = made {
-            // If it stays, it is removed before the next try.
+            // If the partial file stays, the next try removes it.
             let _ = self.disk.remove(&partial);
             return Err(error);
         }
@@ -146,7 +146,7 @@ impl<D: Disk> Finish<'_, D> {
 
     fn compress(&self, source: &D::File, partial: &Path) -> io::Result<()> {
         let status = self.disk.status(source)?;
-        // A partial file was left behind by an earlier run: the directory is locked.
+        // A partial file is left over from an earlier try: nobody else writes to the locked directory.
         match self.disk.remove(partial) {
             Err(error) if !is_missing(&error) => return Err(error),
             _ => {}

@@ -108,7 +108,7 @@ impl Finisher {
         self.shared.changed.notify_one();
     }
 
-    /// What there is to say.
+    /// Returns what there is to say, for the user.
     pub fn messages(&self) -> Vec<String> {
         self.shared.backlog().messages(self.shared.start.elapsed())
     }

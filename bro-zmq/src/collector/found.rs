@@ -15,9 +15,9 @@ pub struct Found {
     pub current: Vec<(Vec<u8>, PathBuf)>,
     /// Files to be finished, in the order of their names.
     pub closed: BTreeSet<PathBuf>,
-    /// Parts of finished ones.
+    /// Parts of finished files.
     pub partial: Vec<PathBuf>,
-    /// The names of all of them.
+    /// The latest time and the highest number in the names of all of them.
     pub mark: Mark,
     /// Directories that cannot be looked into.
     pub problems: Vec<String>,

@@ -12,7 +12,7 @@ use super::names::{Given, Names};
 /// A buffer larger than this is given back when it has become much too large.
 const SMALL_BUFFER: usize = 16 * 1024;
 
-/// How much is looked at at a time for the end of the last whole record.
+/// Bytes read at a time in search of the end of the last whole record.
 const BLOCK: u64 = 64 * 1024;
 
 /// One log path's current file.
@@ -34,7 +34,7 @@ pub struct Log<D: Disk> {
     pub stuck: Option<i32>,
     /// True if the log is on the list of logs with something that waits.
     pub listed: bool,
-    /// When it was written to last.
+    /// When it took its last record.
     pub used: Timestamp,
     /// Records that were given up.
     pub lost: u64,
@@ -112,7 +112,7 @@ impl<D: Disk> Log<D> {
         }
         let before = match &self.file {
             Some(file) => {
-                // Others can have cut it.
+                // Other programs can have cut the file.
                 let status = disk.status(file)?;
                 if status.len < self.size { whole_records(disk, file, true)? } else { status.len }
             }
@@ -135,7 +135,7 @@ impl<D: Disk> Log<D> {
             return Ok(());
         }
         let whole = end_of_last_line(&self.buffer[..written]).unwrap_or(0);
-        // If it cannot be cut, it will be when it is opened again.
+        // If the file cannot be cut now, it is cut when it is opened again.
         if written > whole && cut_end(disk, file, (written - whole) as u64).is_err() {
             self.file = None;
         }
@@ -160,7 +160,7 @@ impl<D: Disk> Log<D> {
                 self.size = 0;
                 self.begins = now;
             }
-            // The file that is there now begins now.
+            // Somebody has emptied the file: it begins anew.
             (Ok(Status { len: 0, .. }), Ok(_)) if self.size > 0 => {
                 self.size = 0;
                 self.begins = now;
@@ -170,8 +170,8 @@ impl<D: Disk> Log<D> {
         }
     }
 
-    /// Makes the current file, if it has anything, the closed one of its time, whose name and size
-    /// are returned. What waits goes into the next file, which begins at `next`.
+    /// Renames the current file, if it has anything, to the closed file of `time`. Returns that name and the
+    /// size; `None` if there was no file. What waits goes into the next file, which begins at `next`.
     pub fn rotate(
         &mut self,
         disk: &D,
@@ -228,8 +228,8 @@ pub fn is_taken<D: Disk>(disk: &D, closed: &Path) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Opens the current file to append to it, made if it is not there; with its size. What is
-/// behind the last whole record, which a crash has left, is cut off.
+/// Opens the current file to append to it, or makes it, and cuts off what a crash has left behind the last
+/// whole record. Returns the file and its size.
 fn open<D: Disk>(disk: &D, name: &Name) -> io::Result<(D::File, u64)> {
     let path = name.current();
     let file = match disk.open(&path, Open::Append) {
@@ -285,8 +285,8 @@ fn is_zero<D: Disk>(disk: &D, file: &D::File) -> io::Result<bool> {
     }
 }
 
-/// Cuts off what is behind the last whole record, and returns the size. A `current` file must be
-/// one of ours.
+/// Cuts off what is behind the last whole record, and returns the size. Fails if a `current` file does not
+/// begin as records do.
 pub fn whole_records<D: Disk>(disk: &D, file: &D::File, current: bool) -> io::Result<u64> {
     let size = disk.status(file)?.len;
     if size == 0 {
@@ -314,7 +314,7 @@ pub fn whole_records<D: Disk>(disk: &D, file: &D::File, current: bool) -> io::Re
     Ok(end)
 }
 
-/// Cuts off the last bytes of a file, as it is now.
+/// Cuts off the last bytes of a file, whose size others may have changed.
 fn cut_end<D: Disk>(disk: &D, file: &D::File, bytes: u64) -> io::Result<()> {
     let len = disk.status(file)?.len;
     if len < bytes { whole_records(disk, file, true).map(drop) } else { disk.cut(file, len - bytes) }
@@ -335,7 +335,7 @@ fn end_of_last_line(bytes: &[u8]) -> Option<usize> {
     Some(memchr::memrchr(b'\n', bytes)? + 1)
 }
 
-/// Writes everything, or tells how much was written.
+/// Writes everything. Returns how many bytes were written, after an error, too.
 fn append_all<D: Disk>(disk: &D, file: &D::File, bytes: &[u8]) -> (usize, io::Result<()>) {
     let mut written = 0;
     while written < bytes.len() {

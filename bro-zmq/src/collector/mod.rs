@@ -17,7 +17,7 @@ mod name;
 mod names;
 mod schedule;
 #[cfg(test)]
-// The played disk is for one thread; what it takes the place of, for several.
+// The played disk is for one thread; the system's, in whose place it is, is for several.
 #[allow(clippy::arc_with_non_send_sync, reason = "single-threaded")]
 mod tests;
 
@@ -43,11 +43,11 @@ use crate::subscriber::too_few_descriptors;
 pub use self::finish::Compression;
 pub use self::name::log_path;
 
-/// Files that are open at a time, and those being finished.
+/// The most files that may be open at a time, not counting those being finished.
 const OPEN_FILES: usize = 256;
-/// The fewest files that may be open, and being finished, at a time.
+/// So many files may be open at a time even if descriptors are few, not counting those being finished.
 const FEWEST_FILES: usize = 8;
-/// Descriptors for a file that is being finished: it, what is made of it, and a directory.
+/// Descriptors for a file that is being finished: the file, what is made of it, and a directory.
 const FINISHING: usize = 3;
 
 /// How long the end waits for files being finished, after a signal.
@@ -56,7 +56,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How often the finisher is asked for messages, and descriptors are taken back.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Held by the one collector that writes to a directory. It says which names were given.
+/// The file that the one collector of a directory keeps locked. Its text says which names were given.
 const LOCK: &str = ".bro-zmq.lock";
 
 /// Where the records go, and how.
@@ -108,7 +108,7 @@ impl Collector {
         Ok(collector)
     }
 
-    /// Takes a record of the path of this number. Returns false if it is lost.
+    /// Takes a record of the log path `path`, which has the number `index`. Returns false if the record is lost.
     #[inline]
     pub fn write(&mut self, index: usize, path: &[u8], record: &[u8], console: &Console) -> bool {
         let taken = self.core.write(index, path, record);
@@ -118,7 +118,7 @@ impl Collector {
         taken
     }
 
-    /// A record for which there is no file.
+    /// Counts a record for which there is no file as lost, and reports the first such record.
     pub fn refuse(&mut self, why: &str, path: &[u8], console: &Console) {
         self.core.refuse(why, path);
         self.pass_on(console);
@@ -129,19 +129,19 @@ impl Collector {
         self.core.has_name(path)
     }
 
-    /// A number whose log path has had no records for some time, and that another may have now.
+    /// Frees the number of a log path that has had no records for some time, so that another can have it.
     pub fn free_number(&mut self, console: &Console) -> Option<usize> {
         let index = self.core.forget_one();
         self.pass_on(console);
         index
     }
 
-    /// Does what it is time for. `idle` is true if nothing arrives at the moment.
+    /// Does what is due. `idle` is true if nothing arrives at the moment.
     pub fn tick(&mut self, idle: bool, console: &Console) {
         self.core.tick(now(self.start), idle);
         if self.looked.elapsed() >= LOOK {
             self.looked = Instant::now();
-            // Descriptors that others have now are there for files again once these are closed.
+            // Taking descriptors back fails while others have them; the next look tries again.
             let _ = self.disk.hold();
             for text in self.finisher.messages() {
                 console.problem(text);
@@ -156,8 +156,8 @@ impl Collector {
         self.pass_on(console);
     }
 
-    /// Writes what waits, and waits for files being finished, if there is no hurry. Returns
-    /// how many records were lost in all.
+    /// Writes what waits, and waits until all files are finished; in a `hurry`, no longer than [`PATIENCE`].
+    /// Returns how many records were lost in all.
     pub fn end(mut self, hurry: bool, console: &Console) -> u64 {
         let lost = self.core.end();
         self.pass_on(console);
@@ -177,7 +177,7 @@ impl Collector {
         self.core.lost_of(index)
     }
 
-    /// Hands over what the core has for others.
+    /// Hands the core's messages to the console, and its closed files to the finisher.
     fn pass_on(&mut self, console: &Console) {
         for message in self.core.messages() {
             match message {

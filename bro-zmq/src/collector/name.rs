@@ -6,8 +6,8 @@
 //! | --- | --- |
 //! | `conn.log` | the current file |
 //! | `.conn.2026-11-24-03-00-00.log` | closed; is being synced and compressed |
-//! | `.conn.2026-11-24-03-00-00.log.gz.partial` | what that has made so far |
-//! | `.conn.2026-11-24-03-00-00.log.gz.complete` | all of it, when the closed one goes |
+//! | `.conn.2026-11-24-03-00-00.log.gz.partial` | what is compressed so far |
+//! | `.conn.2026-11-24-03-00-00.log.gz.complete` | all of it, until the closed file is removed |
 //! | `conn.2026-11-24-03-00-00.log.gz` | finished |
 //!
 //! A slash in a log path, which a topic template can bring, separates directories. Everything
@@ -51,7 +51,7 @@ pub enum FileKind {
     Closed,
     /// A part of a finished file.
     Partial,
-    /// All of a finished file, but its name; of the closed file of this name.
+    /// A finished file that lacks only its name. The path is its closed file's.
     Complete(PathBuf),
     /// Anything else, finished files too.
     Other,
@@ -75,8 +75,8 @@ impl Name {
         self.directory.join(format!("{}.log", self.stem))
     }
 
-    /// The name of a closed file that begins at `time`, and its `number`th: there is a number
-    /// above 0 if there are several of the same second. It sorts behind those of lower numbers.
+    /// The name of a closed file that begins at `time`. Files of the same second differ by `number`, which the
+    /// name shows if it is not 0. Up to 999, names sort by number.
     pub fn closed(&self, time: &str, number: u32) -> PathBuf {
         let number = if number == 0 { String::new() } else { format!("_{number:03}") };
         self.directory.join(format!(".{}.{time}{number}.log", self.stem))
@@ -102,7 +102,7 @@ pub fn partial(closed: &Path, suffix: &str) -> PathBuf {
     closed.with_file_name(format!("{}{suffix}{PARTIAL}", file_name(closed)))
 }
 
-/// Where it stays until the closed one is gone.
+/// Where the finished file stays until the closed one is gone.
 pub fn complete(closed: &Path, suffix: &str) -> PathBuf {
     closed.with_file_name(format!("{}{suffix}{COMPLETE}", file_name(closed)))
 }
@@ -152,7 +152,7 @@ pub fn classify(relative: &Path) -> FileKind {
     }
     let Some(stem) = leaf.strip_suffix(".log") else { return FileKind::Other };
     let escaped = if directory.is_empty() { stem.to_owned() } else { format!("{directory}/{stem}") };
-    // A name that no log path has is somebody else's.
+    // A name that no log path makes is somebody else's.
     log_path(escaped.as_bytes()).map_or(FileKind::Other, FileKind::Current)
 }
 

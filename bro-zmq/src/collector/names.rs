@@ -52,9 +52,10 @@ pub struct Given {
     /// The last name's time and number.
     pub time: String,
     pub number: u32,
-    /// The number that times began with when they began to go backwards.
+    /// The number of a time's first name: 0, or, once a time was not later than all before it, one above all
+    /// numbers before.
     base: u32,
-    /// The latest time and the highest number of them.
+    /// The latest time and the highest number of these names.
     mark: Mark,
 }
 
@@ -71,13 +72,13 @@ pub struct Names<D: Disk> {
 }
 
 impl<D: Disk> Names<D> {
-    /// Begins with the mark in the file, or else with that `found` in the names that are there.
+    /// Begins with the mark in the file, or else with `found`, the mark of the names that are there.
     pub fn open(disk: Arc<D>, file: D::File, found: &Mark) -> io::Result<Self> {
         let mut text = [0; Mark::LEN];
         let len = disk.read_at(&file, &mut text, 0)?;
         let mark = Mark::parse(&text[..len]).unwrap_or_else(|| found.clone());
         let names = Self { disk, file, before: mark.clone(), mark, fresh: 0 };
-        // So that there is room for it from now on.
+        // The mark takes its room on the disk now, so that later writes of it need none.
         names.disk.overwrite(&names.file, names.mark.text().as_bytes())?;
         Ok(names)
     }

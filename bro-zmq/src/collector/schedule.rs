@@ -16,7 +16,7 @@ pub struct Schedule {
 pub struct Interval {
     /// When it begins.
     pub start: Timestamp,
-    /// When the next one does.
+    /// When the next one begins.
     pub end: Timestamp,
 }
 

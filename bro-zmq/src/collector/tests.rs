@@ -4,7 +4,7 @@
 //!
 //! 1. What was taken is in a file, waits in memory, or is counted as lost.
 //! 2. No record is in two files, and none twice in one.
-//! 3. No finished file has a name that another has had, also when that was taken away long ago.
+//! 3. No finished file has a name that another has had, even if the other was taken away long ago.
 //! 4. Files have whole records only, finished ones at all times, and were synced.
 
 use std::cell::RefCell;
@@ -28,7 +28,7 @@ use super::names::Names;
 use super::schedule::Schedule;
 use crate::paths::Paths;
 
-/// Where it all happens.
+/// The output directory.
 const ROOT: &str = "/d";
 
 /// Central European time, which has an hour twice in autumn.
@@ -62,11 +62,11 @@ impl Dice {
 /// What goes wrong at a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
-    /// It fails with this number.
+    /// It fails with this error number.
     Error(i32),
-    /// It is done in part, if that is possible, and fails.
+    /// A write takes a part only; any other call succeeds.
     Short,
-    /// The process ends before it, in the middle, or behind it.
+    /// The process ends before the call (0), in the middle (1), or after it (2).
     Stop(u8),
 }
 
@@ -87,7 +87,7 @@ struct State {
     names: BTreeMap<PathBuf, Option<u64>>,
     files: HashMap<u64, Content>,
     next: u64,
-    /// Bytes that it still takes.
+    /// Bytes that the disk still takes.
     room: usize,
     /// How many calls were made, and which one goes wrong.
     calls: u64,
@@ -112,7 +112,7 @@ fn missing() -> io::Error {
 }
 
 impl State {
-    /// Before a call: how it goes wrong, if it does.
+    /// Returns how the next call goes wrong, if it does.
     fn step(&mut self) -> io::Result<Option<Fault>> {
         if self.stopped {
             return Err(system(libc::EINTR + 1_000));
@@ -331,7 +331,7 @@ struct Run {
     compression: Compression,
     /// The first record of this run.
     first: u64,
-    /// Records that were counted as lost by it.
+    /// Records that the run has counted as lost.
     lost: u64,
 }
 
@@ -341,13 +341,13 @@ impl Run {
     }
 }
 
-/// Everything.
+/// The disk, the clocks, all records, and the run of the collector, if there is one.
 struct World {
     disk: Arc<Played>,
     dice: Dice,
     passed: Duration,
     clock: Timestamp,
-    /// Of all records: which log they are of.
+    /// The log of each record, by the record's number.
     logs: Vec<&'static str>,
     /// Files that were taken away.
     archive: BTreeSet<u64>,
@@ -362,7 +362,7 @@ impl World {
     fn new(seed: u64) -> Self {
         let mut dice = Dice(seed);
         let disk = Arc::new(Played::new(dice.roll()));
-        // Half of the time near the end of summer time.
+        // Half of the schedules begin near the end of summer time.
         let clock: Timestamp = dice.pick(&["2026-10-25T00:30:00Z", "2026-07-01T11:59:58Z"]).parse().unwrap();
         let mut world = Self {
             disk,
@@ -423,7 +423,7 @@ impl World {
         }
     }
 
-    /// Nothing goes wrong any more.
+    /// Lets nothing go wrong any more.
     fn heal(&mut self) {
         let mut state = self.disk.0.borrow_mut();
         (state.failing, state.fault, state.room, state.stopped) = (0, None, usize::MAX, false);
@@ -504,13 +504,13 @@ impl World {
         let most = self.dice.pick(&[0, 2, u64::MAX]);
         self.finish(most);
         let stopped = self.disk.0.borrow().stopped;
-        // Who has ended before saying so has said nothing.
+        // A process that stopped on the way did not get to its end: it counts as killed.
         self.disk.0.borrow_mut().stopped = false;
         self.check(stopped, &waiting);
         self.run = None;
     }
 
-    /// Ends it as SIGKILL does.
+    /// Ends the run as SIGKILL does.
     fn kill(&mut self) {
         self.disk.0.borrow_mut().stopped = false;
         let Some(run) = &mut self.run else { return };
@@ -520,8 +520,8 @@ impl World {
         self.run = None;
     }
 
-    /// What of the invariants can be seen on the disk. `killed`: the run has ended with what was
-    /// `waiting` in memory, and what it has counted as lost since something stopped may be there.
+    /// Checks the invariants that can be seen on the disk. If the run was `killed`, records that were `waiting` in
+    /// memory may be missing, and records that it has counted as lost since then may be there.
     fn check(&mut self, killed: bool, waiting: &[u64]) {
         let mut found = BTreeMap::new();
         {
@@ -563,7 +563,7 @@ impl World {
         self.gone = missing;
     }
 
-    /// Something happens.
+    /// Does what the dice choose.
     fn act(&mut self) {
         self.restart();
         match self.dice.below(24) {
@@ -619,11 +619,11 @@ impl World {
         }
     }
 
-    /// Nothing goes wrong any more, and everything is finished.
+    /// Lets nothing go wrong any more, and finishes everything.
     fn conclude(&mut self) {
         self.heal();
         self.restart();
-        // What a run could not look into, the next one does.
+        // The next run looks into directories that this one could not read.
         self.end();
         self.restart();
         for _ in 0..3 {
@@ -650,7 +650,7 @@ fn number(line: &[u8]) -> u64 {
     number.unwrap_or_else(|| panic!("{:?} is no record", String::from_utf8_lossy(line)))
 }
 
-/// The records of a file, `whole` if nothing may be behind them.
+/// Adds the records of a file to `found`. If the file is `whole`, nothing may be behind its last record.
 fn records(path: &Path, bytes: &[u8], whole: bool, found: &mut BTreeMap<u64, PathBuf>, each: impl Fn(u64)) {
     let end = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
     assert!(!whole || end == bytes.len(), "{} ends within a record", path.display());
@@ -676,7 +676,7 @@ fn unpack(path: &Path, bytes: &[u8]) -> Vec<u8> {
     plain
 }
 
-/// Whatever happens, on the way that a seed has chosen.
+/// Plays the schedule that a seed chooses.
 fn play(seed: u64) {
     let mut world = World::new(seed);
     for _ in 0..world.dice.below(80) + 20 {
@@ -698,7 +698,7 @@ fn ten_thousand_schedules() {
     }
 }
 
-/// A run with everything in it, but chance.
+/// Plays a schedule that is always the same, and has a bit of everything.
 fn plain(fault: Option<(u64, Fault)>) -> World {
     let mut world = World::new(1);
     world.dice = Dice(1);
@@ -733,7 +733,7 @@ fn every_call_fails_once_and_stops_once() {
             let played = std::panic::catch_unwind(|| {
                 let mut world = plain(Some((call, fault)));
                 world.conclude();
-                // One fault is no reason to lose anything but what a process had that was ended.
+                // A single fault loses nothing, except what a process that it ends has in memory.
                 let lost = world.run.map_or(0, |run| run.lost);
                 assert!(lost == 0 && (matches!(fault, Fault::Stop(_)) || world.gone.is_empty()), "{:?}", world.gone);
             });
@@ -745,7 +745,7 @@ fn every_call_fails_once_and_stops_once() {
     }
 }
 
-/// A run without chance, of a rotation by the hour.
+/// A run without chance that rotates by the hour.
 fn quiet(stuck: usize) -> World {
     let mut world = World::new(1);
     world.set_clock("2026-07-01T12:10:00Z".parse().unwrap());
@@ -787,7 +787,7 @@ fn a_log_that_cannot_be_written_takes_no_other_logs_room() {
         let now = world.now();
         world.run.as_mut().unwrap().core.tick(now, true);
     };
-    // It fills all that there is.
+    // The log fills all the memory that there is for it.
     write(&mut world, "dns", 1);
     write(&mut world, "dns", 2_000);
     let said = world.said();
@@ -862,8 +862,8 @@ fn a_log_without_records_gives_its_place_to_another() {
     world.tick(true);
     assert_eq!(forget(&mut world), Some(0));
     assert_eq!(forget(&mut world), None);
-    // When it comes again it gets another name, although that is of the same time; so does whatever
-    // may be it, as nobody remembers whose name that was.
+    // The forgotten log's next file is of the same time, so that its name gets a number. So does the other
+    // log's: the time of a forgotten log's name is remembered, not whose name it was.
     world.tick(true);
     world.write("conn");
     world.set_clock("2026-07-01T13:00:00Z".parse().unwrap());

@@ -21,7 +21,7 @@ use crate::probe::{Probe, Reached};
 use crate::security::{KeyArgs, absolute, argument};
 use crate::stop::Stop;
 
-/// Topics that are listed.
+/// The most topics that are listed.
 const LISTED: usize = 10;
 
 /// How long a name server or a machine may take to answer.
@@ -105,7 +105,7 @@ fn look_at_keys(findings: &mut Findings, options: &[(String, String)]) {
                             Err(error) => findings.wrong(error),
                         },
                         Some(_) => {}
-                        // Not shown: by mistake it may be a secret key.
+                        // The value is not shown, because it may be a secret key by mistake.
                         None => findings.wrong(
                             "--curve-server-key is neither the 40 characters of a public key nor a file that is there",
                         ),
@@ -146,7 +146,7 @@ fn try_to_bind(findings: &mut Findings, endpoint: &Endpoint) {
     }
 }
 
-/// Returns true if anything listens at an endpoint, without a word to it.
+/// Returns true if anything listens at an endpoint. Sends nothing there.
 fn is_reached(findings: &mut Findings, endpoint: &Endpoint) -> bool {
     if let Some(path) = endpoint.socket_path() {
         return match UnixStream::connect(path) {
@@ -157,7 +157,7 @@ fn is_reached(findings: &mut Findings, endpoint: &Endpoint) -> bool {
             }
         };
     }
-    // libzmq says more of a name that is no file.
+    // A Unix domain socket's name that is no file (`ipc://@name`) is left to the handshake.
     let Some((host, port)) = endpoint.host_and_port() else { return true };
     let addresses = match resolve(host.to_owned(), port.parse().unwrap_or_default()) {
         Ok(addresses) => addresses,
@@ -166,7 +166,7 @@ fn is_reached(findings: &mut Findings, endpoint: &Endpoint) -> bool {
             return false;
         }
     };
-    // As the plugin does.
+    // The plugin, too, tries IPv4 addresses first.
     let first = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first());
     let Some(&first) = first else {
         findings.wrong(format!("{endpoint}: the name {host} has no address"));
@@ -193,7 +193,7 @@ fn resolve(host: String, port: u16) -> Result<Vec<SocketAddr>, String> {
     let name = host.clone();
     let (found, result) = mpsc::channel();
     thread::spawn(move || {
-        // Nobody waits for it any more if it comes too late.
+        // Sending fails if the answer comes too late, when nobody waits for it any more.
         let _ = found.send((host.as_str(), port).to_socket_addrs().map(Vec::from_iter));
     });
     match result.recv_timeout(ANSWER) {

@@ -57,8 +57,8 @@ const PLUGIN: &str = "NCSA::ZeroMQWriter";
 /// How deep below a plugin directory a plugin may be.
 const DEPTH: usize = 6;
 
-/// How the names of functions start by which the portable plugin knows a host that it refuses, as in
-/// `bro-plugin/portable/facts.h`.
+/// How function names begin that a host has only if it was built with an instrumentation. The portable plugin
+/// refuses such a host by the same names, in `bro-plugin/portable/facts.h`.
 const INSTRUMENTATIONS: [(&str, &str); 10] = [
     ("__asan_init", "AddressSanitizer"),
     ("__hwasan_init", "HWAddressSanitizer"),
@@ -102,9 +102,10 @@ struct Host {
     program: PathBuf,
     elf: Elf,
     version: (u32, u32),
-    /// `zeek_version_8_0_10_plugin_7`; Bro 2.5 has none.
+    /// The name of the function that stands for its version, such as `zeek_version_8_0_10_plugin_7`; Bro 2.5 has
+    /// none.
     function: Option<String>,
-    /// Why the portable plugin refuses it; one that was built from its headers may load.
+    /// Why the portable plugin refuses this host. A plugin that was built from its headers may load.
     unfit: Vec<String>,
 }
 
@@ -245,7 +246,7 @@ fn look_at_host(findings: &mut Findings, program: PathBuf, elf: Elf) -> Option<H
     Some(host)
 }
 
-/// Says what does not make the portable plugin refuse a host, unless it was told to.
+/// Notes what makes a host unknown. The portable plugin refuses an unknown host only if it was told to.
 fn unknown(what: impl Display) {
     Findings::note(format!(
         "{what}: the portable plugin finds out how it lays out its log records, and refuses it if \
@@ -264,7 +265,7 @@ impl Host {
         if self.version < (6, 1) { "__bro_plugin__" } else { "__zeek_plugin__" }
     }
 
-    /// The environment variables that this host reads, the first that is set.
+    /// The environment variables that name plugin directories; this host reads the first that is set.
     fn variables(&self) -> &'static [&'static str] {
         match self.version {
             (..3, _) => &["BRO_PLUGIN_PATH"],

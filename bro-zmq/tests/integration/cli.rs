@@ -422,7 +422,7 @@ fn ctrl_c_ends_a_loop_without_a_loss() {
     let mut subscriber = Running::subscribe(&endpoint, &["--hwm", "10"], false);
     let mut command = command(["replay", "--loop", "--hwm", "10", "--linger", "-1", "--endpoint", &endpoint]);
     let replay = Running::start(command.arg(wide_log(&scratch, 30_000)));
-    // Until the queue is full, since nobody reads the subscriber's output.
+    // The queue fills up, because nobody reads the subscriber's output.
     thread::sleep(Duration::from_millis(1500));
     replay.signal("INT");
     thread::sleep(Duration::from_millis(300));
@@ -595,7 +595,7 @@ fn a_second_ctrl_c_does_not_wait() {
     let mut child = command.arg(wide_log(&scratch, 30_000)).spawn().unwrap();
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     stdout.read_line(&mut String::new()).unwrap();
-    // Until the subscriber, whose output nobody reads, takes nothing more.
+    // The subscriber, whose output nobody reads, soon takes nothing more.
     thread::sleep(Duration::from_millis(500));
     let status = Command::new("sh").args(["-c", &format!("kill -s INT {}", child.id())]).status().unwrap();
     assert!(status.success());
@@ -691,7 +691,7 @@ fn ctrl_c_ends_a_replay_that_waits() {
     replay.signal("INT");
     replay.end().expect(1).expect_error("nothing was sent");
 
-    // And one that waits for its input.
+    // A replay that waits for its input ends, too.
     let subscriber = Running::subscribe(&endpoint, &["--count", "1"], true);
     let mut child = command(["replay", "--endpoint", &endpoint, "-"]).stdin(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
@@ -707,7 +707,7 @@ fn ctrl_c_ends_a_replay_that_waits() {
 fn a_closed_pipe_ends_a_subscription_quietly() {
     let scratch = Scratch::new();
     let endpoint = scratch.endpoint();
-    // Whether a record arrives after that or not.
+    // The subscription ends whether a record arrives after that or not.
     for publish in [false, true] {
         let mut subscriber = Running::subscribe(&endpoint, &[], false);
         if publish {
@@ -830,7 +830,7 @@ fn what_can_be_read_of_a_damaged_archive_is_sent() {
         let got = fs::read_to_string(directory.join("n.log")).unwrap();
         let got: Vec<_> = got.lines().map(|line| format!("n\t{line}")).collect();
         assert!(got.len() > lines.len() / 4 && got.len() < lines.len(), "{name}: {}", got.len());
-        // What was read in front of the fault is as it was; of what the fault has hit, nobody knows.
+        // What was read well in front of the fault is as it was; what the fault has hit may be anything.
         assert!(got[..lines.len() / 4] == lines[..lines.len() / 4], "{name}");
         fs::remove_dir_all(directory).unwrap();
     }
@@ -934,7 +934,7 @@ fn hesitant_subscriber(topics: &'static [&'static str], pause: Duration) -> (Str
             let _ = peer.read_to_end(&mut all);
             all
         };
-        // The probe, and a writer.
+        // The probe and a writer connect.
         let peers: Vec<_> =
             (0..2).map(|_| listener.accept().unwrap().0).map(|peer| thread::spawn(move || serve(peer))).collect();
         peers.into_iter().flat_map(|peer| peer.join().unwrap()).collect()
@@ -996,7 +996,7 @@ fn an_ipc_path_that_somebody_listens_on_is_in_use() {
     let next = Running::subscribe(&endpoint, &["--count", "5"], true);
     replay();
     assert_eq!(next.end().expect(0).lines().len(), 5);
-    // What is no socket is not.
+    // A file that is no socket is not taken over.
     let _ = fs::remove_file(scratch.0.join("socket"));
     let file = scratch.file("socket", "precious");
     run(["subscribe", "--bind", &endpoint]).expect(2).expect_error("a file is there that is no socket");

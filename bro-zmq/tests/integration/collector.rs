@@ -85,7 +85,7 @@ impl Collector {
         Publisher::connect(&self.scratch.endpoint())
     }
 
-    /// Ends it by SIGTERM: what it has said.
+    /// Ends the collector by SIGTERM, and returns what it has said.
     #[track_caller]
     fn stop(&mut self, code: i32) -> String {
         let running = self.running.take().unwrap();
@@ -108,8 +108,8 @@ impl Collector {
         files
     }
 
-    /// The files of a log path in the order of their names, the current one last, when
-    /// `complete` says that they are as they should be.
+    /// Waits until `complete` says that the files of a log path are as they should be. Returns them in the
+    /// order of their names, the current one last.
     #[track_caller]
     fn wait_for(&self, path: &str, complete: impl Fn(&[(String, String)]) -> bool) -> Vec<(String, String)> {
         let (current, dated) = (format!("{path}.log"), format!("{path}.20"));
@@ -135,7 +135,7 @@ fn list(root: &Path, directory: &Path, files: &mut BTreeMap<String, String>) {
         if path.is_dir() {
             list(root, &path, files);
         } else if name != ".bro-zmq.lock" {
-            // It may be renamed or removed at any time.
+            // The file may be renamed or removed at any time.
             if let Ok(bytes) = fs::read(&path) {
                 files.insert(name, unpack(&path, bytes));
             }
@@ -161,7 +161,7 @@ fn numbers(range: impl IntoIterator<Item = u64>) -> String {
     range.into_iter().map(|number| format!("{{\"n\":{number}}}\n")).collect()
 }
 
-/// Whether a name is `PATH.YYYY-MM-DD-hh-mm-ss[_NNN]SUFFIX`.
+/// Asserts that a name is `PATH.YYYY-MM-DD-hh-mm-ss[_NNN]SUFFIX`.
 #[track_caller]
 fn assert_dated(name: &str, path: &str, suffix: &str) {
     let time =
@@ -262,7 +262,7 @@ fn files_are_rotated_by_size() {
             assert_dated(name, "conn", suffix);
             assert!((10_100..=10_240).contains(&content.len()), "{name}: {}", content.len());
         }
-        // What is larger has a file of its own.
+        // A record that is larger than a file may be has a file of its own.
         let files = collector.wait_for("big", |files| files.len() == 2);
         assert_eq!((files[0].1.len(), &*files[1].1), (30_009, "{}\n"));
         collector.stop(0);
@@ -378,7 +378,7 @@ fn a_killed_collector_leaves_whole_records() {
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).unwrap_or_else(|_| panic!("{line:?}"))["n"].as_u64().unwrap())
         .collect();
-    // The records that it had not written yet are lost, and no others.
+    // The records that the collector had not written yet are lost, and no others.
     let before = found.len() as u64 - 1;
     assert!(found[..before as usize].iter().copied().eq(0..before), "{} records", found.len());
 }
@@ -781,7 +781,7 @@ fn ctrl_c_leaves_the_table_whole() {
     }
     let scratch = Scratch::new();
     let endpoint = scratch.endpoint();
-    // In the place of the shell, which takes the signal too and may end with its number.
+    // `exec` replaces the shell, which would take the signal, too, and might end with its number.
     let line = format!("exec {} subscribe --bind {endpoint} --stats", env!("CARGO_BIN_EXE_bro-zmq"));
     let mut child = Command::new("script")
         .args(["-qec", &line, "/dev/null"])
@@ -829,7 +829,7 @@ impl Wire {
         Self { stream, written: 0 }
     }
 
-    /// Sends a record. How many bytes have arrived at least, or nothing if it could not be sent.
+    /// Sends a record. Returns how many bytes have arrived at least; `None` if it could not be sent.
     fn send(&mut self, path: &str, record: &str) -> Option<u64> {
         let (path_len, record_len) = (path.len() as u8, record.len() as u8);
         let frames = [&[1, path_len][..], path.as_bytes(), &[0, record_len], record.as_bytes()].concat();
@@ -931,7 +931,7 @@ fn connections_do_not_take_the_files_descriptors() {
         }
     };
     send(&mut sensors, 0);
-    // They connect and say nothing; some are let in, some closed, and some have to wait.
+    // Clients connect and say nothing; some are let in, some closed, and some have to wait.
     let address = ([127, 0, 0, 1], port).into();
     let connect = |_| TcpStream::connect_timeout(&address, Duration::from_millis(20)).ok();
     let silent: Vec<_> = (0..100).map(connect).collect();
@@ -940,7 +940,7 @@ fn connections_do_not_take_the_files_descriptors() {
         thread::sleep(Duration::from_millis(100));
         send(&mut sensors, number);
     }
-    // When they have gone others are let in.
+    // Once the silent clients have gone, others are let in.
     drop(silent);
     let mut late = loop {
         if let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_secs(2)) {
@@ -1011,7 +1011,7 @@ fn a_file_that_cannot_be_finished_holds_up_no_other() {
     let mut collector = Collector::start_with(&[], |directory| {
         for number in 0..8 {
             fs::write(directory.join(format!(".bad{number}.{TIME}.log")), "{}\n").unwrap();
-            // It cannot be removed as a file.
+            // A directory cannot be removed as a file.
             fs::create_dir(directory.join(format!(".bad{number}.{TIME}.log.gz.partial"))).unwrap();
         }
         for number in 0..15 {
@@ -1056,7 +1056,7 @@ fn a_file_that_others_truncate() {
     let publisher = collector.publisher();
     publisher.send_numbers("conn", 0..800);
     collector.wait_for("conn", |files| content(files) == numbers(0..800));
-    // As logrotate does with copytruncate.
+    // The file is emptied, as logrotate does with copytruncate.
     File::options().write(true).open(collector.path("conn.log")).unwrap().set_len(0).unwrap();
     publisher.send_numbers("conn", 0..600);
     let files = collector.wait_for("conn", |files| content(files) == numbers(0..600));
@@ -1092,7 +1092,7 @@ fn log_paths_without_a_file_take_no_memory() {
     for number in 0..200 {
         path[..8].copy_from_slice(format!("{number:08}").as_bytes());
         publisher.send(&path, "{}");
-        // So that they do not all wait for it at once.
+        // Records of a megabyte must not all wait for the collector at once.
         if number % 10 == 9 {
             publisher.send_numbers("conn", [number]);
             collector.wait_for("conn", |files| content(files).contains(&numbers([number])));
@@ -1170,7 +1170,7 @@ fn completions_and_manual_pages() {
     }
 }
 
-/// Their options, that is; the documents' commands are run by tests/docs/run.
+/// Only the options are checked; tests/docs/run runs the documents' commands.
 #[test]
 fn the_units_commands_are_understood() {
     for unit in ["bro-zmq-collector.service", "hardened/bro-zmq-collector.service"] {

@@ -1,5 +1,5 @@
 //! `bro-zmq doctor` where there is no host, or something that is none, and what it says of endpoints,
-//! keys and spools. With a host it is tried by hand: it asks the host itself.
+//! keys and spools. With a host, `doctor` is tried by hand, because it asks the host itself.
 
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
@@ -60,7 +60,7 @@ fn a_broken_program_is_said_to_be_one() {
         assert!(matches!(status, Some(1 | 2)), "{status:?} {out}{err}");
         assert!(!err.contains("panicked"), "{err}");
     }
-    // Every byte of the front, one at a time.
+    // Bytes of the front are damaged, one at a time.
     let front = &whole[..whole.len().min(1 << 16)];
     for at in (16..2048).step_by(61) {
         let mut content = front.to_vec();
@@ -74,7 +74,7 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// `bro-zmq doctor` with arguments, its lines in one.
+/// What `bro-zmq doctor` prints with these arguments.
 #[track_caller]
 fn says(args: &[&str], status: i32) -> String {
     run([&["doctor"], args].concat()).expect(status).stdout

@@ -55,7 +55,7 @@ impl Background {
         Self { stop, thread: Some(thread) }
     }
 
-    /// What it has reported.
+    /// Ends the writer, and returns what it has reported.
     fn end(mut self) -> Vec<String> {
         drop(std::mem::replace(&mut self.stop, std::sync::mpsc::channel().0));
         self.thread.take().unwrap().join().unwrap()
@@ -66,7 +66,7 @@ impl Background {
 fn keygen_makes_files_that_pyzmq_reads() {
     let scratch = Scratch::new();
     let name = scratch.0.join("sensor1");
-    // Whatever the umask.
+    // The modes of the files do not depend on the umask.
     let line = format!("umask 077 && exec {} keygen {}", env!("CARGO_BIN_EXE_bro-zmq"), text(&name));
     let mut shell = Command::new("sh");
     shell.args(["-c", &line]).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -154,7 +154,7 @@ fn pyzmq_gets_what_replay_sends() {
     }
 }
 
-/// As a client of plugins that listen. A client that is refused goes on when it is authorized.
+/// `subscribe` is a client of plugins that listen. A client that is refused gets in once it is authorized.
 #[test]
 fn subscribe_connects_with_keys() {
     let scratch = Scratch::new();
@@ -183,7 +183,7 @@ fn subscribe_connects_with_keys() {
     writer.end();
 }
 
-/// At one socket, listening for sensors and connecting to one.
+/// The collector has one socket, which listens for sensors and connects to one.
 #[test]
 fn a_collector_ends_the_connections_of_a_revoked_key() {
     let scratch = Scratch::new();
@@ -216,7 +216,7 @@ fn a_collector_ends_the_connections_of_a_revoked_key() {
     };
     ["one.log", "two.log", "conn.log"].into_iter().for_each(grows);
     one.take(&authorized);
-    // A second until it is noticed, one until what had arrived is written, one for the file.
+    // The collector takes a second to notice, one to write what had arrived, and one for the file.
     thread::sleep(Duration::from_secs(4));
     let before = size("one.log");
     ["two.log", "conn.log", "two.log", "conn.log"].into_iter().for_each(grows);

@@ -1,8 +1,8 @@
 //! Peers that mean harm, against a writer and the collector: whatever they send, and however many
 //! they are, the process that they talk to stays as small as SECURITY.md says, and goes on.
 //!
-//! The process is one of its own, so that its memory can be looked at: the writer's is this test
-//! program once more. BZW_PEERS_TABLE=1 prints what was sent and gained.
+//! The victim is a process of its own, so that its memory can be looked at; for a writer, it is this
+//! test program once more. BZW_PEERS_TABLE=1 prints what was sent and gained.
 
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
@@ -22,7 +22,7 @@ use crate::zmtp::{COMMAND, MORE, Secrets, Zmtp};
 /// What peers may make a host's memory grow by, in kilobytes.
 const HOST: u64 = 8 * 1024;
 
-/// Which process it is, for the one that is started.
+/// The environment variables that make this program a [`host`].
 const ENDPOINT: &str = "BZW_PEERS_ENDPOINT";
 const OPTIONS: &str = "BZW_PEERS_OPTIONS";
 
@@ -52,7 +52,7 @@ fn host() {
     writer.close();
 }
 
-/// Whether the libzmq that is linked has the limits.
+/// Returns true if the libzmq that is linked has the limits for peers.
 fn limited() -> bool {
     if !ENFORCED {
         println!("SKIPPED: this libzmq has no limits for peers");
@@ -117,13 +117,13 @@ impl Victim {
         line.trim_start_matches(':').trim().trim_end_matches(" kB").parse().unwrap()
     }
 
-    /// From now on the peak of its memory counts.
+    /// Begins to measure the peak of the process's memory.
     fn begin(&mut self) {
         fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5").unwrap();
         self.before = self.memory("VmRSS");
     }
 
-    /// By how many kilobytes its memory has grown at most.
+    /// By how many kilobytes the process's memory has grown at most since [`Victim::begin`].
     fn gained(&self) -> u64 {
         self.memory("VmHWM").saturating_sub(self.before)
     }
@@ -136,7 +136,7 @@ impl Drop for Victim {
     }
 }
 
-/// What a peer does on a connection that stands. It ends with an error when it is disconnected.
+/// What a peer does on a connection that stands. The attack ends with an error when it is disconnected.
 type Attack = fn(&mut Zmtp) -> io::Result<()>;
 
 /// Sends frames, many at a time, until there are no more.
@@ -223,7 +223,7 @@ fn messages(peer: &mut Zmtp) -> io::Result<()> {
     flood(peer, (0..20_000).map(|_| (0, vec![b'x'; 1000])))
 }
 
-/// Each in a segment of its own, so that each is received into memory of its own.
+/// Topics that are each in a segment of its own, so that each is received into memory of its own.
 fn segments(peer: &mut Zmtp) -> io::Result<()> {
     for n in 0..3000_u32 {
         peer.send(0, format!("\x01a topic of more than 33 bytes {n:08}").as_bytes())?;
@@ -273,7 +273,7 @@ const ATTACKS: [(&str, Attack); 16] = [
     ("nothing", |_| Ok(())),
 ];
 
-/// How many do the same at the same time.
+/// How many peers do the same at the same time.
 const PEERS: usize = 6;
 
 /// Where peers that mean well come from.
@@ -296,7 +296,7 @@ impl Setting {
         let scratch = Scratch::new();
         let (host, peer) = (scratch.keys("host"), scratch.keys("peer"));
         let authorized = scratch.authorized("authorized", &[&peer]);
-        // What is connected to waits for nobody; what connects, does so again and again.
+        // A host that connects does so again and again; one that listens needs no listener here.
         let listener = (!self.bind).then(|| TcpListener::bind("127.0.0.1:0").unwrap());
         let endpoint = match &listener {
             Some(listener) => format!("tcp://{}", listener.local_addr().unwrap()),
@@ -314,7 +314,7 @@ impl Setting {
         let at = if self.bind { "@" } else { "" };
         let mut victim = Victim::host(&format!("{at}{endpoint}"), &options);
         let address = endpoint.strip_prefix("tcp://").unwrap();
-        // Each from an address of its own: one that was thrown out is kept away.
+        // Each peer has an address of its own, because the address of a peer that was thrown out is kept away.
         let meet = |from: Ipv4Addr| -> io::Result<Zmtp> {
             let mut zmtp = match &listener {
                 Some(listener) => Zmtp::accept(listener)?,
@@ -336,7 +336,7 @@ impl Setting {
         let mut failed = Vec::new();
         victim.begin();
         let first = victim.before;
-        // What connects waits for ten seconds before it does so again.
+        // A host that connects waits for ten seconds before it does so again, so that it meets few attacks.
         let (peers, step) = if self.bind { (PEERS, 1) } else { (1, 4) };
         for (number, (name, attack)) in (1..).zip(ATTACKS).step_by(step) {
             victim.begin();
@@ -346,7 +346,7 @@ impl Setting {
                     .map(|peer| {
                         scope.spawn(move || {
                             let Ok(mut zmtp) = meet(Ipv4Addr::new(127, 1, number, peer as u8)) else { return 0 };
-                            // It stays for a moment, with what it has got the host to hold.
+                            // The peer stays for a moment, with what it has got the host to hold.
                             if attack(&mut zmtp).is_ok() {
                                 thread::sleep(Duration::from_millis(300));
                             }
@@ -360,14 +360,14 @@ impl Setting {
             if env::var_os("BZW_PEERS_TABLE").is_some() {
                 println!("| {} | {name} | {peers} | {sent} | {gained} |", self.name);
             }
-            // Together, for what was given back may only be used again.
+            // All attacks count together, because each may use again what the ones before have given back.
             let all = victim.memory("VmHWM").saturating_sub(first);
             if all > HOST {
                 failed.push(format!("{name}: {gained} kB for {sent} bytes, {all} kB with those before"));
             }
         }
         assert!(failed.is_empty(), "{}: {failed:#?}", self.name);
-        // It goes on.
+        // The host goes on.
         let deadline = Instant::now() + PATIENCE;
         loop {
             assert!(Instant::now() < deadline, "{:#?}", victim.lines.lock().unwrap());
@@ -390,8 +390,8 @@ impl Setting {
 /// What the collector's memory may grow by in these tests, where large frames are few.
 const COLLECTOR: u64 = 80 * 1024;
 
-/// The collector holds whole messages, as large as records can be. What is not whole, small or
-/// useless it does not keep.
+/// The collector holds whole messages, as large as records can be. It does not keep what is incomplete,
+/// small or useless.
 #[test]
 fn the_collector() {
     if !limited() {
@@ -445,18 +445,18 @@ fn the_collector() {
         assert!(gained <= COLLECTOR, "{name}: {gained} kB for {sent} bytes");
     }
     victim.wait_for("a publisher has sent a message of more than 1 GiB or 16 frames");
-    // Of what is announced, there is no more than a message that is as large as can be.
+    // Peers may announce as much as the largest message has, all of them together.
     let mut large: Vec<_> = (0..4).map(|n| meet(Ipv4Addr::new(127, 2, 0, n)).unwrap()).collect();
     let mut refused = 0;
     for zmtp in &mut large {
         zmtp.raw(&[&b"\x02"[..], &(1_u64 << 29).to_be_bytes()].concat()).unwrap();
-        // Fails if it is refused already.
+        // Writing fails if the frame is refused already.
         let _ = zmtp.raw(&vec![1; MB]);
         thread::sleep(Duration::from_millis(200));
     }
     for zmtp in &mut large {
         zmtp.stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-        // What it subscribes to comes first.
+        // The collector's subscriptions come first.
         let end = loop {
             match zmtp.receive() {
                 Ok(_) => {}
@@ -504,7 +504,7 @@ impl Random {
                 greeting[at] = byte as u8;
                 zmtp.raw(&greeting)?;
             }
-            // The versions that were before: of them, frames have other heads.
+            // Earlier versions of the protocol, whose frames have other heads.
             2 => {
                 zmtp.raw(&[&b"\xff\0\0\0\0\0\0\0\x01\x7f"[..], &[self.below(3) as u8, self.below(12) as u8]].concat())?
             }
@@ -528,7 +528,7 @@ impl Random {
             ];
             let count = self.one_of(&[0, 1, 8, 33, 34, 200, 255, 256, 1000, 1024, 1500, 2000, 9000, 70_000]);
             let mut body = self.one_of(&BEGINNINGS).to_vec();
-            // Nothing, one byte, or any.
+            // Zeros, letters, or any bytes.
             body.extend(match self.below(3) {
                 0 => vec![0; count],
                 1 => vec![b'x'; count],
@@ -548,8 +548,8 @@ impl Random {
     }
 }
 
-/// Random conversations, BZW_FUZZ times as many as usual, several at a time. They differ from those
-/// before, and are the same in each run, but for how they meet.
+/// Random conversations, BZW_FUZZ times as many as usual, several at a time. They are the same in each
+/// run, except for how they meet.
 fn fuzz(address: &str, kind: &str, victim: &mut Victim, limit: u64, check: impl Fn(&Victim)) {
     let times = env::var("BZW_FUZZ").ok().and_then(|times| times.parse().ok()).unwrap_or(1);
     victim.begin();
@@ -561,13 +561,13 @@ fn fuzz(address: &str, kind: &str, victim: &mut Victim, limit: u64, check: impl 
                     for n in 0..60 {
                         let from = Ipv4Addr::new(127, 3, (round % 50 * 4 + peer) as u8, n);
                         let Ok(mut zmtp) = Zmtp::connect_from(from, address) else { continue };
-                        // The end of the connection is what most of this deserves.
+                        // Most of these conversations end with the connection.
                         let _ = random.converse(&mut zmtp, kind);
                     }
                 });
             }
         });
-        // What ends it takes a moment.
+        // A process that is about to end takes a moment to do so.
         thread::sleep(Duration::from_millis(200));
         assert!(victim.child.try_wait().unwrap().is_none(), "{:#?}", victim.lines.lock().unwrap());
         check(victim);
@@ -610,8 +610,8 @@ fn random_peers_of_the_collector() {
     });
 }
 
-/// A peer is gone, by a reset, while its receiver takes nothing; what libzmq has read of it has a heartbeat
-/// in it, which nobody can answer any more. (libzmq ended the process.)
+/// A peer is gone, by a reset, while its receiver takes nothing. What libzmq has read of it has a heartbeat
+/// in it, which nobody can answer any more: without the patches, libzmq can end the process then.
 #[test]
 fn a_heartbeat_of_a_peer_that_is_gone() {
     if !limited() {
@@ -635,7 +635,7 @@ fn a_heartbeat_of_a_peer_that_is_gone() {
         peer.encode(&mut all, 0, &[n]);
     }
     peer.raw(&all).unwrap();
-    // It is read, as far as there is room. The peer has not read its subscription: the system resets.
+    // libzmq reads it as far as there is room. The peer has not read its subscription: the system resets.
     thread::sleep(Duration::from_millis(300));
     drop(peer);
     thread::sleep(Duration::from_millis(300));
@@ -651,8 +651,8 @@ fn a_heartbeat_of_a_peer_that_is_gone() {
     assert_eq!(received, (0..105).collect::<Vec<u8>>());
 }
 
-/// Connections that say nothing, half of a greeting, or nothing after it: others have their turn
-/// when those have had their time.
+/// Connections that say nothing, half of a greeting, or nothing after it end when their time is up;
+/// then others have their turn.
 #[test]
 fn connections_that_stand_still() {
     if !limited() {
@@ -683,9 +683,9 @@ fn connections_that_stand_still() {
     assert!(descriptors <= before + 64, "{before} descriptors, then {descriptors}");
     assert!(victim.gained() <= HOST, "{} kB", victim.gained());
     victim.wait_for("all 64 places for subscribers are taken");
-    // Who was there goes on.
+    // The subscriber that was there first goes on.
     assert_eq!(early.receive().unwrap().1.len(), 7);
-    // Ten seconds, after which there is room.
+    // After ten seconds there is room.
     let deadline = Instant::now() + PATIENCE;
     while Zmtp::connect(address).and_then(|mut late| late.introduce("SUB", None, false)).is_err() {
         assert!(Instant::now() < deadline);
@@ -695,8 +695,8 @@ fn connections_that_stand_still() {
     assert_eq!(victim.count("places"), 1);
 }
 
-/// Each with as many topics as are allowed, and others than those before it: what one has cost is there
-/// for the next, whichever thread has seen it come and go.
+/// Each subscriber has as many topics as are allowed, and other topics than those before it. The memory that
+/// one has cost serves the next, whichever thread has seen it come and go.
 #[test]
 fn subscribers_with_many_topics_come_and_go() {
     if !limited() {
@@ -723,7 +723,7 @@ fn subscribers_with_many_topics_come_and_go() {
     assert!(victim.gained() <= HOST, "{} kB", victim.gained());
 }
 
-/// A peer gets records for two seconds.
+/// Makes sure that a peer gets records for two seconds.
 fn goes_on(peer: &mut Zmtp) {
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(2) {
@@ -731,8 +731,8 @@ fn goes_on(peer: &mut Zmtp) {
     }
 }
 
-/// Of topics that several share, each counts for all of them, whoever was first: one with few is not thrown
-/// out for those who have left others with many.
+/// A topic that several subscribers share counts for each of them, whoever was first. So a subscriber with few
+/// topics is not thrown out when the first one has gone and left its many topics to others.
 #[test]
 fn a_subscriber_with_few_topics_is_not_thrown_out_for_others() {
     if !limited() {
@@ -751,7 +751,7 @@ fn a_subscriber_with_few_topics_is_not_thrown_out_for_others() {
     let mut good = meets.next().unwrap();
     subscribe(&mut good, "conn");
     assert_eq!(good.receive().unwrap().1, b"conn");
-    // Nearly all that there is, which passes to others.
+    // These topics take nearly all the room that there is; then they pass to other subscribers.
     let mut topics: Vec<_> = (10..64).map(|n| format!("E{n}{}", "e".repeat(1021))).collect();
     topics.push("F".repeat(770));
     let mut first = meets.next().unwrap();
@@ -762,7 +762,7 @@ fn a_subscriber_with_few_topics_is_not_thrown_out_for_others() {
     pause();
     drop(first);
     pause();
-    // The rest, in small parts.
+    // Small topics take the rest.
     let mut small: Vec<_> = meets.take(40).collect();
     small.iter_mut().enumerate().for_each(|(n, peer)| subscribe(peer, &format!("Z{n:02}")));
     victim.wait_for("more than");
@@ -787,7 +787,7 @@ fn handshakes_that_break_are_not_the_end_of_other_peers() {
     for (n, end) in (0..).zip(ends) {
         let mut bad = Zmtp::connect_from(Ipv4Addr::new(127, 6, 0, n), address).unwrap();
         bad.raw(&[&greeting, end].concat()).unwrap();
-        // Until it is closed.
+        // Reads until the host closes the connection.
         let _ = io::copy(&mut bad.stream, &mut io::sink());
     }
     goes_on(&mut good);

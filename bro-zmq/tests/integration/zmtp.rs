@@ -32,7 +32,7 @@ pub struct Zmtp {
     pub sent: u64,
 }
 
-/// What encrypts.
+/// What encrypts a connection: the key, the prefixes of both sides' nonces, and the next nonce.
 struct Session {
     key: [u8; 32],
     own: &'static [u8; 16],
@@ -89,7 +89,7 @@ impl Zmtp {
         listener.accept().map(|(stream, _)| Self::silent(stream))
     }
 
-    /// Exchanges greetings and says what kind of socket this is. The server is who listens.
+    /// Exchanges greetings and says what kind of socket this is. `server` is true on the side that listens.
     pub fn introduce(&mut self, kind: &str, secrets: Option<Secrets<'_>>, server: bool) -> io::Result<()> {
         let mut greeting = [0; 64];
         greeting[..12].copy_from_slice(b"\xff\0\0\0\0\0\0\0\x01\x7f\x03\x01");
@@ -179,7 +179,7 @@ impl Zmtp {
         match &mut self.session {
             None => put(to, flags, body),
             Some(session) => {
-                // There they are other bits.
+                // Within an encrypted frame, the flags are other bits.
                 let inner = [&[flags & MORE | (flags & COMMAND) >> 1], body].concat();
                 let sealed = seal(&session.key, session.own, session.nonce, &inner);
                 put(to, 0, &[b"\x07MESSAGE", &session.nonce.to_be_bytes()[..], &sealed].concat());
@@ -253,7 +253,7 @@ fn pair() -> ([u8; 32], [u8; 32]) {
     (public, secret)
 }
 
-/// What both sides know of two pairs of keys.
+/// The key that both sides compute from each other's public keys and their own secret keys.
 fn shared(public: &[u8; 32], secret: &[u8; 32]) -> [u8; 32] {
     let mut key = [0; 32];
     // SAFETY: three keys.
