@@ -184,7 +184,7 @@ on() {
     ip netns exec "$@"
 }
 
-# try HOST COMMAND...: run a client; that it fails may be the point of it
+# try HOST COMMAND...: run a client, which may be meant to fail
 try() {
     local status=0
     printf '\n[%s] %s\n' "$1" "${*:2}" >>"$log"
@@ -202,8 +202,8 @@ serve() {
     servers+=($!)
 }
 
-# wait_for HOST PORT...: wait until something listens there (UDP as well); for
-# several sockets with the same port, name it as often
+# wait_for HOST PORT...: wait until something listens there (UDP as well); a port
+# that is named N times must have N sockets
 wait_for() {
     local host=$1 port round
     local -A wanted=()
@@ -478,7 +478,7 @@ make_dns() {
     give s2 203.0.113.53
     give s2 198.51.100.53
     mkdir -p "$work/dns1" "$work/dns2"
-    # tsig-keygen would do as well, but a constant serves for a test.
+    # A key in the form that tsig-keygen writes.
     printf 'key "update.\\"key" { algorithm hmac-sha256; secret "%s"; };\n' \
         "$(openssl rand -base64 32)" >"$work/dns1/tsig.key"
     zone >"$work/dns1/example.zone"

@@ -38,7 +38,7 @@ def ip(src, dst, **fields):
 
 
 class Talk:
-    """One TCP connection; `wrap` puts every packet into something."""
+    """One TCP connection; `wrap` puts every packet into an outer one."""
 
     def __init__(self, client, server, port, wrap=lambda packet: packet, sport=None):
         self.client, self.server, self.wrap = client, server, wrap

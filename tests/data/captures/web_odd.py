@@ -36,7 +36,7 @@ def chunked(content, size):
 
 
 def answer(target):
-    """The bytes to send for a request target, and whether to close after."""
+    """The bytes to send for a request target, and True if the connection is closed then."""
     if target.startswith(b"/status"):
         return body(b"299 Stra\xc3\x9fe \"q\" \\ \xff\xfe", b"text/plain", b"odd status\n"), False
     if target.startswith(b"/teapot"):

@@ -16,7 +16,7 @@ trap 'rm -rf "$scratch"' EXIT
 # Names are not to be looked up while reading captures.
 export ZEEK_DNS_FAKE=1 TZ=UTC
 
-# About the run itself, not about the traffic.
+# Logs about the run itself, not about the traffic.
 unwanted=(loaded_scripts packet_filter stats capture_loss telemetry reporter)
 
 find "$here" -mindepth 1 -maxdepth 1 -type d -exec rm -rf {} +
@@ -29,7 +29,7 @@ for capture in "$here"/../captures/*.pcap; do
             "Site::local_nets={10.0.0.0/8,192.0.2.0/24,198.51.100.0/24,[2001:db8::]/32}" \
             "LogAscii::use_json=$use_json" 2>"$scratch/stderr" || { cat "$scratch/stderr"; exit 1; }
         for log in "${unwanted[@]}"; do rm -f "$log.log"; done
-        # When the run took place is of no interest, and would differ each time.
+        # The time of the run would differ each time.
         sed -i -e '/^#open\t/d' -e '/^#close\t/d' ./*.log
         mkdir -p "$here/$name"
         rm -rf "${here:?}/$name/$form"
