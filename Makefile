@@ -1,11 +1,11 @@
 # Builds, installs and tests the plugin; "make help" lists the targets.
 #
-# What to build for is in $(BUILD)/config.mk, which ./configure writes. Only the plugin
+# $(BUILD)/config.mk, which ./configure writes, says what host to build for. Only the plugin
 # needs that: the library, the tool, the tests and the demo are the same for all hosts.
 
 BUILD ?= build
 
-# Recipes remove what is below these. make splits names at blanks, and none is the root.
+# Recipes remove what is below these directories. make splits names at blanks, and none may be the root.
 one_directory = $(if $(and $(filter 1,$(words $($(1)))),$(subst /,,$($(1)))),,$(error $(1)="$($(1))": give one \
 	directory, whose path has no blanks, such as $(1)=build))
 PORTABLE ?= build-portable/NCSA_ZeroMQWriter
@@ -17,7 +17,7 @@ export CARGO ?= cargo
 CARGOFLAGS ?= --locked
 BZW_HOST_KIND ?= none
 
-# "dev" is compiled sooner, and together with the tests: for the test hosts.
+# "dev", for the test hosts, is compiled faster, and together with the tests.
 CARGO_PROFILE ?= release
 compile := $(if $(filter dev,$(CARGO_PROFILE)),$(CARGO),packaging/cargo)
 
@@ -27,12 +27,12 @@ arch := $(shell uname -s | tr '[:upper:]' '[:lower:]')-$(or $(firstword $(subst 
 plugin := $(BUILD)/NCSA_ZeroMQWriter
 scripts := $(patsubst scripts/%.zeek,%,$(wildcard scripts/*.zeek scripts/NCSA/ZeroMQWriter/*.zeek))
 
-# For zmq-sys, everywhere; build.rs gets the host for the plugin alone, so that cargo
-# does not build everything again when going from one to the other.
+# zmq-sys needs BZW_ZMQ_PREFIX in every target. Only the plugin's build.rs gets the host, so that cargo does
+# not build everything again when another target is made.
 ifneq ($(BZW_ZMQ_PREFIX),)
 export BZW_ZMQ_PREFIX
 else
-# To cargo an empty one is another than none, and libzmq would be compiled again.
+# To cargo an empty variable is not the same as none, and libzmq would be compiled again.
 unexport BZW_ZMQ_PREFIX
 endif
 for_host := BZW_HOST_VERSION='$(BZW_HOST_VERSION)' BZW_HOST_INCLUDES='$(BZW_HOST_INCLUDES)' \
@@ -85,7 +85,7 @@ tool:
 	@$(EMULATOR) '$(BUILD)/bin/bro-zmq' completions zsh >'$(BUILD)/share/zsh/site-functions/_bro-zmq'
 	@$(EMULATOR) '$(BUILD)/bin/bro-zmq' completions fish >'$(BUILD)/share/fish/vendor_completions.d/bro-zmq.fish'
 
-# Only as a shared object: together with other kinds there is no link-time optimization.
+# Only a shared object: together with other crate types there is no link-time optimization.
 plugin:
 	$(for_host) $(compile) rustc $(CARGOFLAGS) -p bro-zeromq-writer --profile $(CARGO_PROFILE) --lib --features host \
 		--crate-type cdylib --target-dir '$(target_dir)'
@@ -110,7 +110,7 @@ install:
 		{ echo "make install: there is no plugin to install; run ./configure and make first" >&2; exit 1; }
 	@test -n '$(PLUGIN_DIR)' || \
 		{ echo "make install: where to? give ./configure --install-root=DIR" >&2; exit 1; }
-	@# Whatever the umask, the host's user reads it.
+	@# The host's user has to read the plugin, whatever the umask is.
 	umask 022 && mkdir -p '$(DESTDIR)$(PLUGIN_DIR)' && \
 		rm -rf '$(DESTDIR)$(PLUGIN_DIR)/NCSA_ZeroMQWriter' && \
 		cp -R '$(plugin)' '$(DESTDIR)$(PLUGIN_DIR)/NCSA_ZeroMQWriter' && \
@@ -133,11 +133,11 @@ package-host:
 package-source:
 	packaging/source
 
-# PLUGIN_DIR=DIR is that of the host which the plugin's package is for.
+# PLUGIN_DIR=DIR is the plugin directory of the host that the package is for.
 package-deb:
 	packaging/deb '$(PLUGIN_DIR)'
 
-# libzmq's own tests, against the patched one, and what a record passes through with ThreadSanitizer.
+# libzmq's own tests, against the patched libzmq; those of what a record passes through with ThreadSanitizer, too.
 test-libzmq:
 	$(CARGO) build $(CARGOFLAGS) -p zmq-sys --target-dir '$(target_dir)'
 	ci/libzmq-tests
@@ -151,7 +151,7 @@ test-packages:
 test-docs:
 	tests/docs/run
 
-# FAULTS='late link' runs those whose names begin so.
+# FAULTS='late link' runs the faults whose names begin with one of these words.
 test-faults:
 	ci/setup
 	$(CARGO) build $(CARGOFLAGS) --bin bro-zmq --example faults-sender --target-dir '$(target_dir)'
@@ -179,7 +179,7 @@ fuzz: MINUTES ?= 1
 fuzz:
 	fuzz/run '$(MINUTES)' $(TARGETS)
 
-# It encrypts nothing and is in no hurry: most of the time would go to libsodium, and to optimizing.
+# The demo encrypts nothing and is in no hurry: compiling libsodium, and optimizing, would take most of the time.
 demo:
 	CARGO_PROFILE_DEV_OPT_LEVEL=0 CARGO_PROFILE_DEV_DEBUG=0 $(CARGO) run $(CARGOFLAGS) -p bro-zmq --no-default-features --target-dir '$(target_dir)' -- demo
 

@@ -29,7 +29,7 @@ if [[ -z ${SOURCE_DATE_EPOCH:-} ]]; then
 fi
 export SOURCE_DATE_EPOCH
 
-# build TARGET...: make. What a user's environment adds would make it another package.
+# build TARGET...: runs make without what a user's environment adds, which would make another package
 build() {
     env -u CARGO_ENCODED_RUSTFLAGS -u RUSTFLAGS -u CPPFLAGS -u CFLAGS -u CXXFLAGS -u LDFLAGS -u BZW_ZMQ_PREFIX \
         -u CARGO_PROFILE make --no-print-directory "$@"
@@ -38,7 +38,7 @@ build() {
 # setting NAME: what ./configure has found
 setting() { sed -n "s/^$1 := *//p" "$BUILD/config.mk"; }
 
-# checksums DIR: of all files in DIR, in a list there
+# checksums DIR: writes those of all files in DIR to a list there
 checksums() {
     (
         cd "$1"
@@ -46,7 +46,7 @@ checksums() {
     )
 }
 
-# archive FILE DIR: DIR and what is in it as FILE, in dist, and its checksum
+# archive FILE DIR: packs DIR as FILE in dist, and registers it
 archive() {
     local file=$1 dir=$2
     tar --sort=name --format=ustar --owner=0 --group=0 --numeric-owner --mode=go=rX,u+rw \
@@ -55,7 +55,7 @@ archive() {
     register "$file"
 }
 
-# register FILE: a file in dist, in the list of checksums there
+# register FILE: puts a file in dist into the list of checksums there
 register() {
     (
         cd "$dist"
@@ -66,7 +66,7 @@ register() {
     echo "package: $dist/$1"
 }
 
-# licences DIR: the licences of everything that is linked into the plugin and the tool
+# licences DIR: copies the licences of everything that is linked into the plugin and the tool
 licences() {
     local to=$1 name number crate file
     local where=()

@@ -32,33 +32,35 @@ export {
 	const zmq_connect_pause: int = 0 &redef;
 
 	## How long to hold records at the start, until a subscriber is there;
-	## so many as ``LogZeroMQ::zmq_hwm`` allows.
+	## as many as ``LogZeroMQ::zmq_hwm`` allows.
 	const wait_for_subscriber: interval = 0 sec &redef;
 
 	## How long to wait before connecting again.
 	const reconnect_interval: interval = 100 msec &redef;
 
-	## What that grows to, doubled each time, while nobody answers.
+	## The longest wait before connecting again: while nobody answers,
+	## ``LogZeroMQ::reconnect_interval`` is doubled each time up to this.
 	const reconnect_interval_max: interval = 1 sec &redef;
 
 	## After how long without traffic the system asks the subscriber's system
 	## whether the connection still stands; this also keeps firewalls from
-	## forgetting it. 0 sec: never.
+	## forgetting the connection. 0 sec: never.
 	const tcp_keepalive: interval = 1 min &redef;
 
 	## How often ZeroMQ asks the subscriber itself whether it is there.
 	## 0 sec: never.
 	const heartbeat_interval: interval = 0 sec &redef;
 
-	## How long it waits for an answer before it connects again. 0 sec: as
-	## long as the interval.
+	## How long ZeroMQ waits for the answer to a heartbeat before it connects
+	## again. 0 sec: as long as ``LogZeroMQ::heartbeat_interval``.
 	const heartbeat_timeout: interval = 0 sec &redef;
 
-	## With this and the next two, what the plugin sends is encrypted (CURVE), and
-	## it talks to no subscriber but the one that has the secret key of this
-	## public key: its 40 characters, or the absolute path of its file. With
-	## several endpoints, one for all or one for each, with commas between.
-	## Nothing is ever sent without encryption then. Empty: no encryption.
+	## The subscriber's public key, for endpoints to connect to: its 40
+	## characters, or the absolute path of its file. With several endpoints,
+	## one key for all or one for each, with commas between. The plugin then
+	## encrypts what it sends (CURVE), and only the subscriber that has the
+	## secret key of this key gets it. If any of the four options curve_... is
+	## set, nothing is ever sent without encryption.
 	const curve_server_key = "" &redef;
 
 	## The file of the plugin's own public key; empty takes the key from the file
@@ -77,7 +79,7 @@ export {
 	## JSON under the topic ``LogZeroMQ::stats_topic``. 0 sec: never.
 	const stats_interval: interval = 0 sec &redef;
 
-	## The topic of that.
+	## The topic of the statistics of ``LogZeroMQ::stats_interval``.
 	const stats_topic = "zeromq_stats" &redef;
 
 	## How many records of a log one message may have, a line each. 1: each
@@ -89,16 +91,16 @@ export {
 
 	## How long the host may keep a record before the writer gets it. A record
 	## that comes alone leaves at once; those that come sooner after one
-	## another than this leave together. When very many come, it is up to
-	## four times as long. 0 sec: as long as the host likes,
-	## which is up to a second.
+	## another than this leave together. When very many come, the interval is
+	## up to four times as long. 0 sec: as long as the host likes, which is up
+	## to a second.
 	const flush_interval: interval = 2 msec &redef;
 
 	## The form of timestamps, the same as for the host's own JSON logs.
 	const json_timestamps: JSON::TimestampFormat = JSON::TS_EPOCH &redef;
 
-	## Whether fields without a value are written as ``null``; otherwise
-	## they are left out.
+	## T: fields without a value are written as ``null``. F: they are left
+	## out.
 	const json_include_unset_fields: bool = F &redef;
 
 	## How strings are written that hold other bytes than printable ASCII
@@ -111,9 +113,9 @@ export {
 	const json_string_escape_policy = "JSON::STRING_ESCAPE_POLICY_HEX" &redef;
 @endif
 
-	## What each message begins with, its first frame, which subscribers choose logs by. In
-	## it, "%path" stands for the log path, such as "conn", "%sensor" for
-	## ``LogZeroMQ::sensor`` and "%%" for a percent sign.
+	## What each message begins with, as its first frame, and by which
+	## subscribers choose logs. "%path" stands for the log path, such as
+	## "conn", "%sensor" for ``LogZeroMQ::sensor`` and "%%" for a percent sign.
 	const topic = "%path" &redef;
 
 	## How many frames each message has: "two" are the topic and the JSON;
@@ -136,7 +138,8 @@ export {
 	## least 1048576.
 	const spool_max_bytes = 1073741824 &redef;
 
-	## Which records are dropped when that is reached: "oldest" or "newest".
+	## Which records are dropped when ``LogZeroMQ::spool_max_bytes`` is
+	## reached: "oldest" or "newest".
 	const spool_when_full = "oldest" &redef;
 
 	## When records in ``LogZeroMQ::spool_dir`` are forced to the disk, so
@@ -144,9 +147,9 @@ export {
 	## or "always" (each record; slow).
 	const spool_sync = "interval" &redef;
 
-	## Whether every record goes through ``LogZeroMQ::spool_dir``, so that a
-	## host that is killed loses none; otherwise only those that cannot be
-	## sent at once.
+	## T: every record goes through ``LogZeroMQ::spool_dir``, so that a host
+	## that is killed loses none. F: only records that cannot be sent at once
+	## do.
 	const spool_always: bool = F &redef;
 
 	## Fields to add at the end of every record, such as this sensor's name
@@ -155,14 +158,14 @@ export {
 	## sign.
 	const extra_fields: table[string] of string &redef;
 
-	## Whether each record is put into an object of its own, as its only
-	## member and under the log path as its name: ``{"conn":{...}}``.
+	## T: each record is put into an object of its own, as its only member
+	## and under the log path as its name: ``{"conn":{...}}``.
 	const tag_json: bool = F &redef;
 
-	## Whether the portable plugin sends nothing in a host that was not known
-	## when it was made: one that is newer, under development, or has log
-	## records of a layout of its own. Otherwise it sends them as it has found
-	## them to be.
+	## T: the portable plugin sends nothing in a host that was not known when
+	## the plugin was made: one that is newer, under development, or has log
+	## records of a layout of its own. F: it reads records by the layout that
+	## it has found.
 	const only_known_hosts: bool = F &redef;
 
 	## ``LogZeroMQ::extra_fields`` as the writer reads it. Not an option.
@@ -183,7 +186,7 @@ function set_extra_fields()
 		}
 	}
 
-# Before anybody can write a record.
+# Runs before anybody can write a record.
 @ifdef ( zeek_init )
 event zeek_init() &priority=1000000
 	{

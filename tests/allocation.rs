@@ -13,18 +13,18 @@ mod common;
 struct Counting;
 
 thread_local! {
-    /// Of Rust code.
+    /// Allocations of Rust code.
     static ALLOCATIONS: Counter<u64> = const { Counter::new(0) };
-    /// Of all code.
+    /// Calls of `malloc` by all code, Rust's included.
     static BLOCKS: Counter<u64> = const { Counter::new(0) };
 }
 
 unsafe extern "C" {
-    /// What `malloc` is in glibc.
+    /// glibc's own `malloc`.
     fn __libc_malloc(size: usize) -> *mut c_void;
 }
 
-/// Takes the place of the C library's for the whole program, libzmq included.
+/// Takes the place of the C library's `malloc` for the whole program, libzmq included.
 ///
 /// # Safety
 ///
@@ -32,11 +32,11 @@ unsafe extern "C" {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn malloc(size: usize) -> *mut c_void {
     BLOCKS.set(BLOCKS.get() + 1);
-    // SAFETY: glibc's own `malloc`, which takes any size.
+    // SAFETY: glibc's `malloc` takes any size.
     unsafe { __libc_malloc(size) }
 }
 
-// SAFETY: passes everything on to the system's allocator.
+// SAFETY: every call goes on to the system's allocator, unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
@@ -79,11 +79,11 @@ fn no_allocation_per_record() {
     // The values are laid out once: what the host allocates is not counted here.
     writer.repeat(&cells, RECORDS);
     let (made, blocks) = (ALLOCATIONS.get() - before, BLOCKS.get() - blocks_before);
-    // Chunks of 64 KiB are allocated until enough of them circulate; that is not per record.
+    // Chunks of 64 KiB are allocated until enough of them circulate.
     let chunks = RECORDS * 300 / 60_000 + 2;
     assert!(made <= chunks, "{made} allocations for {RECORDS} records");
-    // libzmq's: now and then for its queue and for waking its I/O thread. An installed one also
-    // for what refers to our memory (`content_t`, for each `zmq_msg_init_data`).
+    // libzmq allocates now and then, for its queue and for waking its I/O thread. A libzmq installed on the
+    // system also allocates a `content_t` for each `zmq_msg_init_data`.
     let each = if zmq_sys::record::ALLOCATES { RECORDS } else { 0 };
     let of_libzmq = each..=each + RECORDS / 20;
     assert!(of_libzmq.contains(&blocks), "{blocks} blocks from malloc for {RECORDS} records");

@@ -1,5 +1,5 @@
-//! Writers that come and go leave nothing behind: descriptors and threads are counted, so that
-//! nothing else may run in this process.
+//! Writers that come and go leave nothing behind. The tests count the descriptors and threads of the
+//! process, so nothing else may run in it.
 
 use fake_host::Cell;
 
@@ -11,7 +11,7 @@ use common::{Subscriber, Writer, zeek_80};
 /// The tests take turns.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// How often; `BZW_CYCLES` asks for more.
+/// How many writers come and go; `BZW_CYCLES` asks for another number.
 fn cycles() -> usize {
     std::env::var("BZW_CYCLES").ok().map_or(1000, |cycles| cycles.parse().expect("BZW_CYCLES is a number"))
 }
@@ -26,7 +26,7 @@ fn resources() -> (usize, usize, usize) {
     (std::fs::read_dir("/proc/self/fd").unwrap().count(), number("Threads:"), number("VmRSS:"))
 }
 
-/// Descriptors and threads of libzmq's end a moment after its sockets do.
+/// Returns [`resources`] when they have settled: libzmq's descriptors and threads end a moment after its sockets.
 fn settled() -> (usize, usize, usize) {
     let mut last = resources();
     for _ in 0..50 {
@@ -53,7 +53,7 @@ fn writers_come_and_go() {
         let (endpoint, options): (&str, &[(&str, &str)]) = match index % 3 {
             0 => (&subscriber.endpoint, &[("wait_for_subscriber", "20")]),
             1 => (&subscriber.endpoint, &[("spool_dir", &spool), ("zmq_linger", "20000")]),
-            // Nobody is there, and nothing is waited for but the greeting; not often.
+            // Nobody connects here, so opening takes the whole wait for a greeting; seldom, to save time.
             _ if index % 60 == 2 => (&bound, &[("zmq_linger", "0")]),
             _ => (&subscriber.endpoint, &[("wait_for_subscriber", "20"), ("socket_type", "publish")]),
         };

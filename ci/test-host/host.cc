@@ -442,7 +442,7 @@ Plugin* Manager::BuiltIn() {
     return built_in;
 }
 
-// Whether it was compiled for a host of another version.
+// Returns true if the plugin was compiled for a host of another version.
 bool Manager::IsForOther(const Plugin* plugin) {
 #if CONFIGURATION_VERSION < 20600
     return plugin->config.api_version != API_VERSION;
@@ -457,7 +457,7 @@ bool Manager::IsForOther(const Plugin* plugin) {
 }
 
 Plugin* Manager::Load(const std::string& library, std::string* error) {
-    // Built-in plugins are configured before others are loaded, or not: both must do.
+    // The host's own plugin may be configured before others are loaded, or not: both must do.
     Plugin* const built_in = BuiltIn();
     if (HOST_VERSION % 2 != 0)
         built_in->config = built_in->Configure();
@@ -645,7 +645,7 @@ WriterBackend::WriterInfo make_info(const std::string& path,
 #if INFO_VERSION >= 70100
     info.filter_name = "default-zmq";
 #endif
-    // Packets say what time it is.
+    // The time comes from packets, which can say anything.
     info.network_time = -1e300;
     for (const auto& entry : config)
         info.config.emplace(copy_string(entry.first.c_str()), copy_string(entry.second.c_str()));

@@ -10,17 +10,17 @@
 #include <vector>
 
 // Tells the program of something: what was said to the user ("info", "warning", "error"), or what a
-// host does ("host"). `who` is the thread's name, empty for the main thread. Each program has its own.
+// host does ("host"). `who` is the thread's name, empty for the main thread. Each program defines this.
 void report(const std::string& level, const std::string& who, const std::string& text);
 
 // Defines (or redefines) the script-level variable of that full name.
 void set_global(const std::string& name, TYPES Val* value);
 
-// The host begins to end.
+// Makes the host begin to end.
 void set_terminating();
 
-// Whether that is to go wrong, or anything: the environment variable WRONG says what. Then memory is
-// not given back, as pointers may lead nowhere.
+// Returns true if `what` is to go wrong, or, if it is null, anything: the environment variable WRONG says
+// what. Memory is not given back then, as pointers may lead nowhere.
 bool wrong(const char* what = nullptr);
 
 // An address that nothing is at.
@@ -67,18 +67,18 @@ public:
     Writer(const Writer&) = delete;
     Writer& operator=(const Writer&) = delete;
 
-    // Has something done on the thread. False means that the writer has failed.
+    // Has a job done on the thread. A job that returns false means that the writer has failed.
     void Send(std::function<bool(WriterBackend&)> job);
 
-    // Sends a record, and frees it right after the backend has written it. Takes it over.
-    // What is wrong with it on purpose, `spoil` does before it is sent.
+    // Takes a record over, sends it, and frees it right after the backend has written it. `spoil`
+    // damages the record on purpose before it is sent.
     typedef std::vector<threading::Value*> Record;
     void Write(const Record& record, const std::function<void(Record&)>& spoil = nullptr);
 
     // Puts a record into the frontend's buffer. Takes it over.
     void Buffer(const Record& record);
 
-    // How often that was emptied.
+    // How often the frontend's buffer was emptied.
     int Flushes() const { return frontend.TestHostFlushes(); }
 
     void Heartbeat(double network_time);

@@ -31,7 +31,7 @@
 using namespace zeek;
 #endif
 
-// A host may link a libzmq of its own (Zeek does from 7.1 on). These stand for it: the
+// A host may link a libzmq of its own (Zeek does from 7.1 on). These functions stand for it: the
 // plugin must neither call them nor offer functions of these names to others.
 static std::atomic<int> decoy_calls(0);
 
@@ -401,7 +401,7 @@ void test_sizes(const Setup& setup) {
     let_subscribe(*writer);
     std::vector<std::string> expected;
     for (const size_t size : sizes) {
-        // Every second one of bytes that take more room in JSON than in the record.
+        // Every second text has bytes that take more room in JSON than in the record.
         const bool grows = size % 2 == 1;
         const std::vector<Column> record = small_record(size, std::string(size, grows ? '\xff' : 'x'));
         std::string json = "{\"n\":" + std::to_string(size) + ",\"who\":\"";
@@ -511,8 +511,8 @@ void test_bad_config(const Setup& setup, const Config& config, const std::string
     for (const auto& entry : config)
         what += " " + entry.first + "=\"" + entry.second + "\"";
     const std::unique_ptr<logging::Writer> writer = small_writer(setup, "bad", config);
-    // Before Zeek 7.0 a host uses a writer that it has deleted because it failed, so that
-    // there it stays and drops its records.
+    // Hosts before Zeek 7.0 use a writer even after they have deleted it because it failed. So
+    // there the writer stays and drops its records.
     const bool stays = HOST_VERSION < 70000;
     check(writer->Drain() == stays, what + (stays ? ": the writer stays" : ": the writer is refused"));
     // A host sends nothing more to a writer that has failed, but for what was on its way.
@@ -633,7 +633,7 @@ void test_reconnect(const Setup& setup) {
     check_no_complaints("a subscriber that comes back");
 }
 
-// A thread that ends without having been told to finish: what is left goes all the same.
+// A thread that ends without having been told to finish: records that are left are sent all the same.
 void test_abandoned(const Setup& setup) {
     const std::string endpoint = fresh_endpoint();
     Subscriber subscriber(setup.subscriber, endpoint, 1, 20000 * slow());
@@ -677,7 +677,7 @@ void test_flushing(const Setup& setup) {
     const std::unique_ptr<logging::Writer> writer =
         small_writer(setup, "flushed", {{"endpoint", endpoint}, {"flush_interval", "1 sec"}});
     let_subscribe(*writer);
-    // What came to others before is forgotten.
+    // Waits until the plugin has forgotten records of other writers.
     pause(1100);
     plugin::Manager::Round(setup.plugin);
     const int before = writer->Flushes();

@@ -136,7 +136,7 @@ bool Value::Read(DETAIL SerializationFormat* fmt) {
     case TYPES TYPE_BOOL:
     case TYPES TYPE_INT:
         return fmt->Read(&val.int_val, "int");
-#if HOST_VERSION < 40000 // 4.0 has it, and does not read it
+#if HOST_VERSION < 40000 // 4.0 has the type, and does not read it
     case TYPES TYPE_COUNTER:
 #endif
     case TYPES TYPE_COUNT:

@@ -1,5 +1,5 @@
-// Building log records in the host's own classes. What values lie in is filled with the byte PADDING, if
-// the environment has that: a host's memory was used before.
+// Building log records in the host's own classes. The memory of values is filled with the byte PADDING
+// first, if the environment has that: a host's memory was used before.
 #pragma once
 
 #include "host.h"

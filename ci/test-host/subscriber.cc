@@ -33,7 +33,7 @@ Subscriber::Subscriber(const std::string& program, const std::string& endpoint, 
     }
     close(out[1]);
     close(err[1]);
-    // Its first word on stderr says that it is ready (or what is wrong).
+    // The program's first line on stderr says that it is ready (or what is wrong).
     std::string said;
     char letter = 0;
     while (read(err[0], &letter, 1) == 1 && letter != '\n')

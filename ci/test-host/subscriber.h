@@ -21,11 +21,11 @@ public:
     Subscriber(const Subscriber&) = delete;
     Subscriber& operator=(const Subscriber&) = delete;
 
-    // Waits for its end: the exit status (-1 if it was killed); then messages() are all.
+    // Waits for the program's end; returns its exit status (-1 if it was killed). Messages() are all then.
     int Wait();
     const std::vector<Message>& Messages() const { return messages; }
 
-    // Makes it a dead subscriber: still connected, but it takes nothing any more.
+    // Makes the program a dead subscriber: still connected, but it takes nothing any more.
     void Stop();
     void Kill();
 

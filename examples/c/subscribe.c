@@ -19,7 +19,7 @@ static void on_signal(int number) {
     stop = 1;
 }
 
-/* A frame; *more says whether another one of the same message follows. */
+/* Receives a frame; *more is true if another frame of its message follows. */
 static int receive(void* socket, zmq_msg_t* frame, int* more) {
     zmq_msg_init(frame);
     if (zmq_msg_recv(frame, socket, 0) == -1)
@@ -66,7 +66,7 @@ int main(int argc, char** argv) {
             fflush(stdout);
             zmq_msg_close(&record);
         }
-        /* Not from the plugin. */
+        /* The plugin sends no further frames. */
         while (more && receive(socket, &extra, &more) == 0)
             zmq_msg_close(&extra);
         zmq_msg_close(&path);

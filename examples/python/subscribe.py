@@ -37,7 +37,7 @@ def main():
     socket.bind(endpoint)
     while True:
         path, records = socket.recv_multipart()
-        # One, unless the sender has LogZeroMQ::batch_records.
+        # One record, unless the sender sets LogZeroMQ::batch_records.
         for record in records.splitlines():
             show(path.decode(), json.loads(record))
 

@@ -56,7 +56,7 @@ class Bridge:
         self.redis = redis.Redis.from_url(args.redis, socket_timeout=10, socket_connect_timeout=5)
         self.socket = zmq.Context().socket(zmq.SUB)
         self.socket.set_hwm(10_000)
-        # Tells of connections: which there are, by their descriptors.
+        # Tells which connections there are, by their descriptors.
         self.monitor = self.socket.get_monitor_socket(zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
         self.connections = set()
         for topic in args.topics or [""]:
@@ -64,7 +64,7 @@ class Bridge:
         self.socket.bind(args.bind)
 
     def receive(self, timeout):
-        """Takes what has arrived, up to a batch. False if that was all."""
+        """Takes what has arrived, up to a batch. Returns False if that was all."""
         if not self.socket.poll(timeout):
             return False
         for _ in range(BATCH):
@@ -75,7 +75,7 @@ class Bridge:
             if len(frames) != 2:
                 continue
             path, records = frames
-            # One, unless the sender has LogZeroMQ::batch_records.
+            # One record, unless the sender sets LogZeroMQ::batch_records.
             for record in records.splitlines():
                 if len(self.waiting) >= self.args.keep:
                     self.lost += 1
@@ -111,11 +111,11 @@ class Bridge:
                 return
 
     def pass_on(self):
-        """Gives Redis what waits. False if it cannot be reached."""
+        """Gives Redis the records that wait. Returns False if Redis cannot be reached."""
         while self.waiting:
             batch = [self.waiting[index] for index in range(min(BATCH, len(self.waiting)))]
             try:
-                # A transaction: all of it is in Redis, or nothing.
+                # A transaction: all of the batch is in Redis, or nothing.
                 with self.redis.pipeline(transaction=True) as pipeline:
                     for path, record in batch:
                         stream = self.args.prefix.encode() + path
@@ -128,7 +128,7 @@ class Bridge:
                 return False
             for _ in batch:
                 self.waiting.popleft()
-            # Such as one whose stream's name is taken by something else.
+            # Redis refuses a record if, for example, its stream's name is taken by something else.
             refused = sum(isinstance(result, Exception) for result in results)
             self.lost += refused
             self.passed += len(batch) - refused
@@ -154,9 +154,9 @@ class Bridge:
 
 
 def hang_up(descriptor):
-    """Ends a connection of libzmq's, which reads what has arrived, and then the end."""
+    """Ends a connection of libzmq's, which still reads what has arrived, and then the end."""
     try:
-        # Shares the connection, and closes its own descriptor only.
+        # This socket shares the connection, and closes its own descriptor only.
         with socket.socket(fileno=os.dup(descriptor)) as connection:
             connection.shutdown(socket.SHUT_RDWR)
     except OSError:

@@ -296,7 +296,7 @@ static void test_writer(const bzw_layout* layout, record* one) {
     CHECK_CODE(bzw_writer_write(writer, 1, null_value), BZW_OK);
     CHECK_CODE(bzw_writer_write(NULL, 1, one->vals), BZW_ERR_NULL);
     CHECK_CODE(bzw_writer_write(writer, 1, NULL), BZW_ERR_NULL);
-    /* These are no records of this log: counted, and lost. */
+    /* Calls that pass no record of this log: each is counted as a lost record. */
     CHECK_CODE(bzw_writer_write(writer, 0, one->vals), BZW_OK);
     CHECK_CODE(bzw_writer_write(writer, 2, one->vals), BZW_OK);
     CHECK_CODE(bzw_writer_write(writer, -1, one->vals), BZW_OK);
@@ -332,7 +332,7 @@ static void test_writer(const bzw_layout* layout, record* one) {
     CHECK_CODE(bzw_writer_stats(writer, 0, &stats), BZW_ERR_VERSION);
     stats.struct_size = sizeof stats - 1;
     CHECK_CODE(bzw_writer_stats(writer, 0, &stats), BZW_ERR_VERSION);
-    /* An older one, which ends before these. */
+    /* A caller built with an older header, whose struct ends before records_queued. */
     stats.struct_size = offsetof(bzw_stats, records_queued);
     stats.records_written = stats.records_queued = 0xeeeeeeee;
     CHECK_CODE(bzw_writer_stats(writer, 0, &stats), BZW_OK);

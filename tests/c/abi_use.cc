@@ -1,5 +1,5 @@
-// The same use of the C ABI as abi_use.c, compiled as C++, and what only C++ can say of
-// the header: that its structs are as plain as they are in C.
+// Compiles abi_use.c as C++, and checks what only C++ can check of the header: its structs
+// are as plain as they are in C.
 #include "bro_zeromq_writer.h"
 
 #include <type_traits>

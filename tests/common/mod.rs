@@ -1,4 +1,4 @@
-//! What several tests use, those of the tool among them: subscribers and other peers.
+//! What several tests use, in this crate and in the tool's: subscribers and other peers.
 #![allow(dead_code, unused_imports, reason = "not every test uses everything")]
 
 pub mod peer;
@@ -15,7 +15,7 @@ use bro_zeromq_writer::host::{Layout, family_of_version};
 use bro_zeromq_writer::zmq::{Context, Socket, SocketType};
 pub use fake_host::{PATIENCE, Writer};
 
-/// The repository's directory, which is above that of the tool's tests.
+/// The repository's directory: the first one above this crate that has a Cargo.lock.
 pub fn root() -> &'static Path {
     let mut above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
     above.find(|directory| directory.join("Cargo.lock").exists()).unwrap()
@@ -37,7 +37,7 @@ pub type Frames = Vec<Vec<u8>>;
 
 /// A SUB socket on a thread of its own.
 pub struct Subscriber {
-    /// What a writer connects to.
+    /// The endpoint that a writer connects to.
     pub endpoint: String,
     messages: mpsc::Receiver<Frames>,
     stop: mpsc::Sender<()>,
@@ -55,8 +55,8 @@ impl Subscriber {
         Self::start(SocketType::Sub, &format!("@{endpoint}"), topics)
     }
 
-    /// A socket that connects to an endpoint, or binds to it behind an "@". `topics` is for
-    /// subscribers only.
+    /// Starts a socket that connects to an endpoint, or binds to it if it begins with "@". Only
+    /// subscribers use `topics`.
     pub fn start(kind: SocketType, endpoint: &str, topics: &'static [&'static [u8]]) -> Self {
         let bind = endpoint.starts_with('@');
         let endpoint = CString::new(endpoint.trim_start_matches('@')).unwrap();
@@ -97,7 +97,7 @@ impl Subscriber {
         Writer::open(zeek_80(), path, &self.endpoint, &options, columns)
     }
 
-    /// What has arrived by now.
+    /// Takes the messages that have arrived by now.
     pub fn arrived(&self) -> Vec<Frames> {
         self.messages.try_iter().collect()
     }

@@ -1,4 +1,4 @@
-//! Keys, and a peer that has some: a Python program over pyzmq.
+//! Keys, and a peer that uses them: a Python program over pyzmq.
 
 use std::io::{BufRead, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt;
@@ -16,10 +16,10 @@ use super::{python, root};
 /// No test waits longer for something to happen.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A directory of a test's own, short enough for a socket's path.
+/// A directory of a test's own, with a path short enough for a socket in it.
 pub struct Scratch(pub PathBuf);
 
-/// A pair of keys and its files.
+/// A pair of keys and the files that hold it.
 pub struct Keys {
     pub pair: KeyPair,
     pub public: PathBuf,
@@ -42,7 +42,7 @@ impl Scratch {
         Keys { pair, public, secret }
     }
 
-    /// A directory with the public keys of some.
+    /// Makes a directory that has these public keys.
     pub fn authorized(&self, name: &str, keys: &[&Keys]) -> PathBuf {
         let dir = self.0.join(name);
         std::fs::create_dir(&dir).unwrap();
@@ -61,9 +61,9 @@ impl Drop for Scratch {
 }
 
 impl Keys {
-    /// Authorizes it.
+    /// Puts the public key into a directory of authorized keys.
     pub fn put(&self, dir: &Path) {
-        // At once: who reads the directory meanwhile finds a whole file or none.
+        // Renamed when complete: a reader of the directory finds the whole file or none.
         let new = dir.join("new");
         std::fs::copy(&self.public, &new).unwrap();
         std::fs::rename(new, dir.join(self.public.file_name().unwrap())).unwrap();
@@ -82,16 +82,16 @@ pub fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// `peer.py` under way.
+/// A running `peer.py`.
 pub struct Peer {
     child: Child,
     lines: mpsc::Receiver<String>,
-    /// What came and was not asked for yet.
+    /// Records that came and were not asked for yet.
     records: Vec<String>,
 }
 
 impl Peer {
-    /// A peer that listens or connects, with further arguments.
+    /// Starts a peer that listens (`how` is "bind") or connects ("connect"), with further arguments.
     pub fn start(how: &str, endpoint: &str, args: &[&str]) -> Self {
         let mut child = Command::new(python::with_pyzmq().unwrap())
             .arg(root().join("tests/interop/peer.py"))
@@ -109,13 +109,13 @@ impl Peer {
         peer
     }
 
-    /// A CURVE server that listens and lets in those in a directory.
+    /// Starts a CURVE server that listens and lets in the keys in a directory.
     pub fn server(endpoint: &str, own: &Keys, authorized: &Path, more: &[&str]) -> Self {
         let args = [&["--own", text(&own.secret), "--authorized", text(authorized)], more].concat();
         Self::start("bind", endpoint, &args)
     }
 
-    /// A CURVE client that connects.
+    /// Starts a CURVE client that connects.
     pub fn client(endpoint: &str, own: &Keys, server: &Keys, more: &[&str]) -> Self {
         let args = [&["--own", text(&own.secret), "--server", text(&server.public)], more].concat();
         Self::start("connect", endpoint, &args)
@@ -125,7 +125,7 @@ impl Peer {
         self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok()
     }
 
-    /// Waits for an event of its socket.
+    /// Waits for an event of the peer's socket.
     pub fn event(&mut self, name: &str) {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -138,13 +138,13 @@ impl Peer {
         }
     }
 
-    /// Lets it read again who is authorized.
+    /// Makes the peer read its directory of authorized keys again.
     pub fn reload(&mut self) {
         self.child.stdin.as_mut().unwrap().write_all(b"reload\n").unwrap();
         self.event("RELOADED");
     }
 
-    /// The next record.
+    /// Waits for the next record and returns it.
     pub fn record(&mut self) -> String {
         let deadline = Instant::now() + PATIENCE;
         while self.records.is_empty() {
@@ -156,7 +156,7 @@ impl Peer {
         self.records.remove(0)
     }
 
-    /// The records that have come by now, or come in a moment.
+    /// Returns the records that have come by now or come within half a second.
     pub fn so_far(&mut self) -> Vec<String> {
         let deadline = Instant::now() + Duration::from_millis(500);
         while let Some(line) = self.line(deadline) {

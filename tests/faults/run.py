@@ -43,7 +43,7 @@ NONE, SPOOL, ALWAYS = "no spool", "spool", "spool_always"
 # How many records wait in memory for an endpoint, unless zmq_hwm says otherwise.
 QUEUE = 1000
 
-# A record, at least, as it is sent.
+# The least length of a record as it is sent.
 RECORD_BYTES = 320
 
 ON_THE_WAY = re.compile(r"up to (\d+) records that were on their way are lost")
@@ -109,7 +109,7 @@ class Case:
         return [int.from_bytes(data[at : at + 8], "little") for at in range(0, len(data) - 7, 8)]
 
     def await_records(self, records, name="received", patience=60):
-        """Waits until a subscriber has so many."""
+        """Waits until a subscriber has noted so many."""
         path = self.directory / name
         await_that(lambda: path.exists() and path.stat().st_size >= 8 * records, f"{records} records", patience)
 
@@ -137,7 +137,7 @@ class Sender:
         self.process = case.start(args, name)
 
     def wait(self, patience=180):
-        """Waits for its end, and returns the counters of all endpoints together."""
+        """Waits until the sender has ended, and returns the counters of all endpoints together."""
         code = self.process.wait(patience)
         if code != 0:
             raise AssertionError(f"the sender ended with {code}: {self.reports()[-2000:]}")
@@ -164,12 +164,12 @@ class Result:
     """What became of the records."""
 
     def __init__(self, case, counted, at_most=0, name="received", accepted_before=None, accepted_after=None, lossless=False, restarted=False, estimated=False):
-        """`counted`: lost, as the sender says; and `at_most` so many more. `name`: of the file, or several
-        whose records are those of one stream. `accepted_before`: a subscriber was killed when this was
-        the last record written; `accepted_after`, and that the last that it had noted. `restarted`:
-        the subscriber could read from a sender's connection and its successor's at the same time.
-        `estimated`: what the network's buffers held when a connection was lost is counted too high
-        rather than too low."""
+        """The sender says that `counted` records were lost, and `at_most` so many more. `name` is the file
+        of a subscriber, or the files of several that share the records. When a subscriber was killed,
+        `accepted_before` was the last record written, and `accepted_after` the last one that it had noted.
+        `restarted`: the subscriber could read from the connections of a sender and of its successor at the
+        same time. `estimated`: the sender counts what the network's buffers held when a connection was
+        lost, and rather too high than too low."""
         names = [name] if isinstance(name, str) else name
         numbers = [number for one in names for number in case.received(one)]
         restarted = restarted or len(names) > 1
@@ -194,10 +194,10 @@ class Result:
             newest = max(newest, number)
         uncounted = self.missing - counted
         if accepted_before is not None and uncounted > 0:
-            # The row of missing records that the kill ends.
+            # The row of missing records that ends at the kill.
             before = [number for number in missing if number <= accepted_before]
             if accepted_after is not None:
-                # Of several subscribers that share the records, each has others.
+                # Subscribers that share the records get different ones: the missing ones are not in a row.
                 row = sum(number > accepted_after for number in before)
             else:
                 row = 0
@@ -253,8 +253,8 @@ FAULTS = []
 
 
 class Fault:
-    """What goes wrong, in one of the ways to run a sender; and how it meets its subscribers, of those
-    that come in every way."""
+    """What goes wrong, and the way to run the sender; for a fault that comes with every meeting, also how
+    the sender meets its subscribers."""
 
     def __init__(self, function, mode, meeting=None):
         self.function, self.mode, self.meeting = function, mode, meeting
@@ -293,7 +293,7 @@ def any_fault(function):
 
 
 def finish(case, sender, lossless, **more):
-    """The sender ends by itself, and everything that will arrive has arrived."""
+    """Waits until the sender has ended by itself and nothing more arrives; returns the result."""
     stats = sender.wait()
     case.await_quiet()
     return Result(case, dropped(stats), lossless=lossless, **more)
@@ -397,12 +397,12 @@ def subscriber_stopped(case):
     return finish(case, sender, lossless=case.mode != NONE)
 
 
-# Ports can come again.
+# Numbers for the names of namespaces, as a port can come again.
 NAMESPACES = itertools.count()
 
 
 def two_hosts(case):
-    """Network namespaces joined by a link; returns what runs a program in each, and what cuts it."""
+    """Joins two network namespaces by a link; returns the prefix of commands in each, and what cuts the link."""
     require_root("network namespaces")
     tag = f"bzw{os.getpid() % 10000}x{next(NAMESPACES)}"
     here, there = f"{tag}a", f"{tag}b"
@@ -422,7 +422,7 @@ def two_hosts(case):
     case.endpoint = f"tcp://{net}.2:{case.port}"
 
     def link(state):
-        # The far end: the sender's own link stays up, packets vanish, and nobody sends a RST.
+        # Only the far end changes: the sender's own link stays up, packets vanish, and nobody sends a RST.
         run("ip", "-n", there, "link", "set", links[1], state)
 
     return ["ip", "netns", "exec", here], ["ip", "netns", "exec", there], link
@@ -451,8 +451,8 @@ def link_cut_with_heartbeats(case):
     link("down")
     time.sleep(8)
     link("up")
-    # What the system here still has of the old connection it sends when the link is back, beside
-    # the new connection.
+    # When the link is back, the sender's system sends what it still has of the old connection, beside
+    # the new one.
     return finish(case, sender, lossless=case.mode != NONE, estimated=case.mode == NONE, restarted=True)
 
 
@@ -540,7 +540,7 @@ def spool_full(case):
 @fault(SPOOL)
 def spool_corrupted(case):
     """bytes of the spool's files change between two runs"""
-    # Segments of 512 KiB.
+    # This limit makes segments of 4 MiB.
     case.send(20_000, 60_000, spool_max_bytes=8 << 20 << 3).wait()
     segments = sorted(case.directory.glob("spool/*/*.seg"))
     assert len(segments) > 4, segments
@@ -664,8 +664,8 @@ def two_senders_one_spool(case):
 
 
 class Met:
-    """A sender and its subscribers, the first of which things happen to. Everything is small, so that
-    buffers are full soon."""
+    """A sender and its subscribers; faults happen to the first subscriber. Buffers are small, so that they
+    are full soon."""
 
     RATE, RECORDS = 4_000, 16_000
 
@@ -684,7 +684,7 @@ class Met:
         return link
 
     def subscribe(self, index):
-        """Starts one of the subscribers, once more if it was there before."""
+        """Starts one of the subscribers, or starts it again."""
         bind, host = (">", self.host) if self.meeting.bind else ("", self.far)
         endpoint = f"{bind}tcp://{host}:{self.ports[index]}"
         more = ["PULL" if self.meeting.push else "SUB", 65_536]
@@ -704,7 +704,7 @@ class Met:
         return self.case.send(self.RATE, records, stay=stay, endpoint=endpoint, wrap=self.here, **options)
 
     def await_records(self, records):
-        """Until all have got their part."""
+        """Waits until every subscriber has these records, or half of its share if they share them."""
         share = records // 2 if self.meeting.push and self.meeting.count > 1 else records
         for name in self.names:
             self.case.await_records(share // 2 if share != records else share, name)
@@ -718,12 +718,12 @@ class Met:
             self.case.await_quiet(name, quiet=quiet)
 
     def judge(self, senders, spared=True, counted_more=0, lossless=True, **more):
-        """Once all senders have ended: what became of the records at each endpoint, or at all that share
-        them. `spared`: nothing happened to the others, which publish to both gets."""
+        """Returns what became of the records at each endpoint, or at all endpoints that share them. All
+        senders have ended. `spared`: nothing happened to the other endpoints, so they must lack nothing."""
         streams = [self.names] if self.meeting.push else [[name] for name in self.names]
         results = []
         for index, names in enumerate(streams):
-            # Those of each endpoint are from right before the end, when nothing happens to the others.
+            # The counters of each endpoint are from right before closing. Losses in closing are the first's.
             counted = counted_more
             for sender in senders:
                 last = sender.lines()[-1]
@@ -856,7 +856,7 @@ def any_exit_while_stopped(case, met):
     subscriber.send_signal(signal.SIGCONT)
     again = met.send(1_000)
     again.wait()
-    # What the system had of the first one comes bit by bit, at the intervals at which it asks for room.
+    # The system sends what it has of the first sender bit by bit, at the intervals at which it asks for room.
     met.quiet(4.0)
     return met.judge([sender, again], lossless=met.spooled, restarted=True, spared=False)
 
@@ -901,12 +901,12 @@ def soak(seconds):
             case.close()
         unique = len(set(case.received()))
         written = case.written()
-        # A quarter of the time is for the caches to fill.
+        # In the first quarter of the time, caches fill.
         early, late = samples[len(samples) // 4 : len(samples) // 2], samples[len(samples) // 2 :]
         accepted = stats["sent"] - unique
         print(f"{written} records in {time.monotonic() - began:.0f} s: {stats}")
         print(f"{unique} received, {accepted} had been accepted by {kills} subscribers that were killed")
-        # Each of them has a receive buffer and a ZeroMQ queue of 1,000.
+        # Each killed subscriber had a receive buffer and a ZeroMQ queue of 1,000.
         buffer = int(Path("/proc/sys/net/ipv4/tcp_rmem").read_text().split()[2])
         problems = []
         if written != stats["written"]:

@@ -7,7 +7,7 @@
 //! it stays until nothing is waiting, at most STAY seconds, and closes the writer. NUMBERS is a
 //! file with the number of the last record written, also after SIGKILL, from which the next run
 //! goes on. Standard output has a line of JSON a second and one after closing: the counters of
-//! each endpoint, and of all. They are checked to add up before each.
+//! each endpoint, and of all. The counters are checked to add up before each line.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
@@ -21,7 +21,7 @@ use fake_host::{Cell, Type, Writer, log_stats};
 
 const PATH: &str = "numbers";
 
-/// What makes a record about as long as one of conn.log.
+/// Bytes that make a record about as long as one of conn.log.
 const PADDING: usize = 300;
 
 fn main() {

@@ -6,8 +6,8 @@ its files, once: "make test-faults".
 
     sensors.py [--seed N] [--seconds N] [--sensors N]
 
-COLLECTOR in the environment is the bro-zmq to run. A full disk needs root, to mount one, and is left out
-without it, which is said.
+COLLECTOR in the environment is the bro-zmq to run. A full disk needs root, to mount a small one; without
+root it is left out, and a message says so.
 """
 
 import argparse
@@ -58,7 +58,7 @@ class Sensor:
         return bytes((1, len(self.path))) + self.path + bytes((0, len(body))) + body
 
     def connect(self, port):
-        # Whose backlog is full does not answer.
+        # A collector whose backlog is full does not answer.
         if time.monotonic() < self.again:
             return False
         self.socket = socket.socket()
@@ -80,7 +80,7 @@ class Sensor:
         return False
 
     def write(self, records):
-        """So many more, as far as the connection takes them."""
+        """Sends so many more records, as far as the connection takes them."""
         try:
             if self.greeted < 64 + 27 + 3:
                 self.greeted += len(self.socket.recv(64 + 27 + 3 - self.greeted))
@@ -99,12 +99,12 @@ class Sensor:
             self.lost()
 
     def arrived(self):
-        """What the collector's system has acknowledged by now is owed."""
+        """Adds the records that the collector's system has acknowledged by now to those that are owed."""
         if self.socket is None:
             return
         try:
             waiting = struct.unpack("i", fcntl.ioctl(self.socket, termios.TIOCOUTQ, b"\0" * 4))[0]
-            # The acknowledgement of an end makes no difference here; one that is gone says nothing.
+            # The acknowledgement of a FIN makes no difference here; a failed connection tells nothing.
             if self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:
                 complete = max(0, self.written - waiting) // len(self.frame(0))
                 self.owed.update(range(self.first, self.first + complete))
@@ -160,7 +160,7 @@ class Site:
         deadline = time.monotonic() + PATIENCE
         while self.collector.poll() is None:
             assert time.monotonic() < deadline, "it does not end"
-            # Sensors know nothing of it.
+            # Sensors do not know that the collector ends, and go on.
             self.publish(0.05)
         assert self.collector.returncode == 0, (self.collector.returncode, self.said()[-2000:])
 

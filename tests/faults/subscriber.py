@@ -3,9 +3,8 @@
 
     subscriber.py ENDPOINT FILE [MICROSECONDS [SUB|PULL [BYTES]]]
 
-Binds to the endpoint, or connects to it behind a ">"; says "up"; needs so many microseconds for
-each record; its system receives up to so many bytes ahead. What it has taken is in the file when it is
-killed.
+Binds to the endpoint, or connects if a ">" is in front of it, and says "up". It takes MICROSECONDS for
+each record, and its system receives up to BYTES ahead. When it is killed, the file has all that it has taken.
 """
 
 import os
@@ -36,7 +35,7 @@ def main():
                 socket.bind(endpoint)
             break
         except zmq.ZMQError:
-            # The one before it has just been killed.
+            # The subscriber before this one has just been killed.
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.02)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import zmq
 
-# Logs, records of each that come at once, bursts, and seconds from one to the next.
+# Logs, records of each in a burst, bursts, and seconds from one burst to the next.
 CASES = [
     (1, 1, 50, 0.1),
     (1, 1, 3000, 0.001),
@@ -31,7 +31,8 @@ CASES = [
     (40, 2500, 2, 4.0),
 ]
 
-# A host collects records for up to a second. Half of those that come every 0.1 s would be older.
+# The highest median age, in seconds, of records that come every 0.1 s. If they waited for the host's buffer,
+# which it fills for up to a second, more than half would be older.
 YOUNG = 0.25
 
 SCRIPT = """
@@ -95,8 +96,8 @@ event {init}() &priority=-2000000
     }}
 """
 
-# Without packets or peers a Bro sleeps for 100 ms in each round of its loop. Bro 2.6, which has
-# Option::set, has another way to be reached than 2.5.
+# Without packets or peers a Bro sleeps for 100 ms in each round of its loop, so it listens for peers.
+# Bro 2.6, which has Option::set, does so in another way than 2.5.
 WAKES = """
 @ifdef ( Option::set )
 event bro_init() { Broker::listen("127.0.0.1", 0/tcp); }
@@ -161,7 +162,7 @@ def run(program, scratch, logs, size, bursts, every):
             [program, "-b", "bursts.zeek", *(["base/frameworks/broker"] if Path(program).name == "bro" else []),
              "NCSA/ZeroMQWriter", f"LogZeroMQ::endpoint={subscriber.endpoint}"],
             cwd=work, stdout=out, stderr=subprocess.STDOUT, timeout=120).returncode
-    # A busy machine's subscriber is not done yet.
+    # On a busy machine the subscriber may not be done yet.
     before = -1
     while before < len(subscriber.ages) < (size * bursts + 1) * logs:
         before = len(subscriber.ages)

@@ -23,8 +23,8 @@ import zmq.auth
 HERE = os.path.dirname(os.path.abspath(__file__))
 CAPTURES = os.path.join(HERE, "..", "data", "captures")
 NUMBER = re.compile(rb"-?\d+(?:\.\d+)?(?:e-?\d+)?")
-# Zeek 8.1 wrote controls as JSON has them, or as they are, and what else was in a string with them as if
-# they were not there.
+# True for Zeek 8.1, which writes control characters as JSON escapes or as they are, and the rest of their
+# string as if they were not there.
 OWN_CONTROLS = os.environ.get("HOST_JSON") == "8.1"
 STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 CONTROL = re.compile(rb"(?<!\\)((?:\\\\)*)(?:\\u00([01][0-9A-F])|(\x7f))")
@@ -73,8 +73,8 @@ def as_other_hosts_write(string):
 
 
 def same_but_for_digits(ours, theirs):
-    """RapidJSON does not always find the fewest digits: there, equal numbers will do, if
-    ours has no more of them."""
+    """Returns True if the texts are the same but for digits: RapidJSON does not always find the
+    fewest, so equal numbers will do if ours has no more digits."""
     if OWN_CONTROLS:
         theirs = STRING.sub(lambda found: as_other_hosts_write(found[0]), theirs)
     if ours == theirs:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A real cluster on this machine: a manager, a logger, a proxy and two workers. What they log
 from captures arrives once and complete, through the logger and past it; and when each node is
-killed in turn, what goes on without it goes on. With Broker, and with the ZeroMQ backend if the
+killed in turn, what does not need it goes on. With Broker, and with the ZeroMQ backend if the
 host has it.
 
     cluster.py PROGRAM SCRATCH
@@ -34,11 +34,12 @@ WORKERS = [name for name, kind in NODES.items() if kind == "WORKER"]
 IGNORED = {"reporter", "loaded_scripts", "packet_filter", "stats", "telemetry", "cluster", "broker"}
 PATIENCE = 60
 BACKENDS = {"broker": "frameworks/cluster/backend/broker", "zeromq": "frameworks/cluster/backend/zeromq/connect"}
-# What must be there of the captures. A Bro that goes on after it was suspended has today's time, in which
-# each packet of a capture is a connection that is over: it finds no requests. So does a Zeek 3.0, which has its loop.
+# True for a Bro, and for Zeek 3.0, which has Bro's loop. When such a host goes on after it was suspended, its
+# time is today's: every connection of a capture is over by then, and it finds no requests.
 BRO = False
-# Bro 2.5, whose nodes are told of which others they are, and do not use Broker.
+# True for Bro 2.5, whose nodes are told which other nodes they belong to, and do not use Broker.
 OLD = False
+# Logs that the captures must make.
 LOGS = {"conn", "dns"}
 # Records a second from each worker, when nodes are killed.
 RATE = 100
@@ -67,7 +68,7 @@ class Subscriber(threading.Thread):
         self.socket.close(0)
 
     def quiet(self, seconds):
-        """Waits until nothing has come for so long."""
+        """Waits until nothing has come for so many seconds."""
         while time.monotonic() - self.last < seconds:
             time.sleep(0.1)
 
@@ -85,7 +86,7 @@ def free_ports(count):
 
 
 class Cluster:
-    """Its nodes, each a process in a directory of its own."""
+    """The nodes of a cluster, each a process in a directory of its own."""
 
     def __init__(self, name, backend, way, *arguments, captures=()):
         self.work = SCRATCH / f"cluster-{name}-{backend}-{way}"
@@ -146,7 +147,7 @@ class Cluster:
         self.processes[node].wait()
 
     def end(self):
-        """Ends all nodes, those first that others hear from; the messages that came."""
+        """Ends all nodes, those first that others hear from; returns the messages that came."""
         wrong = []
         for node in (*WORKERS, "proxy", "manager", "logger"):
             process = self.processes[node]
@@ -180,7 +181,7 @@ def sorted_by_path(messages):
 
 
 def identity(record):
-    """Of a record, however its numbers and texts are written: a Bro writes them otherwise."""
+    """Returns time and uid of a record, to compare where a Bro writes numbers and texts in another form."""
     record = json.loads(record)
     return record["ts"], record.get("uid")
 
@@ -196,7 +197,7 @@ def numbers(messages):
 
 
 def captures(backend, way):
-    """Every record once, as it is in the logger's files."""
+    """Every record arrives once, as it is in the logger's files."""
     cluster = Cluster("captures", backend, way, "LogZeroMQ::topic=%sensor/%path", "LogZeroMQ::zmq_hwm=0",
                       captures=(CAPTURES / "web.pcap", CAPTURES / "dns.pcap"))
     try:
@@ -217,11 +218,11 @@ def captures(backend, way):
     assert LOGS <= set(files), files.keys()
     count = 0
     for path in (set(sent) | set(files)) - IGNORED:
-        # Each writer's records reach the logger apart, and so may be in another order of the workers.
+        # The records of the workers may reach the logger and the subscriber in different orders.
         ours, theirs = sorted(sent.get(path, [])), sorted(files.get(path, []))
         count += len(ours)
         if way == "workers" and BRO:
-            # At its end a Bro's worker loses what it has not handed to the logger; what is in the files has come.
+            # At its end a Bro's worker loses what it has not handed to the logger: only what is in the files must come.
             theirs = list((Counter(map(identity, theirs)) - Counter(map(identity, ours))).elements())
             assert not theirs, f"{path}: these are in the logger's file and have not come: {theirs[:3]}"
             continue
@@ -232,7 +233,7 @@ def captures(backend, way):
 
 
 def killed(backend, way):
-    """Each node in turn: what goes on without it loses nothing."""
+    """Kills each node in turn: what does not need it goes on, and loses nothing."""
     cluster = Cluster("killed", backend, way, f"ClusterTest::rate={RATE}.0")
     try:
         time.sleep(3)
@@ -276,7 +277,7 @@ def killed(backend, way):
 
 @functools.cache
 def has(backend):
-    """Whether the host has the backend's script. (Hosts before Zeek 9 use Broker without one.)"""
+    """Returns True if the host has the backend's script. (Hosts before Zeek 9 use Broker without one.)"""
     return subprocess.run([PROGRAM, "--parse-only", "-e", f"@load {BACKENDS[backend]}"], stdout=subprocess.DEVNULL,
                           stderr=subprocess.DEVNULL, timeout=PATIENCE).returncode == 0
 

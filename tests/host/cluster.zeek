@@ -45,7 +45,7 @@ event ClusterTest::go_on()
 	if ( written > 0 )
 		return;
 
-	# For the test.
+	# The test waits for this line.
 	print "goes on";
 	flush_all();
 
@@ -59,7 +59,7 @@ event ClusterTest::go_on()
 	event ClusterTest::tick();
 	}
 
-# Timers stand still as long as no capture is read.
+# An event tells when to go on: timers stand still as long as no capture is read.
 @ifdef ( Cluster::node_up )
 event Cluster::node_up(name: string, id: string)
 	{

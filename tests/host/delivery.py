@@ -4,7 +4,7 @@
     delivery.py PROGRAM SCRATCH
 
 PROGRAM is the bro or zeek, its environment naming and activating the plugin. The subscriber, and
-what is made of the numbers it gets, are those of tests/faults.
+the check of the numbers that it gets, are those of tests/faults.
 """
 
 import concurrent.futures
@@ -63,7 +63,7 @@ class Host(faults.Case):
 
 
 def totals(host):
-    """Waits for a host's end; how many records its writer lost, and has left in the spool."""
+    """Waits for a host's end; returns how many records its writer lost, and left in the spool."""
     process, out = host
     code = process.wait(180)
     said = out.read_text()
@@ -99,8 +99,8 @@ def killed(case):
     taken = max(case.received())
     time.sleep(1.5)
     case.subscribe()
-    # What was on its way to a process that had been killed: at most a second's records. As the host
-    # hands them over as they come, some were in the network's buffers.
+    # At most a second's records were on their way to the process that was killed. Some of them were in the
+    # network's buffers, which the host's count estimates.
     return case.finish(host, accepted_before=taken + 10_000, estimated=case.mode == faults.NONE)
 
 

@@ -44,7 +44,7 @@ function change()
 	Log::add_filter(HostTest::LOG, hosttest);
 	}
 
-# After the plugin's script.
+# Changes a default filter after the plugin's script has seen it.
 function change_late()
 	{
 	local other = Log::get_filter(HostTest::OTHER, "default");

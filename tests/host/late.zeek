@@ -13,7 +13,7 @@ export {
 		text: string &log;
 	};
 
-	# Whether the default filter of a log is changed as soon as the log is there.
+	# T to change the default filter of a log as soon as the log is there.
 	const changes = F &redef;
 }
 

@@ -17,7 +17,7 @@ export {
 	# How long the host goes on after the last one.
 	const stay = 5 sec &redef;
 
-	# Whether it ends then by an error that ends the whole process at once.
+	# T to end the host then by an error that ends the whole process at once.
 	const fail = F &redef;
 }
 

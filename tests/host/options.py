@@ -103,7 +103,7 @@ def filters_of_every_kind():
         if MODERN:
             written = run.file("file_" + name)
             if name == "millis" and "unsigned" not in names:
-                # A host that does not know the other form takes -1.5 seconds for unsigned.
+                # A host without TS_MILLIS_UNSIGNED writes -1.5 seconds as an unsigned number in any case.
                 written = [line.replace(b"18446744073709550116", b"-1500") for line in written]
             same(sent, written, name)
         for record in sent:
@@ -138,7 +138,7 @@ def defaults_of_all_filters():
 
 
 def escape_policies():
-    """As options of the script, which hosts before Zeek 9 have as a string."""
+    """Escape policies as options of the script, where hosts before Zeek 9 have a string."""
     for policy, text in (("PUA", b'latin\\udb80\\udce9"'), ("TSV", b'"tab\\\\x09 quote\\" percent%s latin\\\\xe9"')):
         name = "JSON::STRING_ESCAPE_POLICY_" + policy
         run = Run("policy-" + policy, records(code=(
@@ -165,7 +165,7 @@ def followed_filters():
     same(run.sent["other"], run.file("other"), "other")
     assert run.sent["other"][0] == b'{"resp_p":53}', run.sent["other"]
 
-    # Not asked for, the filters are not followed.
+    # Without the option, the filters are not followed.
     run = Run("not-followed", lambda endpoint: records(
         os.path.join(HERE, "follow.zeek"), "LogAscii::use_json=T")(endpoint))
     run.quiet()
@@ -174,7 +174,7 @@ def followed_filters():
 
 
 def followed_filters_of_the_host():
-    """The same with all that the host logs from a capture; Zeek 8's ssl.log leaves columns out."""
+    """All that the host logs from a capture follows the default filters; Zeek 8's ssl.log leaves columns out."""
     for capture in ("tls.pcap", "mail.pcap", "dns.pcap"):
         wrong, count, _ = captures.run(
             PROGRAM, MODERN, SCRATCH, os.path.join(captures.CAPTURES, capture), "follow-",
@@ -183,14 +183,14 @@ def followed_filters_of_the_host():
 
 
 def late_logs():
-    """Logs that are created, or enabled, at any time: with all their records, or, followed before
-    Zeek 3.1, with all that are written when the handler that has created the log is over."""
+    """Logs that are created or enabled at any time are sent with all their records. If a host before Zeek
+    3.1 follows default filters, the records begin after the handler that has created the log."""
     def late(*arguments):
         return lambda endpoint: ["-b", os.path.join(HERE, "late.zeek"), "NCSA/ZeroMQWriter",
                                  "LogZeroMQ::endpoint=" + endpoint, "LogAscii::use_json=T", *arguments]
 
     logs = {"start", "end", "event", "again", "enabled"}
-    # Bro 2.5 keeps the filters of a log that is removed: that it is there again, nobody can see.
+    # Bro 2.5 keeps the filters of a removed log, so nobody can see that the log is there again.
     unseen = set() if FORGETS_FILTERS else {"again"}
     logs -= unseen
     run = Run("late", late())
@@ -200,7 +200,7 @@ def late_logs():
         same(run.sent[path], run.file(path), path)
         assert len(run.sent[path]) == (1 if path == "enabled" else 2), (path, run.sent[path])
 
-    # As the default filter has it, which the handler changes before it writes.
+    # The log follows the default filter, which the handler changes before it writes.
     run = Run("late-follow", late("LogZeroMQ::follow_default_filter=T", "Late::changes=T"))
     run.quiet()
     assert set(run.sent) == logs, run.sent.keys()
@@ -211,7 +211,7 @@ def late_logs():
     run = Run("late-only", late("LogZeroMQ::only_zeromq=T"))
     run.quiet()
     assert set(run.sent) == logs, run.sent.keys()
-    # What is written at the start, before the default filters are muted, is in files, too.
+    # Records written before the default filters are muted are in files, too.
     at_once = set() if FOLLOWS_AT_ONCE else logs - {"enabled"}
     assert run.files() == {"start", "excluded"} | at_once | unseen, run.files()
     assert all(len(run.file(path)) == 1 for path in run.files() - {"excluded"} - unseen), run.files()
@@ -230,7 +230,7 @@ def no_files():
     assert {"conn", "http"} <= set(run.sent), run.sent.keys()
     assert not run.files(), run.files()
 
-    # Followed first, and removed then.
+    # A default filter is followed first, and then removed.
     run = Run("only-follow", lambda endpoint: records(
         os.path.join(HERE, "follow.zeek"), "LogZeroMQ::only_zeromq=T", "LogZeroMQ::follow_default_filter=T")(endpoint))
     run.quiet()
@@ -261,7 +261,7 @@ def fields_topics_tags():
     own = run.sent["own@%s%%" % socket.gethostname()]
     assert own == [b'{"own":{"orig_h":"10.0.0.1","resp_p":53,"site":"a,b","x":"y"}}'] * 2, own
 
-    # A column wins.
+    # A column wins over an extra field of its name.
     run = Run("extra-column", records(code='redef LogZeroMQ::extra_fields += { ["resp_p"] = "x", ["z"] = "1" };'))
     assert run.sent["other"][0] == b'{"orig_h":"10.0.0.1","resp_p":53,"z":"1"}', run.sent["other"]
     assert 'the extra field "resp_p" is left out of the log "other"' in run.said, run.said
@@ -288,7 +288,7 @@ def one_frame():
 
 
 def a_bad_value():
-    """It costs its filter only, and the message names option, value and what is allowed."""
+    """A bad value costs its filter only, and the message names option, value and what is allowed."""
     for option, value, part in (
             ("topic", "%paht", "use %path, %sensor, or %%"), ("extra_fields", "site", "write name=value"),
             ("frames", "three", "use two (topic, JSON) or one"),
@@ -354,8 +354,8 @@ def configurations_of_the_original():
 
 
 def documented_configurations():
-    """Each configuration of the manual, which are those of the original plugin's, unchanged but
-    for the subscribers' addresses (and the name of the event, on Bro)."""
+    """Each configuration of the manual, unchanged but for the subscribers' addresses (and the name of the
+    event, on Bro). They are the configurations of the original plugin's manual."""
     with open(README, encoding="utf-8") as readme:
         section = readme.read().split("\n## Activate it\n")[1].split("\n## ")[0]
     blocks = ["\n".join(line[4:] for line in block.strip("\n").split("\n"))
@@ -398,7 +398,7 @@ def documented_configurations():
     return len(blocks)
 
 
-# These compare with the host's own JSON, or use what only hosts that write today's know.
+# Tests that compare with the host's own JSON, or use what only hosts with today's JSON know.
 MODERN_ONLY = [filters_of_every_kind, defaults_of_all_filters, followed_filters]
 
 TESTS = [
@@ -430,6 +430,6 @@ if __name__ == "__main__":
     # Zeek 3.0 and older do not tell a script that a filter is there.
     FOLLOWS_AT_ONCE = VERSION >= [3, 1]
     FORGETS_FILTERS = VERSION >= [2, 6]
-    # Bro raises the one, Zeek the other.
+    # The event that the host raises at its start.
     INIT = "bro_init" if os.path.basename(PROGRAM) == "bro" else "zeek_init"
     sys.exit(main())

@@ -17,9 +17,9 @@ import time
 import zmq
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-# More than the buffers of both kernels hold.
+# More records than the buffers of both ends hold.
 RECORDS = 30000
-# For numbers.zeek: until it is ended, and fast.
+# Options for numbers.zeek: write fast, until the host is ended.
 ENDLESS = ["HostTest::how_many=100000000", "HostTest::rate=100000"]
 TOTALS = re.compile(
     r"(\d+) records? written, (\d+) sent \(\d+ bytes\)(?:, (\d+) dropped \((?:.*queue full: (\d+))?)?")
@@ -47,7 +47,7 @@ class Host:
              *options], cwd=work, stdout=self.out, stderr=subprocess.STDOUT)
 
     def end(self):
-        """Waits for its end; its exit status, and what it has said."""
+        """Waits for the host's end; returns its exit status, and what it has said."""
         code = self.process.wait(timeout=120)
         with self.out as out:
             out.seek(0)
@@ -104,8 +104,8 @@ def dead_subscriber(program, scratch):
 
 
 def end(program, scratch, name, how, options):
-    """Ends the host with a signal (None: it does that itself) while its subscriber takes nothing.
-    Returns its exit status, what it said, and how long that took."""
+    """Ends the host with a signal (None: it ends by itself) while its subscriber takes nothing.
+    Returns its exit status, what it said, and how long its end took."""
     context = zmq.Context()
     socket, endpoint = subscriber(context, b"numbers")
     host = Host(program, os.path.join(scratch, name), "numbers.zeek", endpoint,

@@ -16,6 +16,6 @@ event print_metrics()
 
 event zeek_init() &priority=-3000000
 	{
-	# Each writer tells at its heartbeat, once a second.
+	# Each writer tells its counters at its heartbeat, once a second.
 	schedule 3 sec { print_metrics() };
 	}

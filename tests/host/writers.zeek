@@ -1,6 +1,6 @@
 # Writers that come and go while the host runs, for tests/host/run: a stream is created, writes, is
-# disabled and enabled again, and removed; another one is rotated meanwhile. Not the same: Zeek
-# crashes when the time comes to rotate a log whose stream is gone, whatever its writer is.
+# disabled and enabled again, and removed; another stream is rotated meanwhile. Rotation has a stream
+# of its own because Zeek crashes when it rotates a log whose stream is gone, whatever its writer is.
 
 module HostTest;
 
@@ -61,7 +61,7 @@ event HostTest::begin_round(round: count)
 		{
 		if ( n == each / 2 )
 			{
-			# These keep the writer, which the filter finds again.
+			# Disabling and enabling keep the writer, which the filter finds again.
 			Log::disable_stream(HostTest::WRITERS);
 # Bro 2.5 declares Log::enable_stream, but has no body for it. Option::set came with 2.6.
 @ifdef ( Option::set )

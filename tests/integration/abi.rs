@@ -16,7 +16,7 @@ use bro_zeromq_writer::report::Level;
 /// What a program needs besides the static library.
 const STATIC_LIBS: [&str; 5] = ["-lstdc++", "-lm", "-lpthread", "-ldl", "-lrt"];
 
-/// The program of `tests/c/{source}`, linked with the static or the shared library, runs.
+/// Builds and runs the program `tests/c/{source}`, linked with the static or the shared library.
 fn use_abi(compiler: &str, source: &str, flags: &[&str], linked: &str) {
     let library = library(linked);
     let program =
@@ -58,9 +58,8 @@ fn a_newer_standard_takes_the_header_too() {
     use_abi("CXX", "abi_use.cc", &["-std=c++20", "-pedantic"], "a");
 }
 
-/// Lists what Rust has, under the header's names. That the items named exist with these
-/// types, this program's compiler checks; what is made of them, the C compiler checks
-/// against the header.
+/// Lists Rust's items under the header's names. Rust's compiler checks that they exist with
+/// these types; the C compiler checks what is made of them against the header.
 macro_rules! rust_side {
     (
         constants { $($constant:ident = $value:expr;)* }
@@ -74,7 +73,7 @@ macro_rules! rust_side {
 
         /// Size and alignment of each struct, and of each member its name, offset and size.
         fn structs() -> Vec<Struct> {
-            // All of its members are numbers of four bytes.
+            // All members of the layout are numbers of four bytes.
             let numbers = FAMILIES[0].layout.members().into_iter().enumerate();
             let members = numbers.map(|(index, (member, _))| (member, index * 4, 4)).collect();
             vec![Struct { name: "bzw_layout", size: size_of::<Layout>(), align: align_of::<Layout>(), members }, $(Struct {
@@ -89,7 +88,7 @@ macro_rules! rust_side {
             },)*]
         }
 
-        /// The prototype of each function, in C, made of Rust's types.
+        /// The C prototype of each function, made of Rust's types.
         fn functions() -> Vec<(&'static str, String)> {
             vec![$((stringify!($function), {
                 let _: unsafe extern "C" fn($($argument),*) -> $result = abi::$function;
@@ -162,7 +161,7 @@ rust_side! {
     }
 }
 
-/// The type of the report callback, which is in no prototype.
+/// The callback's type is in no prototype, so it has a test of its own.
 #[test]
 fn the_report_callback_has_the_type_of_the_header() {
     type Report = Option<unsafe extern "C" fn(*mut c_void, c_int, *const c_char)>;
@@ -170,7 +169,7 @@ fn the_report_callback_has_the_type_of_the_header() {
     assert!(header().contains("typedef void (*bzw_report_fn)(void* context, int level, const char* message);"));
 }
 
-/// A Rust type in C.
+/// Returns a Rust type as C writes it.
 fn c_type(rust: &str) -> String {
     let rust = rust.trim();
     if let Some(pointee) = rust.strip_prefix("*const ") {
@@ -272,7 +271,7 @@ fn header_and_rust_have_the_same_functions() {
     assert_eq!(header_functions(), rust);
 }
 
-/// Values, sizes, offsets and prototypes: a C file of assertions, made of what Rust has.
+/// Compiles a C file of assertions about values, sizes, offsets and prototypes, made of what Rust has.
 #[test]
 fn header_and_rust_have_the_same_numbers_and_prototypes() {
     let mut text = String::from(
@@ -289,7 +288,7 @@ fn header_and_rust_have_the_same_numbers_and_prototypes() {
         }
     }
     for (_, prototype) in functions() {
-        // A second declaration of another type is an error.
+        // The header has declared the function: another type here is an error.
         let _ = writeln!(text, "{prototype}");
     }
     let source = scratch().join("same.c");
@@ -297,7 +296,7 @@ fn header_and_rust_have_the_same_numbers_and_prototypes() {
     run(compile("CC", &["-std=c11"]).arg("-fsyntax-only").arg(&source));
 }
 
-/// The names that a shared object offers to others.
+/// The names that a shared object exports.
 fn exported(library: &Path) -> BTreeSet<String> {
     let output = run(Command::new("nm").args(["-D", "--defined-only", "--format=posix"]).arg(library));
     String::from_utf8_lossy(&output.stdout)

@@ -55,7 +55,7 @@ fn all(numbers: std::ops::Range<u64>) -> Vec<u64> {
     numbers.collect()
 }
 
-/// Calls the writer as a host does, until something is so.
+/// Calls the writer as a host does until `so` returns true for its statistics; returns those.
 fn until(writer: &mut Writer, what: &str, mut so: impl FnMut(&Stats) -> bool) -> Stats {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -82,7 +82,7 @@ fn records_are_held_for_the_first_subscriber() {
     assert_eq!(writer.settled(0).records_sent, 200);
 }
 
-/// Far more records at once than the high water mark allows, to one that takes them.
+/// Writes far more records at once than the high-water mark allows, to a subscriber that keeps up.
 fn burst(endpoint: &str, subscriber: &Subscriber) {
     let mut writer = Writer::open(zeek_80(), "conn", endpoint, &[("zmq_hwm", "10")], &["n"]);
     writer.await_subscription();
@@ -101,7 +101,7 @@ fn a_burst_is_no_slow_subscriber() {
 #[test]
 fn nor_at_a_bound_endpoint() {
     let endpoint = free_endpoint();
-    // It connects again until the writer is there.
+    // The subscriber tries to connect until the writer has bound the endpoint.
     let subscriber = Subscriber::start(SocketType::Sub, &endpoint, &[b""]);
     burst(&format!("@{endpoint}"), &subscriber);
 }
@@ -124,7 +124,7 @@ fn a_log_waits_for_what_others_have_in_front_of_it() {
         writer
     };
     let (mut busy, mut quiet) = (open("busy", "300"), open("quiet", "10"));
-    // Nobody reads, so that all of it stands in front of what the other one writes.
+    // Nobody reads yet, so all of these records are in front of those that `quiet` writes.
     let large = [Cell::Text(Type::String, vec![b'x'; 100_000])];
     for _ in 0..300 {
         busy.write(&large);
@@ -136,7 +136,7 @@ fn a_log_waits_for_what_others_have_in_front_of_it() {
             match slow.try_recv().unwrap() {
                 Some(message) => {
                     seen += 1;
-                    // All together, several times as long as a queue may stand still.
+                    // In total this takes several times as long as a queue may stand still.
                     if message.as_bytes().len() > 1000 {
                         std::thread::sleep(Duration::from_millis(5));
                     }
@@ -153,10 +153,10 @@ fn a_log_waits_for_what_others_have_in_front_of_it() {
     assert_eq!((busy.stats().dropped_queue_full, quiet.stats().dropped_queue_full), (0, 0));
 }
 
-/// Writes to a subscriber that takes nothing, and to others; returns how many records, all in all. If
-/// each record that finds the queue full waited, it would take more than a minute.
+/// Writes to a subscriber that does not read, and to others; returns how many records were written. If
+/// every record that finds the queue full waited, the writing would take more than a minute.
 fn write_to_one_that_stands_still(others: &[&Subscriber]) -> usize {
-    // It is not read from: libzmq takes ten messages, and the system some megabytes.
+    // Nobody reads from this socket: libzmq takes ten messages, and the system some megabytes.
     let context = Arc::new(Context::new().unwrap());
     let still = Socket::new(&context, SocketType::Sub).unwrap();
     still.set(zmq_sys::ZMQ_RCVHWM, 10).unwrap();
@@ -169,7 +169,7 @@ fn write_to_one_that_stands_still(others: &[&Subscriber]) -> usize {
     let options = [("zmq_hwm", "100"), ("zmq_linger", "0")];
     let mut writer = Writer::open(zeek_80(), "conn", &endpoints, &options, &["text"]);
     until(&mut writer, "subscribed", |stats| {
-        // It does nothing by itself.
+        // A socket sends its subscription only when it is called.
         still.get(zmq_sys::ZMQ_EVENTS).unwrap();
         stats.subscribed == 1
     });
@@ -177,7 +177,7 @@ fn write_to_one_that_stands_still(others: &[&Subscriber]) -> usize {
         writer.await_subscription_of(endpoint as u32);
     }
     let record = [Cell::Text(Type::String, vec![b'x'; 100_000])];
-    // Until none is taken any more: on a busy machine a queue can seem to stand still that does not yet.
+    // Write until no record is taken any more: on a busy machine a queue can seem to stand still too early.
     let (mut written, mut refused) = (0, 0);
     while refused < 50 {
         let before = writer.stats().dropped_queue_full;
@@ -192,7 +192,7 @@ fn write_to_one_that_stands_still(others: &[&Subscriber]) -> usize {
     }
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     let stats = writer.stats();
-    // The system may take a few more.
+    // The system may have taken a few more records.
     assert!(stats.dropped_queue_full >= 280, "{stats:?}");
     for endpoint in 1..=others.len() {
         assert_eq!(writer.settled(endpoint as u32).dropped_queue_full, 0);
@@ -253,7 +253,7 @@ fn a_relative_spool_dir_does_not_stop_the_log() {
     assert_eq!(numbers(&subscriber.take(10)), all(0..10));
 }
 
-/// As an old process has it that is still ending.
+/// An old process that is still ending holds the lock like this.
 #[test]
 fn a_spool_that_is_locked_is_tried_again() {
     let scratch = Scratch::new("locked");
@@ -319,7 +319,7 @@ fn the_spools_disk_is_reported_when_it_fails() {
     assert!(reports.iter().any(told), "{reports:?}");
 }
 
-/// Leaves so many records of a log in its spool.
+/// Leaves `records` records of a log in its spool.
 fn leave(path: &str, endpoint: &str, options: &[(&str, &str)], records: u64) {
     let mut writer = Writer::open(zeek_80(), path, endpoint, options, &["n"]);
     write(&mut writer, 0..records);
@@ -334,7 +334,7 @@ fn a_spool_of_a_log_without_a_writer_is_drained() {
     let options = [("spool_dir", spool.as_str()), ("topic", "%sensor/%path"), ("sensor", "s1")];
     leave("orphan-notice", &endpoint, &options, 300);
     leave("orphan-weird", &endpoint, &options, 200);
-    // A spool that is for another endpoint.
+    // This spool is for another endpoint, and stays.
     leave("orphan-notice", &free_endpoint(), &options, 100);
     let subscriber = Subscriber::bind_to(&endpoint, &[b""]);
     let mut conn = Writer::open(zeek_80(), "orphan-conn", &endpoint, &options, &["n"]);
@@ -364,7 +364,7 @@ fn a_spool_of_a_log_without_a_writer_is_drained() {
     }
     let left = directories();
     assert!(left[0].starts_with("orphan-conn@") && left[1].starts_with("orphan-notice@"), "{left:?}");
-    // The process's totals have them.
+    // The process's totals include the records of a spool without a writer.
     let stats = log_stats("orphan-weird");
     assert_eq!((stats.records_recovered, stats.records_sent), (200, 200));
     let reports = conn.take_reports();
@@ -379,7 +379,7 @@ fn a_log_gets_its_spool_from_whoever_looks_after_it() {
     let (endpoint, spool) = (free_endpoint(), scratch.spool());
     let options = [("spool_dir", spool.as_str())];
     leave("lent-notice", &endpoint, &options, 300);
-    // Nobody wants it: it stays with the other writer.
+    // No subscriber wants lent-notice, so its spool stays with the writer of lent-conn.
     let conn_only = Subscriber::bind_to(&endpoint, &[b"lent-conn"]);
     let mut conn = Writer::open(zeek_80(), "lent-conn", &endpoint, &options, &["n"]);
     conn.await_report("300 records of an earlier run are in the spool, of lent-notice");
@@ -423,7 +423,7 @@ fn a_log_that_the_subscriber_does_not_want_is_not_kept_and_that_is_told_once() {
     dns.await_subscription();
     let mut reports = Vec::new();
     let start = Instant::now();
-    // What has been written in the first second waits for a subscriber that may be about to tell more.
+    // Records of the first second wait, as the subscriber may be about to tell more topics.
     while start.elapsed() < Duration::from_secs(4) {
         for log in &mut logs {
             write(log, 0..1);
@@ -476,7 +476,7 @@ fn the_end_is_told_or_safe_before_it_can_be_asked_for_again() {
         (&[("zmq_linger", "2500")][..], 3_000_000, "100 records of conn have not been sent yet; the end waits"),
         (&[("zmq_linger", "60000"), ("spool_dir", &spool)], 200_000, "in the spool now: "),
     ] {
-        // It is not read from, and the system takes none of these.
+        // Nobody reads from this socket, and the system cannot take all of the records below.
         let context = Arc::new(Context::new().unwrap());
         let still = Socket::new(&context, SocketType::Sub).unwrap();
         still.set(zmq_sys::ZMQ_RCVHWM, 1).unwrap();
@@ -513,7 +513,7 @@ fn the_spool_keeps_what_nobody_is_there_for() {
     write(&mut writer, 5000..6000);
     until(&mut writer, "all sent", |stats| stats.records_sent == 6000);
     assert_eq!(numbers(&subscriber.take(6000)), all(0..6000));
-    // With nothing in the spool they go the straight way.
+    // While the spool is empty, records are sent without going through it.
     write(&mut writer, 6000..6100);
     assert_eq!(writer.stats().records_spooled, 0);
     assert_eq!(numbers(&subscriber.take(100)), all(6000..6100));
@@ -531,7 +531,7 @@ fn the_next_run_sends_what_is_left() {
     write(&mut writer, 0..300);
     let start = Instant::now();
     let reports = writer.close();
-    // They are safe: there is nothing to wait for.
+    // The records are safe in the spool: there is nothing to wait for.
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     assert!(reports.iter().any(|(_, text)| text.contains("in the spool now: 300")), "{reports:?}");
 
@@ -573,7 +573,7 @@ fn with_a_spool_a_subscriber_that_goes_and_comes_back_misses_nothing_that_was_no
         got.extend(numbers(&subscriber.arrived()));
         std::thread::sleep(Duration::from_millis(5));
     }
-    // In order, and again what may not have arrived: nothing is missing.
+    // Records that may not have arrived come again. All come in order, and none is missing.
     let mut next = 0;
     for n in got {
         assert!(n <= next, "{next} is missing");
@@ -684,7 +684,7 @@ fn a_bound_endpoint_that_is_in_use_is_bound_when_it_is_free() {
     in_use(&endpoint, listener);
     let path = std::env::temp_dir().join(format!("bzw-in-use-{}", std::process::id()));
     let endpoint = format!("ipc://{}", path.display());
-    // Its file stays, as that of a program that has crashed.
+    // The socket's file stays, like that of a program that has crashed.
     in_use(&endpoint, std::os::unix::net::UnixListener::bind(&path).unwrap());
     let _ = std::fs::remove_file(path);
 }
@@ -720,7 +720,7 @@ fn push_shares_the_records_out() {
     let mut writer = Writer::open(zeek_80(), "conn", &endpoints, &options, &["n"]);
     let (mut first, mut second, mut written) = (Vec::new(), Vec::new(), 0);
     let deadline = Instant::now() + PATIENCE;
-    // A peer may be there much earlier, and gets all until then.
+    // One peer may be connected much earlier, and gets all records until the other one is.
     while first.len() < 100 || second.len() < 100 || first.len() + second.len() < written {
         assert!(Instant::now() < deadline, "{} and {} of {written} arrived", first.len(), second.len());
         if first.len() < 100 || second.len() < 100 {
@@ -739,7 +739,7 @@ fn push_shares_the_records_out() {
     assert!(reports.iter().any(|(_, text)| text.contains(&format!("{written} sent"))), "{reports:?}");
 }
 
-/// One at a time, as they come.
+/// Records from the spool go to the peers in turn, one at a time.
 #[test]
 fn push_from_a_spool_shares_the_records_out() {
     let scratch = Scratch::new("turns");
@@ -753,7 +753,7 @@ fn push_from_a_spool_shares_the_records_out() {
     let mut writer = Writer::open(zeek_80(), "conn", &endpoints, &options, &["n"]);
     write(&mut writer, 0..1);
     until(&mut writer, "sent", |stats| stats.records_sent == 1);
-    // Both are there by then, or soon.
+    // Gives the second peer time to connect.
     std::thread::sleep(Duration::from_millis(500));
     write(&mut writer, 1..501);
     until(&mut writer, "all sent", |stats| stats.records_sent == 501);
@@ -785,7 +785,7 @@ fn a_bound_endpoints_spool_keeps_what_the_only_subscriber_has_not_acknowledged()
             "publish" => (SocketType::Sub, &[b"conn"]),
             _ => (SocketType::Pull, &[]),
         };
-        // It is not read from, and its system and its libzmq take little ahead.
+        // Nobody reads from this socket, and its system and its libzmq take little ahead.
         let still = Socket::new(&context, kind).unwrap();
         still.set(zmq_sys::ZMQ_RCVBUF, 8192).unwrap();
         still.set(zmq_sys::ZMQ_RCVHWM, 1).unwrap();
@@ -812,7 +812,7 @@ fn a_bound_endpoints_spool_keeps_what_the_only_subscriber_has_not_acknowledged()
             }
         });
         drop(still);
-        // Its connection ends with the context at the latest. Until then something may read from it.
+        // The connection ends with the context at the latest. Until then libzmq may read from it.
         drop(context);
         let there = Subscriber::start(kind, &endpoint, topics);
         until(&mut writer, "all sent", |stats| stats.records_queued + stats.records_spooled == 0);
@@ -827,7 +827,7 @@ fn a_bound_endpoints_spool_keeps_what_the_only_subscriber_has_not_acknowledged()
             std::thread::sleep(Duration::from_millis(5));
         }
         let missing = count as usize - got.len();
-        // Records that it had acknowledged count as sent.
+        // Records that the first subscriber's system had acknowledged count as sent.
         assert!(missing as u64 <= stats.records_sent, "{socket_type}: {missing} are missing; {stats:?}");
         assert!(missing < 500, "{socket_type}: {missing} are missing; {stats:?}");
         writer.close();
@@ -878,7 +878,7 @@ fn a_peer_of_a_bound_push_endpoint_that_stands_still_gets_its_part_only() {
     std::thread::sleep(Duration::from_millis(500));
     let mut arrived = 0;
     let mut n = 1;
-    // Until the system takes nothing more for the one, and then as much again.
+    // Write well beyond the point at which the system takes nothing more for `still`.
     while arrived < 10_000 {
         assert!(n < 60_000, "{arrived} {:?}", writer.stats());
         writer.write(&[Cell::Count(n), Cell::Text(Type::String, vec![b'x'; 3000])]);
@@ -896,7 +896,7 @@ fn a_peer_of_a_bound_push_endpoint_that_stands_still_gets_its_part_only() {
 fn one_of_several_peers_that_stands_still_keeps_nothing() {
     let dir = std::env::temp_dir().join(format!("bzw-stuck-{}", std::process::id()));
     let context = Arc::new(Context::new().unwrap());
-    // It is not read from: libzmq takes ten messages, and the system some megabytes.
+    // Nobody reads from this socket: libzmq takes ten messages, and the system some megabytes.
     let still = Socket::new(&context, SocketType::Pull).unwrap();
     still.set(zmq_sys::ZMQ_RCVHWM, 10).unwrap();
     let still_at = free_endpoint();
@@ -921,7 +921,7 @@ fn one_of_several_peers_that_stands_still_keeps_nothing() {
                 seen.extend(healthy.arrived().iter().map(number_of));
             }
         }
-        // Records that the other one's system has not acknowledged come to this one, too.
+        // Records that the system of `still` has not acknowledged come to `healthy`, too.
         until(&mut writer, "all arrived somewhere", |stats| stats.records_queued + stats.records_spooled == 0);
         let stats = writer.stats();
         assert_eq!((stats.records_sent, stats.dropped_spool), (count, 0));
@@ -945,14 +945,14 @@ struct Pool {
     writer: Writer,
     healthy: Subscriber,
     still: Option<(Socket, Arc<Context>)>,
-    /// Records that have arrived at the healthy one.
+    /// The numbers of the records that have arrived at `healthy`.
     seen: std::collections::BTreeSet<u64>,
 }
 
 impl Pool {
     fn open(options: &[(&str, &str)]) -> Self {
         let (writer, healthy) = pushed_to_one(&[&[("zmq_hwm", "100"), ("zmq_linger", "20000")], options].concat());
-        // Its libzmq takes a message, and its system little.
+        // The libzmq of `still` takes one message, and its system little.
         let context = Arc::new(Context::new().unwrap());
         let still = Socket::new(&context, SocketType::Pull).unwrap();
         still.set(zmq_sys::ZMQ_RCVBUF, 8192).unwrap();
@@ -962,7 +962,7 @@ impl Pool {
         Self { writer, healthy, still: Some((still, context)), seen: std::collections::BTreeSet::new() }
     }
 
-    /// Writes so many, with the one that is there already.
+    /// Writes records until there are `count`, with the one that [`pushed_to_one`] has written.
     fn write(&mut self, count: u64) {
         for n in 1..count {
             self.writer.write(&[Cell::Count(n), Cell::Text(Type::String, vec![b'x'; 300])]);
@@ -977,7 +977,7 @@ impl Pool {
         self.seen.extend(self.healthy.arrived().iter().map(number_of));
     }
 
-    /// Waits until all but so many have arrived at the healthy one, for so long at most; returns how many have not.
+    /// Waits until all but `but` of `count` records are at `healthy`, `limit` at most; returns how many are not.
     fn missing(&mut self, count: u64, but: u64, limit: Duration) -> u64 {
         let deadline = Instant::now() + limit;
         while (self.seen.len() as u64) < count - but && Instant::now() < deadline {
@@ -995,12 +995,12 @@ fn what_one_of_several_peers_of_a_bound_endpoint_has_not_taken_goes_to_the_other
         let mut pool = Pool::open(&[("spool_dir", &scratch.spool()), ("spool_always", always)]);
         let count = 20_000;
         pool.write(count);
-        // It leaves, and what its system had taken with it.
+        // The peer that does not read leaves, with the records that its system had taken.
         pool.still = None;
         until(&mut pool.writer, "all arrived somewhere", |stats| stats.records_queued + stats.records_spooled == 0);
         let stats = pool.writer.stats();
         assert_eq!((stats.records_sent, stats.dropped_spool), (count, 0), "{always}");
-        // Records that its system had acknowledged count as sent.
+        // Records that the system of `still` had acknowledged count as sent.
         let missing = pool.missing(count, 0, Duration::from_secs(5));
         assert!(missing < 200, "{always}: {missing} are missing; {:?}", pool.writer.take_reports());
     }
@@ -1012,7 +1012,7 @@ fn a_peer_of_a_bound_push_endpoint_that_stands_still_holds_up_no_spool() {
     let mut pool = Pool::open(&[("spool_dir", &scratch.spool())]);
     let count = 60_000;
     pool.write(count);
-    // Records that the other one has got come to this one, too.
+    // Records given to `still` come to `healthy`, too, if the system of `still` has not acknowledged them.
     let missing = pool.missing(count, 200, PATIENCE);
     assert!(missing <= 200, "{missing} are missing; {:?} {:?}", pool.writer.stats(), pool.writer.take_reports());
 }
@@ -1028,7 +1028,7 @@ fn without_a_spool_what_one_of_several_peers_has_not_taken_is_counted() {
     let missing = pool.missing(count, 0, Duration::from_millis(500));
     let stats = pool.writer.stats();
     let counted = stats.dropped_closed + stats.dropped_queue_full;
-    // Records that its system had acknowledged count as sent; the last may be a part of one.
+    // Records that the system of `still` had acknowledged count as sent; of the last one it may have a part.
     assert!(missing <= counted + 200 && counted <= missing + 10, "{missing} missing, {counted} counted; {stats:?}");
 }
 
@@ -1048,7 +1048,7 @@ fn statistics_are_published_like_a_log() {
     let json: serde_json::Value = serde_json::from_slice(&frames[1]).unwrap();
     assert_eq!((&json["path"], &json["written"], &json["sent"]), (&"stats-test".into(), &7.into(), &7.into()));
     assert_eq!(json["endpoint"], subscriber.endpoint.as_str());
-    // They are no records of the log's.
+    // Statistics do not count as records of the log.
     assert_eq!(writer.stats().records_written, 7);
 }
 
@@ -1080,7 +1080,7 @@ fn large_records_go_through_the_spool() {
     assert_eq!(sizes, [0, 100, 70_000, 1_000_000]);
 }
 
-/// A socket that sends whatever it likes, where subscriptions are expected.
+/// Starts a socket that sends these messages where the writer expects subscriptions.
 fn hostile(endpoint: &str, messages: impl Iterator<Item = Vec<u8>> + Send + 'static) -> std::thread::JoinHandle<()> {
     let endpoint = std::ffi::CString::new(endpoint).unwrap();
     std::thread::spawn(move || {
@@ -1144,7 +1144,7 @@ fn a_subscriber_with_too_many_topics_is_left_for_a_while() {
         assert!(Instant::now() < deadline, "{:?}", writer.take_reports());
         for _ in 0..10_000 {
             let mut message = Message::copy_of(format!("\x01{sent:08}").as_bytes()).unwrap();
-            // Without a peer there is nobody to send it to.
+            // Sending fails until the writer is connected.
             sent += u32::from(socket.try_send(&mut message, false).is_ok() && sent < 150_000);
         }
         writer.heartbeat();
@@ -1153,7 +1153,7 @@ fn a_subscriber_with_too_many_topics_is_left_for_a_while() {
     assert_eq!(writer.stats().dropped_no_subscriber, 1);
 }
 
-/// The numbers in messages of one record or more.
+/// The numbers of the records in each message, which has one or more.
 fn lines(messages: &[Frames]) -> Vec<Vec<u64>> {
     let line = |frames: &Frames| {
         let records = frames[1].split(|&byte| byte == b'\n').map(|record| vec![frames[0].clone(), record.to_vec()]);
@@ -1189,10 +1189,10 @@ fn a_batch_waits_no_longer_than_it_may() {
     let mut writer = subscriber.writer("conn", &options, &["n"]);
     write(&mut writer, 0..3);
     std::thread::sleep(Duration::from_millis(100));
-    // It comes too late for them, but not for those before it.
+    // This record finds the batch overdue, and is sent with it.
     write(&mut writer, 3..4);
     assert_eq!(lines(&subscriber.take(1)), [all(0..4)]);
-    // When nothing follows, the host's heartbeat ends it.
+    // When no record follows, the host's heartbeat ends the batch.
     write(&mut writer, 4..6);
     writer.heartbeat();
     assert_eq!(lines(&subscriber.take(1)), [all(4..6)]);
@@ -1203,7 +1203,7 @@ fn a_batch_ends_where_memory_does() {
     let subscriber = Subscriber::bind(&[b""]);
     let options = [("batch_records", "65536"), ("batch_latency", "1 hr"), ("zmq_hwm", "0"), ("tag_json", "T")];
     let mut writer = subscriber.writer("conn", &options, &["n"]);
-    // All lengths, so that the end is met in each way.
+    // Texts of many lengths, so that a batch meets the end of its memory in each way.
     let text = |n: u64| "x".repeat(n as usize * 37 % 3001);
     for n in 0..2000 {
         writer.write(&[Cell::Text(Type::String, text(n).into_bytes())]);
@@ -1229,7 +1229,7 @@ fn batches_are_counted_by_their_records() {
     let options = [("batch_records", "8"), ("zmq_hwm", "5"), ("wait_for_subscriber", "60"), ("zmq_linger", "0")];
     let mut writer = Writer::open(zeek_80(), "conn", &free_endpoint(), &options, &["n"]);
     write(&mut writer, 0..50);
-    // Five messages are held, and 2 records are still waiting for others.
+    // Five batches of 8 records are held, and 2 records wait for their batch to fill.
     let stats = writer.stats();
     assert_eq!((stats.records_queued, stats.dropped_queue_full), (42, 8));
     let reports = writer.close();

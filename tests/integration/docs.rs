@@ -1,5 +1,5 @@
-//! The options are the same in the scripts, in the library, in docs/options.md and in the
-//! README: none is missing anywhere, and their types and defaults agree.
+//! The scripts, the library, docs/options.md and the README have the same options, with the
+//! same types and defaults.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -41,7 +41,7 @@ fn declared(script: &str) -> BTreeMap<String, Declared> {
                 (None, _) => panic!("{script}: what is the type of {named}?"),
             };
             let option = Declared { kind: kind.to_owned(), default, comment: std::mem::take(&mut comment) };
-            // Where hosts differ, the form of newer ones comes first.
+            // Where hosts differ, the script has the form for newer hosts first.
             options.entry(name.to_owned()).or_insert(option);
         } else if !line.starts_with('@') {
             comment.clear();
@@ -56,7 +56,7 @@ fn all_declared() -> BTreeMap<String, Declared> {
     options
 }
 
-/// The sections of docs/options.md: the options in the heading, the line below it, the rest.
+/// The sections of docs/options.md: the options in the heading, the line below the heading, the rest.
 fn sections() -> Vec<(Vec<String>, String, String)> {
     read("docs/options.md")
         .split("\n## ")
@@ -82,7 +82,7 @@ fn every_option_of_the_library_is_in_the_scripts_and_commented() {
     for (name, option) in &declared {
         assert!(!option.comment.is_empty(), "LogZeroMQ::{name} has no ## comment");
     }
-    // Options that do not concern the writer are in the script that adds filters.
+    // The other script, which adds filters, has the options that do not concern the writer.
     for name in declared_in_init() {
         let is_of_the_glue = name == "only_known_hosts";
         assert!(is_of_the_glue || is_of_the_library(&name), "LogZeroMQ::{name} is not an option of the library");

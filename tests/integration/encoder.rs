@@ -1,5 +1,4 @@
-//! Whatever a record holds, its JSON parses, and parses back to the same values; in every
-//! family of hosts.
+//! Whatever a record holds, its JSON parses back to the same values, in every family of hosts.
 
 use std::mem::MaybeUninit;
 
@@ -12,7 +11,7 @@ use fake_host::{Cell, Columns, Synth, Type};
 use proptest::prelude::*;
 use serde_json::{Map, Number, Value};
 
-/// Room that a record may lack although it would fit.
+/// Encoding may fail with `Full` although the record fits, if it would leave less room than this.
 const SPARE: usize = 16_000;
 
 fn zeek_80() -> &'static Layout {
@@ -30,7 +29,7 @@ fn encode_in(
     encode_within(None, layout, style, names, cells, room)
 }
 
-/// Encodes a record in an envelope; otherwise as [`encode_in`].
+/// Encodes a record in `layout`, in an envelope if there is one; returns what [`encode_in`] does.
 fn encode_within(
     envelope: Option<&Envelope>,
     layout: &Layout,
@@ -47,12 +46,12 @@ fn encode_within(
     let values = synth.record(cells).as_ptr().cast();
     // SAFETY: `values` was made for this layout, one for each column, and lives on.
     let encoded = unsafe { encode_values(envelope, layout, &plan, values, room) };
-    // With the instructions that every processor has, it must be the same.
+    // The code for every processor must give the same text as the code for this processor.
     if plan.use_baseline() {
         // SAFETY: `values` was made for this layout, one for each column, and lives on.
         let baseline = unsafe { encode_values(envelope, layout, &plan, values, room) };
         match (&baseline, &encoded) {
-            // How much room a text may need is judged by how it is read, which depends on where it lies.
+            // How much room a text may need is estimated from how it is read, which depends on its address.
             (Ok((json, _)), Err(EncodeError::Full)) | (Err(EncodeError::Full), Ok((json, _))) => {
                 assert!(room < json.len() + SPARE, "{room} for {}", json.len());
             }
@@ -95,7 +94,7 @@ fn json_of(cells: &[Cell]) -> String {
     encode_in(zeek_80(), Style::default(), &names, cells, 1 << 20).unwrap().0
 }
 
-/// What text becomes, by the rule of `json::text`, said in another way.
+/// What text becomes in JSON: the rule of `json::text`, written independently.
 fn text_value(bytes: &[u8]) -> String {
     let control = |c: char| matches!(c, '\u{8}' | '\t' | '\n' | '\u{c}' | '\r');
     let acceptable = |c: char| {
@@ -122,7 +121,7 @@ fn address_text(address: Address) -> String {
     }
 }
 
-/// What a cell must read back as; `None` for one that is left out.
+/// The value that a cell must read back as; `None` for a cell that is left out.
 fn expected(cell: &Cell) -> Option<Value> {
     let double = |number: f64| Number::from_f64(number).map_or(Value::Null, Value::Number);
     Some(match cell {
@@ -205,7 +204,7 @@ proptest! {
             let (json, unknown) = encode_in(&family.layout, style, &names, &cells, 1 << 20).unwrap();
             prop_assert_eq!(unknown, 0);
             let parsed: Value = serde_json::from_str(&json).unwrap();
-            // Key order included: serde_json keeps it.
+            // The texts are compared because they have the keys in order; serde_json keeps it.
             prop_assert_eq!(parsed.to_string(), Value::Object(wanted.clone()).to_string());
             texts.push(json);
         }
@@ -229,7 +228,8 @@ fn nothing_set() {
     assert_eq!(json_of(&[Cell::Unset(Type::Time), Cell::Bool(true)]), r#"{"c1":true}"#);
 }
 
-/// What `tag_json` and `extra_fields` make of a record with these columns.
+/// Encodes a record as `tag_json` (`tag`) and `extra_fields` (`members`) have it, and checks that any
+/// smaller room is refused.
 fn wrapped(tag: Option<&str>, members: &[(&str, &str)], escape: EscapePolicy, cells: &[Cell]) -> String {
     let names: Vec<_> = (0..cells.len()).map(|index| format!("c{index}")).collect();
     let style = Style { escape, ..Style::default() };
@@ -292,8 +292,8 @@ fn empty_is_not_unset() {
     );
 }
 
-/// Elements of one type behind each other are encoded in a shorter way. Other elements between them, and
-/// the place where the room ends, must make no difference.
+/// Consecutive elements of one type are encoded in a faster loop. Neither elements of other types between
+/// them nor the place where the room ends may make a difference.
 #[test]
 fn long_lists() {
     let text = |len: usize| Cell::Text(Type::String, vec![b'x'; len]);

@@ -1,4 +1,4 @@
-//! `frames`: messages of one frame, wherever the other ones go.
+//! The option `frames`: messages of one frame arrive in every way that messages of two frames do.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,7 +16,7 @@ fn write(writer: &mut Writer, numbers: std::ops::Range<u64>) {
     }
 }
 
-/// The messages for these numbers, with this in front of each.
+/// The messages for these numbers, each with `head` in front of its JSON.
 fn expected(head: &str, numbers: std::ops::Range<u64>) -> Vec<Vec<Vec<u8>>> {
     numbers.map(|n| vec![format!("{head}{{\"n\":{n}}}").into_bytes()]).collect()
 }
@@ -56,7 +56,7 @@ fn topic_space_and_json() {
     let bytes: u64 = expected("s1/conn ", 0..500).iter().map(|message| message[0].len() as u64).sum();
     assert_eq!(stats.bytes_sent, bytes);
     assert_eq!(unwanted.stats().dropped_no_subscriber, 1);
-    // The two share the connection with a writer of two frames.
+    // These two writers share their connection with a writer of two frames.
     let mut two = Writer::open(zeek_80(), "s1/conn", &subscriber.endpoint, &[], &["n"]);
     two.await_subscription();
     write(&mut two, 7..8);
@@ -85,7 +85,7 @@ fn without_a_topic_it_is_the_json_alone() {
     write(&mut writer, 1..2);
     let json = r#"{"n":1,"_path":"conn","at":"s1/conn","literal":"%path %"}"#;
     assert_eq!(subscriber.take(1), [[json.as_bytes().to_vec()]]);
-    // Whatever else is subscribed to, there is no topic that it could match.
+    // A subscription to "conn" matches nothing, as the message has no topic.
     drop(writer);
     let subscriber = Subscriber::bind(&[b"conn"]);
     let mut writer = Writer::open(zeek_80(), "conn", &subscriber.endpoint, &options, &["n"]);
@@ -168,7 +168,7 @@ fn a_batch_has_its_topic_once() {
     assert_eq!(subscriber.take(2), batches.map(|batch| vec![batch.to_vec()]));
 }
 
-/// The spool has the JSON alone: what was written before the option was changed is sent as the
+/// The spool has the JSON alone, so records written before the option was changed are sent as the
 /// option is now.
 #[test]
 fn the_spool_goes_on_when_the_option_changes() {
@@ -192,7 +192,7 @@ fn the_spool_goes_on_when_the_option_changes() {
     let bytes: u64 = expected("conn ", 0..35).iter().map(|message| message[0].len() as u64).sum();
     assert_eq!(writer.stats().bytes_sent, bytes);
     drop(subscriber);
-    // And back.
+    // From one frame back to two.
     writer.await_report("the connection was lost");
     write(&mut writer, 35..40);
     writer.close();
@@ -205,7 +205,7 @@ fn the_spool_goes_on_when_the_option_changes() {
     assert_eq!(subscriber.take(5), (35..40).map(json).collect::<Vec<_>>());
 }
 
-/// Records that were on their way when a connection ended are sent again, in one frame.
+/// Records that were on their way when the connection ended are sent again, in one frame.
 #[test]
 fn what_is_taken_back_is_sent_in_one_frame() {
     for topic in ["%path", ""] {

@@ -1,12 +1,12 @@
-//! A short run of what `fuzz/` gives to libFuzzer, equal on every machine: the seeds, as they are and
-//! with bytes changed at random. BZW_FUZZ=N makes it N times as long.
+//! A short run of the fuzz targets in `fuzz/`, without libFuzzer: each target gets its seeds, first as they
+//! are, then with bytes changed at random, equally on every machine. BZW_FUZZ=N makes the run N times as long.
 
 #[path = "../../fuzz/src/lib.rs"]
 mod targets;
 
 use std::path::Path;
 
-/// Random numbers, the same ones for each seed (xorshift64*).
+/// Random numbers (xorshift64*), which depend on the seed alone.
 struct Random(u64);
 
 impl Random {
@@ -59,7 +59,7 @@ fn run(name: &str, rounds: usize, target: fn(&[u8])) {
         let mut bytes = seeds[random.below(seeds.len())].clone();
         let other = &seeds[random.below(seeds.len())];
         random.mutate(&mut bytes, other);
-        // Shown if it fails.
+        // The harness shows this if the target fails.
         println!("{name} {round}: {bytes:02x?}");
         target(&bytes);
     }

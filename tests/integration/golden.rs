@@ -1,11 +1,10 @@
-//! Records that a real Zeek logged, encoded and compared with the JSON that the same Zeek
-//! wrote for them: byte for byte, for every log in `tests/data/logs`.
+//! Encodes records that a real Zeek logged, from its TSV logs, and compares them byte for byte with
+//! the JSON that the same Zeek wrote for them: every log in `tests/data/logs`.
 //!
-//! The TSV form has lost something: it rounds times, intervals and doubles to six decimals. So
-//! each of these numbers is first compared with the rounded number of the JSON, and then encoded
-//! from the JSON's number. TSV also writes an empty set like a set of one empty string; the JSON
-//! decides. RapidJSON's digits are not always the fewest: where ours differ, they must be the same
-//! double in fewer characters.
+//! TSV rounds times, intervals and doubles to six decimals. So each of these numbers is first compared
+//! with the JSON's number, and then encoded from the JSON's number. TSV also writes an empty set like a
+//! set of one empty string; the JSON decides. RapidJSON does not always find the fewest digits: where
+//! ours differ, they must be the same double in fewer characters.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -22,7 +21,7 @@ fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/logs")
 }
 
-/// Every log that there is in both forms: name, TSV, JSON.
+/// Every log that exists in both forms: its name, its TSV file, its JSON file.
 fn logs() -> Vec<(String, PathBuf, PathBuf)> {
     let mut logs = Vec::new();
     for run in fs::read_dir(data()).expect("tests/data/logs").map(|run| run.unwrap().path()).filter(|run| run.is_dir())
@@ -38,7 +37,7 @@ fn logs() -> Vec<(String, PathBuf, PathBuf)> {
     logs
 }
 
-/// Gives a number its full digits, after a look that they are the same number.
+/// Gives each number in a cell its full digits from the JSON, once they agree with the rounded number.
 fn refine(cell: &mut Cell, json: &Value) {
     let exact = |rounded: f64| {
         let exact = json.as_f64().unwrap_or_else(|| panic!("{rounded} is {json} in JSON"));
@@ -61,13 +60,12 @@ fn refine(cell: &mut Cell, json: &Value) {
     }
 }
 
-/// The length of the number at the start.
+/// The length of the number that the text begins with.
 fn number_len(text: &[u8]) -> usize {
     text.iter().take_while(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E')).count()
 }
 
-/// Returns how many numbers we write in fewer characters, or `None` if the texts differ in anything
-/// else.
+/// Returns how many numbers are shorter in our text, or `None` if the texts differ in anything else.
 fn equal_but_for_digits(ours: &[u8], theirs: &[u8]) -> Option<usize> {
     let (mut a, mut b, mut shorter) = (0, 0, 0);
     while a < ours.len() && b < theirs.len() {
@@ -75,7 +73,7 @@ fn equal_but_for_digits(ours: &[u8], theirs: &[u8]) -> Option<usize> {
             (a, b) = (a + 1, b + 1);
             continue;
         }
-        // Back to the start of the number in which they differ.
+        // Go back to the start of the number in which the texts differ.
         let back = ours[..a].iter().rev().take_while(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'.' | b'e')).count();
         let (start_a, start_b) = (a - back, b - back);
         let (len_a, len_b) = (number_len(&ours[start_a..]), number_len(&theirs[start_b..]));
@@ -90,7 +88,7 @@ fn equal_but_for_digits(ours: &[u8], theirs: &[u8]) -> Option<usize> {
     (a == ours.len() && b == theirs.len()).then_some(shorter)
 }
 
-/// Compares one log; returns how many records it has and how many numbers were shorter.
+/// Compares one log; returns how many records it has and how many numbers are shorter in our text.
 fn compare(name: &str, tsv: &Path, json: &Path) -> (usize, usize) {
     let layout = &family_of_version(8, 0).unwrap().layout;
     let AnyShape::Zeek80(shape) = AnyShape::new(layout).unwrap() else { unreachable!() };
@@ -103,9 +101,9 @@ fn compare(name: &str, tsv: &Path, json: &Path) -> (usize, usize) {
             Item::Header(new) => {
                 let columns =
                     Columns::new(layout, new.columns.iter().map(|column| (column.name.as_str(), column.kind)));
-                // SAFETY: made for this layout, and alive.
+                // SAFETY: `columns` was made for this layout and lives on.
                 let fields = unsafe { Field::read_all(columns.as_ptr().cast(), columns.len(), layout) }.unwrap();
-                // As this processor can, and as every processor can.
+                // One plan uses this processor's instructions, the other those that every processor has.
                 plans = vec![FieldPlan::new(&fields, layout, Style::default())];
                 let mut baseline = FieldPlan::new(&fields, layout, Style::default());
                 if baseline.use_baseline() {
@@ -127,7 +125,7 @@ fn compare(name: &str, tsv: &Path, json: &Path) -> (usize, usize) {
                 let mut counts = Vec::new();
                 for plan in &plans {
                     let mut out = Out::new(&mut memory);
-                    // SAFETY: made for this layout, a cell for each column, and alive.
+                    // SAFETY: `values` was made for this layout, one for each column, and lives on.
                     unsafe { encode(plan, Record::new(values, shape), &mut out) }.unwrap();
                     match equal_but_for_digits(out.written(), line.as_bytes()) {
                         Some(count) => counts.push(count),

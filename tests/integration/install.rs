@@ -1,4 +1,5 @@
-//! `make` and `./configure` remove no directories of others, and people can read what they install.
+//! `make` and `./configure` remove no directories that are not theirs, and all users can read what they
+//! install.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -22,7 +23,7 @@ impl Drop for Scratch {
     }
 }
 
-/// A command line in the source tree, which nothing of cargo's environment reaches.
+/// Runs a command line in the source tree, without MAKEFLAGS and CARGO_TARGET_DIR.
 fn shell(line: &str) -> Output {
     let mut command = Command::new("sh");
     command.args(["-c", line]).current_dir(env!("CARGO_MANIFEST_DIR"));

@@ -66,7 +66,7 @@ struct Subscriber {
 }
 
 impl Subscriber {
-    /// Binds, and waits for `count` messages.
+    /// Starts a subscriber that binds and takes `count` messages.
     fn start(program: &[PathBuf], endpoint: &str, count: usize, topic: &str) -> Self {
         let mut child = Command::new(&program[0])
             .args(&program[1..])
@@ -81,7 +81,7 @@ impl Subscriber {
         Self { child, endpoint: endpoint.to_owned() }
     }
 
-    /// What it has printed by the time it has received everything.
+    /// Waits until the subscriber has ended, and returns what it has printed.
     fn finish(mut self) -> Vec<u8> {
         let mut printed = Vec::new();
         self.child.stdout.take().expect("is piped").read_to_end(&mut printed).expect("stdout can be read");
@@ -183,16 +183,16 @@ fn records() -> (Vec<Column>, Vec<Expected>) {
     (columns, expected)
 }
 
-/// Lines sorted by their log path, those of one path in the order that they have. Each
-/// writer has a connection of its own, and a subscriber takes from its connections in
-/// turn: only the records of one log path keep their order.
+/// Sorts lines by log path, and keeps the order of each path. The writers of
+/// [`publish_everything`] come one after the other, each with a connection of its own, and a
+/// subscriber takes from its connections in turn: only the records of one path keep their order.
 fn by_log_path(lines: &[u8]) -> Vec<u8> {
     let mut lines: Vec<_> = lines.split_inclusive(|&byte| byte == b'\n').collect();
     lines.sort_by_key(|line| line.split(|&byte| byte == b'\t').next());
     lines.concat()
 }
 
-/// Every host's layout, every record, to one subscriber.
+/// Publishes every record in every host's layout to one subscriber.
 fn publish_everything(program: &[PathBuf], endpoint: &str) {
     let (columns, records) = records();
     let subscriber = Subscriber::start(program, endpoint, FAMILIES.len() * records.len(), "");
@@ -265,7 +265,7 @@ fn both_subscribers_receive_the_same() {
     }
 }
 
-/// A subscription to one log path is one for that prefix, and for nothing else.
+/// A subscription to a log path selects the paths that begin with it, and no others.
 #[test]
 fn a_topic_selects_log_paths() {
     let Some(program) = required(c_subscriber(), "topics") else { return };
@@ -285,7 +285,7 @@ fn a_topic_selects_log_paths() {
     }
     let unwanted = dns.stats();
     assert_eq!((unwanted.subscribed, unwanted.bytes_sent, unwanted.dropped_no_subscriber), (0, 0, 1));
-    // Two writers have two connections: which of them is heard first is open.
+    // The order of two logs does not matter.
     let printed = subscriber.finish();
     let mut lines: Vec<_> = std::str::from_utf8(&printed).unwrap().lines().collect();
     lines.sort_unstable();

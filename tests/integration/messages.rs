@@ -1,8 +1,8 @@
-//! Every message of the plugin is in the documentation, and every message there is one that is printed.
+//! Every message of the plugin is in the documentation, and something prints every message there.
 //!
-//! The plugin's messages are values, whose texts the enums have; those of the C++ glue are in a header. What others print is
-//! only searched for in their sources. A message is in the documentation if the first three words of its longest
-//! part without a placeholder are; documents have `…` for what differs from case to case.
+//! The plugin's messages are values, whose texts are in enums; those of the C++ glue are in a header. Messages of
+//! other programs are searched for in their sources. A message counts as documented if the documentation has the
+//! first three words of its longest part without a placeholder. Documents have `…` for a placeholder.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use bro_zeromq_writer::writer::{Config, Given, OPTIONS, Scope};
 use bro_zeromq_writer::{keys, report, spool, transport, writer, zmq};
 
-/// The document that has symptom, cause and fix; some are in others below docs.
+/// The document whose messages must all exist. Other documents below docs may document messages, too.
 const TROUBLESHOOTING: &str = "docs/troubleshooting.md";
 
 /// The plugin's messages.
@@ -35,7 +35,7 @@ const TEXTS: [&[&str]; 18] = [
     writer::Reason::TEXTS,
 ];
 
-/// What the documentation quotes and others say: the host, the system's loader, build.rs.
+/// Texts that the documentation quotes and that come from elsewhere: the host and the system's loader.
 const OF_OTHERS: &[&str] = &[
     "zeek -N",
     "cannot load plugin library … undefined symbol: zeek_version_…",
@@ -49,7 +49,7 @@ fn read(path: impl AsRef<Path>) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
 
-/// The files in a directory whose names end so, each with each run of blanks a single one.
+/// The texts of the files below a directory whose names end with `end`, with one blank for each run of blanks.
 fn files(dir: &str, end: &str) -> Vec<String> {
     let mut texts = Vec::new();
     let mut dirs = vec![PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(dir)];
@@ -58,7 +58,7 @@ fn files(dir: &str, end: &str) -> Vec<String> {
             if path.is_dir() {
                 dirs.push(path);
             } else if path.to_str().unwrap().ends_with(end) {
-                // A literal of several lines is one.
+                // Joins literals that go over several lines.
                 let text = read(path).replace("\\\n", "").replace("\\\"", "\"");
                 texts.push(text.split_whitespace().collect::<Vec<_>>().join(" ").replace("\" \"", ""));
             }
@@ -70,7 +70,7 @@ fn files(dir: &str, end: &str) -> Vec<String> {
 /// The first three words of the longest part without a placeholder.
 fn key(text: &str, [start, end]: [char; 2]) -> String {
     let parts = text.split(start).enumerate();
-    // Behind each start is a placeholder.
+    // Every part but the first begins with what is left of a placeholder, unless that is one character.
     let parts = parts.map(|(index, part)| match part.split_once(end) {
         Some((_, after)) if index > 0 && start != end => after,
         _ => part,
@@ -81,7 +81,7 @@ fn key(text: &str, [start, end]: [char; 2]) -> String {
     words.join(" ").trim_end_matches([',', ';', ':', '.', '"', '(']).to_owned()
 }
 
-/// What the C++ glue says: a line of its header for each.
+/// The messages of the C++ glue, which has a line of its header for each.
 fn of_the_glue() -> Vec<String> {
     let header = read("bro-plugin/messages.h");
     header.lines().filter_map(|line| Some(line.split_once("[] = \"")?.1.strip_suffix("\";")?.to_owned())).collect()
@@ -93,7 +93,7 @@ fn errors_of_options() -> impl Iterator<Item = String> {
     OPTIONS.iter().filter_map(move |option| {
         let wrong = Given { scope: Scope::Filter, name: option.name(), value: "?" };
         let error = Config::parse(&[endpoint, wrong]).err()?.to_string();
-        // What quotes the value is a text with a placeholder.
+        // A reason that quotes the value has a placeholder: its text is in `TEXTS`.
         Some(error.split_once("\": ").unwrap().1.to_owned()).filter(|reason| !reason.contains(wrong.value))
     })
 }

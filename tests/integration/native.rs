@@ -31,10 +31,10 @@ pub fn compile(variable: &str, flags: &[&str]) -> Command {
     command
 }
 
-/// The static ("a") or shared ("so") library, which is built for this.
+/// Builds this crate's static ("a") or shared ("so") library, and returns its path.
 pub fn library(extension: &str) -> PathBuf {
     static DIRECTORY: LazyLock<PathBuf> = LazyLock::new(|| {
-        // Beside the tests, whose dependencies are its own.
+        // Built in the tests' target directory, which has its dependencies already.
         let test = env::current_exe().expect("a test program knows its path");
         let profile = test.ancestors().nth(2).expect("a program is in a directory of its profile");
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it is in the target directory");

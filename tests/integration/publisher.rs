@@ -1,4 +1,4 @@
-//! What a subscriber gets, what is counted; and nothing hangs.
+//! What a subscriber gets and what the writer counts; and nothing hangs.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -98,7 +98,7 @@ fn only_what_is_subscribed_to_is_sent() {
     let subscriber = Subscriber::bind(&[b"con", b"x"]);
     let mut conn = subscriber.writer("conn", &[], &["n"]);
     let mut dns = Writer::open(zeek_80(), "dns", &subscriber.endpoint, &[], &["n"]);
-    // By then its subscriber has told what it wants: the same one, a moment later.
+    // Both logs have the same subscriber, which has told all that it wants a moment later.
     conn.await_subscription();
     std::thread::sleep(Duration::from_millis(300));
     conn.write(&number(1));
@@ -113,7 +113,7 @@ fn only_what_is_subscribed_to_is_sent() {
 
 #[test]
 fn nobody_subscribed_is_counted_and_reported_once() {
-    // An endpoint of no other test: what happens at one is reported for all.
+    // No other test may use this endpoint: what happens at an endpoint is reported once for all its logs.
     let endpoint = free_endpoint();
     let mut writer = Writer::open(zeek_80(), "conn", &endpoint, &[("zmq_linger", "0")], &["n"]);
     for n in 0..10_000 {
@@ -176,7 +176,7 @@ fn forty_logs_make_one_report_of_their_endpoint() {
         }
         reports.len()
     };
-    // Dropped for a while, and then not.
+    // Records are dropped for a while, and then no longer.
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(3) {
         turn(&mut writers);
@@ -274,7 +274,7 @@ fn a_subscriber_that_does_not_read_costs_records_that_are_counted() {
     let mut writer = Writer::open(zeek_80(), "conn", &endpoint, &[("zmq_hwm", "10"), ("zmq_linger", "0")], &["s"]);
     let stream = thread.join().unwrap();
     writer.await_subscription();
-    // More than the sockets' buffers of both ends take.
+    // More than the buffers of both ends take.
     let cells = [Cell::Text(Type::String, vec![b'x'; 100_000])];
     for _ in 0..600 {
         writer.write(&cells);

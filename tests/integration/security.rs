@@ -27,7 +27,7 @@ fn line(number: u64) -> String {
     format!("conn\t{{\"n\":{number},\"text\":\"{SECRET_TEXT}\"}}")
 }
 
-/// A writer as a client with its keys.
+/// Opens a writer that connects as a CURVE client.
 fn writer(endpoint: &str, own: &Keys, server: &Keys, more: &[(&str, &str)]) -> Writer {
     let server = server.public().to_string();
     let options =
@@ -35,7 +35,7 @@ fn writer(endpoint: &str, own: &Keys, server: &Keys, more: &[(&str, &str)]) -> W
     Writer::open(zeek_80(), "conn", endpoint, &options, &["n", "text"])
 }
 
-/// A writer as a server.
+/// Opens a writer that binds as a CURVE server.
 fn bound(endpoint: &str, own: &Keys, authorized: &Path, more: &[(&str, &str)]) -> Writer {
     let keys = [("curve_secret_key_file", text(&own.secret)), ("curve_authorized_keys_dir", text(authorized))];
     Writer::open(zeek_80(), "conn", &format!("@{endpoint}"), &[&keys, more].concat(), &["n", "text"])
@@ -88,7 +88,7 @@ fn with_the_right_keys_records_arrive() {
     }
 }
 
-/// Keys that pyzmq has made, on our side; ours, it reads in all the other tests.
+/// The writer uses keys that pyzmq has made. In all other tests pyzmq reads keys that this project has made.
 #[test]
 fn certificates_of_pyzmq_are_read() {
     if !python::is_there() {
@@ -102,7 +102,7 @@ fn certificates_of_pyzmq_are_read() {
         .unwrap();
     assert!(made.success());
     let file = |name: &str| scratch.0.join(name);
-    // pyzmq does not restrict them.
+    // pyzmq leaves secret keys readable for others, and the writer refuses such files.
     for name in ["a.key_secret", "b.key_secret"] {
         std::fs::set_permissions(file(name), PermissionsExt::from_mode(0o600)).unwrap();
     }
@@ -148,7 +148,7 @@ fn a_wrong_server_key_is_told_within_seconds_and_nothing_is_sent() {
     }
 }
 
-/// Libzmq does not connect again after such a refusal; the writer does.
+/// libzmq does not connect again after a server has refused its key; the writer does.
 #[test]
 fn a_key_that_is_authorized_later_works_without_a_restart() {
     if !python::is_there() {
@@ -170,7 +170,7 @@ fn a_key_that_is_authorized_later_works_without_a_restart() {
         let mut writer = writer(&endpoint, &sensor, &collector, more);
         let told = await_report(&mut writer, "refuses this side's key");
         assert!(told.contains(&sensor.public().to_string()), "{told}");
-        // With a spool, and for a pool, records wait.
+        // This record waits if there is a spool or the socket pushes; otherwise it is dropped.
         writer.write(&record(1));
         run(&mut writer, Duration::from_millis(1500));
         assert_eq!(count_reports(&writer, &format!("{endpoint}: the subscriber refuses this side's key")), 1);
@@ -221,7 +221,7 @@ fn without_keys_a_subscriber_that_has_some_is_told_apart() {
     let mut writer = Writer::open(zeek_80(), "conn", &endpoint, &[], &["n", "text"]);
     await_report(&mut writer, "the subscriber expects encryption (CURVE)");
     drop(peer);
-    // And when it has none any more.
+    // The subscriber comes back without keys.
     let mut peer = Peer::start("bind", &endpoint, &[]);
     writer.await_subscription();
     writer.write(&record(1));
@@ -242,7 +242,7 @@ fn a_bound_endpoint_lets_in_the_authorized_keys_only() {
         writer.await_subscription();
         let mut wrong = Peer::client(&endpoint, &two, &sensor, &[]);
         wrong.event("HANDSHAKE_FAILED_AUTH");
-        // The side that notices first ends the connection; the other side does not know why then.
+        // The side that notices first ends the connection, and the other does not learn why: try until the writer is.
         let mut plain = Peer::start("connect", &endpoint, &[]);
         let deadline = Instant::now() + PATIENCE;
         while count_reports(&writer, "they do not use CURVE, and nothing goes without encryption") == 0 {
@@ -307,7 +307,7 @@ fn a_key_that_is_revoked_gets_nothing_more_and_the_others_do() {
             assert_eq!(other.record(), line(number));
         }
         assert!(revoked.so_far().is_empty());
-        // Back again, it is let in again.
+        // A key that is put back is let in again.
         one.put(&authorized);
         await_report(&mut writer, &format!("the key {} is authorized from now on", one.public()));
         let mut again = Peer::client(&endpoint, &one, &sensor, args);
@@ -321,7 +321,7 @@ fn a_key_that_is_revoked_gets_nothing_more_and_the_others_do() {
     }
 }
 
-/// With a spool, nothing is lost of what subscribers with other keys are to get.
+/// With a spool, a revocation costs subscribers with other keys no record.
 #[test]
 fn revocation_with_a_spool_loses_nothing() {
     if !python::is_there() {
@@ -363,7 +363,7 @@ fn revocation_with_a_spool_loses_nothing() {
     assert_eq!(received, (0..300).map(line).collect());
 }
 
-/// Two endpoints in one process, with different directories.
+/// Two endpoints of one process have different directories of authorized keys.
 #[test]
 fn one_endpoints_keys_do_not_open_another() {
     if !python::is_there() {
@@ -382,7 +382,7 @@ fn one_endpoints_keys_do_not_open_another() {
         writer.write(&record(number as u64));
         assert_eq!(peer.record(), line(number as u64));
     }
-    // The one goes on when the other ends.
+    // The second endpoint goes on when the first one ends.
     let [first_writer, mut second_writer] = writers;
     first_writer.close();
     Peer::client(&second, &one, &sensor, &[]).event("HANDSHAKE_FAILED_AUTH");
@@ -415,7 +415,7 @@ fn a_bound_endpoint_is_not_shared_with_other_keys_or_none() {
     first.close();
 }
 
-/// What goes through a relay between two endpoints, both ways.
+/// A relay to an endpoint, and the bytes that went through it, both ways.
 struct Wire {
     endpoint: String,
     bytes: Arc<Mutex<Vec<u8>>>,

@@ -38,7 +38,7 @@ namespace id {
 // The identifier of that full name, or null.
 const detail::IDPtr& find(std::string_view name);
 #if HOST_VERSION >= 40000
-// The value of one that there is.
+// The value of an identifier that exists.
 const ValPtr& find_val(std::string_view name);
 #endif
 } // namespace id

@@ -32,7 +32,7 @@ enum TypeTag BYTE_ENUM {
     TYPE_ERROR
 };
 #else
-// Up to Zeek 4.0; 4.1 drops COUNTER, 5.0 drops TIMER and UNION.
+// The types up to Zeek 4.0; 4.1 drops COUNTER, 5.0 drops TIMER and UNION.
 enum TypeTag BYTE_ENUM {
     TYPE_VOID,
     TYPE_BOOL,
@@ -69,7 +69,7 @@ enum TypeTag BYTE_ENUM {
 };
 #endif
 
-// What scripts call it.
+// The name that a type has in scripts.
 const char* type_name(TypeTag t);
 
 TYPES_END

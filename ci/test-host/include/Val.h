@@ -41,7 +41,7 @@ private:
 class EnumType : public TYPE_CLASS {
 public:
     explicit EnumType(const std::string& arg_name) : TYPE_CLASS(TYPE_ENUM), name(arg_name) {}
-    // The full name of an enumerator, of which there is one, or null.
+    // The full name of an enumerator, or null; the type has one, with number 0.
     const char* Lookup(int64_t number) const { return number == 0 ? name.c_str() : nullptr; }
 
 private:

@@ -42,7 +42,7 @@
 #define THREADS_BEGIN namespace zeek {
 #define THREADS_END }
 #define THREADS ::zeek::
-// What is in a namespace within these.
+// A namespace within these.
 #define DETAIL_BEGIN namespace detail {
 #define DETAIL_END }
 #define DETAIL detail::

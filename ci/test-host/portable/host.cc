@@ -24,7 +24,7 @@
 
 #include "../include/telemetry/Manager.h"
 
-// One object, which `run` links in other ways, and changes names in.
+// All sources are one object, which `run` links in several ways, and changes names in.
 #include "../host.cc"
 #include "../none.cc"
 #include "../reading.cc"
@@ -34,7 +34,7 @@
 extern "C" void WRONG_FUNCTION() {}
 #endif
 
-// Allocators that look, such as jemalloc, want to get back what they gave.
+// Some allocators, such as jemalloc, are told the size of what they get back, and rely on it.
 #ifndef __SANITIZE_ADDRESS__
 void operator delete(void* memory, std::size_t size) noexcept {
     if (memory && malloc_usable_size(memory) > size + 64) {
@@ -59,7 +59,7 @@ namespace {
 
 const int num_records = 20;
 
-// The columns of a log, and its record of that number.
+// The columns of a log, with the values of record number `i`.
 std::vector<Column> columns_of(int i) {
     return {
         {"ts", TYPE_TIME, TYPE_VOID, real(TYPE_TIME, 1700000000.25 + i), "", false},
@@ -71,7 +71,7 @@ std::vector<Column> columns_of(int i) {
         {"bytes", TYPE_COUNT, TYPE_VOID, count(uint64_t{1} << 40), ""},
         {"local", TYPE_BOOL, TYPE_VOID, boolean(true), ""},
         {"net", TYPE_SUBNET, TYPE_VOID, subnet("10.0.0.0", 8), ""},
-        // What a host logs is made without a subtype.
+        // Hosts make the containers that they log without a subtype.
         {"tags", TYPE_TABLE, TYPE_STRING,
          container(TYPE_TABLE, TYPE_VOID, {text(TYPE_STRING, "a"), text(TYPE_STRING, "b")}), ""},
         {"answers", TYPE_VECTOR, TYPE_ADDR, container(TYPE_VECTOR, TYPE_VOID, {addr("2001:db8::1")}), ""},
@@ -79,7 +79,7 @@ std::vector<Column> columns_of(int i) {
     };
 }
 
-// What goes wrong with that record.
+// Damages record number `i` as WRONG says.
 void spoil(std::vector<Value*>& record, int i) {
     if (wrong("type"))
         record[1]->type = TYPE_COUNT;
@@ -97,13 +97,13 @@ void spoil(std::vector<Value*>& record, int i) {
         record[9]->val.set_val.size = int64_t{1} << 50;
     if (wrong("family"))
         memset(&record[2]->val.addr_val.family, 9, 1);
-    // What a packet can say.
+    // Values that a packet can have.
     if (wrong("odd") && i < 2) {
         record[0]->val.double_val = i == 0 ? 1e18 : -1e18;
         record[3]->val.port_val.port = 70000;
         record[7]->val.int_val = 2;
     }
-    // What no host should do, but with one record.
+    // Damage that no host should do, in one record only.
     if (wrong("first") && i == 0)
         record[1]->type = TYPE_COUNT;
     if (wrong("nothing") && i == 0)
@@ -211,7 +211,7 @@ int main(int argc, char** argv) {
     Log conn(component, "conn", {wait});
     Log dns(component, "dns", {{"json_timestamps", "JSON::TS_EPOCH"}, {"zmq_linger", "60001"}, wait});
 
-    // Each path's records come in order, but the paths do in any.
+    // The records of a path come in order, but those of different paths in any.
     std::map<std::string, std::vector<std::string>> arrived;
     zmq_pollitem_t item = {socket, 0, ZMQ_POLLIN, 0};
     for (bool over = false;;) {

@@ -11,13 +11,13 @@ export {
 	## ``LogZeroMQ::send_logs``.
 	const excluded_log_ids: set[Log::ID] &redef;
 
-	## Whether the logs that are sent are no longer written to files: their
-	## default filter is removed. Other logs keep theirs.
+	## T: logs that are sent are no longer written to files, as their default
+	## filter is removed. Other logs keep theirs.
 	const only_zeromq: bool = F &redef;
 
-	## Whether a log is sent as its default filter has it: with the same
-	## path, columns and names, and without the records that it leaves out.
-	## Otherwise all columns and all records are sent.
+	## T: a log is sent as its default filter has it, with the same path,
+	## columns and names, and without the records that the filter leaves out.
+	## F: all columns and all records are sent.
 	const follow_default_filter: bool = F &redef;
 
 	## Where in a cluster records are published: "logger" is where they are
@@ -26,7 +26,7 @@ export {
 	const cluster = "logger" &redef;
 }
 
-# A host that is a cluster's node has a name.
+# The name of the cluster's node that this host is; empty if it is none.
 function node_name(): string
 	{
 @ifdef ( Cluster::node )
@@ -36,7 +36,7 @@ function node_name(): string
 @endif
 	}
 
-# What is a node's own when each publishes.
+# Options that each node has for itself when all nodes publish.
 function node_config(): table[string] of string
 	{
 	local config: table[string] of string;
@@ -56,11 +56,11 @@ global followed: table[Log::ID] of string;
 # The streams that have the filter, or get it at the start, also while they are disabled.
 global streams: set[Log::ID];
 
-# Whether the streams that are there at the start have their filters: others come late.
+# T once the streams that are there at the start have their filters: others come late.
 global started = F;
 
-# A stream that has come late, when the handler that has created it is over. (In a module, Bro
-# finds an event by its whole name only.)
+# Comes for a stream that was created late, when the handler that has created it is over. (In a
+# module, Bro finds an event by its whole name only.)
 global late: event(id: Log::ID);
 
 function is_sent(id: Log::ID): bool
@@ -73,11 +73,11 @@ function is_sent(id: Log::ID): bool
 
 function has_filter(id: Log::ID, name: string): bool
 	{
-	# It returns one of another name if there is none.
+	# Log::get_filter returns a filter of another name if there is none of this name.
 	return Log::get_filter(id, name)$name == name;
 	}
 
-# Keeps a log's default filter from writing. It stays for now, for a site's scripts to find.
+# Keeps a log's default filter from writing. The filter stays for now, for a site's scripts to find.
 function mute_default_filter(id: Log::ID)
 	{
 	if ( ! has_filter(id, "default") )
@@ -162,7 +162,7 @@ function add_filters()
 
 	for ( id in streams )
 		{
-		# It may have been removed since.
+		# The stream may have been removed since.
 		if ( id !in Log::active_streams && ! has_filter(id, "default-zmq") && ! has_filter(id, "default") )
 			next;
 
@@ -175,7 +175,7 @@ function add_filters()
 	started = T;
 	}
 
-# A site's own scripts may have changed filters since.
+# Looks at a log's filters once more: a site's own scripts may have changed them since.
 function finish_filter(id: Log::ID)
 	{
 	if ( ! has_filter(id, "default-zmq") || ! has_filter(id, "default") )
@@ -202,12 +202,12 @@ event LogZeroMQ::late(id: Log::ID)
 	finish_filter(id);
 	}
 
-# Streams get the filter as they are created, so that the first record is sent, and those that
-# are there at the start once more below, so that it comes after the filters of others.
+# Streams get the filter as they are created, so that the first record is sent. Streams that are
+# there at the start get it once more in add_filters, so that it comes after the filters of others.
 @ifdef ( TableChange )
 export {
-	## For the host, which calls it when a log's filter has been added, changed
-	## or removed.
+	## The host calls this when a log's filter has been added, changed or
+	## removed.
 	global filter_changed: function(filters: table[Log::ID, string] of Log::Filter, change: TableChange,
 	                                id: Log::ID, name: string, filter: Log::Filter);
 }
@@ -218,7 +218,7 @@ function filter_changed(filters: table[Log::ID, string] of Log::Filter, change: 
 	if ( name != "default" || ! is_sent(id) )
 		return;
 
-	# Whoever adds a default filter again wants it, and whoever has removed ours, too.
+	# A default filter that is added again, beside ours, is wanted; ours, once removed, is not.
 	if ( change == TABLE_ELEMENT_NEW && ! has_filter(id, "default-zmq") )
 		{
 		if ( started && only_zeromq )
@@ -244,8 +244,8 @@ redef filters &on_change=LogZeroMQ::filter_changed;
 
 module LogZeroMQ;
 @else
-# Bro, and Zeek 3.0: what a record has by default is asked for whenever one is made, and a
-# new stream's default filter is made when the stream is there.
+# Bro and Zeek 3.0 ask for a field's default whenever a record is made, and make a new stream's
+# default filter when the stream is there: a field of Log::Filter finds out about new streams.
 global adding = F;
 
 function filter_made(): bool
@@ -257,7 +257,7 @@ function filter_made(): bool
 
 	for ( id in Log::active_streams )
 		{
-		# One that has its default filter is not new.
+		# A stream that has its default filter is not new.
 		if ( ! is_sent(id) || has_filter(id, "default") || has_filter(id, "default-zmq") )
 			next;
 
@@ -283,9 +283,9 @@ redef record Log::Filter += {
 };
 @endif
 
-# Bro raises the one, Zeek the other. -5 leaves the streams time to be created (5 and 0), and
-# lets a site's own filters come after these (-10). Bro writes its first record at -5, which
-# is not to make a file.
+# Bro raises bro_init, Zeek zeek_init. -5 leaves the streams time to be created (5 and 0), and
+# lets a site's own filters come after these (-10). With only_zeromq it is -4, as Bro writes its
+# first record at -5, which is not to make a file.
 @ifdef ( zeek_init )
 event zeek_init() &priority=-4
 	{

@@ -22,8 +22,8 @@ public:
     // Sends the writer what is in the buffer. For the main thread.
     void FlushWriteBuffer();
 
-    // Not the host's interface: puts something into the buffer, tells how often that was
-    // emptied, and that from now on it must not be.
+    // Not the host's interface: puts something into the buffer; returns how often the buffer was
+    // emptied; says that it must not be emptied any more.
     void TestHostBuffer(std::function<void()> send) { buffer.push_back(std::move(send)); }
     int TestHostFlushes() const { return flushes; }
     void TestHostEnd() { over = true; }

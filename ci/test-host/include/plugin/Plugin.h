@@ -27,7 +27,7 @@ struct VersionNumber {
     }
 };
 
-// Of Bro 2.5.
+// The version of the plugin interface in Bro 2.5.
 #define API_VERSION (HOST_VERSION == 20500 ? 4 : 5)
 
 // What a plugin says of itself. The address of the host's version function goes in

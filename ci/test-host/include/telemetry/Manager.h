@@ -30,7 +30,7 @@ public:
                                          std::string_view unit = "",
                                          std::function<double()> callback = nullptr);
 
-    // Not the host's interface: what they are now.
+    // Not the host's interface: the values that the metrics have now.
     std::map<std::string, double> TestHostRead() const;
 
 private:

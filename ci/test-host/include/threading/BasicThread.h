@@ -32,7 +32,7 @@ public:
         return terminating;
     }
 
-    // A host's manager of threads ends them this way.
+    // Deletes a thread as a host's manager of threads does.
     static void TestHostDelete(BasicThread* thread) {
         delete thread;
     }

@@ -40,13 +40,13 @@ public:
     // on everything but the end is ignored.
     void TestHostSend(std::function<bool()> job);
 
-    // Sends a heartbeat, as if it were that time.
+    // Sends a heartbeat with this network time.
     void TestHostHeartbeat(double network_time);
 
     // Waits until all that was sent has been done.
     void TestHostDrain();
 
-    // Whether a job has failed so far; for the main thread, after TestHostDrain().
+    // Returns true if a job has failed so far; for the main thread, after TestHostDrain().
     bool TestHostFailed();
 
 protected:

@@ -13,7 +13,7 @@
 
 THREADS_BEGIN
 
-// What values and columns are read from that another process has sent.
+// Reads values and columns that another process has sent.
 DETAIL_BEGIN
 class SerializationFormat;
 DETAIL_END
@@ -133,7 +133,7 @@ struct Value {
         present = arg_present;
     }
 
-// Since 7.1 a record's values are moved into one block. The mistake was put right in 8.0.8 and 8.2.0.
+// From 7.1 on a record's values are moved into one block, by mistake without the subtype in some versions.
 #if HOST_VERSION >= 70100
     Value(Value&& other) noexcept : Value(other.type) {
 #if VALUE_VERSION < 20600
