@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use bro_zeromq_writer::spool::{Options, Spool, SyncPolicy, WhenFull};
+use bro_zeromq_writer::spool::{Spool, SpoolOptions, SyncPolicy, WhenFull};
 use common::table::{self, number};
 
 const RECORD: usize = 300;
@@ -33,7 +33,7 @@ fn main() {
         ("interval", SyncPolicy::Interval, 10_000),
         ("always", SyncPolicy::Always, 100),
     ] {
-        let options = Options { dir: root.clone(), max_bytes: 1 << 30, when_full: WhenFull::Oldest, sync };
+        let options = SpoolOptions { dir: root.clone(), max_bytes: 1 << 30, when_full: WhenFull::Oldest, sync };
         let (mut spool, _) = Spool::open(&options, name, "").expect("a directory to write to");
         let (mut pushes, mut reads, mut confirms, mut ticks) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for _ in 0..ROUNDS {

@@ -103,7 +103,7 @@ bool ZeroMQ::DoWrite(int num_fields, const host::threading::Field* const*, host:
 }
 
 bool ZeroMQ::DoHeartbeat(double network_time, double current_time) {
-    return log.GoesOn(bzw_writer_heartbeat(log.Get(), network_time, current_time));
+    return log.CanGoOn(bzw_writer_heartbeat(log.Get(), network_time, current_time));
 }
 
 bool ZeroMQ::DoFinish(double) {
@@ -119,7 +119,7 @@ bool ZeroMQ::DoSetBuf(bool) {
 }
 
 bool ZeroMQ::DoFlush(double) {
-    return log.GoesOn(bzw_writer_flush(log.Get()));
+    return log.CanGoOn(bzw_writer_flush(log.Get()));
 }
 
 void ZeroMQ::OnSignalStop() {

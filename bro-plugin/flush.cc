@@ -22,7 +22,7 @@ std::vector<Frontend*>& frontends() {
 Clock::time_point due;
 
 // True if there is a buffer to empty.
-bool any = false;
+bool something_to_flush = false;
 
 // How many times as often the buffers are emptied while nothing comes.
 constexpr int when_quiet = 8;
@@ -30,8 +30,8 @@ constexpr int when_quiet = 8;
 // Records a second, of all logs, from which on the buffers are emptied more rarely; how many times as
 // rarely they are emptied now, which doubles whenever so many have come; and how many times at most.
 constexpr double very_much = 25000;
-int rarely = 1;
-constexpr int most_rarely = 4;
+int slowdown = 1;
+constexpr int most_slowdown = 4;
 
 // How often the rate of records is looked at, which takes a while to show: a writer tells of a record
 // long after the buffer was emptied. Since when records are counted; and how many have come since.
@@ -72,14 +72,14 @@ double flush_frontends(void (*flush)(void* frontend)) {
     looked = now;
     if (now < due)
         // Something may have been written since the last time.
-        return any ? std::chrono::duration<double>(due - now).count() : -1;
+        return something_to_flush ? std::chrono::duration<double>(due - now).count() : -1;
     std::uint32_t records = 0;
     std::int64_t shortest = 0;
     for (Frontend* one : frontends()) {
         // Read before the flush: the writer may get the records that are flushed before this loop ends.
-        const std::uint32_t came = one->came.load(std::memory_order_relaxed);
-        records += came - one->counted;
-        one->counted = came;
+        const std::uint32_t total = one->records.load(std::memory_order_relaxed);
+        records += total - one->counted;
+        one->counted = total;
         const std::int64_t interval = one->nanoseconds.load(std::memory_order_relaxed);
         if (interval <= 0)
             continue;
@@ -89,13 +89,13 @@ double flush_frontends(void (*flush)(void* frontend)) {
     came_since += records;
     if (now - rate_since >= look_at_rate) {
         const bool much = came_since > very_much * std::chrono::duration<double>(now - rate_since).count();
-        rarely = much ? std::min(rarely * 2, most_rarely) : 1;
+        slowdown = much ? std::min(slowdown * 2, most_slowdown) : 1;
         rate_since = now;
         came_since = 0;
     }
-    any = shortest > 0;
-    due = now + (any ? nanoseconds{records == 0 ? shortest / when_quiet : shortest * rarely}
-                     : nanoseconds{look_again});
+    something_to_flush = shortest > 0;
+    due = now + (something_to_flush ? nanoseconds{records == 0 ? shortest / when_quiet : shortest * slowdown}
+                                    : nanoseconds{look_again});
     return -1;
 }
 

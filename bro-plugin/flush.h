@@ -35,15 +35,17 @@ public:
     void FlushEvery(double seconds);
 
     // The writer's thread. Counts a record that has come out of the buffer.
-    void Came() { came.store(came.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed); }
+    void CountRecord() {
+        records.store(records.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    }
 
 private:
     friend double flush_frontends(void (*flush)(void* frontend));
 
     void* const frontend;
     std::atomic<std::int64_t> nanoseconds{10000000};
-    std::atomic<std::uint32_t> came{0};
-    std::uint32_t counted = 0; // the value of `came` when the buffers were last emptied
+    std::atomic<std::uint32_t> records{0};
+    std::uint32_t counted = 0; // the value of `records` when the buffers were last emptied
 };
 
 // Main thread, once in each round of the host's loop. Empties the buffers, by `flush`, if the

@@ -100,16 +100,16 @@ public:
     bzw_writer* Get() const { return writer; }
 
     bool Write(int num_fields, const void* vals) {
-        frontend.Came();
+        frontend.CountRecord();
         if (!ends && host.Ends()) {
             ends = true;
             bzw_writer_host_ends(writer);
         }
-        return GoesOn(bzw_writer_write(writer, num_fields, static_cast<const void* const*>(vals)));
+        return CanGoOn(bzw_writer_write(writer, num_fields, static_cast<const void* const*>(vals)));
     }
 
     // Returns what the host is told of a call into the library: true if the writer can go on.
-    bool GoesOn(int code) {
+    bool CanGoOn(int code) {
         // After these two nothing more can be sent. The library counts everything else, and goes on.
         if (code != BZW_ERR_NULL && code != BZW_ERR_PANIC)
             return true;

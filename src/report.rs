@@ -128,8 +128,8 @@ texts! {
         QueueFull { hwm: i32, troubles: Vec<Trouble> } =
             "{hwm} records are waiting, the limit of LogZeroMQ::zmq_hwm; {all}" [all = joined(troubles)],
         Encoding { problem: Problem } = "they cannot be encoded: {problem}",
-        Closed = "their connection was lost, or the socket failed",
-        Refused { problem: String } = "the spool did not take them: {problem}",
+        ConnectionLost = "their connection was lost, or the socket failed",
+        SpoolRefused { problem: String } = "the spool did not take them: {problem}",
         SpoolFull = "the spool is full (LogZeroMQ::spool_max_bytes), and the oldest gave way",
         Damaged { count: u64 } = "{count} records in the spool are damaged",
         System { error: String } = "{error}",

@@ -14,9 +14,9 @@ struct Counting;
 
 thread_local! {
     /// Allocations of Rust code.
-    static ALLOCATIONS: Counter<u64> = const { Counter::new(0) };
+    static RUST_ALLOCATIONS: Counter<u64> = const { Counter::new(0) };
     /// Calls of `malloc` by all code, Rust's included.
-    static BLOCKS: Counter<u64> = const { Counter::new(0) };
+    static MALLOC_CALLS: Counter<u64> = const { Counter::new(0) };
 }
 
 unsafe extern "C" {
@@ -31,7 +31,7 @@ unsafe extern "C" {
 /// There is nothing to promise: any size may be asked for. The C library declares it so.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn malloc(size: usize) -> *mut c_void {
-    BLOCKS.set(BLOCKS.get() + 1);
+    MALLOC_CALLS.set(MALLOC_CALLS.get() + 1);
     // SAFETY: glibc's `malloc` takes any size.
     unsafe { __libc_malloc(size) }
 }
@@ -39,7 +39,7 @@ unsafe extern "C" fn malloc(size: usize) -> *mut c_void {
 // SAFETY: every call goes on to the system's allocator, unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        RUST_ALLOCATIONS.set(RUST_ALLOCATIONS.get() + 1);
         // SAFETY: the caller promises a layout whose size is not zero.
         unsafe { System.alloc(layout) }
     }
@@ -75,10 +75,10 @@ fn no_allocation_per_record() {
     ];
     const RECORDS: u64 = 20_000;
     writer.write(&cells);
-    let (before, blocks_before) = (ALLOCATIONS.get(), BLOCKS.get());
+    let (before, blocks_before) = (RUST_ALLOCATIONS.get(), MALLOC_CALLS.get());
     // The values are laid out once: what the host allocates is not counted here.
     writer.repeat(&cells, RECORDS);
-    let (made, blocks) = (ALLOCATIONS.get() - before, BLOCKS.get() - blocks_before);
+    let (made, blocks) = (RUST_ALLOCATIONS.get() - before, MALLOC_CALLS.get() - blocks_before);
     // Chunks of 64 KiB are allocated until enough of them circulate.
     let chunks = RECORDS * 300 / 60_000 + 2;
     assert!(made <= chunks, "{made} allocations for {RECORDS} records");

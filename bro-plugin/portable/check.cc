@@ -112,7 +112,7 @@ std::string Check::NamedAfter(const void* writer) const {
     return {};
 }
 
-std::string Check::Writer(const void* writer, const void* info, Info* into) const {
+std::string Check::WriterInfo(const void* writer, const void* info, Info* into) const {
     const auto* start = static_cast<const unsigned char*>(info);
     std::size_t map = 0;
     while (!is_map(memory, start + map)) {
@@ -155,7 +155,7 @@ const char* Check::PathOf(const void* writer, const void* frontend) const {
         for (std::size_t i = 0; i < part; ++i)
             for (std::size_t next = i + 1; words[i] == frontend && next <= i + behind_frontend; ++next) {
                 Info info;
-                if (next < part + behind_frontend && Writer(writer, words[next], &info).empty())
+                if (next < part + behind_frontend && WriterInfo(writer, words[next], &info).empty())
                     return info.path;
             }
     return nullptr;

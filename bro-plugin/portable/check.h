@@ -31,7 +31,7 @@ public:
     bool Usable() const { return memory.Usable(); }
 
     // Returns what is wrong, or an empty text; so do Fields() and Record().
-    std::string Writer(const void* writer, const void* info, Info* read) const;
+    std::string WriterInfo(const void* writer, const void* info, Info* read) const;
 
     // The log path of a writer that the host has just made for a frontend; null if it is nowhere.
     const char* PathOf(const void* writer, const void* frontend) const;

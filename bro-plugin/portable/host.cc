@@ -273,7 +273,7 @@ std::size_t configuration_size(Version version) {
 }
 
 // The newest version before this one that has another Configuration.
-Version configuration_before(Version version) {
+Version version_with_older_configuration(Version version) {
     Version before = version;
     while (configuration_size(before) == configuration_size(version) && families[0] < before)
         before = before.minor > 0 ? Version{before.major, before.minor - 1} : Version{before.major - 1, 9};
@@ -300,9 +300,9 @@ Host::Host() {
     if (version < families[0])
         refuse(host, " is older than ", text_of(families[0]), ", the first version known to this plugin");
     if (last_known < version)
-        unknown = "it is newer than " + text_of(last_known) + ", the last version known to this plugin";
+        why_unknown = "it is newer than " + text_of(last_known) + ", the last version known to this plugin";
     else if (in_development)
-        unknown = "it is a version under development";
+        why_unknown = "it is a version under development";
 
     const Finder find(image, host);
     names = &names_of(image);
@@ -324,7 +324,7 @@ Host::Host() {
     layout = find_layout(reads, memory, host);
     if (!is_known(layout)) {
         own_layout = describe(layout);
-        unknown = "no version known to this plugin lays out log records as it does (" + own_layout + ")";
+        why_unknown = "no version known to this plugin lays out log records as it does (" + own_layout + ")";
     }
 
     // The host's own plugin for "None" was made long ago, and can be looked at. It defines
@@ -353,7 +353,7 @@ Host::Host() {
                is_empty_string(sample, base_directory + sizeof(std::string));
     };
     if (in_development && !fits())
-        configuration_of = configuration_before(version);
+        configuration_of = version_with_older_configuration(version);
     if (!fits())
         refuse(host, " has a plugin::Configuration that is not one of ",
                std::to_string(configuration_size(version)), " bytes");
@@ -454,7 +454,7 @@ Host::Host() {
         FindLoop(find);
     } catch (const Refusal& refusal) {
         // Records are sent without this, but later.
-        keeps_records = refusal.what;
+        why_no_flush = refusal.what;
     }
 
     // A text that is put in must come out.

@@ -40,7 +40,7 @@ struct Host {
     std::string own_layout; // the layout in words, if no version known has it
 
     // Why this is none of the hosts that were known when the plugin was made; empty if it is one.
-    std::string unknown;
+    std::string why_unknown;
 
     const char* (*version_function)(); // null in Bro 2.5
 
@@ -72,11 +72,11 @@ struct Host {
     int api_version;
 
     // What empties the buffer of a frontend, and what tells a thread to stop, with its slot. If
-    // buffers can't be emptied, `keeps_records` says why; else it is empty.
+    // buffers can't be emptied, `why_no_flush` says why; else it is empty.
     void (*flush_frontend)(void* frontend);
     std::size_t signal_stop_slot;
     void (*signal_stop)(void* thread);
-    std::string keeps_records;
+    std::string why_no_flush;
 
     // Zeek 3.0 and older: the hook that is called in each round of the main loop; else 0.
     std::size_t drain_events_slot;

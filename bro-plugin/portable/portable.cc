@@ -85,11 +85,11 @@ struct Writer {
     void Flush() {
         static std::atomic<bool> said{false};
         const double interval = bzw_writer_flush_interval(log.Get());
-        if (host->keeps_records.empty())
+        if (host->why_no_flush.empty())
             log.frontend.FlushEvery(interval);
         else if (interval > 0 && !said.exchange(true))
             log.Say(BZW_REPORT_WARNING,
-                    (message::no_flush + host->keeps_records + ". Please " + advice).c_str());
+                    (message::no_flush + host->why_no_flush + ". Please " + advice).c_str());
     }
 };
 
@@ -103,7 +103,7 @@ bool Writer::Init(const void* info, int num_fields, const void* const* fields) {
     if (!log.HasGlobals())
         return false;
     Info read;
-    std::string wrong = check->Writer(object, info, &read);
+    std::string wrong = check->WriterInfo(object, info, &read);
     if (wrong.empty()) {
         path = read.path;
         wrong = check->Fields(num_fields, fields);
@@ -112,8 +112,8 @@ bool Writer::Init(const void* info, int num_fields, const void* const* fields) {
         Refuse(host->name + message::otherwise + wrong);
         return false;
     }
-    if (only_known_hosts && !host->unknown.empty()) {
-        Refuse(message::only_known_hosts + host->name + " is to be said that " + host->unknown);
+    if (only_known_hosts && !host->why_unknown.empty()) {
+        Refuse(message::only_known_hosts + host->name + " is to be said that " + host->why_unknown);
         return false;
     }
 
@@ -160,7 +160,7 @@ bool on_write(void* object, int num_fields, const void* const*, const void* cons
     if (!writer.log.Get())
         return writer.log.stays;
     if (!check(writer, num_fields, vals))
-        return writer.log.GoesOn(bzw_writer_reject(writer.log.Get(), message::wrong_value));
+        return writer.log.CanGoOn(bzw_writer_reject(writer.log.Get(), message::wrong_value));
     return writer.log.Write(num_fields, vals);
 }
 
@@ -170,7 +170,7 @@ bool on_set_buf(void*, bool) {
 
 bool on_flush(void* object, double) {
     LogWriter<Writer>& log = Writer::Of(object).log;
-    return log.GoesOn(bzw_writer_flush(log.Get()));
+    return log.CanGoOn(bzw_writer_flush(log.Get()));
 }
 
 bool on_rotate(void* object, const char*, double, double, bool) {
@@ -183,7 +183,7 @@ bool on_finish(void* object, double) {
 
 bool on_heartbeat(void* object, double network_time, double current_time) {
     LogWriter<Writer>& log = Writer::Of(object).log;
-    return log.GoesOn(bzw_writer_heartbeat(log.Get(), network_time, current_time));
+    return log.CanGoOn(bzw_writer_heartbeat(log.Get(), network_time, current_time));
 }
 
 // On the main thread: what a frontend calls last, before the host deletes it.
@@ -240,7 +240,7 @@ void* make_writer(void* frontend) {
         vtable[host->destructor_slot + 1] = word_of(on_delete);
         if (host->heartbeat_slot)
             vtable[host->heartbeat_slot] = host->thread_heartbeat;
-        if (host->keeps_records.empty()) {
+        if (host->why_no_flush.empty()) {
             vtable[host->signal_stop_slot] = word_of(on_signal_stop);
             static const bool added = [] {
                 if (!host->drain_events_slot)

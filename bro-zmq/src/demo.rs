@@ -100,7 +100,7 @@ fn show(subscriber: &mut Subscriber, endpoint: &str, stop: &Stop, finished: impl
                 bytes += (path.len() + body.len()) as u64;
                 let path = String::from_utf8_lossy(path);
                 write!(out, "{path:<PATH_WIDTH$}")?;
-                write_shortened(&mut out, body, width.map(|width| width.saturating_sub(PATH_WIDTH)))?;
+                write_record(&mut out, body, width.map(|width| width.saturating_sub(PATH_WIDTH)))?;
                 writeln!(out)?;
             }
             Some(Received::Odd(..)) => {}
@@ -124,7 +124,7 @@ fn records(log: &[u8]) -> u64 {
 }
 
 /// Writes a record in at most `width` characters, or in full.
-fn write_shortened(out: &mut impl Write, body: &[u8], width: Option<usize>) -> io::Result<()> {
+fn write_record(out: &mut impl Write, body: &[u8], width: Option<usize>) -> io::Result<()> {
     let Some(width) = width else { return json::write_line(out, body) };
     let clean = json::harmless(body);
     let text = String::from_utf8_lossy(&clean);

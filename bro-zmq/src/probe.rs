@@ -200,10 +200,10 @@ impl Endpoint {
                 }
                 Event::Connected(_) => self.reached = Reached::Connected,
                 Event::Disconnected(_) => self.reached = Reached::Nobody,
-                Event::Retried(_) | Event::Excess(_) | Event::Full | Event::Unbound => {}
+                Event::Retried(_) | Event::Excess(_) | Event::Full | Event::Closed => {}
             }
         }
-        for _ in self.socket.given_up(iter::once(self.address.as_c_str())) {
+        for _ in self.socket.given_up_indices(iter::once(self.address.as_c_str())) {
             // Disconnecting fails if libzmq has forgotten the address that it has given up. A failure to connect
             // shows as a subscriber that does not come.
             let _ = self.socket.disconnect(&self.address);

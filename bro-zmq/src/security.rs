@@ -57,11 +57,11 @@ pub fn absolute(path: &Path) -> String {
 /// How an option of the plugin's is called on the command line.
 pub fn argument(name: &str, how: Mention) -> String {
     match (name, how) {
-        ("zmq_hwm", Mention::From(_)) => "--hwm".to_owned(),
-        ("zmq_linger", Mention::From(_)) => "--linger".to_owned(),
-        ("endpoint", Mention::From(_)) => "--endpoint".to_owned(),
+        ("zmq_hwm", Mention::SetIn(_)) => "--hwm".to_owned(),
+        ("zmq_linger", Mention::SetIn(_)) => "--linger".to_owned(),
+        ("endpoint", Mention::SetIn(_)) => "--endpoint".to_owned(),
         _ if name.starts_with("curve_") => format!("--{}", name.replace('_', "-")),
-        (_, Mention::From(_)) => format!("--option {name}"),
+        (_, Mention::SetIn(_)) => format!("--option {name}"),
         (_, Mention::Anywhere) => name.to_owned(),
     }
 }

@@ -454,10 +454,10 @@ impl Session {
                 return Ok(());
             }
             self.subscriber.look(&self.console).map_err(io::Error::other)?;
-            settled = self.subscriber.left() == 0;
+            settled = self.subscriber.unread_connections() == 0;
             self.subscriber.wait(SETTLE).map_err(receiving)?;
         }
-        let left = counted(self.subscriber.left() as u64, "connection");
+        let left = counted(self.subscriber.unread_connections() as u64, "connection");
         self.console.problem(format!("{left} did not end; what has arrived there last is lost"));
         Ok(())
     }
@@ -609,7 +609,7 @@ impl Tally {
             return None;
         }
         self.paths.find(path).or_else(|| {
-            let number = collector.free_number(console)?;
+            let number = collector.reclaim_number(console)?;
             self.paths.replace(number, path).then_some(number)
         })
     }

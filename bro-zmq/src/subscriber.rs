@@ -104,11 +104,11 @@ pub struct Subscriber {
     most: usize,
     limit: u64,
     /// True if there are `most` connections; when that last changed; and when it was last told.
-    full: bool,
-    since: Option<Instant>,
-    told: Option<Instant>,
+    is_full: bool,
+    full_changed: Option<Instant>,
+    full_reported: Option<Instant>,
     /// When it was told that a publisher has sent too much.
-    exceeded: Option<Instant>,
+    excess_reported: Option<Instant>,
     /// The publishers that have sent too much.
     away: Away,
     /// Once all connections are ended: those that have not been read to their ends.
@@ -141,10 +141,10 @@ impl Subscriber {
             connections: Vec::new(),
             most: 0,
             limit: 0,
-            full: false,
-            since: None,
-            told: None,
-            exceeded: None,
+            is_full: false,
+            full_changed: None,
+            full_reported: None,
+            excess_reported: None,
             away: Away::default(),
             ending: None,
             bound: Vec::new(),
@@ -206,7 +206,7 @@ impl Subscriber {
             return Ok(());
         }
         let connects = &self.source.connect;
-        for index in self.socket.given_up(connects.iter().map(|endpoint| endpoint.address.as_c_str())) {
+        for index in self.socket.given_up_indices(connects.iter().map(|endpoint| endpoint.address.as_c_str())) {
             // Disconnecting fails if libzmq has forgotten the address that it has given up.
             let _ = self.socket.disconnect(&connects[index].address);
             self.connect(index)?;
@@ -233,7 +233,7 @@ impl Subscriber {
                 Event::Ready(_) => self.guard.ready(console),
                 Event::Failed(how) => self.guard.failed(how, connects, binds, console),
                 Event::Excess(peer) => self.excess(peer, console),
-                Event::Retried(_) | Event::Full | Event::Unbound => {}
+                Event::Retried(_) | Event::Full | Event::Closed => {}
             }
         }
     }
@@ -242,10 +242,10 @@ impl Subscriber {
     fn excess(&mut self, peer: Option<IpAddr>, console: &Console) {
         let now = Instant::now();
         if let Some(peer) = peer {
-            self.away.send(peer, now);
+            self.away.keep_away(peer, now);
         }
-        if self.exceeded.is_none_or(|told| now - told >= REPEAT) {
-            self.exceeded = Some(now);
+        if self.excess_reported.is_none_or(|reported| now - reported >= REPEAT) {
+            self.excess_reported = Some(now);
             console.problem(
                 "a publisher has sent a message of more than 1 GiB or 16 frames, or there is too much of such \
                  messages at once; its connection was ended, and its address is kept away for 10 seconds",
@@ -267,11 +267,11 @@ impl Subscriber {
     fn keep_within_limit(&mut self, console: &Console) {
         let now = Instant::now();
         let full = self.connections.len() >= self.most;
-        if full != self.full && (full || self.since.is_none_or(|since| now - since >= PAUSE)) {
-            (self.full, self.since) = (full, Some(now));
+        if full != self.is_full && (full || self.full_changed.is_none_or(|changed| now - changed >= PAUSE)) {
+            (self.is_full, self.full_changed) = (full, Some(now));
             self.socket.admit(!full);
-            if full && self.told.is_none_or(|told| now - told >= REPEAT) {
-                self.told = Some(now);
+            if full && self.full_reported.is_none_or(|reported| now - reported >= REPEAT) {
+                self.full_reported = Some(now);
                 console.problem(format!(
                     "the limit of {} open files leaves room for {}, which there are; others have to wait; raise it \
                      with LimitNOFILE in systemd, or ulimit -n",
@@ -290,7 +290,7 @@ impl Subscriber {
     }
 
     /// How many of the connections that were ended have not been read to their ends.
-    pub fn left(&self) -> usize {
+    pub fn unread_connections(&self) -> usize {
         self.ending.as_ref().map_or(0, Vec::len)
     }
 

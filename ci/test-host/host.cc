@@ -25,7 +25,7 @@ char version[] = VERSION_TEXT;
 
 // What goes wrong on purpose.
 
-bool wrong(const char* what) {
+bool must_go_wrong(const char* what) {
     const char* const wanted = getenv("WRONG");
     return wanted != nullptr && (what == nullptr || strcmp(wanted, what) == 0);
 }
@@ -95,7 +95,7 @@ ID* lookup_ID(const char* name, const char* module, bool, bool, bool) {
 #if HOST_VERSION >= 40000
 const zeek::ValPtr& zeek::id::find_val(std::string_view name) {
     static const auto& wrong_value = *new ValPtr(static_cast<Val*>(nowhere()));
-    if (wrong("value"))
+    if (must_go_wrong("value"))
         return wrong_value;
     const IDPtr& found = find(name);
     if (found == nullptr)
@@ -104,7 +104,7 @@ const zeek::ValPtr& zeek::id::find_val(std::string_view name) {
 }
 #else
 TYPES Val* opt_internal_val(const char* name) {
-    if (wrong("value"))
+    if (must_go_wrong("value"))
         return static_cast<TYPES Val*>(nowhere());
     const IDPtr& found = find_global(name);
     return found == nullptr ? nullptr : found->GetVal().get();
@@ -565,9 +565,9 @@ WriterBackend::WriterBackend(WriterFrontend* arg_frontend)
 #endif
 {
     SetName(frontend->Name());
-    if (wrong("path"))
+    if (must_go_wrong("path"))
         info->path = static_cast<const char*>(nowhere());
-    if (wrong("config")) {
+    if (must_go_wrong("config")) {
         info->config.clear();
         info->config.emplace(static_cast<const char*>(nowhere()), "");
     }
@@ -575,7 +575,7 @@ WriterBackend::WriterBackend(WriterFrontend* arg_frontend)
 
 WriterBackend::~WriterBackend() {
     report("host", Name(), "the writer is gone");
-    if (wrong())
+    if (must_go_wrong())
         return;
     for (int i = 0; i < num_fields; i++)
         delete fields[i];
@@ -586,7 +586,7 @@ WriterBackend::~WriterBackend() {
 bool WriterBackend::Init(int arg_num_fields, const threading::Field* const* arg_fields) {
     num_fields = arg_num_fields;
     fields = arg_fields;
-    return DoInit(*info, wrong("columns") ? -1 : num_fields, fields);
+    return DoInit(*info, must_go_wrong("columns") ? -1 : num_fields, fields);
 }
 
 bool WriterBackend::Write(int arg_num_fields, threading::Value** vals) {
@@ -711,7 +711,7 @@ void Writer::Write(const Record& record, const std::function<void(Record&)>& spo
     if (spoil)
         spoil(pending->vals);
     static auto& kept = *new std::vector<std::shared_ptr<Pending>>; // never gone, and no leak
-    if (wrong())
+    if (must_go_wrong())
         kept.push_back(pending);
     Send([pending](WriterBackend& writer) {
         return writer.Write(static_cast<int>(pending->vals.size()), pending->vals.data());

@@ -21,7 +21,7 @@ void set_terminating();
 
 // Returns true if `what` is to go wrong, or, if it is null, anything: the environment variable WRONG says
 // what. Memory is not given back then, as pointers may lead nowhere.
-bool wrong(const char* what = nullptr);
+bool must_go_wrong(const char* what = nullptr);
 
 // An address that nothing is at.
 void* nowhere();

@@ -58,7 +58,7 @@ public:
     bool DoFlush(double) override { return true; }
 };
 WriterBackend* None::Instantiate(WriterFrontend* frontend) {
-    return wrong("object") ? new Nothing(frontend) : new None(frontend);
+    return must_go_wrong("object") ? new Nothing(frontend) : new None(frontend);
 }
 bool None::DoInit(const WriterInfo&, int, const threading::Field* const*) {
     return true;

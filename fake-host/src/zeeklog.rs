@@ -14,7 +14,7 @@
 //! let items: Vec<Item> = Reader::new(log.as_bytes()).collect::<Result<_, _>>()?;
 //! assert!(matches!(&items[0], Item::Header(header) if header.path.as_deref() == Some(b"demo")));
 //! assert!(matches!(&items[1], Item::Record(cells) if cells[0] == Cell::Time(1.5)));
-//! # Ok::<(), fake_host::zeeklog::Error>(())
+//! # Ok::<(), fake_host::zeeklog::LineError>(())
 //! ```
 //!
 //! What the writer makes of a value, and so what is undone here:
@@ -90,7 +90,7 @@ pub enum ErrorKind {
 
 /// A line that cannot be used. Below a header line that cannot, no record of its block can be used either.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Error {
+pub struct LineError {
     /// Counted from 1.
     pub line: u64,
     /// What it concerns.
@@ -99,13 +99,13 @@ pub struct Error {
     pub message: String,
 }
 
-impl fmt::Display for Error {
+impl fmt::Display for LineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}: {}", self.line, self.message)
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for LineError {}
 
 /// Reads a log. After an error it goes on with the next line, unless the error is
 /// [`ErrorKind::Io`].
@@ -121,7 +121,7 @@ pub struct Reader<R> {
     /// For each column in the file: true if it is one of the header's.
     named: Vec<bool>,
     /// The block's `#separator` is wrong, so its other header lines say nothing.
-    broken: bool,
+    has_bad_separator: bool,
     /// The block has ended with `#close`.
     closed: bool,
     ended: bool,
@@ -173,7 +173,7 @@ impl<R: BufRead> Reader<R> {
             names: None,
             header: None,
             named: Vec::new(),
-            broken: false,
+            has_bad_separator: false,
             closed: false,
             ended: false,
         }
@@ -218,8 +218,8 @@ impl<R: BufRead> Reader<R> {
         })
     }
 
-    fn error(&self, kind: ErrorKind, message: impl Into<String>) -> Error {
-        Error { line: self.number, kind, message: message.into() }
+    fn error(&self, kind: ErrorKind, message: impl Into<String>) -> LineError {
+        LineError { line: self.number, kind, message: message.into() }
     }
 
     /// Takes away what no host has written. Fails for what cannot be read at all.
@@ -256,7 +256,7 @@ impl<R: BufRead> Reader<R> {
         // `#separator` says what separates the others, and is itself separated by a space.
         if let Some(separator) = line.strip_prefix(b"separator ") {
             (self.format, self.path, self.names, self.header) = (Format::default(), None, None, None);
-            (self.broken, self.closed) = (true, false);
+            (self.has_bad_separator, self.closed) = (true, false);
             if separator.is_empty() {
                 return Err("#separator is empty".to_owned());
             }
@@ -264,10 +264,10 @@ impl<R: BufRead> Reader<R> {
                 return Err(CARRIAGE_RETURNS.to_owned());
             }
             self.format.separator = unescape(separator);
-            self.broken = false;
+            self.has_bad_separator = false;
             return Ok(None);
         }
-        if self.broken {
+        if self.has_bad_separator {
             return Ok(None);
         }
         let mut parts = split(line, &self.format.separator);
@@ -356,7 +356,7 @@ impl<R: BufRead> Reader<R> {
 }
 
 impl<R: BufRead> Iterator for Reader<R> {
-    type Item = Result<Item, Error>;
+    type Item = Result<Item, LineError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         while !self.ended {
@@ -391,7 +391,11 @@ impl<R: BufRead> Iterator for Reader<R> {
                 if self.line.is_empty() {
                     continue;
                 }
-                if self.line.first() == Some(&b'{') && self.names.is_none() && self.path.is_none() && !self.broken {
+                if self.line.first() == Some(&b'{')
+                    && self.names.is_none()
+                    && self.path.is_none()
+                    && !self.has_bad_separator
+                {
                     return Some(Ok(Item::Json(std::mem::take(&mut self.line))));
                 }
                 let message = "a record without the header lines (#fields, #types) above it";
@@ -583,7 +587,7 @@ mod tests {
         Cell::Text(kind, text.to_vec())
     }
 
-    fn read(log: &[u8]) -> Vec<Result<Item, Error>> {
+    fn read(log: &[u8]) -> Vec<Result<Item, LineError>> {
         Reader::new(log).collect()
     }
 
@@ -750,7 +754,8 @@ mod tests {
         let log = "\u{feff}{\"a\":1}\r\n\n{\"b\":2}\n[3]\n#separator \\x09\n{\"c\":4}\n";
         let items: Vec<_> = Reader::new(log.as_bytes()).collect();
         assert_eq!(items[..2], [Ok(Item::Json(b"{\"a\":1}".to_vec())), Ok(Item::Json(b"{\"b\":2}".to_vec()))]);
-        let headless = |item: &Result<Item, Error>| item.as_ref().is_err_and(|error| error.kind == ErrorKind::NoHeader);
+        let headless =
+            |item: &Result<Item, LineError>| item.as_ref().is_err_and(|error| error.kind == ErrorKind::NoHeader);
         assert!(headless(&items[2]), "{items:?}");
         // Below a header, also half of one, it is a value.
         let half = "#separator \\x09\n#path\tx\n{\"c\":4}\n";

@@ -13,7 +13,7 @@ use bro_zeromq_writer::dispatch;
 use bro_zeromq_writer::host::{Address, AnyShape, FAMILIES, Field, Layout, Record};
 use bro_zeromq_writer::json::{EncodeError, Envelope, EscapePolicy, FieldPlan, Out, Style, TimeFormat, encode};
 use bro_zeromq_writer::keys::Certificate;
-use bro_zeromq_writer::spool::{Options, Spool, SyncPolicy, WhenFull};
+use bro_zeromq_writer::spool::{Spool, SpoolOptions, SyncPolicy, WhenFull};
 use bro_zeromq_writer::writer::{Config, Frames, Given, Head, OPTIONS, Scope, Template};
 use fake_host::zeeklog::{Item, Reader};
 use fake_host::{Cell, Columns, Synth, Type};
@@ -314,7 +314,7 @@ unsafe extern "C" fn count_report(context: *mut c_void, _level: c_int, message: 
 pub fn spool(data: &[u8]) {
     let input = &mut Input(data);
     let dir = Scratch::new();
-    let options = Options {
+    let options = SpoolOptions {
         dir: dir.0.join("spool"),
         max_bytes: 4096 << input.below(5),
         when_full: [WhenFull::Oldest, WhenFull::Newest][input.below(2)],

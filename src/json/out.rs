@@ -170,7 +170,7 @@ impl<'a> Out<'a> {
     /// Calls a function that is not inlined with a copy. Unless the call fails, writing goes on behind
     /// what the copy has written.
     #[inline(always)]
-    pub(super) fn apart<E>(&mut self, call: impl FnOnce(&mut Out<'a>) -> Result<(), E>) -> Result<(), E> {
+    pub(super) fn with_copy<E>(&mut self, call: impl FnOnce(&mut Out<'a>) -> Result<(), E>) -> Result<(), E> {
         let mut copy = self.copy();
         call(&mut copy)?;
         self.cursor = copy.cursor;

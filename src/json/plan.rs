@@ -65,7 +65,7 @@ pub struct FieldPlan {
     pub(super) tags: Tags,
     /// The host's tag of strings, if they are written by a rule of their own; `tags` does not know
     /// it then.
-    pub(super) apart: Option<u32>,
+    pub(super) separate_string_tag: Option<u32>,
     pub(super) style: Style,
     /// True if records are encoded with AVX2's instructions. The processor has them then.
     #[cfg(target_arch = "x86_64")]
@@ -91,7 +91,7 @@ impl FieldPlan {
             .collect();
         let tags = Tags::new(layout);
         // The other rules are for strings only; other text stays as it is.
-        let (tags, apart) = match style.escape {
+        let (tags, separate_string_tag) = match style.escape {
             EscapePolicy::Hex => (tags, None),
             EscapePolicy::Pua | EscapePolicy::Tsv => (tags.without(layout.tag_string), Some(layout.tag_string)),
         };
@@ -102,7 +102,7 @@ impl FieldPlan {
             columns,
             room,
             tags,
-            apart,
+            separate_string_tag,
             style,
             #[cfg(target_arch = "x86_64")]
             avx2: Avx2::available(),

@@ -263,11 +263,11 @@ unsafe fn push_value<S: Shape, I: Encoder>(
             Data::Int(number) => push_i64(out, number),
             Data::Subnet => **out = subnet(**out, value),
             Data::List(list) if list.is_empty() => out.push_padded(b"[]", 2),
-            Data::List(list) => out.apart(|out| I::list(plan, list, out, depth, unknown))?,
-            Data::Unknown => out.apart(|out| push_other(plan, value, out, unknown))?,
+            Data::List(list) => out.with_copy(|out| I::list(plan, list, out, depth, unknown))?,
+            Data::Unknown => out.with_copy(|out| push_other(plan, value, out, unknown))?,
             Data::Deferred => {
                 if let Some(column) = column {
-                    out.apart(|out| push_deferred(plan, column, value, out, unknown))?;
+                    out.with_copy(|out| push_deferred(plan, column, value, out, unknown))?;
                 }
             }
         }
@@ -289,9 +289,9 @@ unsafe fn push_other<S: Shape>(
     unknown: &mut u64,
 ) -> Result<(), EncodeError> {
     // SAFETY: the caller has reserved the four bytes of null; `push_text_by` reserves by itself. The tag
-    // `apart` is that of strings, so the value holds text.
+    // `separate_string_tag` is that of strings, so the value holds text.
     unsafe {
-        if plan.apart == Some(value.tag()) {
+        if plan.separate_string_tag == Some(value.tag()) {
             push_text_by(plan.style.escape, out, value.text().bytes()?)?;
         } else {
             *unknown += 1;

@@ -316,7 +316,7 @@ impl Disk {
 
 /// A spool, and what its user knows of the records.
 struct Run {
-    options: Options,
+    options: SpoolOptions,
     spool: Option<Spool>,
     /// Numbers that records have got.
     count: u64,
@@ -348,7 +348,7 @@ fn number(record: &[u8]) -> u64 {
 }
 
 impl Run {
-    fn new(options: Options) -> Self {
+    fn new(options: SpoolOptions) -> Self {
         Self {
             options,
             spool: None,
@@ -419,7 +419,7 @@ impl Run {
         }
     }
 
-    fn direct(&mut self, records: u64) {
+    fn hand_over(&mut self, records: u64) {
         if self.ended() {
             return;
         }
@@ -485,7 +485,7 @@ impl Run {
     fn end(&mut self, close: bool) {
         let Some(spool) = self.spool.take() else { return };
         self.on_the_way.clear();
-        let gone = spool.gone;
+        let gone = spool.unconfirmed_gone;
         let FailureCounts { evicted, damaged_records, .. } = spool.counters();
         self.counted += evicted + damaged_records + gone;
         if close && !self.ended() { spool.close() } else { drop(spool) }
@@ -497,9 +497,9 @@ impl Run {
         self.read(4);
         self.confirm(2);
         self.tick();
-        self.direct(2);
+        self.hand_over(2);
         self.read(3);
-        self.direct(1);
+        self.hand_over(1);
         self.read(1);
         self.take_back();
         self.push(3);
@@ -517,7 +517,7 @@ impl Run {
         self.open();
         self.read(100);
         self.confirm(self.on_the_way.len() / 2);
-        self.direct(1);
+        self.hand_over(1);
         self.take_back();
         self.push(2);
         self.tick();
@@ -581,7 +581,7 @@ fn all_faults(sync: SyncPolicy) -> [u64; 3] {
     for (max_bytes, when_full) in [(1 << 20, WhenFull::Oldest), (1300, WhenFull::Oldest), (1300, WhenFull::Newest)] {
         let run = |at: u64, fault: Fault| {
             let dir = Dir::in_memory();
-            let mut run = Run::new(Options { max_bytes, when_full, sync, ..dir.options() });
+            let mut run = Run::new(SpoolOptions { max_bytes, when_full, sync, ..dir.options() });
             PLAN.set(Plan { armed: true, calls: 0, at, fault, stopped: false, full: false, fired: false });
             let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                 run.script();
@@ -635,7 +635,7 @@ fn disarm() -> bool {
 #[test]
 fn a_failed_fsync_is_an_error() {
     let dir = Dir::new();
-    let options = Options { sync: SyncPolicy::Always, ..dir.options() };
+    let options = SpoolOptions { sync: SyncPolicy::Always, ..dir.options() };
     let open = || Spool::open(&options, "conn", "tcp://127.0.0.1:1").unwrap();
     let (mut spool, _) = open();
     spool.push(&record(1)).unwrap();
@@ -676,7 +676,7 @@ fn a_failed_fsync_is_an_error() {
 #[test]
 fn what_could_not_be_forced_to_the_disk_is_tried_again() {
     let dir = Dir::new();
-    let options = Options { sync: SyncPolicy::Interval, ..dir.options() };
+    let options = SpoolOptions { sync: SyncPolicy::Interval, ..dir.options() };
     let (mut spool, _) = Spool::open(&options, "conn", "tcp://127.0.0.1:1").unwrap();
     (1..=10).for_each(|number| spool.push(&record(number)).unwrap());
     let before = fs::metadata(spool.path(MIDDLE)).unwrap().ino();

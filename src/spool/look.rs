@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::segment::{Claim, claim};
+use super::segment::{Owner, owner};
 use super::segment_number;
 use super::state::{Left, newest};
 
@@ -66,13 +66,13 @@ fn look(dir: &Path) -> io::Result<Waiting> {
             continue;
         }
         spool.bytes += entry.metadata()?.len();
-        match claim(&open(&entry.path())?)? {
-            Claim::Ours { hash, whose } => {
+        match owner(&open(&entry.path())?)? {
+            Owner::Known { hash, whose } => {
                 identity = Some(hash);
                 spool.whose = Some(whose);
             }
-            Claim::Newer => spool.newer = true,
-            Claim::Unknown => {}
+            Owner::Newer => spool.newer = true,
+            Owner::Unknown => {}
         }
     }
     let (Some(identity), Ok(state)) = (identity, open(&dir.join(OsStr::new("state")))) else { return Ok(spool) };

@@ -56,15 +56,15 @@ use std::sync::Arc;
 use crate::texts::texts;
 pub use look::{Waiting, holder, waiting};
 use root::Lease;
-use segment::{Cursor, FRAME, Found, Header, Identity};
-use state::{Left, State, StateFile};
+use segment::{FRAME, Found, Header, Identity, SegmentReader};
+use state::{Left, SavedState, StateFile};
 
 pub use root::Loan;
 pub use state::Label;
 
 /// Where spools are, and how large they may be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Options {
+pub struct SpoolOptions {
     /// The root directory: an absolute path, whose parent exists.
     pub dir: PathBuf,
     /// The most bytes that all segments below the root may have together.
@@ -214,7 +214,7 @@ fn segment_bytes(limit: u64) -> u64 {
 const LARGE: usize = 1 << 20;
 
 /// Bytes that are copied at a time.
-const COPY: u64 = 1 << 16;
+const COPY_CHUNK: u64 = 1 << 16;
 
 /// The name of a file that will take another file's place.
 const NEW: &str = "new";
@@ -231,7 +231,7 @@ struct Unsynced {
 /// A spool: see the module. If it is dropped without [`Spool::close`], everything is there the next
 /// time, as after a crash of the process.
 pub struct Spool {
-    options: Options,
+    options: SpoolOptions,
     identity: Identity,
     lease: Lease,
     dir: PathBuf,
@@ -253,10 +253,10 @@ pub struct Spool {
     /// Where the records end that are read and not confirmed.
     unconfirmed: VecDeque<Position>,
     /// How many of the first unconfirmed records are no longer on disk.
-    gone: u64,
+    unconfirmed_gone: u64,
     /// Sequence number of the next record to be written.
     end: u64,
-    cursor: Option<Cursor>,
+    reader: Option<SegmentReader>,
     frame: Vec<u8>,
     counters: FailureCounts,
     /// Records in flight, as the caller says; `in_flight_bound` is what the state file says.
@@ -300,7 +300,7 @@ impl Spool {
     ///
     /// The directory cannot be used, another process uses it, or a later version of the
     /// program wrote the spool.
-    pub fn open(options: &Options, path: &str, endpoint: &str) -> Result<(Self, Recovered), OpenError> {
+    pub fn open(options: &SpoolOptions, path: &str, endpoint: &str) -> Result<(Self, Recovered), OpenError> {
         let lease = Lease::take(&options.dir, &dir_name(path, &Identity::new(path, endpoint)))?;
         Self::open_all(options, path, endpoint, lease)
     }
@@ -311,14 +311,19 @@ impl Spool {
     /// # Errors
     ///
     /// The errors of [`Spool::open`]; and somebody in this process has the spool open.
-    pub fn borrow(options: &Options, path: &str, endpoint: &str) -> Result<(Self, Recovered), OpenError> {
+    pub fn borrow(options: &SpoolOptions, path: &str, endpoint: &str) -> Result<(Self, Recovered), OpenError> {
         let lease = Lease::borrow(&options.dir, &dir_name(path, &Identity::new(path, endpoint)))?;
         let loan = lease.loan();
         let taken = OpenError::InUse { dir: lease.dir(), holder: Some(std::process::id()) };
         loan.with(|| Self::open_all(options, path, endpoint, lease)).unwrap_or(Err(taken))
     }
 
-    fn open_all(options: &Options, path: &str, endpoint: &str, lease: Lease) -> Result<(Self, Recovered), OpenError> {
+    fn open_all(
+        options: &SpoolOptions,
+        path: &str,
+        endpoint: &str,
+        lease: Lease,
+    ) -> Result<(Self, Recovered), OpenError> {
         let name = dir_name(path, &Identity::new(path, endpoint));
         let first = lease.name() == name;
         let open = |lease| Self::open_leased(options, path, endpoint, lease);
@@ -338,7 +343,7 @@ impl Spool {
     }
 
     fn open_leased(
-        options: &Options,
+        options: &SpoolOptions,
         path: &str,
         endpoint: &str,
         lease: Lease,
@@ -371,9 +376,9 @@ impl Spool {
             read: start,
             peeked: None,
             unconfirmed: VecDeque::new(),
-            gone: 0,
+            unconfirmed_gone: 0,
             end: MIDDLE,
-            cursor: None,
+            reader: None,
             frame: Vec::new(),
             counters: FailureCounts::default(),
             in_flight: 0,
@@ -460,7 +465,7 @@ impl Spool {
         let mut last = 0;
         for (index, &(_, read)) in records.iter().enumerate() {
             reads += u64::from(read);
-            if !read || reads <= self.gone {
+            if !read || reads <= self.unconfirmed_gone {
                 last = index + 1;
             }
         }
@@ -471,12 +476,12 @@ impl Spool {
             return Ok(0);
         }
         let all: Vec<_> = in_front.iter().map(|(record, _)| *record).collect();
-        if self.kept(&all, covered) == last && self.put_in_front(&all, covered).is_ok() {
+        if self.count_fitting(&all, covered) == last && self.put_in_front(&all, covered).is_ok() {
             return Ok(others as u64);
         }
         self.rewind();
         let from_without: Vec<_> = records.iter().filter(|(_, read)| !read).map(|(record, _)| *record).collect();
-        let kept = self.kept(&from_without, 0);
+        let kept = self.count_fitting(&from_without, 0);
         if kept > 0 {
             self.put_in_front(&from_without[others - kept..], 0)
                 .map_err(|error| PushError::System { errno: errno(&error) })?;
@@ -493,7 +498,7 @@ impl Spool {
 
     /// Returns how many of the last records there is room for in a segment in front, if the first `covered`
     /// unconfirmed records are among them.
-    fn kept(&self, records: &[&[u8]], covered: u64) -> usize {
+    fn count_fitting(&self, records: &[&[u8]], covered: u64) -> usize {
         let resume = self.behind(covered);
         let freed: u64 = self.segments.iter().take_while(|one| one.number < resume.segment).map(|one| one.len).sum();
         let left = |limit: u64, used: u64| (limit + freed).saturating_sub(used);
@@ -533,7 +538,7 @@ impl Spool {
         };
         self.lease.add(len);
         // All unconfirmed records are unread again.
-        self.gone = 0;
+        self.unconfirmed_gone = 0;
         self.unconfirmed.clear();
         self.peeked = None;
         while let Some(front) = self.segments.front().copied().filter(|front| front.number < resume.segment) {
@@ -563,10 +568,10 @@ impl Spool {
     pub fn peek(&mut self) -> Option<&[u8]> {
         let end = match self.peeked {
             Some(end) => end,
-            None => self.find()?,
+            None => self.find_next_record()?,
         };
         self.peeked = Some(end);
-        Some(self.cursor.as_ref()?.data(self.read.offset, end.offset))
+        Some(self.reader.as_ref()?.data(self.read.offset, end.offset))
     }
 
     /// Passes the record that [`Spool::peek`] returned last: it is read, but not confirmed.
@@ -585,7 +590,7 @@ impl Spool {
         if records == 0 {
             return;
         }
-        self.gone -= self.gone.min(records);
+        self.unconfirmed_gone -= self.unconfirmed_gone.min(records);
         self.confirmed = self.behind(records);
         self.unconfirmed.drain(..records as usize);
         self.settle();
@@ -596,7 +601,7 @@ impl Spool {
     pub fn rewind(&mut self) {
         self.peeked = None;
         self.unconfirmed.clear();
-        self.counters.evicted += core::mem::take(&mut self.gone);
+        self.counters.evicted += core::mem::take(&mut self.unconfirmed_gone);
         self.read = self.confirmed;
     }
 
@@ -630,7 +635,7 @@ impl Spool {
     #[inline]
     pub fn set_in_flight(&mut self, records: u64) {
         self.in_flight = records;
-        if records + self.gone > self.in_flight_bound {
+        if records + self.unconfirmed_gone > self.in_flight_bound {
             self.raise_in_flight();
         }
     }
@@ -653,7 +658,7 @@ impl Spool {
             self.finish_active();
             self.settle();
         }
-        let in_flight = self.in_flight + self.gone;
+        let in_flight = self.in_flight + self.unconfirmed_gone;
         if self.state_stale || !self.done.is_empty() || in_flight != self.in_flight_bound {
             self.in_flight_bound = in_flight;
             self.save(!self.done.is_empty());
@@ -710,7 +715,7 @@ impl Spool {
             Left::Whole(state) => state,
             Left::Newer(version) => return Err(OpenError::Newer { path: self.dir.join("state"), format: version }),
             Left::Nothing | Left::Damaged => {
-                State { confirmed: self.confirmed, end: self.end, in_flight: 0, closed: false, lowest: 0 }
+                SavedState { confirmed: self.confirmed, end: self.end, in_flight: 0, closed: false, lowest: 0 }
             }
         };
         let known = matches!(left, Left::Whole(_));
@@ -730,7 +735,7 @@ impl Spool {
         // Records of segments below this number are in a segment in front as well.
         let mut covered = 0;
         // The lowest number for a new segment: segments in front name lower ones as where reading goes on.
-        let mut beyond = 0;
+        let mut lowest_new = 0;
         for number in numbers {
             // Segments in front of the confirmed position are done; the last run did not get to deleting them. But
             // segments below `lowest` can have been made after the state file was written.
@@ -752,7 +757,7 @@ impl Spool {
                 self.lease.remove(segment.len);
                 self.remove(number);
             } else if let Some(resume) = segment.resume {
-                beyond = beyond.max(resume.segment.wrapping_add(1));
+                lowest_new = lowest_new.max(resume.segment.wrapping_add(1));
             }
         }
         let first = self.segments.front().map_or(MIDDLE, |front| front.number).min(self.confirmed.segment);
@@ -761,7 +766,7 @@ impl Spool {
             self.number_records()?;
         }
         let behind = self.segments.back().map_or(0, |last| last.number.wrapping_add(1));
-        self.next_number = self.next_number.max(behind).max(beyond).max(self.confirmed.segment);
+        self.next_number = self.next_number.max(behind).max(lowest_new).max(self.confirmed.segment);
 
         let Some(&front) = self.segments.front() else {
             recovered.state_lost = left == Left::Damaged;
@@ -826,8 +831,8 @@ impl Spool {
             }
             Header::Whole { first, resume } => (Some(first), resume),
             Header::Damaged { ours } => {
-                let mut cursor = Cursor::new(Arc::new(file), number);
-                match cursor.search(start, len) {
+                let mut reader = SegmentReader::new(Arc::new(file), number);
+                match reader.search(start, len) {
                     Ok(Some(_)) => {}
                     Ok(None) if ours => {
                         recovered.damaged_bytes += if done { 0 } else { len };
@@ -848,7 +853,7 @@ impl Spool {
             return Ok(false);
         }
         self.lease.add(len);
-        self.segments.push_back(Segment { number, first: first.unwrap_or(UNKNOWN), len, resume });
+        self.segments.push_back(Segment { number, first: first.unwrap_or(UNKNOWN_FIRST), len, resume });
         Ok(first.is_none())
     }
 
@@ -862,12 +867,12 @@ impl Spool {
         };
         for index in (1..self.segments.len()).rev() {
             let next = self.segments[index].first;
-            if self.segments[index - 1].first == UNKNOWN && next != UNKNOWN {
+            if self.segments[index - 1].first == UNKNOWN_FIRST && next != UNKNOWN_FIRST {
                 self.segments[index - 1].first = next.wrapping_sub(records(self, index - 1)?);
             }
         }
         for index in 0..self.segments.len() {
-            if self.segments[index].first == UNKNOWN {
+            if self.segments[index].first == UNKNOWN_FIRST {
                 self.segments[index].first = match index.checked_sub(1) {
                     Some(before) => self.segments[before].first.wrapping_add(records(self, before)?),
                     None => self.confirmed.record,
@@ -886,7 +891,7 @@ impl Spool {
             match self.look(&segment, offset) {
                 Ok(Found::Record { end }) => offset = end,
                 Ok(Found::Damage { next }) if next == segment.len => return Ok((record, offset)),
-                // This counts as one record, as it does in `find`.
+                // This counts as one record, as it does in `find_next_record`.
                 Ok(Found::Damage { next }) => offset = next,
                 Err(error) => return Err(OpenError::unusable(&self.path(segment.number), &error)),
             }
@@ -905,11 +910,11 @@ impl Spool {
         if let Err(error) = file.and_then(|file| file.set_len(len)) {
             self.note(&error);
         }
-        self.cursor = None;
+        self.reader = None;
     }
 
     /// Looks for the next record and passes what is damaged; returns where the record ends.
-    fn find(&mut self) -> Option<Position> {
+    fn find_next_record(&mut self) -> Option<Position> {
         loop {
             let index = self.segments.iter().position(|segment| segment.number == self.read.segment)?;
             let segment = self.segments[index];
@@ -924,7 +929,7 @@ impl Spool {
             // A read that fails once may succeed the next moment.
             let found = self.look(&segment, self.read.offset).or_else(|error| {
                 self.note(&error);
-                self.cursor = None;
+                self.reader = None;
                 self.look(&segment, self.read.offset)
             });
             match found {
@@ -957,17 +962,17 @@ impl Spool {
 
     /// Returns what is at an offset before the end of a segment.
     fn look(&mut self, segment: &Segment, offset: u64) -> io::Result<Found> {
-        let cursor = match self.cursor.take() {
-            Some(cursor) if cursor.number() == segment.number => cursor,
+        let reader = match self.reader.take() {
+            Some(reader) if reader.number() == segment.number => reader,
             _ => {
                 let file = match &self.active {
                     Some(active) if active.number == segment.number => Arc::clone(&active.file),
                     _ => Arc::new(open_segment(&self.path(segment.number))?.0),
                 };
-                Cursor::new(file, segment.number)
+                SegmentReader::new(file, segment.number)
             }
         };
-        self.cursor.insert(cursor).find(offset, segment.len)
+        self.reader.insert(reader).find(offset, segment.len)
     }
 
     /// Goes on reading at a position. The records in front of it that were not read are damaged.
@@ -1033,9 +1038,10 @@ impl Spool {
             self.read = after;
             self.peeked = None;
         }
-        let here = self.unconfirmed.iter().skip(self.gone as usize).take_while(|end| end.segment == front.number);
-        self.gone += here.count() as u64;
-        self.in_flight_bound = self.in_flight_bound.max(self.in_flight + self.gone);
+        let here =
+            self.unconfirmed.iter().skip(self.unconfirmed_gone as usize).take_while(|end| end.segment == front.number);
+        self.unconfirmed_gone += here.count() as u64;
+        self.in_flight_bound = self.in_flight_bound.max(self.in_flight + self.unconfirmed_gone);
         self.confirmed = after;
         self.segments.pop_front();
         self.done.push((front.number, front.len));
@@ -1091,8 +1097,8 @@ impl Spool {
             }
             return Err(error);
         }
-        if let Some(cursor) = self.cursor.as_mut().filter(|cursor| cursor.number() == last.number) {
-            cursor.offer(self.read.offset, last.len, &self.frame);
+        if let Some(reader) = self.reader.as_mut().filter(|reader| reader.number() == last.number) {
+            reader.offer(self.read.offset, last.len, &self.frame);
         }
         let size = self.frame.len() as u64;
         let (number, before) = (last.number, last.len);
@@ -1110,7 +1116,7 @@ impl Spool {
             if let Some(active) = self.active.take() {
                 let _ = active.file.set_len(before);
             }
-            self.cursor = None;
+            self.reader = None;
         }
         if self.frame.capacity() > LARGE {
             self.frame = Vec::new();
@@ -1188,10 +1194,10 @@ impl Spool {
             _ => {}
         }
         let mut copy = self.create_at(&new, &[])?;
-        let mut chunk = vec![0; COPY as usize];
+        let mut chunk = vec![0; COPY_CHUNK as usize];
         let mut offset = 0;
         while offset < len - known {
-            let bytes = &mut chunk[..COPY.min(len - known - offset) as usize];
+            let bytes = &mut chunk[..COPY_CHUNK.min(len - known - offset) as usize];
             file.read_exact_at(bytes, offset)?;
             copy.write_all(bytes)?;
             offset += bytes.len() as u64;
@@ -1206,7 +1212,7 @@ impl Spool {
         if let Some(active) = self.active.as_mut().filter(|active| active.number == number) {
             active.file = Arc::clone(&copy);
         }
-        self.cursor = None;
+        self.reader = None;
         Ok(copy)
     }
 
@@ -1333,8 +1339,8 @@ impl Spool {
     /// Deletes the first of the segments that are done. If it cannot be deleted, it stays among them.
     fn delete_first(&mut self) -> bool {
         let (number, len) = self.done[0];
-        if self.cursor.as_ref().is_some_and(|cursor| cursor.number() == number) {
-            self.cursor = None;
+        if self.reader.as_ref().is_some_and(|reader| reader.number() == number) {
+            self.reader = None;
         }
         if !self.remove(number) {
             return false;
@@ -1366,7 +1372,7 @@ impl Spool {
 
     #[cold]
     fn raise_in_flight(&mut self) {
-        self.in_flight_bound = (self.in_flight + self.gone).next_power_of_two().max(64);
+        self.in_flight_bound = (self.in_flight + self.unconfirmed_gone).next_power_of_two().max(64);
         self.save(false);
     }
 
@@ -1378,7 +1384,7 @@ impl Spool {
 
     fn write(&mut self, closed: bool, sync: bool) -> bool {
         let Self { confirmed, end, in_flight_bound: in_flight, lowest, .. } = *self;
-        let state = State { confirmed, end, in_flight, closed, lowest };
+        let state = SavedState { confirmed, end, in_flight, closed, lowest };
         let mut written = self.state.write(&state, sync);
         if written.as_ref().is_err_and(is_full) && !self.done.is_empty() && self.delete_first() {
             written = self.state.write(&state, sync);
@@ -1396,8 +1402,8 @@ impl Spool {
     }
 }
 
-/// A sequence number that is not known yet.
-const UNKNOWN: u64 = u64::MAX;
+/// The `first` of a segment whose sequence numbers are not known yet.
+const UNKNOWN_FIRST: u64 = u64::MAX;
 
 /// Opens a segment for reading; returns it with its length.
 fn open_segment(path: &Path) -> io::Result<(File, u64)> {

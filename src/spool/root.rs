@@ -32,13 +32,13 @@ pub(super) struct Root {
 struct Names {
     /// Keeps the root locked as long as it is open.
     lock: Option<File>,
-    open: Vec<Arc<Share>>,
+    open: Vec<Arc<OpenSpool>>,
     idle: HashMap<String, u64>,
 }
 
 /// An open spool, as its root knows it.
 #[derive(Debug)]
-struct Share {
+struct OpenSpool {
     name: String,
     /// Bytes of its segments.
     bytes: AtomicU64,
@@ -56,7 +56,7 @@ static ROOTS: Mutex<Vec<Arc<Root>>> = Mutex::new(Vec::new());
 /// The most spools of one name, beside each other, that are looked for.
 const MAX_BESIDE: u32 = 16;
 
-fn numbered(name: &str, count: u32) -> String {
+fn name_beside(name: &str, count: u32) -> String {
     if count == 1 { name.to_owned() } else { format!("{name}-{count}") }
 }
 
@@ -64,19 +64,19 @@ fn numbered(name: &str, count: u32) -> String {
 #[derive(Debug)]
 pub(super) struct Lease {
     root: Arc<Root>,
-    share: Arc<Share>,
+    spool: Arc<OpenSpool>,
 }
 
 /// A spool that is lent: [`Lease::take`] takes it away, between two uses.
 #[derive(Debug)]
-pub struct Loan(Arc<Share>);
+pub struct Loan(Arc<OpenSpool>);
 
 impl Loan {
     /// The loan of the spool `name` below a directory.
     pub fn of(dir: &Path, name: &str) -> Option<Self> {
         let root = root_at(dir)?;
         let names = locked(&root.names);
-        names.open.iter().find(|share| share.lent && share.name == name).map(|share| Self(Arc::clone(share)))
+        names.open.iter().find(|spool| spool.lent && spool.name == name).map(|spool| Self(Arc::clone(spool)))
     }
 
     /// Works with the spool. Returns `None` if the spool was taken away: it must not be used again then.
@@ -106,9 +106,9 @@ impl Lease {
             let mut roots = locked(&ROOTS);
             let root = Root::at(&mut roots, dir)?;
             let mut names = locked(&root.names);
-            let Some(lent) = names.open.iter().find(|share| share.lent && share.name == name).cloned() else {
-                let is_open = |name: &String| names.open.iter().any(|share| share.name == *name);
-                let name = (1..).map(|count| numbered(name, count)).find(|name| !is_open(name)).unwrap_or_default();
+            let Some(lent) = names.open.iter().find(|spool| spool.lent && spool.name == name).cloned() else {
+                let is_open = |name: &String| names.open.iter().any(|spool| spool.name == *name);
+                let name = (1..).map(|count| name_beside(name, count)).find(|name| !is_open(name)).unwrap_or_default();
                 return Ok(Self::new(&root, &mut names, name, false));
             };
             drop((names, roots));
@@ -130,7 +130,7 @@ impl Lease {
         let mut roots = locked(&ROOTS);
         let root = Root::at(&mut roots, dir)?;
         let mut names = locked(&root.names);
-        if names.open.iter().any(|share| share.name == name) {
+        if names.open.iter().any(|spool| spool.name == name) {
             return Err(OpenError::InUse { dir: dir.join(name), holder: Some(std::process::id()) });
         }
         Ok(Self::new(&root, &mut names, name.to_owned(), true))
@@ -141,9 +141,9 @@ impl Lease {
         // Nobody opens one of them while the list of roots is locked.
         let _roots = locked(&ROOTS);
         let mut names = locked(&self.root.names);
-        let others = (2..=MAX_BESIDE).map(|count| numbered(name, count));
+        let others = (2..=MAX_BESIDE).map(|count| name_beside(name, count));
         let free: Vec<_> = others
-            .filter(|other| !names.open.iter().any(|share| share.name == *other) && self.root.dir.join(other).is_dir())
+            .filter(|other| !names.open.iter().any(|spool| spool.name == *other) && self.root.dir.join(other).is_dir())
             .collect();
         free.into_iter().map(|name| Self::new(&self.root, &mut names, name, false)).collect()
     }
@@ -153,40 +153,40 @@ impl Lease {
         let idle = names.idle.remove(&name).unwrap_or(0);
         root.used.fetch_sub(idle, Ordering::Relaxed);
         root.spools.fetch_add(1, Ordering::Relaxed);
-        let share = Arc::new(Share {
+        let spool = Arc::new(OpenSpool {
             name,
             bytes: AtomicU64::new(0),
             lent,
             in_use: Mutex::new(()),
             taken: AtomicBool::new(false),
         });
-        names.open.push(Arc::clone(&share));
-        Self { root: Arc::clone(root), share }
+        names.open.push(Arc::clone(&spool));
+        Self { root: Arc::clone(root), spool }
     }
 
     /// The loan of a spool that is lent.
     pub(super) fn loan(&self) -> Loan {
-        Loan(Arc::clone(&self.share))
+        Loan(Arc::clone(&self.spool))
     }
 
     /// Returns true if the spool was lent and taken away: it must not be used again then.
     pub(super) fn is_taken(&self) -> bool {
-        self.share.taken.load(Ordering::Relaxed)
+        self.spool.taken.load(Ordering::Relaxed)
     }
 
     /// The name of the spool's directory.
     pub(super) fn name(&self) -> &str {
-        &self.share.name
+        &self.spool.name
     }
 
     /// The spool's directory.
     pub(super) fn dir(&self) -> PathBuf {
-        self.root.dir.join(&self.share.name)
+        self.root.dir.join(&self.spool.name)
     }
 
     /// Bytes of this spool's segments.
     pub(super) fn bytes(&self) -> u64 {
-        self.share.bytes.load(Ordering::Relaxed)
+        self.spool.bytes.load(Ordering::Relaxed)
     }
 
     /// Bytes of all segments below the root.
@@ -201,14 +201,14 @@ impl Lease {
 
     /// Counts bytes written.
     pub(super) fn add(&mut self, bytes: u64) {
-        self.share.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.spool.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.root.used.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Counts bytes deleted.
     pub(super) fn remove(&mut self, bytes: u64) {
         let bytes = bytes.min(self.bytes());
-        self.share.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.spool.bytes.fetch_sub(bytes, Ordering::Relaxed);
         self.root.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 
@@ -223,9 +223,9 @@ impl Lease {
 
 impl Names {
     /// Forgets an open spool. Returns true if it was open.
-    fn remove(&mut self, share: &Arc<Share>) -> bool {
+    fn remove(&mut self, spool: &Arc<OpenSpool>) -> bool {
         let before = self.open.len();
-        self.open.retain(|open| !Arc::ptr_eq(open, share));
+        self.open.retain(|open| !Arc::ptr_eq(open, spool));
         self.open.len() < before
     }
 }
@@ -234,12 +234,12 @@ impl Drop for Lease {
     fn drop(&mut self) {
         let mut roots = locked(&ROOTS);
         let mut names = locked(&self.root.names);
-        if !names.remove(&self.share) {
+        if !names.remove(&self.spool) {
             // The spool was taken away: whoever took it counts what is there.
             return;
         }
         if self.bytes() > 0 {
-            names.idle.insert(self.share.name.clone(), self.bytes());
+            names.idle.insert(self.spool.name.clone(), self.bytes());
         }
         self.root.spools.fetch_sub(1, Ordering::Relaxed);
         if names.open.is_empty() {

@@ -132,9 +132,9 @@ fn sealed(bytes: &[u8]) -> Option<usize> {
 }
 
 /// The owner of a file that is named as a segment.
-pub(super) enum Claim {
+pub(super) enum Owner {
     /// Of this version: its identity's hash and text.
-    Ours { hash: u64, whose: String },
+    Known { hash: u64, whose: String },
     /// A later version of the program wrote it.
     Newer,
     /// The header does not tell.
@@ -142,15 +142,15 @@ pub(super) enum Claim {
 }
 
 /// Reads from a file's header whose it is.
-pub(super) fn claim(file: &File) -> io::Result<Claim> {
+pub(super) fn owner(file: &File) -> io::Result<Owner> {
     let mut bytes = vec![0; file.metadata()?.len().min(MAX_HEADER) as usize];
     file.read_exact_at(&mut bytes, 0)?;
-    let Some(claimed) = sealed(&bytes) else { return Ok(Claim::Unknown) };
+    let Some(claimed) = sealed(&bytes) else { return Ok(Owner::Unknown) };
     if word32(&bytes, 8) != VERSION {
-        return Ok(Claim::Newer);
+        return Ok(Owner::Newer);
     }
     let whose = String::from_utf8_lossy(&bytes[FIXED..claimed - 4]).into_owned();
-    Ok(Claim::Ours { hash: word(&bytes, 16), whose })
+    Ok(Owner::Known { hash: word(&bytes, 16), whose })
 }
 
 fn word32(bytes: &[u8], at: usize) -> u32 {
@@ -184,7 +184,7 @@ const LARGE: usize = 1 << 20;
 const SEARCH: u64 = 1 << 26;
 
 /// Reads the records of one segment.
-pub(super) struct Cursor {
+pub(super) struct SegmentReader {
     file: Arc<File>,
     number: u64,
     buffer: Vec<u8>,
@@ -201,7 +201,7 @@ pub(super) enum Found {
     Damage { next: u64 },
 }
 
-impl Cursor {
+impl SegmentReader {
     pub(super) fn new(file: Arc<File>, number: u64) -> Self {
         Self { file, number, buffer: Vec::new(), start: 0 }
     }
@@ -234,7 +234,7 @@ impl Cursor {
     ///
     /// # Errors
     ///
-    /// As [`Cursor::find`].
+    /// As [`SegmentReader::find`].
     pub(super) fn search(&mut self, offset: u64, limit: u64) -> io::Result<Option<u64>> {
         let mut searched = 0;
         for offset in offset..limit.saturating_sub(FRAME - 1) {
@@ -253,16 +253,16 @@ impl Cursor {
         Ok(None)
     }
 
-    /// The data of the record that [`Cursor::find`] has just found at `offset`.
+    /// The data of the record that [`SegmentReader::find`] has just found at `offset`.
     pub(super) fn data(&self, offset: u64, end: u64) -> &[u8] {
         let at = |offset: u64| (offset - self.start) as usize;
         &self.buffer[at(offset + FRAME)..at(end)]
     }
 
     /// Takes a record that has just been written at `offset`. So it need not be read from the file when
-    /// `reader`, the offset of what is read next, gets there.
-    pub(super) fn offer(&mut self, reader: u64, offset: u64, frame: &[u8]) {
-        if reader == offset && (self.buffer.is_empty() || self.buffer.len() + frame.len() > CHUNK as usize) {
+    /// `next_read`, the offset of what is read next, gets there.
+    pub(super) fn offer(&mut self, next_read: u64, offset: u64, frame: &[u8]) {
+        if next_read == offset && (self.buffer.is_empty() || self.buffer.len() + frame.len() > CHUNK as usize) {
             self.buffer.clear();
             self.start = offset;
         }

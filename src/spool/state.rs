@@ -54,7 +54,7 @@ const MAX_LABEL: usize = 1 << 16;
 
 /// What the state file tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct State {
+pub(super) struct SavedState {
     /// The first record that is not confirmed.
     pub confirmed: Position,
     /// Sequence number of the next record to be written.
@@ -70,7 +70,7 @@ pub(super) struct State {
 /// What an existing file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Left {
-    Whole(State),
+    Whole(SavedState),
     /// There is no file, or it has nothing yet.
     Nothing,
     Damaged,
@@ -111,7 +111,7 @@ impl StateFile {
     }
 
     /// Replaces what the file tells; if `sync` is true, waits until the disk has it.
-    pub(super) fn write(&mut self, state: &State, sync: bool) -> io::Result<()> {
+    pub(super) fn write(&mut self, state: &SavedState, sync: bool) -> io::Result<()> {
         if self.suspect {
             return self.replace(state, sync);
         }
@@ -123,7 +123,7 @@ impl StateFile {
         Ok(())
     }
 
-    fn write_slot(&mut self, state: &State) -> io::Result<()> {
+    fn write_slot(&mut self, state: &SavedState) -> io::Result<()> {
         let generation = self.generation + 1;
         let Position { segment, offset, record } = state.confirmed;
         let in_front = MIDDLE.saturating_sub(state.lowest).min(u32::MAX.into());
@@ -151,7 +151,7 @@ impl StateFile {
     }
 
     /// Puts a new file in the place of this one.
-    fn replace(&mut self, state: &State, sync: bool) -> io::Result<()> {
+    fn replace(&mut self, state: &SavedState, sync: bool) -> io::Result<()> {
         let new = self.path.with_file_name(super::NEW);
         let file = options().truncate(true).open(&new)?;
         let mut replacement =
@@ -232,7 +232,7 @@ pub(super) fn newest(file: &File, identity: u64) -> io::Result<(u64, Left)> {
             // Version 1 does not count segments in front: none is taken for newer than the file.
             let lowest = if field(1) == OLD_VERSION { 0 } else { MIDDLE - (field(9) >> 32) };
             let closed = field(9) & 1 == 1;
-            Left::Whole(State { confirmed, end: field(7), in_flight: field(8), closed, lowest })
+            Left::Whole(SavedState { confirmed, end: field(7), in_flight: field(8), closed, lowest })
         } else {
             Left::Newer(field(1))
         };

@@ -30,13 +30,18 @@ impl Dir {
         Self(dir)
     }
 
-    pub(super) fn options(&self) -> Options {
-        Options { dir: self.0.join("spool"), max_bytes: 1 << 30, when_full: WhenFull::Oldest, sync: SyncPolicy::Never }
+    pub(super) fn options(&self) -> SpoolOptions {
+        SpoolOptions {
+            dir: self.0.join("spool"),
+            max_bytes: 1 << 30,
+            when_full: WhenFull::Oldest,
+            sync: SyncPolicy::Never,
+        }
     }
 
-    fn small(&self) -> Options {
+    fn small(&self) -> SpoolOptions {
         // Segments of 1,024 bytes.
-        Options { max_bytes: 4096, ..self.options() }
+        SpoolOptions { max_bytes: 4096, ..self.options() }
     }
 
     /// The segments of the only spool, in order.
@@ -57,7 +62,7 @@ impl Drop for Dir {
     }
 }
 
-fn open(options: &Options) -> (Spool, Recovered) {
+fn open(options: &SpoolOptions) -> (Spool, Recovered) {
     Spool::open(options, "conn", "tcp://127.0.0.1:1").unwrap()
 }
 
@@ -177,7 +182,7 @@ fn the_oldest_give_way() {
 #[test]
 fn the_newest_give_way() {
     let dir = Dir::new();
-    let (mut spool, _) = open(&Options { when_full: WhenFull::Newest, ..dir.small() });
+    let (mut spool, _) = open(&SpoolOptions { when_full: WhenFull::Newest, ..dir.small() });
     let mut taken = 0;
     while spool.push(&record(taken)).is_ok() {
         taken += 1;
@@ -695,7 +700,7 @@ fn errors_name_the_way_out() {
         (file.join("x"), "cannot be used: Not a directory"),
         ("/proc/spool".into(), "cannot be"),
     ] {
-        let options = Options { dir: path, ..dir.small() };
+        let options = SpoolOptions { dir: path, ..dir.small() };
         let error = Spool::open(&options, "conn", "x").unwrap_err().to_string();
         assert!(error.contains(text), "{error}");
     }
@@ -751,7 +756,7 @@ fn one_process_at_a_time() {
     assert!(text.contains(&found), "{text}");
     // Two ways to the same directory are the same to this process.
     symlink(dir.0.join("spool"), dir.0.join("link")).unwrap();
-    let (spool2, _) = open(&Options { dir: dir.0.join("link"), ..dir.options() });
+    let (spool2, _) = open(&SpoolOptions { dir: dir.0.join("link"), ..dir.options() });
     drop((spool, spool2));
     let output = in_another_process(&[], "takes_over", &dir.0).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
@@ -761,7 +766,7 @@ fn one_process_at_a_time() {
 #[ignore = "run by one_process_at_a_time"]
 fn finds_the_directory_in_use() {
     let dir = dir_of_the_parent().join("spool");
-    let options = Options { dir, max_bytes: 1 << 20, when_full: WhenFull::Oldest, sync: SyncPolicy::Never };
+    let options = SpoolOptions { dir, max_bytes: 1 << 20, when_full: WhenFull::Oldest, sync: SyncPolicy::Never };
     println!("{}", Spool::open(&options, "dns", "x").unwrap_err());
 }
 
@@ -770,7 +775,7 @@ fn finds_the_directory_in_use() {
 fn takes_over() {
     let dir = dir_of_the_parent().join("spool");
     let (mut spool, recovered) =
-        open(&Options { dir, max_bytes: 1 << 20, when_full: WhenFull::Oldest, sync: SyncPolicy::Never });
+        open(&SpoolOptions { dir, max_bytes: 1 << 20, when_full: WhenFull::Oldest, sync: SyncPolicy::Never });
     assert_eq!((recovered.records, recovered.unclean), (3, true));
     assert_eq!(read(&mut spool), range(0, 3));
 }
@@ -795,8 +800,8 @@ fn a_full_disk_and_a_read_only_one() {
 fn on_a_small_disk() {
     let root = dir_of_the_parent();
     let dir = root.join("spool");
-    let newest = Options { dir, max_bytes: 1 << 20, when_full: WhenFull::Newest, sync: SyncPolicy::Always };
-    let oldest = Options { when_full: WhenFull::Oldest, ..newest.clone() };
+    let newest = SpoolOptions { dir, max_bytes: 1 << 20, when_full: WhenFull::Newest, sync: SyncPolicy::Always };
+    let oldest = SpoolOptions { when_full: WhenFull::Oldest, ..newest.clone() };
     for options in [newest, oldest] {
         let (mut spool, _) = open(&options);
         let mut refused = 0;
@@ -836,8 +841,12 @@ fn on_a_small_disk() {
     }
     let filler = root.join("filler");
     fs::write(&filler, vec![1; 1 << 20]).unwrap_err();
-    let options =
-        Options { dir: root.join("spool"), max_bytes: 1 << 20, when_full: WhenFull::Oldest, sync: SyncPolicy::Never };
+    let options = SpoolOptions {
+        dir: root.join("spool"),
+        max_bytes: 1 << 20,
+        when_full: WhenFull::Oldest,
+        sync: SyncPolicy::Never,
+    };
     let (mut spool, _) = open(&options);
     assert_eq!(spool.push(b"x"), Err(PushError::System { errno: libc::ENOSPC }));
     fs::remove_file(&filler).unwrap();
@@ -924,7 +933,7 @@ proptest! {
     fn as_a_queue(steps in prop::collection::vec(step(), 1..250), sync in prop_oneof![20 => Just(SyncPolicy::Never), 1 => Just(SyncPolicy::Interval), 1 => Just(SyncPolicy::Always)]) {
         let dir = Dir::new();
         // Segments of 64 KiB would hide what happens between them.
-        let options = Options { max_bytes: 1 << 20, sync, ..dir.options() };
+        let options = SpoolOptions { max_bytes: 1 << 20, sync, ..dir.options() };
         let open = || {
             let (mut spool, recovered) = open(&options);
             spool.segment_limit = 300;
@@ -997,7 +1006,7 @@ proptest! {
         damages in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0..6_u8, any::<u8>()), 1..4),
     ) {
         let dir = Dir::new();
-        let options = Options { max_bytes: 1 << 20, ..dir.options() };
+        let options = SpoolOptions { max_bytes: 1 << 20, ..dir.options() };
         let (mut spool, _) = open(&options);
         spool.segment_limit = 500;
         let mut count = 0;
@@ -1080,7 +1089,7 @@ proptest! {
     #[test]
     fn evictions(steps in prop::collection::vec(step(), 1..300)) {
         let dir = Dir::new();
-        let options = Options { max_bytes: 6000, ..dir.options() };
+        let options = SpoolOptions { max_bytes: 6000, ..dir.options() };
         let (mut spool, _) = open(&options);
         let (mut pushed, mut delivered, mut evicted, mut last) = (0, 0, 0, 0);
         for step in steps {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::names::{self, Name};
 use super::options::open_socket;
-use super::{CLOSED_IN_A_ROW, Failure, Options, Pattern, Peers, Servers, Transport, locked};
+use super::{CLOSED_IN_A_ROW, Failure, Pattern, Peers, Servers, Transport, TransportOptions, locked};
 use crate::clock::coarse_millis;
 use crate::report::{Burst, Incident, Phase, Report, Trouble};
 use crate::zmq::limits::ENFORCED;
@@ -28,7 +28,7 @@ pub(super) struct Dialer {
     /// The name, if the endpoint has no address.
     name: Option<Name>,
     /// The address that the name has now, if the socket is connected to another.
-    found: Option<IpAddr>,
+    new_address: Option<IpAddr>,
     /// The peer, if there is one; for a moment there can be two.
     peers: Peers,
     /// True if no handshake has succeeded since one has failed.
@@ -53,7 +53,7 @@ impl Dialer {
     pub(super) fn open(
         context: &Arc<Context>,
         endpoint: Endpoint,
-        options: &Options,
+        options: &TransportOptions,
     ) -> Result<(MonitoredSocket, Self), Failure> {
         let socket = open_socket(context, options)?;
         if options.pattern == Pattern::Publish {
@@ -76,7 +76,7 @@ impl Dialer {
             address: name.is_none().then(|| endpoint.address.clone()),
             endpoint,
             name,
-            found: None,
+            new_address: None,
             peers: Peers::default(),
             refused: false,
             closed: 0,
@@ -110,7 +110,7 @@ impl Dialer {
         let (host, port) = name.parts();
         let found = names::look_up(host, port);
         let why = found.as_ref().err().map(ToString::to_string);
-        self.found = name.found(found.unwrap_or_default(), Instant::now()).or(self.found);
+        self.new_address = name.found(found.unwrap_or_default(), Instant::now()).or(self.new_address);
         if let Some(why) = why {
             *locked(&transport.trouble) = Some(Trouble::NoName { endpoint: self.endpoint.to_string(), why });
         }
@@ -178,7 +178,7 @@ impl Dialer {
                 }
             }
             Event::Excess(_) => self.excess = true,
-            Event::Full | Event::Unbound => {}
+            Event::Full | Event::Closed => {}
         }
         transport.peers.store(self.peers.count(), Ordering::Release);
     }
@@ -198,7 +198,7 @@ impl Dialer {
         }
         if self.penalty.is_some() {
             // Forgets what libzmq has given up: this side has ended its only connection by itself.
-            socket.given_up(std::iter::empty());
+            socket.given_up_indices(std::iter::empty());
             return self.penalty;
         }
         if std::mem::take(&mut self.excess) || !in_bounds {
@@ -207,12 +207,12 @@ impl Dialer {
             self.penalty = Some(now + PENALTY);
             return self.penalty;
         }
-        if let Some(ip) = self.found.take() {
+        if let Some(ip) = self.new_address.take() {
             self.disconnect(transport, socket);
             self.address = Some(self.endpoint.at(ip));
             self.renew(transport, socket);
         }
-        let given_up = !socket.given_up(self.address.iter().map(CString::as_c_str)).is_empty();
+        let given_up = !socket.given_up_indices(self.address.iter().map(CString::as_c_str)).is_empty();
         if std::mem::take(&mut self.renew) || given_up || transport.renew.swap(false, Ordering::AcqRel) {
             self.disconnect(transport, socket);
             self.renew(transport, socket);

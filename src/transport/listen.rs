@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::authentication::Authentication;
 use super::options::open_socket;
-use super::{Clients, Failure, LOOK_INTERVAL, Options, Pattern, Peers, Transport, locked};
+use super::{Clients, Failure, LOOK_INTERVAL, Pattern, Peers, Transport, TransportOptions, locked};
 use crate::clock::coarse_millis;
 use crate::report::{Incident, Report, Trouble};
 use crate::zmq::{Away, Context, Endpoint, Error, Event, MonitoredSocket, Stream, descriptor_limit};
@@ -23,7 +23,7 @@ const SPARE: u64 = 48;
 /// The side that subscribers connect to.
 pub(super) struct Listener {
     endpoint: Endpoint,
-    options: Options,
+    options: TransportOptions,
     /// The endpoint that the socket is bound to, as libzmq names it.
     bound: Option<CString>,
     /// When to bind again; `None` once it is bound.
@@ -58,7 +58,7 @@ impl Listener {
         context: &Arc<Context>,
         transport: &Transport,
         endpoint: Endpoint,
-        options: &Options,
+        options: &TransportOptions,
     ) -> Result<(MonitoredSocket, Self), Failure> {
         let authentication = match &options.curve {
             Some(curve) => Some(Authentication::open(context, curve, &endpoint.text())?),
@@ -165,13 +165,13 @@ impl Listener {
             Event::Excess(peer) => {
                 self.clients.flooded();
                 if let Some(peer) = peer {
-                    self.away.send(peer, now);
+                    self.away.keep_away(peer, now);
                 }
             }
             Event::Full if !std::mem::replace(&mut self.told_places, true) => {
                 transport.tell(Incident::PlacesTaken);
             }
-            Event::Full | Event::Retried(_) | Event::Unbound => {}
+            Event::Full | Event::Retried(_) | Event::Closed => {}
         }
         transport.peers.store(self.peers.count(), Ordering::Release);
     }

@@ -41,7 +41,7 @@ use thread::Thread;
 use handshake::Peers;
 pub use handshake::{CLOSED_IN_A_ROW, Clients, LOOK_INTERVAL, Servers};
 pub use names::address_of;
-pub use options::{Curve, KeepAlive, Options, Pattern};
+pub use options::{Curve, KeepAlive, Pattern, TransportOptions};
 pub use subscriptions::Subscriptions;
 pub use trail::Trail;
 
@@ -109,9 +109,9 @@ struct Key {
 }
 
 impl Key {
-    fn new(endpoint: &Endpoint, options: &Options) -> Self {
+    fn new(endpoint: &Endpoint, options: &TransportOptions) -> Self {
         // Writers that differ in the high water mark share a transport: each keeps to its own.
-        let Options { pattern, keep_alive, curve, high_water_mark: _, resends } = options.clone();
+        let TransportOptions { pattern, keep_alive, curve, high_water_mark: _, resends } = options.clone();
         // The peers of a bound endpoint come and go one by one.
         Self { endpoint: endpoint.clone(), pattern, curve, keep_alive, resends: resends && !endpoint.bind }
     }
@@ -270,7 +270,7 @@ impl User {
     /// # Errors
     ///
     /// A socket cannot be made, the address can never be bound, or it is bound with other keys.
-    pub fn join(context: &Arc<Context>, endpoint: &Endpoint, options: &Options) -> Result<Self, Failure> {
+    pub fn join(context: &Arc<Context>, endpoint: &Endpoint, options: &TransportOptions) -> Result<Self, Failure> {
         let key = Key::new(endpoint, options);
         let mut running = locked(&RUNNING);
         let same = |one: &Running| {
@@ -456,7 +456,7 @@ impl User {
         };
         let connections = locked(&self.transport.connections);
         places.retain_mut(|Place { connection, end }| {
-            let found = connections.iter().find(|one| one.stream.number() == Some(*connection));
+            let found = connections.iter().find(|one| one.stream.connection() == Some(*connection));
             let unsent = found.and_then(|one| one.stream.unsent());
             *end = end.saturating_sub(unsent.unwrap_or(0));
             unsent.is_some()

@@ -8,7 +8,7 @@ use crate::zmq::{Context, Endpoint, KeyPair, MonitoredSocket, Role, Socket, Sock
 
 /// What a transport needs of a writer's options.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Options {
+pub struct TransportOptions {
     /// What kind of socket it is.
     pub pattern: Pattern,
     /// How the connections are kept.
@@ -72,7 +72,7 @@ const CONNECT_TIMEOUT_MILLIS: i32 = 5000;
 const KEEPALIVE_PROBES: i32 = 4;
 
 /// Makes a socket with all its options.
-pub(super) fn open_socket(context: &Arc<Context>, options: &Options) -> Result<MonitoredSocket, Failure> {
+pub(super) fn open_socket(context: &Arc<Context>, options: &TransportOptions) -> Result<MonitoredSocket, Failure> {
     let no_socket = |error| Failure::Socket { error };
     let socket_type = match options.pattern {
         Pattern::Publish => SocketType::XPub,
@@ -84,7 +84,7 @@ pub(super) fn open_socket(context: &Arc<Context>, options: &Options) -> Result<M
 }
 
 /// Sets the options that all sockets have.
-fn prepare(socket: &Socket, options: &Options) -> Result<(), Failure> {
+fn prepare(socket: &Socket, options: &TransportOptions) -> Result<(), Failure> {
     let set = |name, option, value| socket.set(option, value).map_err(|error| Failure::Option { name, value, error });
     // An option that an old libzmq lacks is one that this writer can do without.
     let try_set = |option, value| {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::dial::Dialer;
 use super::listen::Listener;
-use super::{Failure, Key, MAX_SUBSCRIPTIONS, Options, Outgoing, Running, Transport, locked};
+use super::{Failure, Key, MAX_SUBSCRIPTIONS, Outgoing, Running, Transport, TransportOptions, locked};
 use crate::zmq::{Context, Error, Event, MonitoredSocket, Stream, TELLS, Written, limits, wait_readable};
 
 /// How often the thread looks around if nothing is due earlier.
@@ -38,7 +38,7 @@ impl Thread {
     /// # Errors
     ///
     /// What libzmq or the system could not do.
-    pub(super) fn start(context: &Arc<Context>, key: Key, options: &Options) -> Result<Running, Failure> {
+    pub(super) fn start(context: &Arc<Context>, key: Key, options: &TransportOptions) -> Result<Running, Failure> {
         let of_system = |error: std::io::Error| Error(error.raw_os_error().unwrap_or(libc::EAGAIN));
         let (reader, stop) = pipe().map_err(|error| Failure::Pipe { error: of_system(error) })?;
         let endpoint = key.endpoint.clone();
@@ -127,12 +127,8 @@ impl Thread {
                 connections.push(Outgoing { stream: Stream::new(descriptor), unsent: 0 });
             }
             Event::Disconnected(descriptor) => self.part(&mut connections, descriptor),
-            Event::Failed(_)
-            | Event::Ready(_)
-            | Event::Retried(_)
-            | Event::Excess(_)
-            | Event::Full
-            | Event::Unbound => {}
+            Event::Failed(_) | Event::Ready(_) | Event::Retried(_) | Event::Excess(_) | Event::Full | Event::Closed => {
+            }
         }
     }
 
@@ -140,8 +136,8 @@ impl Thread {
     fn part(&self, connections: &mut Vec<Outgoing>, descriptor: c_int) {
         let Some(index) = connections.iter().position(|one| one.stream.descriptor() == descriptor) else { return };
         let Outgoing { stream, unsent } = connections.remove(index);
-        if let Some(number) = stream.number() {
-            self.transport.written.forget(number);
+        if let Some(connection) = stream.connection() {
+            self.transport.written.forget(connection);
         }
         if self.transport.key.divides() && !connections.is_empty() {
             self.transport.astray.fetch_add(unsent, Ordering::Release);

@@ -8,8 +8,8 @@ use super::extra::{self, ExtraFields};
 use super::option::{ConfigError, Given, OptionValue, Reason, Scope};
 use super::topic::{Frames, Head, Template, host_name};
 use crate::json::{EscapePolicy, Style, TimeFormat};
-use crate::spool::{self, SyncPolicy, WhenFull};
-use crate::transport::{self, Curve, KeepAlive, Pattern};
+use crate::spool::{SpoolOptions, SyncPolicy, WhenFull};
+use crate::transport::{Curve, KeepAlive, Pattern, TransportOptions};
 use crate::zmq::{Endpoint, MAX_CONSUMERS, Side};
 
 /// An option.
@@ -46,9 +46,9 @@ pub static OPTIONS: &[Spec] = &[
     option(c"tcp_keepalive", "interval", "1 min", |c, v| v.interval(0).map(|n| c.keep_alive.keepalive = n)),
     option(c"heartbeat_interval", "interval", "0 sec", |c, v| v.interval(0).map(|n| c.keep_alive.heartbeat = n)),
     option(c"heartbeat_timeout", "interval", "0 sec", |c, v| v.interval(0).map(|n| c.keep_alive.heartbeat_timeout = n)),
-    option(c"curve_server_key", "string", "", with_the_last),
-    option(c"curve_public_key_file", "string", "", with_the_last),
-    option(c"curve_secret_key_file", "string", "", with_the_last),
+    option(c"curve_server_key", "string", "", read_by_keys),
+    option(c"curve_public_key_file", "string", "", read_by_keys),
+    option(c"curve_secret_key_file", "string", "", read_by_keys),
     option(c"curve_authorized_keys_dir", "string", "", keys),
     option(c"stats_interval", "interval", "0 sec", |c, v| {
         v.interval(0).map(|n| c.stats_interval = (n > 0).then(|| millis(n)))
@@ -78,7 +78,7 @@ pub static OPTIONS: &[Spec] = &[
     option(c"sensor", "string", "", |_, _| Ok(())),
     option(c"spool_dir", "string", "", |c, v| {
         // The directory is not tried here: a log is sent even if its spool cannot be used.
-        c.spool = (!v.given.value.is_empty()).then(|| spool::Options {
+        c.spool = (!v.given.value.is_empty()).then(|| SpoolOptions {
             dir: v.given.value.into(),
             max_bytes: u64::MAX,
             when_full: WhenFull::default(),
@@ -174,7 +174,7 @@ pub struct Config {
     /// `frames`: how many frames a message has.
     pub frames: Frames,
     /// `spool_dir`, and with it `spool_max_bytes`, `spool_when_full` and `spool_sync`.
-    pub spool: Option<spool::Options>,
+    pub spool: Option<SpoolOptions>,
     /// `spool_always`: true if every record goes through the spool; false without a spool.
     pub spool_always: bool,
     /// True if the spool is one that no writer has open, and is given back when a writer opens it. Not an option.
@@ -208,8 +208,8 @@ impl Config {
 
     /// The options that the endpoints' transports need.
     #[must_use]
-    pub fn transport(&self) -> transport::Options {
-        transport::Options {
+    pub fn transport(&self) -> TransportOptions {
+        TransportOptions {
             pattern: self.pattern,
             keep_alive: self.keep_alive.clone(),
             curve: self.curve.clone(),
@@ -245,8 +245,8 @@ fn millis(number: i32) -> Duration {
     Duration::from_millis(number.unsigned_abs().into())
 }
 
-/// Reads nothing: of some options that belong together, the last reads all.
-fn with_the_last(_: &mut Config, _: OptionValue<'_>) -> Result<(), ConfigError> {
+/// Reads nothing: of some options that belong together, the last reads all, with [`keys`].
+fn read_by_keys(_: &mut Config, _: OptionValue<'_>) -> Result<(), ConfigError> {
     Ok(())
 }
 
@@ -358,7 +358,7 @@ mod tests {
         assert_eq!(spool(&[]), (None, false));
         // What the scripts give for a host that sets nothing.
         assert_eq!(spool(&[global("spool_dir", ""), global("spool_always", "F")]), (None, false));
-        let defaults = spool::Options {
+        let defaults = SpoolOptions {
             dir: "/var/spool/x".into(),
             max_bytes: 1 << 30,
             when_full: WhenFull::Oldest,
@@ -366,7 +366,7 @@ mod tests {
         };
         let dir = global("spool_dir", "/var/spool/x");
         assert_eq!(spool(&[dir]), (Some(defaults), false));
-        let others = spool::Options {
+        let others = SpoolOptions {
             dir: "/y".into(),
             max_bytes: 1 << 20,
             when_full: WhenFull::Newest,

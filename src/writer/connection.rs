@@ -29,13 +29,13 @@ pub struct Connection {
     high_water_mark: i32,
     link: Link,
     /// True if the next record is to be encoded for [`Connection::send`].
-    wants: bool,
+    is_to_get_records: bool,
     fallback: Fallback,
     /// The records that found no room, while the writer waits for room.
     blocked: Option<Blocked>,
     progress: Progress,
     /// True if the writer is about to close.
-    ends: bool,
+    is_ending: bool,
     /// Since when there are subscribers of which none wants this log, and how many topics they have.
     unwanted_since: Option<(Instant, u64)>,
     /// Only `no_subscriber`, `queue_full`, `encoding` and `closed` are kept here.
@@ -125,13 +125,13 @@ impl Connection {
             account: Account::join(&name, path),
             name,
             head,
-            wants: link.wanted() || !matches!(fallback, Fallback::Drop),
+            is_to_get_records: link.wanted() || !matches!(fallback, Fallback::Drop),
             high_water_mark: config.high_water_mark,
             link,
             fallback,
             blocked: None,
             progress: Progress::default(),
-            ends: false,
+            is_ending: false,
             unwanted_since: None,
             counters: Counters::default(),
         })
@@ -158,18 +158,18 @@ impl Connection {
     /// Returns true if the next record is to be encoded for [`Connection::send`].
     #[inline]
     #[must_use]
-    pub fn wants(&self) -> bool {
-        self.wants
+    pub fn is_to_get_records(&self) -> bool {
+        self.is_to_get_records
     }
 
     /// Counts records that nobody wants.
     #[inline]
-    pub fn skip(&mut self, records: u64) {
+    pub fn count_unwanted(&mut self, records: u64) {
         self.counters.no_subscriber += records;
     }
 
     /// Counts a record that could not be encoded.
-    pub fn reject(&mut self) {
+    pub fn count_unencodable(&mut self) {
         self.counters.encoding += 1;
     }
 
@@ -200,7 +200,7 @@ impl Connection {
             self.counters.closed += records;
             return false;
         }
-        self.link.made(lane, records);
+        self.link.note_made(lane, records);
         self.hand_over(lane, body, records)
     }
 
@@ -221,12 +221,12 @@ impl Connection {
     /// Begins to wait for room. `passed` is the time since the writer last waited.
     pub fn begin_wait(&mut self, passed: Duration, buffers: &Buffers) {
         self.progress.earn(passed);
-        self.progress.note(self.left(buffers), self.link.steps());
+        self.progress.observe(self.left(buffers), self.link.steps());
     }
 
     /// Takes note that the writer has waited for room for `time`; `held_up` is true if others were held up.
     pub fn waited(&mut self, time: Duration, held_up: bool) {
-        self.progress.wait(time, held_up);
+        self.progress.add_wait(time, held_up);
     }
 
     /// Tries again to send the records that found no room, which are still pending. Returns true if this is to
@@ -249,7 +249,7 @@ impl Connection {
         if !full {
             return false;
         }
-        self.progress.note(self.left(buffers), self.link.steps());
+        self.progress.observe(self.left(buffers), self.link.steps());
         if !self.progress.moves() {
             self.give_up();
             return false;
@@ -259,7 +259,7 @@ impl Connection {
 
     /// Records that have left the queue. Records that found no room were never in it.
     fn left(&self, buffers: &Buffers) -> u64 {
-        self.link.handed() - self.in_flight(buffers)
+        self.link.handed_over() - self.in_flight(buffers)
     }
 
     /// Returns true if waiting for others holds this connection up: it has subscribers, and an empty queue.
@@ -288,7 +288,7 @@ impl Connection {
                 let mut body = Message::new();
                 let size = self.link.size(lane, &self.head, buffers.pending().len());
                 if let Ok(flight) = buffers.flight(&mut body, consumer, records, size) {
-                    self.link.made(lane, records);
+                    self.link.note_made(lane, records);
                     spool.announce(records);
                     if self.link.send(lane, &self.head, &mut body, records).is_ok() {
                         spool.sent(flight, lane);
@@ -330,7 +330,7 @@ impl Connection {
         let made = buffers.flight(&mut body, consumer, 1, self.link.size(lane, &self.head, len));
         buffers.advance();
         let flight = made.ok()?;
-        self.link.made(lane, 1);
+        self.link.note_made(lane, 1);
         if self.link.send(lane, &self.head, &mut body, 1).is_err() {
             spool.full = true;
             return None;
@@ -422,7 +422,7 @@ impl Connection {
             Fallback::Drop | Fallback::Hold(_) => {}
         }
         let waits = self.holds() || (self.has_spool() && !self.unwanted());
-        self.wants = self.link.wanted() || waits;
+        self.is_to_get_records = self.link.wanted() || waits;
     }
 
     /// Returns true if there are subscribers, and none of them wants this log.
@@ -449,8 +449,8 @@ impl Connection {
     }
 
     /// Takes note that the writer is about to close: the endpoint's notices of [`Level::Info`] are no longer told.
-    pub fn ends(&mut self) {
-        self.ends = true;
+    pub fn begin_to_end(&mut self) {
+        self.is_ending = true;
     }
 
     /// Returns true if what is not sent goes to a spool.
@@ -490,7 +490,7 @@ impl Connection {
             return spool.in_flight();
         }
         let made = self.blocked.as_ref().filter(|blocked| blocked.message.is_some());
-        (self.link.in_flight(buffers) - made.map_or(0, |blocked| blocked.records)).min(self.link.handed())
+        (self.link.in_flight(buffers) - made.map_or(0, |blocked| blocked.records)).min(self.link.handed_over())
     }
 
     /// What became of the records, of which `written` were handed to the writer.
@@ -501,7 +501,7 @@ impl Connection {
         Counters {
             written,
             recovered: spool.map_or(0, Spooling::recovered),
-            sent: self.link.handed() - in_flight,
+            sent: self.link.handed_over() - in_flight,
             queued: in_flight + self.held(),
             spooled: spool.map_or(0, Spooling::waiting),
             spool: spool.map_or(0, Spooling::lost),
@@ -511,7 +511,7 @@ impl Connection {
     }
 
     /// Sends what can be sent, at the end. Returns true if waiting may get more records sent.
-    pub fn busy(&mut self, buffers: &mut Buffers) -> bool {
+    pub fn send_rest(&mut self, buffers: &mut Buffers) -> bool {
         self.poll(buffers);
         self.end_hold(buffers);
         self.drain(buffers, usize::MAX);
@@ -525,11 +525,11 @@ impl Connection {
     /// `problem` is what was wrong with the last record that could not be encoded.
     pub fn report(&mut self, buffers: &Buffers, problem: Option<&Problem>, now: u64, reporter: &mut Reporter) {
         // At the end, what these notices promise is no longer true: that a lost connection is made again.
-        for report in self.link.notices().iter().filter(|report| !self.ends || report.level() != Level::Info) {
+        for report in self.link.notices().iter().filter(|report| !self.is_ending || report.level() != Level::Info) {
             reporter(report);
         }
         let Counters { no_subscriber, queue_full, encoding, closed, .. } = self.counters;
-        let sent = self.link.handed().saturating_sub(self.in_flight(buffers));
+        let sent = self.link.handed_over().saturating_sub(self.in_flight(buffers));
         let mut seen = Seen { sent, ..Seen::default() };
         let mut spool = if let Fallback::Spool(spool) = &mut self.fallback { Some(spool) } else { None };
         if let Some(spool) = &mut spool {
@@ -570,7 +570,7 @@ impl Connection {
             Fate::NoSubscriber => Why::Nobody { troubles: self.link.troubles() },
             Fate::QueueFull if self.link.is_deserted() => Why::QueueFull { hwm, troubles: self.link.troubles() },
             Fate::QueueFull => Why::QueueFull { hwm, troubles: vec![Trouble::Slow] },
-            Fate::Closed => Why::Closed,
+            Fate::Closed => Why::ConnectionLost,
             _ => why.unwrap_or_default(),
         };
         match (fate, news) {
@@ -620,7 +620,7 @@ impl Connection {
             let counters = Counters {
                 written,
                 recovered: spool.recovered(),
-                sent: self.link.handed(),
+                sent: self.link.handed_over(),
                 spooled: spool.waiting(),
                 spool: spool.lost(),
                 bytes: self.link.bytes(),
@@ -634,7 +634,7 @@ impl Connection {
         self.counters.no_subscriber += self.held();
         let lost = self.link.give_up(buffers);
         self.counters.closed += lost;
-        let counters = Counters { written, sent: self.link.handed(), bytes: self.link.bytes(), ..self.counters };
+        let counters = Counters { written, sent: self.link.handed_over(), bytes: self.link.bytes(), ..self.counters };
         // If nothing is lost, everything is sent: the time is only for the I/O thread to end.
         self.link.close(if lost > 0 { Some(Duration::ZERO) } else { left });
         (self.name, counters)

@@ -80,7 +80,7 @@ pub(super) struct Seen {
     /// Records that were sent.
     pub sent: u64,
     /// Records that were found in the spool or that it has taken, and 1 if it is open.
-    pub stored: u64,
+    pub spool_progress: u64,
     /// Records that wait in the spool now.
     pub waiting: u64,
 }
@@ -127,19 +127,19 @@ struct Ledger {
     users: usize,
     tallies: [Tally; FATES],
     sent: u64,
-    stored: u64,
+    spool_progress: u64,
     waiting: u64,
 }
 
-type Shared = Mutex<Ledger>;
+type SharedLedger = Mutex<Ledger>;
 
 /// The ledgers, by the endpoints' names.
-static LEDGERS: Mutex<BTreeMap<String, Weak<Shared>>> = Mutex::new(BTreeMap::new());
+static LEDGERS: Mutex<BTreeMap<String, Weak<SharedLedger>>> = Mutex::new(BTreeMap::new());
 
 /// A log's part in a ledger.
 #[derive(Debug)]
 pub(super) struct Account {
-    ledger: Arc<Shared>,
+    ledger: Arc<SharedLedger>,
     path: String,
     /// True if the log is the reporter's: each report becomes a record of it.
     of_reporter: bool,
@@ -172,7 +172,7 @@ impl Account {
         let mut ledger = locked(&self.ledger);
         // `sent` may have gone down: records that are to be sent again do not count meanwhile.
         ledger.sent += seen.sent.saturating_sub(before.sent);
-        ledger.stored += seen.stored.saturating_sub(before.stored);
+        ledger.spool_progress += seen.spool_progress.saturating_sub(before.spool_progress);
         ledger.waiting = ledger.waiting.wrapping_add(seen.waiting).wrapping_sub(before.waiting);
         for fate in Fate::ALL {
             let more = seen.counts[fate as usize].saturating_sub(before.counts[fate as usize]);
@@ -211,12 +211,12 @@ impl Drop for Account {
 
 impl Ledger {
     fn news(&mut self, now: u64, last: bool) -> Vec<Summary> {
-        let Self { tallies, sent, stored, waiting, .. } = self;
+        let Self { tallies, sent, spool_progress, waiting, .. } = self;
         let mut summaries = Vec::new();
         for (fate, tally) in Fate::ALL.into_iter().zip(tallies) {
             let passed = match fate {
                 _ if fate.is_single() => 0,
-                Fate::DiskFailed | Fate::NoSpool => *stored,
+                Fate::DiskFailed | Fate::NoSpool => *spool_progress,
                 _ => *sent,
             };
             summaries.extend(tally.news(passed, now, last || fate.gather() <= tally.age(now)).map(|news| {

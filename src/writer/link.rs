@@ -18,7 +18,7 @@ pub(super) struct Link {
     /// True if the peers do not subscribe: every record is wanted.
     push: bool,
     /// True if records are kept until they have arrived, and are given only to peers that are there.
-    resends: bool,
+    keeps_until_acknowledged: bool,
     /// `zmq_hwm` of each lane, in records; 0 is no limit.
     limit: u64,
     /// Records in a message at most.
@@ -33,12 +33,12 @@ struct Lane {
     /// The number of the lane's consumer in [`Buffers`].
     consumer: usize,
     /// Records in the messages made for the lane.
-    made: u64,
+    put_into_messages: u64,
     /// Records that its transport has taken, less those that were lost.
-    handed: u64,
+    handed_over: u64,
     /// Records that its transport has taken, lost and returned ones included.
-    given: u64,
-    /// Bytes of all frames of the records in `given`.
+    ever_handed_over: u64,
+    /// Bytes of all frames of the records in `ever_handed_over`.
     bytes: u64,
     /// Records that there is at least room for.
     room: u64,
@@ -96,7 +96,7 @@ impl Link {
         let mut link = Self {
             lanes: Vec::with_capacity(endpoints.len()),
             push: config.pattern == Pattern::Push,
-            resends: config.spool.is_some(),
+            keeps_until_acknowledged: config.spool.is_some(),
             limit: u64::try_from(config.high_water_mark).unwrap_or(0).saturating_mul(config.batch_records),
             batch_records: config.batch_records,
             next: 0,
@@ -122,7 +122,7 @@ impl Link {
     #[must_use]
     pub(super) fn wanted(&self) -> bool {
         match self.push {
-            true => !self.is_strict() && !self.resends || self.has_peer(),
+            true => !self.is_strict() && !self.keeps_until_acknowledged || self.has_peer(),
             false => self.subscriptions.matching > 0,
         }
     }
@@ -159,9 +159,9 @@ impl Link {
             let wanted = if self.push { lane.user.peers() > 0 } else { self.subscriptions.matching > 0 };
             events.renewed |= std::mem::replace(&mut lane.wanted, wanted) && !wanted && lane.user.is_bound();
             news.disconnected |= events.disconnected || events.renewed;
-            if !self.resends {
+            if !self.keeps_until_acknowledged {
                 news.lost += lane.lose(events, buffers);
-                lane.look(unacknowledged, self.batch_records, buffers);
+                lane.note_at_stake(unacknowledged, self.batch_records, buffers);
             }
         }
         news
@@ -218,7 +218,7 @@ impl Link {
     fn one_of_several(&mut self, records: u64, buffers: &Buffers) -> Option<(usize, usize)> {
         let count = self.lanes.len();
         for class in [Class::There, Class::Avoided, Class::Away] {
-            if class == Class::Away && (self.resends || self.is_strict()) {
+            if class == Class::Away && (self.keeps_until_acknowledged || self.is_strict()) {
                 return None;
             }
             let mut full = false;
@@ -234,7 +234,7 @@ impl Link {
                 }
                 full = true;
             }
-            if full && self.resends {
+            if full && self.keeps_until_acknowledged {
                 // Records wait for a full lane rather than go to one that stood still, or has no peer.
                 return None;
             }
@@ -244,9 +244,9 @@ impl Link {
 
     /// Takes note that a message of so many records was made for a lane.
     #[inline]
-    pub(super) fn made(&mut self, lane: usize, records: u64) {
+    pub(super) fn note_made(&mut self, lane: usize, records: u64) {
         let lane = &mut self.lanes[lane];
-        lane.made += records;
+        lane.put_into_messages += records;
         lane.room = lane.room.saturating_sub(records);
     }
 
@@ -261,8 +261,8 @@ impl Link {
         let first = head.frame();
         let bytes = (first.map_or(0, <[u8]>::len) + body.as_bytes().len()) as u64;
         lane.user.send(first, body)?;
-        lane.handed += records;
-        lane.given += records;
+        lane.handed_over += records;
+        lane.ever_handed_over += records;
         lane.bytes += bytes;
         Ok(())
     }
@@ -279,8 +279,8 @@ impl Link {
 
     /// Records that were handed over, and are not known to be lost.
     #[must_use]
-    pub(super) fn handed(&self) -> u64 {
-        self.lanes.iter().map(|lane| lane.handed).sum()
+    pub(super) fn handed_over(&self) -> u64 {
+        self.lanes.iter().map(|lane| lane.handed_over).sum()
     }
 
     /// A number that changes when records of any writer leave libzmq's queues for these endpoints.
@@ -298,8 +298,8 @@ impl Link {
     /// Counts records as not handed over after all: they are handed over again, or were lost.
     pub(super) fn take_back(&mut self, mut records: u64) {
         for lane in &mut self.lanes {
-            let part = records.min(lane.handed);
-            lane.handed -= part;
+            let part = records.min(lane.handed_over);
+            lane.handed_over -= part;
             records -= part;
         }
     }
@@ -367,9 +367,9 @@ impl Lane {
         Self {
             user,
             consumer,
-            made: 0,
-            handed: 0,
-            given: 0,
+            put_into_messages: 0,
+            handed_over: 0,
+            ever_handed_over: 0,
             bytes: 0,
             room: 0,
             wanted: false,
@@ -410,25 +410,25 @@ impl Lane {
 
     /// Records that libzmq has in its queue, and those of a refused message until the message is dropped.
     fn in_flight(&self, buffers: &Buffers) -> u64 {
-        self.made - buffers.released(self.consumer)
+        self.put_into_messages - buffers.released(self.consumer)
     }
 
     /// Bytes of a record on average; at least 1.
     fn size(&self) -> u64 {
-        self.bytes.checked_div(self.given).unwrap_or(0).max(1)
+        self.bytes.checked_div(self.ever_handed_over).unwrap_or(0).max(1)
     }
 
     /// Records that libzmq has given up since the last call, without those that it has refused.
     fn newly_given_up(&mut self, buffers: &Buffers) -> u64 {
-        // A refused message that is to be tried again is in `made`, but has not been given up.
-        let given_up = (buffers.given_up(self.consumer) + self.given).saturating_sub(self.made);
+        // A refused message that is to be tried again is in `put_into_messages`, but has not been given up.
+        let given_up = (buffers.given_up(self.consumer) + self.ever_handed_over).saturating_sub(self.put_into_messages);
         let new = given_up.saturating_sub(self.given_up);
         self.given_up += new;
         new
     }
 
     /// Returns how many records were lost with connections that have ended: those that libzmq has given up,
-    /// and those in the systems' buffers, as [`Lane::look`] has noted them before.
+    /// and those in the systems' buffers, as [`Lane::note_at_stake`] has noted them before.
     fn lose(&mut self, events: Events, buffers: &Buffers) -> u64 {
         let mut lost = self.newly_given_up(buffers);
         if events.disconnected || events.renewed {
@@ -442,8 +442,8 @@ impl Lane {
         if events.renewed && !TELLS {
             lost += self.queued;
         }
-        let lost = lost.min(self.handed.saturating_sub(self.in_flight(buffers)));
-        self.handed -= lost;
+        let lost = lost.min(self.handed_over.saturating_sub(self.in_flight(buffers)));
+        self.handed_over -= lost;
         lost
     }
 
@@ -458,16 +458,16 @@ impl Lane {
                 more => lost += more,
             }
         };
-        let lost = (lost + in_flight).min(self.handed);
-        self.handed -= lost;
+        let lost = (lost + in_flight).min(self.handed_over);
+        self.handed_over -= lost;
         lost
     }
 
     /// Notes what would be lost if the connection ended now.
-    fn look(&mut self, unacknowledged: Option<u64>, batch_records: u64, buffers: &Buffers) {
+    fn note_at_stake(&mut self, unacknowledged: Option<u64>, batch_records: u64, buffers: &Buffers) {
         self.queued = self.in_flight(buffers);
         let position = self.user.position();
-        self.trail.note(position, self.given);
+        self.trail.note(position, self.ever_handed_over);
         let waiting = self.user.tell_waiting(self.queued * self.size());
         if let Some(unacknowledged) = unacknowledged {
             let released = position.saturating_sub(waiting);

@@ -247,10 +247,10 @@ impl Writer {
         if now.wrapping_sub(self.polled) >= POLL_MILLIS {
             self.poll(now);
         }
-        let wanted = self.connections.iter().any(Connection::wants);
+        let wanted = self.connections.iter().any(Connection::is_to_get_records);
         if !wanted {
             for connection in &mut self.connections {
-                connection.skip(1);
+                connection.count_unwanted(1);
             }
         }
         wanted
@@ -279,10 +279,10 @@ impl Writer {
         }
         let mut full = false;
         for connection in &mut self.connections {
-            if connection.wants() {
+            if connection.is_to_get_records() {
                 full |= connection.send(&mut self.buffers, records);
             } else {
-                connection.skip(records);
+                connection.count_unwanted(records);
             }
         }
         if full {
@@ -350,7 +350,7 @@ impl Writer {
     pub fn reject(&mut self, problem: Problem) {
         self.written += 1;
         for connection in &mut self.connections {
-            connection.reject();
+            connection.count_unencodable();
         }
         self.problem = Some(problem);
     }
@@ -358,10 +358,10 @@ impl Writer {
     #[cold]
     fn count_unencoded(&mut self, problem: Problem) {
         for connection in &mut self.connections {
-            if connection.wants() {
-                connection.reject();
+            if connection.is_to_get_records() {
+                connection.count_unencodable();
             } else {
-                connection.skip(1);
+                connection.count_unwanted(1);
             }
         }
         self.problem = Some(problem);
@@ -572,7 +572,7 @@ impl Writer {
         let left = || to_wait.map(|time| time.saturating_sub(began.elapsed()));
         let now = coarse_millis();
         for connection in &mut self.connections {
-            connection.ends();
+            connection.begin_to_end();
             connection.report(&self.buffers, self.problem.as_ref(), now, &mut self.reporter);
         }
         let mut pause = Duration::from_micros(50);
@@ -581,8 +581,8 @@ impl Writer {
             let late = began.elapsed() >= PROMPT;
             for connection in &mut self.connections {
                 // What is not sent goes back to the spool, and is safe there.
-                busy |=
-                    connection.busy(&mut self.buffers) && !(late && self.linger.is_some() && connection.has_spool());
+                busy |= connection.send_rest(&mut self.buffers)
+                    && !(late && self.linger.is_some() && connection.has_spool());
             }
             if busy && late {
                 self.report_wait();

@@ -61,7 +61,7 @@ texts! {
         NoTopic = "nobody can tell an empty topic from another; use %path, or a text with it",
         NoPlaceholder { word: String } = "%{word} is no placeholder; use %path, %sensor, or %% for a percent sign",
         NoSensor = "%sensor is this machine's name, which the system does not tell; set {sensor}"
-            [sensor = name("sensor", Mention::From(Scope::Global))],
+            [sensor = name("sensor", Mention::SetIn(Scope::Global))],
         NoField = "there is an empty field between the commas; {FORM}",
         NoFieldName = "a field has no name; {FORM}",
         NoFieldValue { field: String } = "the field {field:?} has no value; {FORM}",
@@ -98,7 +98,7 @@ impl From<KeyError> for Reason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mention {
     /// The option was given there, or is to be set there.
-    From(Scope),
+    SetIn(Scope),
     /// The error speaks of the option, wherever it is set.
     Anywhere,
 }
@@ -108,7 +108,7 @@ impl ConfigError {
     #[must_use]
     pub fn text(&self, name: impl Fn(&str, Mention) -> String) -> String {
         let Self { scope, option, value, reason } = self;
-        let mut text = format!("{} = \"{}\": ", name(option, Mention::From(*scope)), value.escape_debug());
+        let mut text = format!("{} = \"{}\": ", name(option, Mention::SetIn(*scope)), value.escape_debug());
         // The reason can quote a part of the value. The text is to be one line.
         for c in reason.text(&name).chars() {
             if c.is_control() { text.extend(c.escape_debug()) } else { text.push(c) }
@@ -121,8 +121,8 @@ impl fmt::Display for ConfigError {
     /// In the words of the host's scripts.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text(|name, how| match how {
-            Mention::From(Scope::Global) => format!("LogZeroMQ::{name}"),
-            Mention::From(Scope::Filter) => format!("$config[\"{name}\"]"),
+            Mention::SetIn(Scope::Global) => format!("LogZeroMQ::{name}"),
+            Mention::SetIn(Scope::Filter) => format!("$config[\"{name}\"]"),
             Mention::Anywhere => name.to_owned(),
         }))
     }

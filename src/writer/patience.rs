@@ -1,7 +1,7 @@
 //! How long a writer waits for room in a full queue.
 //!
 //! A host hands records over in bursts, up to 1,000 within a third of a millisecond: more than
-//! the high water mark allows before libzmq's I/O thread has had its turn. A full queue alone is
+//! the high water mark allows before libzmq's I/O thread has had its turn. A full queue alone
 //! does not mean a slow subscriber. So the writer waits on its own thread, while the host's queue in front of
 //! it holds what comes meanwhile, as long as all of these hold:
 //!
@@ -11,8 +11,8 @@
 //! - The writer is not behind the host by more than [`BEHIND`]. This bounds the memory: the host's
 //!   queue has no limit of its own, so it holds what the host writes in that time and in one second
 //!   more, since a writer learns once a second how far behind it is.
-//! - The wait holds up other endpoints for no more than one [`SHARE`]th of the time. An endpoint is held
-//!   up only while it has nothing left to send.
+//! - The wait holds up other endpoints for no more than one part in [`ONE_PART_IN`] of the time. An endpoint is
+//!   held up only while it has nothing left to send.
 //! - The linger time is not over, once the host has begun to end.
 //!
 //! This module knows no clock and no socket.
@@ -30,7 +30,7 @@ const TURN: Duration = Duration::from_secs(4);
 pub(super) const BEHIND: Duration = Duration::from_secs(5);
 
 /// An endpoint may hold up others for one in so many parts of the time.
-const SHARE: u32 = 25;
+const ONE_PART_IN: u32 = 25;
 
 /// How long an endpoint may hold up others before this counts.
 const AT_FIRST: Duration = Duration::from_millis(100);
@@ -88,7 +88,7 @@ impl Patience {
 /// An endpoint's part: how its queue has moved, and what waiting for it has cost others.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    /// Records that had left the queue at the last note.
+    /// Records that had left the queue when it was last observed.
     released: u64,
     /// Steps that the connection had made by then.
     steps: u64,
@@ -101,9 +101,9 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Notes how many records have left the queue, and how many steps the connection has made with records
+    /// Observes how many records have left the queue, and how many steps the connection has made with records
     /// of all its writers. To be called before [`Progress::moves`].
-    pub(super) fn note(&mut self, released: u64, steps: u64) {
+    pub(super) fn observe(&mut self, released: u64, steps: u64) {
         if released != self.released {
             self.still = Duration::ZERO;
             self.stalled = Duration::ZERO;
@@ -116,7 +116,7 @@ impl Progress {
     }
 
     /// Takes note that the queue was waited for for `time`; `held_up` is true if others were held up.
-    pub(super) fn wait(&mut self, time: Duration, held_up: bool) {
+    pub(super) fn add_wait(&mut self, time: Duration, held_up: bool) {
         self.still += time;
         self.stalled += time;
         if held_up {
@@ -126,7 +126,7 @@ impl Progress {
 
     /// Takes note that `time` has passed, waiting or not.
     pub(super) fn earn(&mut self, time: Duration) {
-        self.owed = self.owed.saturating_sub(time / SHARE);
+        self.owed = self.owed.saturating_sub(time / ONE_PART_IN);
     }
 
     /// Returns true if the queue is worth waiting for.
@@ -146,21 +146,21 @@ mod tests {
     fn a_queue_that_stands_still_is_given_up_once() {
         let mut progress = Progress::default();
         for released in 1..1000 {
-            progress.note(released, 0);
-            progress.wait(MILLISECOND, false);
+            progress.observe(released, 0);
+            progress.add_wait(MILLISECOND, false);
             assert!(progress.moves());
         }
         let mut waited = 0;
         while progress.moves() {
-            progress.note(999, 0);
-            progress.wait(MILLISECOND, false);
+            progress.observe(999, 0);
+            progress.add_wait(MILLISECOND, false);
             waited += 1;
         }
         assert!((249..=250).contains(&waited), "{waited}");
         // The next record does not wait again, until something has left the queue.
-        progress.note(999, 0);
+        progress.observe(999, 0);
         assert!(!progress.moves());
-        progress.note(1000, 0);
+        progress.observe(1000, 0);
         assert!(progress.moves());
     }
 
@@ -170,15 +170,15 @@ mod tests {
         let mut waited = 0;
         // Every fifth of a second, what others have in front of it moves a little.
         while progress.moves() {
-            progress.note(0, waited / 200);
-            progress.wait(MILLISECOND, false);
+            progress.observe(0, waited / 200);
+            progress.add_wait(MILLISECOND, false);
             waited += 1;
         }
         assert_eq!(waited, 4000);
         // The others' records may have been behind it: from now on only its own count.
-        progress.note(0, 100);
+        progress.observe(0, 100);
         assert!(!progress.moves());
-        progress.note(1, 100);
+        progress.observe(1, 100);
         assert!(progress.moves());
     }
 
@@ -188,10 +188,10 @@ mod tests {
         let (mut held_up, mut waits) = (Duration::ZERO, 0);
         // A queue that moves all the time, and is full all the time: ten seconds of it.
         for released in 0..10_000 {
-            progress.note(released, 0);
+            progress.observe(released, 0);
             progress.earn(MILLISECOND);
             if progress.moves() {
-                progress.wait(MILLISECOND, true);
+                progress.add_wait(MILLISECOND, true);
                 held_up += MILLISECOND;
             } else {
                 waits += 1;
@@ -206,8 +206,8 @@ mod tests {
     fn waiting_that_holds_up_nobody_is_not_counted() {
         let mut progress = Progress::default();
         for released in 0..10_000 {
-            progress.note(released, 0);
-            progress.wait(MILLISECOND, false);
+            progress.observe(released, 0);
+            progress.add_wait(MILLISECOND, false);
             assert!(progress.moves());
         }
     }

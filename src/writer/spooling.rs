@@ -18,7 +18,7 @@ use super::ledger::{Fate, Seen};
 use super::link::Link;
 use super::topic::bytes_of;
 use crate::report::{Incident, Reporter, Why};
-use crate::spool::{self, Recovered, Spool};
+use crate::spool::{self, Recovered, Spool, SpoolOptions};
 use crate::zmq::Flight;
 
 /// How long the connection that a message was written to may be unknown before the message is sent again.
@@ -57,9 +57,9 @@ pub(super) struct Spooling {
     /// Records that have been acknowledged.
     acknowledged: u64,
     /// Records in `flights` that are not from the spool.
-    direct: u64,
+    in_flight_unspooled: u64,
     /// Records put into the spool, found there, or put back.
-    put: u64,
+    ever_put: u64,
     /// Records taken from the spool.
     taken: u64,
     /// Records that the spool did not take.
@@ -67,7 +67,7 @@ pub(super) struct Spooling {
     /// Why it did not take the last of them.
     problem: String,
     /// How many records the spool had not taken, and how many had given way, as [`Spooling::why`] last told.
-    noted: (u64, u64),
+    told: (u64, u64),
     /// How often the spool could not be opened.
     failed: u64,
     /// What there is to report of this log alone.
@@ -91,7 +91,7 @@ struct Held {
 
 /// Which spool it is.
 struct Origin {
-    options: spool::Options,
+    options: SpoolOptions,
     path: String,
     endpoint: String,
     /// The topic that its records are sent under; `None` if the spool is only borrowed.
@@ -145,12 +145,12 @@ impl Spooling {
             astray: None,
             in_flight: 0,
             acknowledged: 0,
-            direct: 0,
-            put: 0,
+            in_flight_unspooled: 0,
+            ever_put: 0,
             taken: 0,
             refused: 0,
             problem: String::new(),
-            noted: (0, 0),
+            told: (0, 0),
             failed: 0,
             news: Vec::new(),
         };
@@ -172,10 +172,10 @@ impl Spooling {
         };
         report_recovered(&recovered, &mut self.news);
         self.recovered = recovered.records;
-        self.put += recovered.records;
+        self.ever_put += recovered.records;
         for record in std::mem::take(&mut held.records) {
             if let Err(error) = spool.push(&record) {
-                self.put -= 1;
+                self.ever_put -= 1;
                 self.refused += 1;
                 self.problem = error.to_string();
             }
@@ -213,19 +213,19 @@ impl Spooling {
     /// Records that are lost: the spool did not take them, or gave them up, or they are damaged.
     #[must_use]
     pub(super) fn lost(&self) -> u64 {
-        self.refused + self.put.saturating_sub(self.taken + self.waiting())
+        self.refused + self.ever_put.saturating_sub(self.taken + self.waiting())
     }
 
     /// Puts a record at the end of the spool.
     pub(super) fn push(&mut self, record: &[u8]) {
         match &mut self.store {
             Store::Disk(spool) => match spool.push(record) {
-                Ok(()) => self.put += 1,
+                Ok(()) => self.ever_put += 1,
                 Err(error) => self.refuse(1, error.to_string()),
             },
             Store::Memory(held) if held.limit == 0 || held.records.len() < held.limit => {
                 held.records.push_back(record.to_vec());
-                self.put += 1;
+                self.ever_put += 1;
             }
             Store::Memory(held) => {
                 let why = held.why.clone();
@@ -258,7 +258,7 @@ impl Spooling {
             }
             Store::Memory(held) => {
                 held.records.pop_front();
-                self.direct += 1;
+                self.in_flight_unspooled += 1;
                 false
             }
         };
@@ -272,13 +272,13 @@ impl Spooling {
     #[inline]
     pub(super) fn announce(&mut self, records: u64) {
         if let Store::Disk(spool) = &mut self.store {
-            spool.set_in_flight(self.direct + records);
+            spool.set_in_flight(self.in_flight_unspooled + records);
         }
     }
 
     /// Takes note that records which were not in the spool have been given to libzmq.
     pub(super) fn sent(&mut self, flight: Arc<Flight>, lane: usize) {
-        self.direct += flight.records();
+        self.in_flight_unspooled += flight.records();
         self.in_flight += flight.records();
         self.flights.push_back(Entry { flight, from_spool: false, lane });
     }
@@ -297,7 +297,7 @@ impl Spooling {
             if entry.from_spool {
                 from_spool += records;
             } else {
-                self.direct -= records;
+                self.in_flight_unspooled -= records;
             }
             self.flights.pop_front();
         }
@@ -305,7 +305,7 @@ impl Spooling {
             if from_spool > 0 {
                 spool.confirm(from_spool);
             }
-            spool.set_in_flight(self.direct);
+            spool.set_in_flight(self.in_flight_unspooled);
         }
         let Some(Entry { flight, lane, .. }) = self.flights.front() else { return false };
         if !acknowledged[*lane].misses(flight.written()) {
@@ -364,7 +364,7 @@ impl Spooling {
             let has_arrived = !from_spool && acknowledged.tells_apart() && acknowledged.covers(flight.written());
             if has_arrived {
                 self.in_flight -= flight.records();
-                self.direct -= flight.records();
+                self.in_flight_unspooled -= flight.records();
                 self.acknowledged += flight.records();
             }
             !has_arrived
@@ -372,8 +372,8 @@ impl Spooling {
         self.astray = None;
         let all = std::mem::take(&mut self.in_flight);
         link.take_back(all);
-        let direct = std::mem::take(&mut self.direct);
-        self.put += all;
+        let unspooled = std::mem::take(&mut self.in_flight_unspooled);
+        self.ever_put += all;
         let head = self.head;
         let records = flights.iter().flat_map(|entry| {
             batch::records(&entry.flight.as_bytes()[head..]).map(|record| (record, entry.from_spool))
@@ -384,8 +384,8 @@ impl Spooling {
                 spool.set_in_flight(0);
                 if let Err(error) = put_back {
                     // The records that came from the spool are still there.
-                    self.put -= direct;
-                    self.refuse(direct, error.to_string());
+                    self.ever_put -= unspooled;
+                    self.refuse(unspooled, error.to_string());
                 }
             }
             Store::Memory(held) => {
@@ -412,7 +412,7 @@ impl Spooling {
         if let Store::Memory(held) = &mut self.store {
             let lost = std::mem::take(&mut held.records).len() as u64;
             let why = held.why.clone();
-            self.put -= lost;
+            self.ever_put -= lost;
             self.refuse(lost, why);
         }
     }
@@ -432,10 +432,10 @@ impl Spooling {
         if let Store::Disk(spool) = &self.store {
             *seen.of(Fate::DiskFailed) = spool.counters().io_errors;
             // Opening the spool counts as well, so that `Fate::NoSpool` ends even if no record comes.
-            seen.stored = self.put + 1;
+            seen.spool_progress = self.ever_put + 1;
         }
         if !self.always {
-            *seen.of(Fate::Spooled) = self.put - self.recovered;
+            *seen.of(Fate::Spooled) = self.ever_put - self.recovered;
         }
         *seen.of(Fate::SpoolLost) = self.lost();
         *seen.of(Fate::NoSpool) = self.failed;
@@ -453,9 +453,9 @@ impl Spooling {
                 Why::System { error: spool.last_error().map_or_else(String::new, |error| error.to_string()) }
             }
             (Fate::SpoolLost, _) => {
-                let (refused, evicted) = std::mem::replace(&mut self.noted, (self.refused, counters.evicted));
+                let (refused, evicted) = std::mem::replace(&mut self.told, (self.refused, counters.evicted));
                 if self.refused > refused {
-                    Why::Refused { problem: self.problem.clone() }
+                    Why::SpoolRefused { problem: self.problem.clone() }
                 } else if counters.evicted > evicted {
                     Why::SpoolFull
                 } else {

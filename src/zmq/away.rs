@@ -25,7 +25,7 @@ pub struct Away {
 
 impl Away {
     /// Keeps a peer away for [`PENALTY`] from now on.
-    pub fn send(&mut self, peer: IpAddr, now: Instant) {
+    pub fn keep_away(&mut self, peer: IpAddr, now: Instant) {
         let peer = network(peer);
         self.until.retain(|&(other, until)| other != peer && until > now);
         if self.until.len() == MOST {
@@ -68,8 +68,8 @@ mod tests {
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
         let now = Instant::now();
         let mut away = Away::default();
-        away.send(ip("192.0.2.1"), now);
-        away.send(ip("2001:db8::1"), now + PENALTY / 2);
+        away.keep_away(ip("192.0.2.1"), now);
+        away.keep_away(ip("2001:db8::1"), now + PENALTY / 2);
         for (peer, after, kept) in [
             ("192.0.2.1", PENALTY / 2, true),
             ("::ffff:192.0.2.1", PENALTY / 2, true),
@@ -81,14 +81,14 @@ mod tests {
             assert_eq!(away.is_away(ip(peer), now + after), kept, "{peer} {after:?}");
         }
         // A second time begins anew, and the memory is bounded.
-        away.send(ip("192.0.2.1"), now + PENALTY / 2);
+        away.keep_away(ip("192.0.2.1"), now + PENALTY / 2);
         assert!(away.is_away(ip("192.0.2.1"), now + PENALTY));
         for n in 0..2 * MOST as u32 {
-            away.send(std::net::Ipv4Addr::from(n).into(), now + PENALTY / 2);
+            away.keep_away(std::net::Ipv4Addr::from(n).into(), now + PENALTY / 2);
         }
         assert_eq!(away.until.len(), MOST);
         assert!(!away.is_away(ip("192.0.2.1"), now + PENALTY));
-        away.send(ip("192.0.2.1"), now + PENALTY * 2);
+        away.keep_away(ip("192.0.2.1"), now + PENALTY * 2);
         assert_eq!(away.until.len(), 1);
     }
 }

@@ -68,10 +68,11 @@ struct Chunk {
     size: usize,
     /// The next chunk in the free list.
     next: AtomicPtr<Chunk>,
-    shared: Arc<Shared>,
+    pool: Arc<ChunkPool>,
 }
 
-struct Shared {
+/// What a [`Buffers`] and its chunks share: where chunks come back, and counts of their records.
+struct ChunkPool {
     free: AtomicPtr<Chunk>,
     /// True if the [`Buffers`] is gone: chunks are freed then instead of being kept.
     closed: AtomicBool,
@@ -80,14 +81,14 @@ struct Shared {
     /// The records given up so far, for each consumer; they are among those released.
     given_up: Box<[AtomicU64]>,
     /// For each consumer, what counts its flights when they are written, and its steps.
-    streams: Box<[OnceLock<Arc<Written>>]>,
+    written: Box<[OnceLock<Arc<Written>>]>,
 }
 
-impl Shared {
+impl ChunkPool {
     /// Notes that libzmq releases a message of a consumer, if this is a step. `released` were counted before.
     fn step(&self, consumer: usize, released: u64) {
         if released.is_multiple_of(STEP)
-            && let Some(written) = self.streams[consumer].get()
+            && let Some(written) = self.written[consumer].get()
         {
             written.step();
         }
@@ -107,7 +108,7 @@ impl Chunk {
 
 /// Gives memory to encode into; belongs to one thread.
 pub struct Buffers {
-    shared: Arc<Shared>,
+    pool: Arc<ChunkPool>,
     consumers: usize,
     /// The chunk being filled.
     current: Option<Current>,
@@ -125,7 +126,7 @@ struct Current {
     /// follows, and then the free bytes.
     used: usize,
     /// Where the [`Content`] of the messages made of the pending bytes ends; 0 if there are none.
-    noted: usize,
+    contents_end: usize,
     /// How many of the free bytes, from the first on, are pending: written, but not passed yet.
     pending: usize,
     /// Messages made from the chunk.
@@ -144,16 +145,16 @@ impl Current {
 
     /// Returns room for the [`Content`] of a message over the pending bytes, and these bytes. The room is in
     /// front of them, on libzmq's way to them; for further messages it is behind them.
-    fn note(&mut self) -> Result<(*mut Content, *mut u8), Error> {
-        let start = match self.noted {
+    fn take_content_room(&mut self) -> Result<(*mut Content, *mut u8), Error> {
+        let start = match self.contents_end {
             0 => self.used,
-            noted => (self.start() + self.pending).max(noted).next_multiple_of(align_of::<Content>()),
+            contents_end => (self.start() + self.pending).max(contents_end).next_multiple_of(align_of::<Content>()),
         };
         let end = start + size_of::<Content>();
         if end > self.size {
             return Err(Error(libc::ENOMEM));
         }
-        self.noted = end;
+        self.contents_end = end;
         let chunk = self.chunk.as_ptr().cast::<u8>();
         // SAFETY: `end`, just checked, and the pending bytes lie within the chunk's `size`.
         Ok(unsafe { (chunk.add(start).cast(), chunk.add(self.start())) })
@@ -169,21 +170,21 @@ impl Buffers {
     #[must_use]
     pub fn new(consumers: usize) -> Self {
         assert!(consumers <= MAX_CONSUMERS);
-        let shared = Shared {
+        let pool = ChunkPool {
             free: AtomicPtr::new(ptr::null_mut()),
             closed: AtomicBool::new(false),
             released: (0..consumers).map(|_| Count(AtomicU64::new(0))).collect(),
             given_up: (0..consumers).map(|_| AtomicU64::new(0)).collect(),
-            streams: (0..consumers).map(|_| OnceLock::new()).collect(),
+            written: (0..consumers).map(|_| OnceLock::new()).collect(),
         };
         let ready = Vec::with_capacity(KEEP);
-        Self { shared: Arc::new(shared), consumers, current: None, sent: VecDeque::new(), ready, released: 0 }
+        Self { pool: Arc::new(pool), consumers, current: None, sent: VecDeque::new(), ready, released: 0 }
     }
 
     /// From now on, counts in `written` the bytes of a consumer's flights when they are written, and the
     /// steps of all its messages. A second call for the consumer does nothing.
     pub fn follow(&self, consumer: usize, written: &Arc<Written>) {
-        let _ = self.shared.streams[consumer].set(Arc::clone(written));
+        let _ = self.pool.written[consumer].set(Arc::clone(written));
     }
 
     /// Bytes kept behind the bytes of messages for their [`Content`]: for each consumer except the first.
@@ -239,7 +240,7 @@ impl Buffers {
         &mut self,
         write: impl for<'a> FnOnce(&'a mut [MaybeUninit<u8>]) -> Result<(&'a [u8], T), E>,
     ) -> Result<T, E> {
-        if self.current.as_ref().is_some_and(|current| current.noted != 0) {
+        if self.current.as_ref().is_some_and(|current| current.contents_end != 0) {
             // Messages were made of what was pending.
             self.advance();
         }
@@ -272,7 +273,7 @@ impl Buffers {
     /// Takes back what is pending, except for the first `len` bytes and for bytes that messages were made of.
     pub fn truncate(&mut self, len: usize) {
         if let Some(current) = &mut self.current
-            && current.noted == 0
+            && current.contents_end == 0
         {
             current.pending = current.pending.min(len);
         }
@@ -289,7 +290,8 @@ impl Buffers {
         let chunk = if size <= CHUNK_SIZE { self.standard_chunk() } else { self.allocate(size) };
         let size = size.max(CHUNK_SIZE);
         let end = size - self.reserve();
-        self.current = chunk.map(|chunk| Current { chunk, used: header, noted: 0, pending: 0, messages: 0, size, end });
+        self.current =
+            chunk.map(|chunk| Current { chunk, used: header, contents_end: 0, pending: 0, messages: 0, size, end });
         self.current.is_some()
     }
 
@@ -311,7 +313,7 @@ impl Buffers {
         // called once for each message that is counted here. The hint, less than 64 bytes behind the chunk's
         // start, stays within it.
         unsafe {
-            let (content, data) = current.note()?;
+            let (content, data) = current.take_content_room()?;
             let hint = current.chunk.as_ptr().cast::<u8>().add(consumer);
             message.refer_to(content, data, current.pending, release, hint.cast())?;
             current.messages += 1;
@@ -342,7 +344,7 @@ impl Buffers {
         // SAFETY: the pending bytes have been written. They lie in the chunk, which stays until the flight is
         // dropped: it counts as a message. The hint is a share in the flight, which `release_flight` takes.
         unsafe {
-            let (content, data) = current.note()?;
+            let (content, data) = current.take_content_room()?;
             let (connection, end) = (AtomicU32::new(0), AtomicU64::new(WITH_LIBZMQ));
             let flight = Flight { chunk: current.chunk, content, data, len, consumer, records, size, connection, end };
             current.messages += 1;
@@ -371,14 +373,14 @@ impl Buffers {
     /// libzmq has not taken the message.
     #[must_use]
     pub fn given_up(&self, consumer: usize) -> u64 {
-        self.shared.given_up[consumer].load(Ordering::Acquire)
+        self.pool.given_up[consumer].load(Ordering::Acquire)
     }
 
     /// How many of a consumer's records libzmq has released: it has written them to a connection, or has
     /// given them up.
     #[must_use]
     pub fn released(&self, consumer: usize) -> u64 {
-        let counted = self.shared.released[consumer].0.load(Ordering::Acquire);
+        let counted = self.pool.released[consumer].0.load(Ordering::Acquire);
         if consumer != 0 {
             return counted;
         }
@@ -395,8 +397,8 @@ impl Buffers {
     pub fn advance(&mut self) {
         if let Some(current) = &mut self.current {
             let end = current.start() + current.pending;
-            current.used = end.max(current.noted).next_multiple_of(align_of::<Content>());
-            current.noted = 0;
+            current.used = end.max(current.contents_end).next_multiple_of(align_of::<Content>());
+            current.contents_end = 0;
             current.pending = 0;
         }
     }
@@ -412,7 +414,7 @@ impl Buffers {
 
     /// Takes back the chunks that libzmq has released, and frees those that are not to be kept.
     pub fn collect(&mut self) {
-        let mut chunk = self.shared.free.swap(ptr::null_mut(), Ordering::Acquire);
+        let mut chunk = self.pool.free.swap(ptr::null_mut(), Ordering::Acquire);
         while let Some(free) = NonNull::new(chunk) {
             // Chunks come back in the order in which they were sent, nearly always.
             if let Some(index) = self.sent.iter().position(|sent| *sent == free) {
@@ -451,7 +453,7 @@ impl Buffers {
                 state: AtomicU64::new(OWNED),
                 size,
                 next: AtomicPtr::new(ptr::null_mut()),
-                shared: Arc::clone(&self.shared),
+                pool: Arc::clone(&self.pool),
             });
             Some(chunk)
         }
@@ -529,8 +531,8 @@ impl Drop for Buffers {
             // SAFETY: ours alone.
             unsafe { deallocate(chunk) };
         }
-        self.shared.closed.store(true, Ordering::SeqCst);
-        free_all(&self.shared);
+        self.pool.closed.store(true, Ordering::SeqCst);
+        free_all(&self.pool);
     }
 }
 
@@ -539,11 +541,11 @@ fn chunk_layout(size: usize) -> Option<Layout> {
 }
 
 /// Frees what is in the free list.
-fn free_all(shared: &Shared) {
-    let mut chunk = shared.free.swap(ptr::null_mut(), Ordering::SeqCst);
+fn free_all(pool: &ChunkPool) {
+    let mut chunk = pool.free.swap(ptr::null_mut(), Ordering::SeqCst);
     while let Some(free) = NonNull::new(chunk) {
         // SAFETY: taken off the list as a whole, so it is ours. The caller holds a share in
-        // `shared` of its own.
+        // `pool` of its own.
         unsafe {
             chunk = free.as_ref().next.load(Ordering::Relaxed);
             deallocate(free);
@@ -592,19 +594,19 @@ unsafe fn put_away(chunk: NonNull<Chunk>) {
     // SAFETY: a chunk without uses is this thread's until it is in the list: nobody else changes it or
     // frees it.
     unsafe {
-        let shared = Arc::clone(&chunk.as_ref().shared);
-        let mut next = shared.free.load(Ordering::Relaxed);
+        let pool = Arc::clone(&chunk.as_ref().pool);
+        let mut next = pool.free.load(Ordering::Relaxed);
         loop {
             chunk.as_ref().next.store(next, Ordering::Relaxed);
-            match shared.free.compare_exchange_weak(next, chunk.as_ptr(), Ordering::SeqCst, Ordering::Relaxed) {
+            match pool.free.compare_exchange_weak(next, chunk.as_ptr(), Ordering::SeqCst, Ordering::Relaxed) {
                 Ok(_) => break,
                 Err(now) => next = now,
             }
         }
         // Either this thread sees that the owner is gone, or the owner, which sets `closed` and then empties the
         // list, sees the chunk.
-        if shared.closed.load(Ordering::SeqCst) {
-            free_all(&shared);
+        if pool.closed.load(Ordering::SeqCst) {
+            free_all(&pool);
         }
     }
 }
@@ -618,17 +620,17 @@ unsafe extern "C" fn release(data: *mut c_void, hint: *mut c_void) {
         unsafe {
             if !was_written(data) {
                 // This comes first, so that whoever sees the message released sees it given up.
-                chunk.as_ref().shared.given_up[consumer].fetch_add(1, Ordering::Release);
+                chunk.as_ref().pool.given_up[consumer].fetch_add(1, Ordering::Release);
             }
-            let shared = &chunk.as_ref().shared;
+            let pool = &chunk.as_ref().pool;
             if consumer == 0 {
-                shared.step(consumer, chunk.as_ref().released());
+                pool.step(consumer, chunk.as_ref().released());
                 if chunk.as_ref().state.fetch_add(RELEASED, Ordering::AcqRel) as u32 == 1 {
                     put_away(chunk);
                 }
             } else {
-                shared.step(consumer, shared.released[consumer].0.load(Ordering::Relaxed));
-                shared.released[consumer].0.fetch_add(1, Ordering::Release);
+                pool.step(consumer, pool.released[consumer].0.load(Ordering::Relaxed));
+                pool.released[consumer].0.fetch_add(1, Ordering::Release);
                 drop_uses(chunk, 1);
             }
         }
@@ -639,27 +641,27 @@ unsafe extern "C" fn release(data: *mut c_void, hint: *mut c_void) {
 unsafe extern "C" fn release_flight(data: *mut c_void, hint: *mut c_void) {
     // SAFETY: `hint` is the share that `Buffers::flight` gave away, and libzmq calls this once. The flight
     // keeps its chunk valid.
-    let (flight, shared) = unsafe {
+    let (flight, pool) = unsafe {
         let flight = Arc::from_raw(hint.cast_const().cast::<Flight>());
-        let shared = &raw const *flight.chunk.as_ref().shared;
-        (flight, &*shared)
+        let pool = &raw const *flight.chunk.as_ref().pool;
+        (flight, &*pool)
     };
     let Flight { consumer, records, size, .. } = *flight;
-    if let Some(written) = shared.streams[consumer].get() {
+    if let Some(written) = pool.written[consumer].get() {
         written.step();
     }
     let end = if was_written(data) {
         // SAFETY: libzmq is releasing the message of this `content`, which is in the chunk that the flight keeps.
         let connection = unsafe { written_to(flight.content) };
         // A connection's messages are written in the order in which they are released.
-        let place = shared.streams[consumer].get().map(|written| written.add(connection, size));
+        let place = pool.written[consumer].get().map(|written| written.add(connection, size));
         flight.connection.store(place.map_or(0, |place| place.connection), Ordering::Relaxed);
         place.map_or(0, |place| place.end)
     } else {
-        shared.given_up[consumer].fetch_add(records, Ordering::Release);
+        pool.given_up[consumer].fetch_add(records, Ordering::Release);
         GIVEN_UP
     };
-    shared.released[consumer].0.fetch_add(records, Ordering::Release);
+    pool.released[consumer].0.fetch_add(records, Ordering::Release);
     flight.end.store(end, Ordering::Release);
 }
 

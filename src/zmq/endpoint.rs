@@ -199,7 +199,7 @@ pub(super) fn ip_of(address: &str) -> Option<IpAddr> {
 
 /// Returns true if an endpoint, as it was given, can have the address of an event. The event's address
 /// may be resolved already.
-pub(super) fn may_be(endpoint: &str, address: &str) -> bool {
+pub(super) fn can_have_address(endpoint: &str, address: &str) -> bool {
     if endpoint == address {
         return true;
     }
@@ -313,7 +313,7 @@ mod tests {
             ("tcp://127.0.0.1:5", "ipc:///a", false),
             ("tcp://", "tcp://x", false),
         ] {
-            assert_eq!(may_be(endpoint, address), may, "{endpoint} {address}");
+            assert_eq!(can_have_address(endpoint, address), may, "{endpoint} {address}");
         }
     }
 

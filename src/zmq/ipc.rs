@@ -41,10 +41,10 @@ pub(super) fn claim(endpoint: &CStr) -> Result<PathLock, Error> {
         return Ok(PathLock { _directory: None });
     };
     let claim = PathLock { _directory: lock(path) };
-    if occupied(path)? {
+    if is_left_over(path)? {
         // A process that has just ended is about to remove the file: it must not hit the next socket's.
         sleep(REMOVAL);
-        occupied(path)?;
+        is_left_over(path)?;
     }
     Ok(claim)
 }
@@ -65,7 +65,7 @@ fn lock(path: &Path) -> Option<File> {
 }
 
 /// Returns true if there is a socket's file at which nobody listens.
-fn occupied(path: &Path) -> Result<bool, Error> {
+fn is_left_over(path: &Path) -> Result<bool, Error> {
     match fs::metadata(path) {
         Ok(metadata) if !metadata.file_type().is_socket() => return Err(Error(libc::EEXIST)),
         Ok(_) => {}

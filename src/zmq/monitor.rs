@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use zmq_sys::limits::{ENFORCED, ZMQ_PROTOCOL_ERROR_ZMTP_TOO_MUCH};
 
-use super::endpoint::{ip_of, may_be};
+use super::endpoint::{can_have_address, ip_of};
 use super::{Context, Error, Message, Socket, SocketType};
 
 /// Something that happened to a connection.
@@ -34,7 +34,7 @@ pub enum Event {
     /// A peer was turned away: there is no room for more (see [`super::limits::of_connections`]).
     Full,
     /// A bound socket no longer listens, and the address is free; or a try to connect has ended.
-    Unbound,
+    Closed,
 }
 
 /// How a handshake failed.
@@ -68,7 +68,7 @@ const EVENTS: c_int = (if ENFORCED { zmq_sys::ZMQ_EVENT_ACCEPT_FAILED } else { 0
 const MAX_EVENTS: c_int = 4000;
 
 /// A connection that libzmq has not tried again so long after its end is given up.
-const GIVEN_UP: Duration = Duration::from_secs(1);
+const GIVE_UP_AFTER: Duration = Duration::from_secs(1);
 
 /// How long unbinding may wait until the system has given an address free.
 const UNBIND: Duration = Duration::from_secs(1);
@@ -115,7 +115,7 @@ impl MonitoredSocket {
         let began = Instant::now();
         while left > 0 && began.elapsed() < UNBIND {
             match self.next_event() {
-                Some(Event::Unbound) => left -= 1,
+                Some(Event::Closed) => left -= 1,
                 Some(_) => {}
                 None => std::thread::sleep(Duration::from_millis(1)),
             }
@@ -208,7 +208,7 @@ impl MonitoredSocket {
             }
             zmq_sys::ZMQ_EVENT_CLOSED => {
                 self.listeners.retain(|&listener| listener != value);
-                Some(Event::Unbound)
+                Some(Event::Closed)
             }
             _ => None,
         }
@@ -216,7 +216,7 @@ impl MonitoredSocket {
 
     /// Takes note that libzmq goes on trying to connect to an address.
     fn goes_on(&mut self, address: &str) {
-        self.ended.retain(|(ended, _)| !may_be(ended, address));
+        self.ended.retain(|(ended, _)| !can_have_address(ended, address));
     }
 
     /// Returns which of a socket's connections libzmq has given up for good, as of the last
@@ -224,17 +224,17 @@ impl MonitoredSocket {
     /// gives up a connection when the peer breaks the protocol or refuses the keys. The connection needs
     /// [`Socket::disconnect`], and to be made again. If several endpoints are names with the same port, it may not
     /// be known which of them was given up; then none of them is returned.
-    pub fn given_up<'a>(&mut self, endpoints: impl ExactSizeIterator<Item = &'a CStr> + Clone) -> Vec<usize> {
+    pub fn given_up_indices<'a>(&mut self, endpoints: impl ExactSizeIterator<Item = &'a CStr> + Clone) -> Vec<usize> {
         // A libzmq without events of handshakes may tell of wrong ends of connections.
         if self.ended.is_empty() || super::version() < (4, 3, 0) {
             return Vec::new();
         }
         let mut found = Vec::new();
         self.ended.retain(|(address, since)| {
-            let over = since.elapsed() >= GIVEN_UP;
+            let over = since.elapsed() >= GIVE_UP_AFTER;
             if over {
                 let mut candidates = endpoints.clone().enumerate().filter(|(_, endpoint)| {
-                    endpoints.len() == 1 || endpoint.to_str().is_ok_and(|endpoint| may_be(endpoint, address))
+                    endpoints.len() == 1 || endpoint.to_str().is_ok_and(|endpoint| can_have_address(endpoint, address))
                 });
                 if let (Some((index, _)), None) = (candidates.next(), candidates.next()) {
                     found.push(index);

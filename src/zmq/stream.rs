@@ -22,7 +22,7 @@ impl Stream {
 
     /// The connection's number in [`Place`](super::Place).
     #[must_use]
-    pub fn number(&self) -> Option<u32> {
+    pub fn connection(&self) -> Option<u32> {
         // libzmq tells 32 bits of the inode; inodes of sockets have no more.
         self.inode.map(|inode| inode as u32)
     }

@@ -35,7 +35,7 @@ pub fn free_endpoint() -> String {
 /// A record as a subscriber got it: its frames.
 pub type Frames = Vec<Vec<u8>>;
 
-/// A SUB socket on a thread of its own.
+/// A SUB or PULL socket on a thread of its own.
 pub struct Subscriber {
     /// The endpoint that a writer connects to.
     pub endpoint: String,

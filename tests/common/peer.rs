@@ -48,7 +48,7 @@ impl Scratch {
         std::fs::create_dir(&dir).unwrap();
         std::fs::set_permissions(&dir, PermissionsExt::from_mode(0o700)).unwrap();
         for keys in keys {
-            keys.put(&dir);
+            keys.authorize(&dir);
         }
         dir
     }
@@ -62,14 +62,14 @@ impl Drop for Scratch {
 
 impl Keys {
     /// Puts the public key into a directory of authorized keys.
-    pub fn put(&self, dir: &Path) {
+    pub fn authorize(&self, dir: &Path) {
         // Renamed when complete: a reader of the directory finds the whole file or none.
         let new = dir.join("new");
         std::fs::copy(&self.public, &new).unwrap();
         std::fs::rename(new, dir.join(self.public.file_name().unwrap())).unwrap();
     }
 
-    pub fn take(&self, dir: &Path) {
+    pub fn revoke(&self, dir: &Path) {
         std::fs::remove_file(dir.join(self.public.file_name().unwrap())).unwrap();
     }
 

@@ -24,7 +24,7 @@ pub fn with_pyzmq() -> Result<PathBuf, &'static str> {
 }
 
 /// Returns true if pyzmq is there. Otherwise says that the test is skipped, or fails, as [`required`] does.
-pub fn is_there() -> bool {
+pub fn has_pyzmq() -> bool {
     let test = std::thread::current().name().unwrap_or_default().to_owned();
     required(with_pyzmq(), &test).is_some()
 }

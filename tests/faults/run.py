@@ -262,7 +262,7 @@ class Fault:
         self.title = f"{self.name} ({mode}{f', {meeting}' if meeting else ''}; {function.__doc__})"
 
     def happen(self, case):
-        return self.function(case, Met(case, self.meeting)) if self.meeting else self.function(case)
+        return self.function(case, Encounter(case, self.meeting)) if self.meeting else self.function(case)
 
 
 def fault(*modes):
@@ -663,7 +663,7 @@ def two_senders_one_spool(case):
     return result
 
 
-class Met:
+class Encounter:
     """A sender and its subscribers; faults happen to the first subscriber. Buffers are small, so that they
     are full soon."""
 
@@ -745,120 +745,122 @@ class Met:
 
 
 @any_fault
-def any_no_fault(case, met):
+def any_no_fault(case, encounter):
     """all subscribers are up all the time"""
-    met.subscribe_all()
-    return met.finish(met.send())
+    encounter.subscribe_all()
+    return encounter.finish(encounter.send())
 
 
 @any_fault
-def any_late(case, met):
+def any_late(case, encounter):
     """a subscriber comes 2 s late"""
-    others = [met.subscribe(index) for index in range(1, met.meeting.count)]
-    sender = met.send(waits=False)
+    others = [encounter.subscribe(index) for index in range(1, encounter.meeting.count)]
+    sender = encounter.send(waits=False)
     time.sleep(2)
-    met.subscribe(0)
-    shared = met.meeting.push and len(others) > 0
-    return met.finish(sender, lossless=met.spooled or shared)
+    encounter.subscribe(0)
+    shared = encounter.meeting.push and len(others) > 0
+    return encounter.finish(sender, lossless=encounter.spooled or shared)
 
 
 @any_fault
-def any_killed(case, met):
+def any_killed(case, encounter):
     """a subscriber is killed (-9) and restarted 1 s later"""
-    subscriber = met.subscribe_all()[0]
-    sender = met.send()
-    met.await_records(4_000)
+    subscriber = encounter.subscribe_all()[0]
+    sender = encounter.send()
+    encounter.await_records(4_000)
     subscriber.kill()
     subscriber.wait()
-    killed, noted = case.written(), met.last()
+    killed, noted = case.written(), encounter.last()
     time.sleep(1)
-    met.subscribe(0)
-    return met.finish(sender, lossless=met.spooled, accepted_before=killed, accepted_after=noted, estimated=not met.spooled)
+    encounter.subscribe(0)
+    return encounter.finish(
+        sender, lossless=encounter.spooled, accepted_before=killed, accepted_after=noted, estimated=not encounter.spooled)
 
 
 @any_fault
-def any_stopped(case, met):
+def any_stopped(case, encounter):
     """a subscriber is stopped (SIGSTOP) for 4 s"""
-    subscriber = met.subscribe_all()[0]
-    sender = met.send(24_000)
-    met.await_records(2_000)
+    subscriber = encounter.subscribe_all()[0]
+    sender = encounter.send(24_000)
+    encounter.await_records(2_000)
     subscriber.send_signal(signal.SIGSTOP)
     time.sleep(4)
     subscriber.send_signal(signal.SIGCONT)
-    return met.finish(sender, lossless=met.spooled, restarted=met.meeting.push)
+    return encounter.finish(sender, lossless=encounter.spooled, restarted=encounter.meeting.push)
 
 
 @any_fault
-def any_stopped_and_killed(case, met):
+def any_stopped_and_killed(case, encounter):
     """a subscriber is stopped, killed (-9) 3 s later, and restarted"""
-    subscriber = met.subscribe_all()[0]
-    sender = met.send(24_000)
-    met.await_records(2_000)
+    subscriber = encounter.subscribe_all()[0]
+    sender = encounter.send(24_000)
+    encounter.await_records(2_000)
     subscriber.send_signal(signal.SIGSTOP)
     time.sleep(3)
     subscriber.kill()
     subscriber.wait()
-    killed, noted = case.written(), met.last()
-    met.subscribe(0)
-    return met.finish(sender, lossless=met.spooled, accepted_before=killed, accepted_after=noted, estimated=not met.spooled)
+    killed, noted = case.written(), encounter.last()
+    encounter.subscribe(0)
+    return encounter.finish(
+        sender, lossless=encounter.spooled, accepted_before=killed, accepted_after=noted, estimated=not encounter.spooled)
 
 
 @any_fault
-def any_link_cut(case, met):
+def any_link_cut(case, encounter):
     """the link is cut without a RST, and restored 3 s later"""
-    link = met.two_hosts()
-    met.subscribe_all()
-    sender = met.send(24_000)
-    met.await_records(2_000)
+    link = encounter.two_hosts()
+    encounter.subscribe_all()
+    sender = encounter.send(24_000)
+    encounter.await_records(2_000)
     link("down")
     time.sleep(3)
     link("up")
-    return met.finish(sender, lossless=met.spooled, spared=False)
+    return encounter.finish(sender, lossless=encounter.spooled, spared=False)
 
 
 @any_fault
-def any_link_cut_with_heartbeats(case, met):
+def any_link_cut_with_heartbeats(case, encounter):
     """the link is cut for 4 s, heartbeat_interval=1 sec ends the connections meanwhile"""
-    link = met.two_hosts()
-    met.subscribe_all()
-    sender = met.send(24_000, heartbeat_interval="1 sec")
-    met.await_records(2_000)
+    link = encounter.two_hosts()
+    encounter.subscribe_all()
+    sender = encounter.send(24_000, heartbeat_interval="1 sec")
+    encounter.await_records(2_000)
     link("down")
     time.sleep(4)
     link("up")
-    return met.finish(sender, lossless=met.spooled, spared=False, estimated=not met.spooled, restarted=True)
+    return encounter.finish(sender, lossless=encounter.spooled, spared=False, estimated=not encounter.spooled, restarted=True)
 
 
 @any_fault
-def any_sender_killed(case, met):
+def any_sender_killed(case, encounter):
     """the sender is killed (-9) while the subscribers are up, and restarted"""
-    met.subscribe_all()
-    sender = met.send(0)
-    met.await_records(4_000)
+    encounter.subscribe_all()
+    sender = encounter.send(0)
+    encounter.await_records(4_000)
     sender.kill()
-    again = met.send(4_000)
+    again = encounter.send(4_000)
     again.wait()
-    met.quiet()
-    at_most = again.reported(ON_THE_WAY) if met.spooled else QUEUE * met.meeting.count
-    return met.judge(
+    encounter.quiet()
+    at_most = again.reported(ON_THE_WAY) if encounter.spooled else QUEUE * encounter.meeting.count
+    return encounter.judge(
         [again], counted_more=again.reported(DAMAGED), at_most=at_most, lossless=case.mode == ALWAYS, restarted=True, spared=False
     )
 
 
 @any_fault
-def any_exit_while_stopped(case, met):
+def any_exit_while_stopped(case, encounter):
     """the sender ends while a subscriber is stopped; its next run sends the rest"""
-    subscriber = met.subscribe_all()[0]
-    sender = met.send(stay=0, zmq_linger=500)
-    met.await_records(2_000)
+    subscriber = encounter.subscribe_all()[0]
+    sender = encounter.send(stay=0, zmq_linger=500)
+    encounter.await_records(2_000)
     subscriber.send_signal(signal.SIGSTOP)
     sender.wait(60)
     subscriber.send_signal(signal.SIGCONT)
-    again = met.send(1_000)
+    again = encounter.send(1_000)
     again.wait()
     # The system sends what it has of the first sender bit by bit, at the intervals at which it asks for room.
-    met.quiet(4.0)
-    return met.judge([sender, again], lossless=met.spooled, restarted=True, spared=False)
+    encounter.quiet(4.0)
+    return encounter.judge([sender, again], lossless=encounter.spooled, restarted=True, spared=False)
 
 
 def soak(seconds):

@@ -25,7 +25,7 @@ CAPTURES = os.path.join(HERE, "..", "data", "captures")
 NUMBER = re.compile(rb"-?\d+(?:\.\d+)?(?:e-?\d+)?")
 # True for Zeek 8.1, which writes control characters as JSON escapes or as they are, and the rest of their
 # string as if they were not there.
-OWN_CONTROLS = os.environ.get("HOST_JSON") == "8.1"
+ZEEK_8_1 = os.environ.get("HOST_JSON") == "8.1"
 STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 CONTROL = re.compile(rb"(?<!\\)((?:\\\\)*)(?:\\u00([01][0-9A-F])|(\x7f))")
 # Logs that the host writes at exit about its own end, some after their streams' other
@@ -75,7 +75,7 @@ def as_other_hosts_write(string):
 def same_but_for_digits(ours, theirs):
     """Returns True if the texts are the same but for digits: RapidJSON does not always find the
     fewest, so equal numbers will do if ours has no more digits."""
-    if OWN_CONTROLS:
+    if ZEEK_8_1:
         theirs = STRING.sub(lambda found: as_other_hosts_write(found[0]), theirs)
     if ours == theirs:
         return True

@@ -36,9 +36,9 @@ PATIENCE = 60
 BACKENDS = {"broker": "frameworks/cluster/backend/broker", "zeromq": "frameworks/cluster/backend/zeromq/connect"}
 # True for a Bro, and for Zeek 3.0, which has Bro's loop. When such a host goes on after it was suspended, its
 # time is today's: every connection of a capture is over by then, and it finds no requests.
-BRO = False
+HAS_BRO_LOOP = False
 # True for Bro 2.5, whose nodes are told which other nodes they belong to, and do not use Broker.
-OLD = False
+BRO_2_5 = False
 # Logs that the captures must make.
 LOGS = {"conn", "dns"}
 # Records a second from each worker, when nodes are killed.
@@ -101,8 +101,8 @@ class Cluster:
         self.layout = "redef Cluster::manager_is_logger = F;\nredef Cluster::nodes += {\n" + "".join(
             f'\t["{node}"] = [$node_type=Cluster::{kind}, $ip=127.0.0.1, $p={ports[node]}/tcp'
             + (', $manager="manager"' if kind != "MANAGER" else "")
-            + (', $logger="logger"' if OLD and kind != "LOGGER" else "")
-            + (', $proxy="proxy"' if OLD and kind == "WORKER" else "") + "],\n"
+            + (', $logger="logger"' if BRO_2_5 and kind != "LOGGER" else "")
+            + (', $proxy="proxy"' if BRO_2_5 and kind == "WORKER" else "") + "],\n"
             for node, kind in NODES.items()) + "};\n"
         if has(backend):
             self.arguments.insert(0, BACKENDS[backend])
@@ -221,7 +221,7 @@ def captures(backend, way):
         # The records of the workers may reach the logger and the subscriber in different orders.
         ours, theirs = sorted(sent.get(path, [])), sorted(files.get(path, []))
         count += len(ours)
-        if way == "workers" and BRO:
+        if way == "workers" and HAS_BRO_LOOP:
             # At its end a Bro's worker loses what it has not handed to the logger: only what is in the files must come.
             theirs = list((Counter(map(identity, theirs)) - Counter(map(identity, ours))).elements())
             assert not theirs, f"{path}: these are in the logger's file and have not come: {theirs[:3]}"
@@ -292,11 +292,11 @@ def main():
     for backend in backends:
         for test in captures, killed:
             for way in "logger", "workers":
-                name = f"{test.__name__}, {'no Broker' if OLD else backend}, {way}"
+                name = f"{test.__name__}, {'no Broker' if BRO_2_5 else backend}, {way}"
                 why = None
-                if BRO and test is captures and way == "logger":
+                if HAS_BRO_LOOP and test is captures and way == "logger":
                     why = "a Bro's logger loses first records of logs, in its files too"
-                elif OLD and test is captures:
+                elif BRO_2_5 and test is captures:
                     why = "a Bro 2.5 that is suspended connects to nobody"
                 if why:
                     print(f"SKIPPED {name}: {why}")
@@ -312,8 +312,8 @@ def main():
 if __name__ == "__main__":
     PROGRAM, SCRATCH = sys.argv[1], Path(sys.argv[2])
     VERSION = subprocess.run([PROGRAM, "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout
-    BRO = Path(PROGRAM).name == "bro" or b"version 3.0" in VERSION
-    OLD = b"version 2.5" in VERSION
-    if not BRO:
+    HAS_BRO_LOOP = Path(PROGRAM).name == "bro" or b"version 3.0" in VERSION
+    BRO_2_5 = b"version 2.5" in VERSION
+    if not HAS_BRO_LOOP:
         LOGS.add("http")
     sys.exit(main())

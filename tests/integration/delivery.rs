@@ -99,7 +99,7 @@ fn a_burst_is_no_slow_subscriber() {
 }
 
 #[test]
-fn nor_at_a_bound_endpoint() {
+fn a_burst_at_a_bound_endpoint_is_no_slow_subscriber() {
     let endpoint = free_endpoint();
     // The subscriber tries to connect until the writer has bound the endpoint.
     let subscriber = Subscriber::start(SocketType::Sub, &endpoint, &[b""]);
@@ -206,7 +206,7 @@ fn a_subscriber_that_stands_still_is_waited_for_once() {
 }
 
 #[test]
-fn it_costs_others_nothing() {
+fn a_subscriber_that_stands_still_costs_others_nothing() {
     let other = Subscriber::bind(&[b""]);
     let written = write_to_one_that_stands_still(&[&other]);
     assert_eq!(other.take(written).len(), written);
@@ -977,10 +977,10 @@ impl Pool {
         self.seen.extend(self.healthy.arrived().iter().map(number_of));
     }
 
-    /// Waits until all but `but` of `count` records are at `healthy`, `limit` at most; returns how many are not.
-    fn missing(&mut self, count: u64, but: u64, limit: Duration) -> u64 {
+    /// Waits until all but `tolerated` of `count` records are at `healthy`, `limit` at most; returns how many are not.
+    fn missing(&mut self, count: u64, tolerated: u64, limit: Duration) -> u64 {
         let deadline = Instant::now() + limit;
-        while (self.seen.len() as u64) < count - but && Instant::now() < deadline {
+        while (self.seen.len() as u64) < count - tolerated && Instant::now() < deadline {
             self.look();
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -1081,7 +1081,10 @@ fn large_records_go_through_the_spool() {
 }
 
 /// Starts a socket that sends these messages where the writer expects subscriptions.
-fn hostile(endpoint: &str, messages: impl Iterator<Item = Vec<u8>> + Send + 'static) -> std::thread::JoinHandle<()> {
+fn spawn_hostile_peer(
+    endpoint: &str,
+    messages: impl Iterator<Item = Vec<u8>> + Send + 'static,
+) -> std::thread::JoinHandle<()> {
     let endpoint = std::ffi::CString::new(endpoint).unwrap();
     std::thread::spawn(move || {
         let context = Arc::new(Context::new().unwrap());
@@ -1105,13 +1108,13 @@ fn a_peer_cannot_fill_the_hosts_memory() {
     let mut writer = Writer::open(zeek_80(), "conn", &format!("@{endpoint}"), &[], &["n"]);
     let subscriber = Subscriber::start(SocketType::Sub, &endpoint, &[b""]);
     writer.await_subscription();
-    let long = hostile(&endpoint, std::iter::once([&b"\x01"[..], &[b'x'; 100_000]].concat()));
+    let long = spawn_hostile_peer(&endpoint, std::iter::once([&b"\x01"[..], &[b'x'; 100_000]].concat()));
     write(&mut writer, 0..10);
     assert_eq!(numbers(&subscriber.take(10)), all(0..10));
     long.join().unwrap();
     // A flood of subscriptions ends its peer's connection.
     let flood = (0..150_000_u32).map(|n| format!("\x01{n:08}").into_bytes());
-    let flood = hostile(&endpoint, flood);
+    let flood = spawn_hostile_peer(&endpoint, flood);
     let deadline = Instant::now() + PATIENCE;
     while !writer.reports().iter().any(|(_, text)| text.contains("more than 10,000 topics")) {
         assert!(Instant::now() < deadline, "{:?}", writer.take_reports());

@@ -8,7 +8,7 @@ use fake_host::{Cell, Type};
 
 use crate::common::{PATIENCE, Subscriber, Writer, free_endpoint, zeek_80};
 
-const ONE: (&str, &str) = ("frames", "one");
+const ONE_FRAME: (&str, &str) = ("frames", "one");
 
 fn write(writer: &mut Writer, numbers: std::ops::Range<u64>) {
     for n in numbers {
@@ -45,7 +45,7 @@ impl Drop for Spool {
 #[test]
 fn topic_space_and_json() {
     let subscriber = Subscriber::bind(&[b"s1/co"]);
-    let options = [ONE, ("topic", "%sensor/%path"), ("sensor", "s1")];
+    let options = [ONE_FRAME, ("topic", "%sensor/%path"), ("sensor", "s1")];
     let mut writer = subscriber.writer("conn", &options, &["n"]);
     let mut unwanted = Writer::open(zeek_80(), "dns", &subscriber.endpoint, &options, &["n"]);
     write(&mut unwanted, 0..1);
@@ -67,8 +67,8 @@ fn topic_space_and_json() {
 #[test]
 fn a_subscription_may_have_the_space_and_so_match_one_log() {
     let subscriber = Subscriber::bind(&[b"conn "]);
-    let mut conn = subscriber.writer("conn", &[ONE], &["n"]);
-    let mut other = Writer::open(zeek_80(), "conn-2", &subscriber.endpoint, &[ONE], &["n"]);
+    let mut conn = subscriber.writer("conn", &[ONE_FRAME], &["n"]);
+    let mut other = Writer::open(zeek_80(), "conn-2", &subscriber.endpoint, &[ONE_FRAME], &["n"]);
     write(&mut other, 0..1);
     write(&mut conn, 0..3);
     assert_eq!(subscriber.take(3), expected("conn ", 0..3));
@@ -79,8 +79,12 @@ fn a_subscription_may_have_the_space_and_so_match_one_log() {
 #[test]
 fn without_a_topic_it_is_the_json_alone() {
     let subscriber = Subscriber::bind(&[b""]);
-    let options =
-        [ONE, ("topic", ""), ("sensor", "s1"), ("extra_fields", r"_path=%path,at=%sensor/%path,literal=\%path %%")];
+    let options = [
+        ONE_FRAME,
+        ("topic", ""),
+        ("sensor", "s1"),
+        ("extra_fields", r"_path=%path,at=%sensor/%path,literal=\%path %%"),
+    ];
     let mut writer = subscriber.writer("conn", &options, &["n"]);
     write(&mut writer, 1..2);
     let json = r#"{"n":1,"_path":"conn","at":"s1/conn","literal":"%path %"}"#;
@@ -96,7 +100,7 @@ fn without_a_topic_it_is_the_json_alone() {
 #[test]
 fn envelope_statistics_and_a_record_longer_than_a_buffer() {
     let subscriber = Subscriber::bind(&[b""]);
-    let options = [ONE, ("tag_json", "T"), ("extra_fields", "a=b"), ("stats_interval", "10 msec")];
+    let options = [ONE_FRAME, ("tag_json", "T"), ("extra_fields", "a=b"), ("stats_interval", "10 msec")];
     let mut writer = subscriber.writer("frames-tag", &options, &["s"]);
     for len in (0..200_000).step_by(997) {
         writer.write(&[Cell::Text(Type::String, vec![b'x'; len])]);
@@ -116,7 +120,7 @@ fn envelope_statistics_and_a_record_longer_than_a_buffer() {
 #[test]
 fn push_connected_and_bound() {
     let collector = Subscriber::start(SocketType::Pull, "@tcp://127.0.0.1:*", &[]);
-    let options = [ONE, ("socket_type", "push"), ("zmq_linger", "20000")];
+    let options = [ONE_FRAME, ("socket_type", "push"), ("zmq_linger", "20000")];
     let mut writer = Writer::open(zeek_80(), "conn", &collector.endpoint, &options, &["n"]);
     write(&mut writer, 0..100);
     assert_eq!(collector.take(100), expected("conn ", 0..100));
@@ -139,7 +143,7 @@ fn push_connected_and_bound() {
 #[test]
 fn a_bound_publisher() {
     let endpoint = free_endpoint();
-    let mut writer = Writer::open(zeek_80(), "conn", &format!("@{endpoint}"), &[ONE], &["n"]);
+    let mut writer = Writer::open(zeek_80(), "conn", &format!("@{endpoint}"), &[ONE_FRAME], &["n"]);
     let subscriber = Subscriber::start(SocketType::Sub, &endpoint, &[b"conn"]);
     writer.await_subscription();
     write(&mut writer, 0..100);
@@ -149,7 +153,7 @@ fn a_bound_publisher() {
 #[test]
 fn records_that_are_held_for_a_subscriber() {
     let endpoint = free_endpoint();
-    let mut writer = Writer::open(zeek_80(), "conn", &endpoint, &[ONE, ("wait_for_subscriber", "20")], &["n"]);
+    let mut writer = Writer::open(zeek_80(), "conn", &endpoint, &[ONE_FRAME, ("wait_for_subscriber", "20")], &["n"]);
     write(&mut writer, 0..100);
     let subscriber = Subscriber::bind_to(&endpoint, &[b""]);
     writer.await_subscription();
@@ -160,7 +164,7 @@ fn records_that_are_held_for_a_subscriber() {
 #[test]
 fn a_batch_has_its_topic_once() {
     let subscriber = Subscriber::bind(&[b""]);
-    let options = [ONE, ("batch_records", "3"), ("batch_latency", "1 hr")];
+    let options = [ONE_FRAME, ("batch_records", "3"), ("batch_latency", "1 hr")];
     let mut writer = subscriber.writer("conn", &options, &["n"]);
     write(&mut writer, 0..5);
     writer.close();
@@ -174,7 +178,7 @@ fn a_batch_has_its_topic_once() {
 fn the_spool_goes_on_when_the_option_changes() {
     let spool = Spool::new("change");
     let endpoint = free_endpoint();
-    let one = [spool.option(), ONE, ("batch_records", "4")];
+    let one = [spool.option(), ONE_FRAME, ("batch_records", "4")];
     let two = [spool.option(), ("frames", "two")];
     for (options, numbers) in [(&one[..], 0..10), (&two[..], 10..20), (&one[..], 20..30)] {
         let mut writer = Writer::open(zeek_80(), "conn", &endpoint, options, &["n"]);
@@ -182,7 +186,7 @@ fn the_spool_goes_on_when_the_option_changes() {
         writer.close();
     }
     let subscriber = Subscriber::bind_to(&endpoint, &[b"conn"]);
-    let mut writer = Writer::open(zeek_80(), "conn", &endpoint, &[spool.option(), ONE], &["n"]);
+    let mut writer = Writer::open(zeek_80(), "conn", &endpoint, &[spool.option(), ONE_FRAME], &["n"]);
     writer.await_subscription();
     write(&mut writer, 30..35);
     while writer.stats().records_sent < 35 {
@@ -212,7 +216,8 @@ fn what_is_taken_back_is_sent_in_one_frame() {
         let spool = Spool::new(&format!("back{}", topic.len()));
         let mut subscriber = Subscriber::bind(&[b""]);
         let endpoint = subscriber.endpoint.clone();
-        let options = [spool.option(), ONE, ("topic", topic), ("batch_records", "7"), ("batch_latency", "1 msec")];
+        let options =
+            [spool.option(), ONE_FRAME, ("topic", topic), ("batch_records", "7"), ("batch_latency", "1 msec")];
         let mut writer = Writer::open(zeek_80(), "conn", &endpoint, &options, &["n"]);
         writer.await_subscription();
         let head = if topic.is_empty() { "" } else { "conn " };
@@ -258,7 +263,7 @@ fn a_spool_without_a_writer_is_sent_in_one_frame() {
     write(&mut gone, 0..50);
     gone.close();
     let subscriber = Subscriber::bind_to(&endpoint, &[b""]);
-    let mut writer = Writer::open(zeek_80(), "frames-there", &endpoint, &[spool.option(), ONE], &["n"]);
+    let mut writer = Writer::open(zeek_80(), "frames-there", &endpoint, &[spool.option(), ONE_FRAME], &["n"]);
     let mut got = Vec::new();
     let start = std::time::Instant::now();
     while got.len() < 50 {

@@ -68,7 +68,7 @@ fn files(dir: &str, end: &str) -> Vec<String> {
 }
 
 /// The first three words of the longest part without a placeholder.
-fn key(text: &str, [start, end]: [char; 2]) -> String {
+fn first_words(text: &str, [start, end]: [char; 2]) -> String {
     let parts = text.split(start).enumerate();
     // Every part but the first begins with what is left of a placeholder, unless that is one character.
     let parts = parts.map(|(index, part)| match part.split_once(end) {
@@ -110,21 +110,23 @@ fn every_message_is_documented() {
     assert_eq!(enums, TEXTS.len(), "an enum of texts is not in the list above");
     assert_eq!(of_the_glue().len(), read("bro-plugin/messages.h").matches("constexpr").count());
     let documents = files("docs", ".md").join(" ");
-    let missing: Vec<_> = messages().into_iter().filter(|text| !documents.contains(&key(text, ['{', '}']))).collect();
+    let missing: Vec<_> =
+        messages().into_iter().filter(|text| !documents.contains(&first_words(text, ['{', '}']))).collect();
     assert!(missing.is_empty(), "not in the documentation:\n{}", missing.join("\n"));
 }
 
 #[test]
 fn every_documented_message_exists() {
     let messages = messages();
-    let keys: Vec<_> = messages.iter().map(|text| key(text, ['{', '}'])).filter(|key| key.contains(' ')).collect();
+    let keys: Vec<_> =
+        messages.iter().map(|text| first_words(text, ['{', '}'])).filter(|key| key.contains(' ')).collect();
     let others =
         [("src", ".rs"), ("bro-zmq/src", ".rs"), ("fake-host/src", ".rs"), ("bro-plugin", ".cc"), ("scripts", ".zeek")];
     let others: Vec<_> = others.iter().flat_map(|(dir, end)| files(dir, end)).chain(messages).collect();
     let mut stale = Vec::new();
     for line in read(TROUBLESHOOTING).lines().filter(|line| line.starts_with("| `")) {
         for quoted in line.split('|').nth(1).unwrap().split('`').skip(1).step_by(2) {
-            let known = others.iter().any(|text| text.contains(&key(quoted, ['…', '…'])))
+            let known = others.iter().any(|text| text.contains(&first_words(quoted, ['…', '…'])))
                 || keys.iter().any(|key| quoted.contains(key));
             if quoted.contains(' ') && !known && !OF_OTHERS.contains(&quoted) {
                 stale.push(quoted.to_owned());

@@ -69,7 +69,7 @@ fn run(writer: &mut Writer, time: Duration) {
 
 #[test]
 fn with_the_right_keys_records_arrive() {
-    if !python::is_there() {
+    if !python::has_pyzmq() {
         return;
     }
     let scratch = Scratch::new();
@@ -91,7 +91,7 @@ fn with_the_right_keys_records_arrive() {
 /// The writer uses keys that pyzmq has made. In all other tests pyzmq reads keys that this project has made.
 #[test]
 fn certificates_of_pyzmq_are_read() {
-    if !python::is_there() {
+    if !python::has_pyzmq() {
         return;
     }
     let scratch = Scratch::new();
@@ -122,7 +122,7 @@ fn certificates_of_pyzmq_are_read() {
 
 #[test]
 fn a_wrong_server_key_is_told_within_seconds_and_nothing_is_sent() {
-    if !python::is_there() {
+    if !python::has_pyzmq() {
         return;
     }
     let scratch = Scratch::new();
@@ -151,7 +151,7 @@ fn a_wrong_server_key_is_told_within_seconds_and_nothing_is_sent() {
 /// libzmq does not connect again after a server has refused its key; the writer does.
 #[test]
 fn a_key_that_is_authorized_later_works_without_a_restart() {
-    if !python::is_there() {
+    if !python::has_pyzmq() {
         return;
     }
     let scratch = Scratch::new();
@@ -174,7 +174,7 @@ fn a_key_that_is_authorized_later_works_without_a_restart() {
         writer.write(&record(1));
         run(&mut writer, Duration::from_millis(1500));
         assert_eq!(count_reports(&writer, &format!("{endpoint}: the subscriber refuses this side's key")), 1);
-        sensor.put(&authorized);
+        sensor.authorize(&authorized);
         peer.reload();
         writer.await_subscription();
         writer.write(&record(2));
@@ -189,7 +189,7 @@ fn a_key_that_is_authorized_later_works_without_a_restart() {
 
 #[test]
 fn a_subscriber_in_plain_text_gets_nothing_until_it_has_keys() {
-    if !python::is_there() {
+    if !python::has_pyzmq() {
         return;
     }
     let scratch = Scratch::new();
@@ -211,7 +211,7 @@ fn a_subscriber_in_plain_text_gets_nothing_until_it_has_keys() {
 
 #[test]
 fn without_keys_a_subscriber_that_has_some_is_told_apart() {
-    if !python::is_there() {
+    if !python::has_pyzmq() {
         return;
     }
     let scratch = Scratch::new();
@@ -230,7 +230,7 @@ fn without_keys_a_subscriber_that_has_some_is_told_apart() {
 
 #[test]
 fn a_bound_endpoint_lets_in_the_authorized_keys_only() {
-    if !python::is_there() {
+    if !python::has_pyzmq() {
         return;
     }
     let scratch = Scratch::new();
@@ -270,7 +270,7 @@ fn a_bound_endpoint_lets_in_the_authorized_keys_only() {
 
 #[test]
 fn a_key_that_is_revoked_gets_nothing_more_and_the_others_do() {
-    if !python::is_there() {
+    if !python::has_pyzmq() {
         return;
     }
     let scratch = Scratch::new();
@@ -295,7 +295,7 @@ fn a_key_that_is_revoked_gets_nothing_more_and_the_others_do() {
         } else {
             assert_eq!([revoked.record(), revoked.record()], [line(1), line(2)]);
         }
-        one.take(&authorized);
+        one.revoke(&authorized);
         await_report(&mut writer, "because a key was revoked");
         revoked.event("HANDSHAKE_FAILED_AUTH");
         other.event("HANDSHAKE_SUCCEEDED");
@@ -308,7 +308,7 @@ fn a_key_that_is_revoked_gets_nothing_more_and_the_others_do() {
         }
         assert!(revoked.so_far().is_empty());
         // A key that is put back is let in again.
-        one.put(&authorized);
+        one.authorize(&authorized);
         await_report(&mut writer, &format!("the key {} is authorized from now on", one.public()));
         let mut again = Peer::client(&endpoint, &one, &sensor, args);
         again.event("HANDSHAKE_SUCCEEDED");
@@ -324,7 +324,7 @@ fn a_key_that_is_revoked_gets_nothing_more_and_the_others_do() {
 /// With a spool, a revocation costs subscribers with other keys no record.
 #[test]
 fn revocation_with_a_spool_loses_nothing() {
-    if !python::is_there() {
+    if !python::has_pyzmq() {
         return;
     }
     let scratch = Scratch::new();
@@ -343,7 +343,7 @@ fn revocation_with_a_spool_loses_nothing() {
         writer.write(&record(number));
         written += 1;
     }
-    one.take(&authorized);
+    one.revoke(&authorized);
     let deadline = Instant::now() + PATIENCE;
     while count_reports(&writer, "because a key was revoked") == 0 {
         assert!(Instant::now() < deadline);
@@ -366,7 +366,7 @@ fn revocation_with_a_spool_loses_nothing() {
 /// Two endpoints of one process have different directories of authorized keys.
 #[test]
 fn one_endpoints_keys_do_not_open_another() {
-    if !python::is_there() {
+    if !python::has_pyzmq() {
         return;
     }
     let scratch = Scratch::new();
@@ -456,7 +456,7 @@ impl Wire {
 
 #[test]
 fn nothing_can_be_read_on_the_way() {
-    if !python::is_there() {
+    if !python::has_pyzmq() {
         return;
     }
     let scratch = Scratch::new();

@@ -15,9 +15,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::disk::{Disk, is_exhausted};
+use super::file_name::Name;
 use super::found::Found;
 use super::log::{self, Left, Log, take_name};
-use super::name::Name;
 use super::names::Names;
 use super::schedule::{Interval, Schedule};
 use crate::console::{bytes, counted, duration, thousands};
@@ -112,11 +112,11 @@ pub struct Core<D: Disk> {
     /// Records that were not written.
     lost: u64,
     /// A record without a file was reported.
-    refused: bool,
+    refusal_reported: bool,
     /// When it was last reported that a file could not be rotated.
-    rotation_failed: Option<Duration>,
+    rotation_failure_reported: Option<Duration>,
     /// When no log could be forgotten.
-    no_place: Option<Duration>,
+    none_forgotten_at: Option<Duration>,
     closed: Vec<Closed>,
     messages: Vec<Message>,
 }
@@ -166,9 +166,9 @@ impl<D: Disk> Core<D> {
             tried: now.passed,
             troubles: Vec::new(),
             lost: 0,
-            refused: false,
-            rotation_failed: None,
-            no_place: None,
+            refusal_reported: false,
+            rotation_failure_reported: None,
+            none_forgotten_at: None,
             closed: Vec::new(),
             messages: Vec::new(),
         }
@@ -283,8 +283,8 @@ impl<D: Disk> Core<D> {
     /// Counts a record for which there is no file as lost, and reports the first such record.
     pub fn refuse(&mut self, why: &str, path: &[u8]) {
         self.lost += 1;
-        if !self.refused {
-            self.refused = true;
+        if !self.refusal_reported {
+            self.refusal_reported = true;
             let path = String::from_utf8_lossy(&path[..path.len().min(40)]).escape_debug().to_string();
             self.problem(format!("{why}: \"{path}\"; its records, and others like that, are lost and counted"));
         }
@@ -307,7 +307,7 @@ impl<D: Disk> Core<D> {
     pub fn forget_one(&mut self) -> Option<usize> {
         let now = self.now;
         // Looking at all logs for each record would take long.
-        if self.no_place.is_some_and(|last| now.passed < last + RETRY) {
+        if self.none_forgotten_at.is_some_and(|last| now.passed < last + RETRY) {
             return None;
         }
         let idle =
@@ -315,13 +315,13 @@ impl<D: Disk> Core<D> {
         let all = self.logs.iter().enumerate().filter_map(|(index, log)| Some((index, log.as_ref()?)));
         let oldest = all.filter(|(_, log)| idle(log)).min_by_key(|(_, log)| log.used).map(|(index, _)| index);
         let Some(index) = oldest else {
-            self.no_place = Some(now.passed);
+            self.none_forgotten_at = Some(now.passed);
             return None;
         };
         self.rotate(index, now.clock);
         // A log whose file cannot be rotated stays.
         if self.logs[index].as_ref().is_some_and(|log| log.size() > 0) {
-            self.no_place = Some(now.passed);
+            self.none_forgotten_at = Some(now.passed);
             return None;
         }
         self.open.retain(|&open| open != index);
@@ -359,7 +359,7 @@ impl<D: Disk> Core<D> {
     /// Rotates a file that a record of `len` bytes would make too large.
     #[cold]
     fn make_room(&mut self, index: usize, len: usize) {
-        if self.rotation_failed.is_some_and(|failed| self.now.passed < failed + REPORT) {
+        if self.rotation_failure_reported.is_some_and(|reported| self.now.passed < reported + REPORT) {
             return;
         }
         self.flush(index);
@@ -479,9 +479,9 @@ impl<D: Disk> Core<D> {
             Ok(None) => {}
             Err(error) => {
                 let path = log.name().current();
-                if self.rotation_failed.is_none_or(|failed| self.now.passed >= failed + REPORT) {
+                if self.rotation_failure_reported.is_none_or(|reported| self.now.passed >= reported + REPORT) {
                     self.problem(format!("cannot rotate {}: {error}; it goes on as it is", path.display()));
-                    self.rotation_failed = Some(self.now.passed);
+                    self.rotation_failure_reported = Some(self.now.passed);
                 }
             }
         }

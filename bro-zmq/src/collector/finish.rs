@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::disk::{Appender, Disk, Open, Status, is_missing};
+use super::file_name::{complete, finished, partial, renumbered};
 use super::log::{is_taken, whole_records};
-use super::name::{complete, finished, partial, renumbered};
 use super::names::Names;
 
 /// How finished files are compressed.
@@ -62,7 +62,7 @@ impl<D: Disk> Finish<'_, D> {
                 return self.publish(closed, made);
             }
         }
-        self.look_whether_to_stop()?;
+        self.fail_if_stopped()?;
         let source = match self.disk.open(closed, Open::Existing) {
             // Somebody has removed it.
             Err(error) if is_missing(&error) => return Ok(()),
@@ -140,7 +140,7 @@ impl<D: Disk> Finish<'_, D> {
         directories.try_for_each(|directory| self.disk.sync_directory(directory))
     }
 
-    fn look_whether_to_stop(&self) -> io::Result<()> {
+    fn fail_if_stopped(&self) -> io::Result<()> {
         if self.stop.load(Ordering::Relaxed) { Err(io::Error::other("stopped")) } else { Ok(()) }
     }
 
@@ -176,7 +176,7 @@ impl<D: Disk> Finish<'_, D> {
         let mut from = Reader { disk: self.disk, file: source, at: 0 };
         let mut chunk = vec![0; CHUNK];
         loop {
-            self.look_whether_to_stop()?;
+            self.fail_if_stopped()?;
             match from.read(&mut chunk)? {
                 0 => return Ok(()),
                 len => target.write_all(&chunk[..len])?,

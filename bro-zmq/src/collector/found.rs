@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, Entry, EntryKind, Identity};
-use super::name::{self, FileKind};
+use super::file_name::{self, FileKind};
 use super::names::Mark;
 
 /// The files that were found.
@@ -42,17 +42,17 @@ impl Found {
     fn take(&mut self, disk: &impl Disk, root: &Path, entry: Entry, depth: usize, seen: &mut BTreeSet<Identity>) {
         let Entry { path, kind } = entry;
         match kind {
-            EntryKind::Directory(identity) if depth + 1 < name::DEPTH_LIMIT && seen.insert(identity) => {
+            EntryKind::Directory(identity) if depth + 1 < file_name::DEPTH_LIMIT && seen.insert(identity) => {
                 match disk.list(&path) {
                     Ok(entries) => entries.into_iter().for_each(|entry| self.take(disk, root, entry, depth + 1, seen)),
                     Err(error) => self.problems.push(format!("cannot read {}: {error}", path.display())),
                 }
             }
             EntryKind::File => {
-                if let Some((time, number)) = name::time_and_number(&path) {
+                if let Some((time, number)) = file_name::time_and_number(&path) {
                     self.mark.cover(time, number);
                 }
-                match path.strip_prefix(root).map(name::classify) {
+                match path.strip_prefix(root).map(file_name::classify) {
                     Ok(FileKind::Current(log_path)) => self.current.push((log_path, path)),
                     Ok(FileKind::Closed) => drop(self.closed.insert(path)),
                     Ok(FileKind::Complete(closed)) => drop(self.closed.insert(root.join(closed))),

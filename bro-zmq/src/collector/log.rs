@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::disk::{Disk, Open, Status, is_missing};
-use super::name::{Name, finished};
+use super::file_name::{Name, finished};
 use super::names::{Given, Names};
 
 /// A buffer larger than this is given back when it has become much too large.
@@ -117,7 +117,7 @@ impl<D: Disk> Log<D> {
                 if status.len < self.size { whole_records(disk, file, true)? } else { status.len }
             }
             None => {
-                let (file, size) = open(disk, &self.name)?;
+                let (file, size) = open_current(disk, &self.name)?;
                 self.file = Some(file);
                 size
             }
@@ -210,7 +210,7 @@ pub fn take_name<D: Disk>(
     while is_taken(disk, &path(&given))? {
         given = names.following(given);
     }
-    names.take(&given)?;
+    names.write_down(&given)?;
     let path = path(&given);
     Ok((given, path))
 }
@@ -230,7 +230,7 @@ pub fn is_taken<D: Disk>(disk: &D, closed: &Path) -> io::Result<bool> {
 
 /// Opens the current file to append to it, or makes it, and cuts off what a crash has left behind the last
 /// whole record. Returns the file and its size.
-fn open<D: Disk>(disk: &D, name: &Name) -> io::Result<(D::File, u64)> {
+fn open_current<D: Disk>(disk: &D, name: &Name) -> io::Result<(D::File, u64)> {
     let path = name.current();
     let file = match disk.open(&path, Open::Append) {
         Err(error) if is_missing(&error) => {

@@ -3,17 +3,17 @@
 //! The receiving thread appends each record to its log's buffer, writes buffers to files, and renames
 //! a file to rotate it; none of these waits for a disk. The [`finisher`] syncs and compresses on
 //! threads of its own. [`core`] and [`backlog`] decide what is done when; they know no clock and no
-//! files, and get both from here. [`name`] says what the names of files mean, [`names`] how they are
+//! files, and get both from here. [`file_name`] says what the names of files mean, [`names`] how they are
 //! given.
 
 mod backlog;
 mod core;
 mod disk;
+mod file_name;
 mod finish;
 mod finisher;
 mod found;
 mod log;
-mod name;
 mod names;
 mod schedule;
 #[cfg(test)]
@@ -40,8 +40,8 @@ use crate::console::{Console, counted};
 use crate::paths::Paths;
 use crate::subscriber::too_few_descriptors;
 
+pub use self::file_name::log_path;
 pub use self::finish::Compression;
-pub use self::name::log_path;
 
 /// The most files that may be open at a time, not counting those being finished.
 const OPEN_FILES: usize = 256;
@@ -57,7 +57,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_secs(1);
 
 /// The file that the one collector of a directory keeps locked. Its text says which names were given.
-const LOCK: &str = ".bro-zmq.lock";
+const STATE_FILE: &str = ".bro-zmq.lock";
 
 /// Where the records go, and how.
 pub struct Settings {
@@ -94,7 +94,7 @@ impl Collector {
         let (disk, open_files) = disk()?;
         let found =
             Found::look(&*disk, &directory).map_err(|error| format!("cannot read {}: {error}", directory.display()))?;
-        let file = disk.open(&directory.join(LOCK), Open::Existing).map_err(failed)?;
+        let file = disk.open(&directory.join(STATE_FILE), Open::Existing).map_err(failed)?;
         let names = Names::open(Arc::clone(&disk), file, &found.mark).map_err(failed)?;
         let names = Arc::new(Mutex::new(names));
         let finisher = Finisher::start(directory.clone(), Arc::clone(&disk), Arc::clone(&names), compression, start)
@@ -130,7 +130,7 @@ impl Collector {
     }
 
     /// Frees the number of a log path that has had no records for some time, so that another can have it.
-    pub fn free_number(&mut self, console: &Console) -> Option<usize> {
+    pub fn reclaim_number(&mut self, console: &Console) -> Option<usize> {
         let index = self.core.forget_one();
         self.pass_on(console);
         index
@@ -220,7 +220,7 @@ fn lock(directory: &Path) -> Result<std::fs::File, String> {
     })?;
     let mut options = std::fs::File::options();
     options.read(true).write(true).create(true).truncate(false).mode(disk::FILE_MODE).custom_flags(libc::O_NOFOLLOW);
-    let lock = options.open(directory.join(LOCK)).map_err(failed)?;
+    let lock = options.open(directory.join(STATE_FILE)).map_err(failed)?;
     match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(lock),
         Err(rustix::io::Errno::WOULDBLOCK) => {

@@ -54,7 +54,7 @@ pub struct Given {
     pub number: u32,
     /// The number of a time's first name: 0, or, once a time was not later than all before it, one above all
     /// numbers before.
-    base: u32,
+    first_number: u32,
     /// The latest time and the highest number of these names.
     mark: Mark,
 }
@@ -68,7 +68,7 @@ pub struct Names<D: Disk> {
     /// The mark that stands in the file.
     mark: Mark,
     /// The highest number that was given to a file apart from its log.
-    fresh: u32,
+    last_fresh: u32,
 }
 
 impl<D: Disk> Names<D> {
@@ -77,28 +77,32 @@ impl<D: Disk> Names<D> {
         let mut text = [0; Mark::LEN];
         let len = disk.read_at(&file, &mut text, 0)?;
         let mark = Mark::parse(&text[..len]).unwrap_or_else(|| found.clone());
-        let names = Self { disk, file, before: mark.clone(), mark, fresh: 0 };
+        let names = Self { disk, file, before: mark.clone(), mark, last_fresh: 0 };
         // The mark takes its room on the disk now, so that later writes of it need none.
         names.disk.overwrite(&names.file, names.mark.text().as_bytes())?;
         Ok(names)
     }
 
-    /// The next name of a log that has had `last`. It may be used once it is [taken](Self::take).
+    /// The next name of a log that has had `last`. It may be used once it is [written down](Self::write_down).
     pub fn next(&self, last: Option<&Given>, time: &str) -> Given {
         let later = time > self.before.time.as_str();
-        let (base, number) = match last {
+        let (first_number, number) = match last {
             None if later => (0, 0),
             Some(last) if later && time > last.mark.time.as_str() => (0, 0),
-            Some(last) if time == last.time && last.number + 1 > self.fresh => (last.base, last.number + 1),
-            Some(last) if time > last.time.as_str() && last.base > self.before.number => (last.base, last.base),
+            Some(last) if time == last.time && last.number + 1 > self.last_fresh => {
+                (last.first_number, last.number + 1)
+            }
+            Some(last) if time > last.time.as_str() && last.first_number > self.before.number => {
+                (last.first_number, last.first_number)
+            }
             _ => {
-                let base = last.map_or(0, |last| last.mark.number).max(self.before.number) + 1;
-                (base, base)
+                let first = last.map_or(0, |last| last.mark.number).max(self.before.number) + 1;
+                (first, first)
             }
         };
         let mut mark = last.map(|last| last.mark.clone()).unwrap_or_default();
         mark.cover(time, number);
-        Given { time: time.to_owned(), number, base, mark }
+        Given { time: time.to_owned(), number, first_number, mark }
     }
 
     /// Returns the next name, if another file has this one.
@@ -109,7 +113,7 @@ impl<D: Disk> Names<D> {
     }
 
     /// Writes down that a name is given.
-    pub fn take(&mut self, name: &Given) -> io::Result<()> {
+    pub fn write_down(&mut self, name: &Given) -> io::Result<()> {
         self.write(&name.time, name.number)
     }
 
@@ -118,7 +122,7 @@ impl<D: Disk> Names<D> {
         let number = self.mark.number + 1;
         self.write("", number)?;
         // Logs must not come upon it either.
-        self.fresh = number;
+        self.last_fresh = number;
         self.before.number = self.before.number.max(number);
         Ok(number)
     }

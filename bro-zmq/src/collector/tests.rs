@@ -21,9 +21,9 @@ use jiff::{SignedDuration, Timestamp};
 use super::backlog::Backlog;
 use super::core::{Core, Limits, Message, Now};
 use super::disk::{Disk, Entry, EntryKind, Identity, Open, Status};
+use super::file_name::{FileKind, classify, complete, time_and_number};
 use super::finish::{Compression, Finish};
 use super::found::Found;
-use super::name::{FileKind, classify, complete, time_and_number};
 use super::names::Names;
 use super::schedule::Schedule;
 use crate::paths::Paths;
@@ -71,7 +71,7 @@ enum Fault {
 }
 
 #[derive(Default)]
-struct Content {
+struct PlayedFile {
     bytes: Vec<u8>,
     /// How much of it was synced.
     synced: usize,
@@ -85,7 +85,7 @@ struct State {
     dice: Dice,
     /// Files by their names; `None`: a directory.
     names: BTreeMap<PathBuf, Option<u64>>,
-    files: HashMap<u64, Content>,
+    files: HashMap<u64, PlayedFile>,
     next: u64,
     /// Bytes that the disk still takes.
     room: usize,
@@ -138,7 +138,7 @@ impl State {
 
     fn make(&mut self, path: &Path) -> u64 {
         self.next += 1;
-        self.files.insert(self.next, Content { modified: self.clock, ..Content::default() });
+        self.files.insert(self.next, PlayedFile { modified: self.clock, ..PlayedFile::default() });
         self.names.insert(path.to_owned(), Some(self.next));
         self.next
     }
@@ -374,7 +374,7 @@ impl World {
             gone: BTreeSet::new(),
             run: None,
         };
-        world.disk.0.borrow_mut().make(&Path::new(ROOT).join(super::LOCK));
+        world.disk.0.borrow_mut().make(&Path::new(ROOT).join(super::STATE_FILE));
         world.advance(0);
         world
     }
@@ -397,7 +397,7 @@ impl World {
     fn start(&mut self) -> io::Result<()> {
         let root = Path::new(ROOT);
         let found = Found::look(&*self.disk, root)?;
-        let file = self.disk.open(&root.join(super::LOCK), Open::Existing)?;
+        let file = self.disk.open(&root.join(super::STATE_FILE), Open::Existing)?;
         let names = Arc::new(Mutex::new(Names::open(Arc::clone(&self.disk), file, &found.mark)?));
         let every = self.dice.pick(&[Some(1), Some(900), Some(3_600), None]);
         let limits = Limits {
@@ -538,7 +538,7 @@ impl World {
                     }
                     FileKind::Closed => records(path, bytes, false, &mut found, |_| {}),
                     FileKind::Complete(_) => records(path, &unpack(path, bytes), true, &mut found, |_| {}),
-                    FileKind::Other if path.ends_with(super::LOCK) => {}
+                    FileKind::Other if path.ends_with(super::STATE_FILE) => {}
                     FileKind::Other => records(path, &unpack(path, bytes), true, &mut found, |_| {}),
                 }
             }
@@ -637,7 +637,7 @@ impl World {
         }
         self.check(false, &[]);
         let state = self.disk.0.borrow();
-        let hidden = state.names.keys().filter(|path| !path.ends_with(super::LOCK));
+        let hidden = state.names.keys().filter(|path| !path.ends_with(super::STATE_FILE));
         let hidden: Vec<_> =
             hidden.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with('.')).collect();
         assert!(hidden.is_empty(), "{hidden:?}");

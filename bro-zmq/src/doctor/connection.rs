@@ -76,7 +76,7 @@ pub fn look(findings: &mut Findings, args: &EndpointArgs) {
     for endpoint in &bound {
         try_to_bind(findings, endpoint);
     }
-    config.endpoints = connected.into_iter().filter(|endpoint| is_reached(findings, endpoint)).collect();
+    config.endpoints = connected.into_iter().filter(|endpoint| try_to_reach(findings, endpoint)).collect();
     if !config.endpoints.is_empty() {
         shake_hands(findings, &config, args.wait);
     }
@@ -146,13 +146,13 @@ fn try_to_bind(findings: &mut Findings, endpoint: &Endpoint) {
     }
 }
 
-/// Returns true if anything listens at an endpoint. Sends nothing there.
-fn is_reached(findings: &mut Findings, endpoint: &Endpoint) -> bool {
+/// Connects to an endpoint, without sending anything. Returns true unless nothing listens there.
+fn try_to_reach(findings: &mut Findings, endpoint: &Endpoint) -> bool {
     if let Some(path) = endpoint.socket_path() {
         return match UnixStream::connect(path) {
             Ok(_) => true,
             Err(error) => {
-                findings.wrong(format!("{endpoint}: {}", of_socket(&error)));
+                findings.wrong(format!("{endpoint}: {}", explain_socket_error(&error)));
                 false
             }
         };
@@ -182,7 +182,7 @@ fn is_reached(findings: &mut Findings, endpoint: &Endpoint) -> bool {
     match TcpStream::connect_timeout(&first, ANSWER) {
         Ok(_) => true,
         Err(error) => {
-            findings.wrong(format!("{endpoint}: {}", of_address(&error, first)));
+            findings.wrong(format!("{endpoint}: {}", explain_address_error(&error, first)));
             false
         }
     }
@@ -207,7 +207,7 @@ fn resolve(host: String, port: u16) -> Result<Vec<SocketAddr>, String> {
 }
 
 /// What a failure to connect to an address means.
-fn of_address(error: &io::Error, address: SocketAddr) -> String {
+fn explain_address_error(error: &io::Error, address: SocketAddr) -> String {
     match error.kind() {
         ErrorKind::ConnectionRefused => {
             format!("nobody listens at {address}: start the subscriber, or correct the port")
@@ -223,7 +223,7 @@ fn of_address(error: &io::Error, address: SocketAddr) -> String {
 }
 
 /// What a failure to connect to a path means.
-fn of_socket(error: &io::Error) -> String {
+fn explain_socket_error(error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::NotFound => "there is no socket of that name: start the subscriber, which makes it".to_owned(),
         ErrorKind::ConnectionRefused => "nobody listens there: start the subscriber".to_owned(),

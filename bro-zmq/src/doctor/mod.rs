@@ -204,7 +204,7 @@ fn look_at_host(findings: &mut Findings, program: PathBuf, elf: Elf) -> Option<H
         }
         None if version > LAST_KNOWN => {
             Findings::good(format!("it is {name}"));
-            unknown(format!("it is newer than {}.{}, the last version known", LAST_KNOWN.0, LAST_KNOWN.1));
+            note_unknown(format!("it is newer than {}.{}, the last version known", LAST_KNOWN.0, LAST_KNOWN.1));
         }
         None => findings.wrong(format!(
             "it is {name}; the oldest that is supported is Bro {}.{}",
@@ -222,7 +222,7 @@ fn look_at_host(findings: &mut Findings, program: PathBuf, elf: Elf) -> Option<H
         function.contains("_dev") || function.contains("_git")
     };
     if in_development && version <= LAST_KNOWN {
-        unknown("it is a version under development");
+        note_unknown("it is a version under development");
     }
     let mentioned: BTreeSet<&str> = host.elf.undefined().chain(host.elf.defined()).collect();
     let found: BTreeSet<&str> = INSTRUMENTATIONS
@@ -247,7 +247,7 @@ fn look_at_host(findings: &mut Findings, program: PathBuf, elf: Elf) -> Option<H
 }
 
 /// Notes what makes a host unknown. The portable plugin refuses an unknown host only if it was told to.
-fn unknown(what: impl Display) {
+fn note_unknown(what: impl Display) {
     Findings::note(format!(
         "{what}: the portable plugin finds out how it lays out its log records, and refuses it if \
          LogZeroMQ::only_known_hosts is set"

@@ -86,7 +86,7 @@ fn keygen_makes_files_that_pyzmq_reads() {
     assert_eq!(std::fs::read_to_string(&secret).unwrap(), all);
     run(["keygen", "/"]).expect(2).expect_error("is no name for files");
     run(["keygen", text(&scratch.0.join("no/such/x"))]).expect(1).expect_error("No such file");
-    if python::is_there() {
+    if python::has_pyzmq() {
         let program = "import sys, zmq.auth; [print(*(k and k.decode() for k in zmq.auth.load_certificate(f))) for f in sys.argv[1:]]";
         let read = Command::new(python::with_pyzmq().unwrap())
             .args(["-c", program])
@@ -140,7 +140,7 @@ fn replay_sends_to_a_subscriber_that_lets_it_in_and_to_no_other() {
 
 #[test]
 fn pyzmq_gets_what_replay_sends() {
-    if !python::is_there() {
+    if !python::has_pyzmq() {
         return;
     }
     let scratch = Scratch::new();
@@ -168,7 +168,7 @@ fn subscribe_connects_with_keys() {
     let plain = Running::start(&mut command(connect));
     let right = Running::start(&mut command(connect.iter().chain(&client(&collector, &sensor))));
     thread::sleep(Duration::from_secs(3));
-    collector.put(&authorized);
+    collector.authorize(&authorized);
     let right = right.end().expect(0);
     assert_eq!(right.lines(), ["conn\t{\"text\":\"again\"}"; 5]);
     right.expect_error(&format!("the publisher refuses this side's key {}", collector.public()));
@@ -215,7 +215,7 @@ fn a_collector_ends_the_connections_of_a_revoked_key() {
         }
     };
     ["one.log", "two.log", "conn.log"].into_iter().for_each(grows);
-    one.take(&authorized);
+    one.revoke(&authorized);
     // The collector takes a second to notice, one to write what had arrived, and one for the file.
     thread::sleep(Duration::from_secs(4));
     let before = size("one.log");

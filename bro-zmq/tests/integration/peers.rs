@@ -53,7 +53,7 @@ fn host() {
 }
 
 /// Returns true if the libzmq that is linked has the limits for peers.
-fn limited() -> bool {
+fn has_limits() -> bool {
     if !ENFORCED {
         println!("SKIPPED: this libzmq has no limits for peers");
     }
@@ -289,8 +289,8 @@ struct Setting {
 
 impl Setting {
     /// Attacks a host in every way there is.
-    fn run(&self) {
-        if !limited() {
+    fn attack(&self) {
+        if !has_limits() {
             return;
         }
         let scratch = Scratch::new();
@@ -394,7 +394,7 @@ const COLLECTOR: u64 = 80 * 1024;
 /// small or useless.
 #[test]
 fn the_collector() {
-    if !limited() {
+    if !has_limits() {
         return;
     }
     let endpoint = free_endpoint();
@@ -578,7 +578,7 @@ fn fuzz(address: &str, kind: &str, victim: &mut Victim, limit: u64, check: impl 
 
 #[test]
 fn random_peers_of_a_host() {
-    if !limited() {
+    if !has_limits() {
         return;
     }
     let endpoint = free_endpoint();
@@ -594,7 +594,7 @@ fn random_peers_of_a_host() {
 
 #[test]
 fn random_peers_of_the_collector() {
-    if !limited() {
+    if !has_limits() {
         return;
     }
     let endpoint = free_endpoint();
@@ -614,7 +614,7 @@ fn random_peers_of_the_collector() {
 /// in it, which nobody can answer any more: without the patches, libzmq can end the process then.
 #[test]
 fn a_heartbeat_of_a_peer_that_is_gone() {
-    if !limited() {
+    if !has_limits() {
         return;
     }
     let context = Arc::new(Context::new().unwrap());
@@ -655,7 +655,7 @@ fn a_heartbeat_of_a_peer_that_is_gone() {
 /// then others have their turn.
 #[test]
 fn connections_that_stand_still() {
-    if !limited() {
+    if !has_limits() {
         return;
     }
     let endpoint = free_endpoint();
@@ -699,7 +699,7 @@ fn connections_that_stand_still() {
 /// one has cost serves the next, whichever thread has seen it come and go.
 #[test]
 fn subscribers_with_many_topics_come_and_go() {
-    if !limited() {
+    if !has_limits() {
         return;
     }
     let endpoint = free_endpoint();
@@ -735,7 +735,7 @@ fn goes_on(peer: &mut Zmtp) {
 /// topics is not thrown out when the first one has gone and left its many topics to others.
 #[test]
 fn a_subscriber_with_few_topics_is_not_thrown_out_for_others() {
-    if !limited() {
+    if !has_limits() {
         return;
     }
     let endpoint = free_endpoint();
@@ -773,7 +773,7 @@ fn a_subscriber_with_few_topics_is_not_thrown_out_for_others() {
 /// that pushes knows all the same that its peer is there.
 #[test]
 fn handshakes_that_break_are_not_the_end_of_other_peers() {
-    if !limited() {
+    if !has_limits() {
         return;
     }
     let endpoint = free_endpoint();
@@ -796,7 +796,7 @@ fn handshakes_that_break_are_not_the_end_of_other_peers() {
 /// A peer that was thrown out is kept away for ten seconds, by its address; others are not.
 #[test]
 fn one_that_was_thrown_out_comes_back_later() {
-    if !limited() {
+    if !has_limits() {
         return;
     }
     let endpoint = free_endpoint();
@@ -831,25 +831,25 @@ fn one_that_was_thrown_out_comes_back_later() {
 
 #[test]
 fn a_host_that_listens() {
-    Setting { name: "bound", bind: true, socket_type: "publish", curve: false }.run();
+    Setting { name: "bound", bind: true, socket_type: "publish", curve: false }.attack();
 }
 
 #[test]
 fn a_host_that_listens_with_keys() {
-    Setting { name: "bound, CURVE", bind: true, socket_type: "publish", curve: true }.run();
+    Setting { name: "bound, CURVE", bind: true, socket_type: "publish", curve: true }.attack();
 }
 
 #[test]
 fn a_host_that_connects() {
-    Setting { name: "connected", bind: false, socket_type: "publish", curve: false }.run();
+    Setting { name: "connected", bind: false, socket_type: "publish", curve: false }.attack();
 }
 
 #[test]
 fn a_host_that_connects_with_keys() {
-    Setting { name: "connected, CURVE", bind: false, socket_type: "publish", curve: true }.run();
+    Setting { name: "connected, CURVE", bind: false, socket_type: "publish", curve: true }.attack();
 }
 
 #[test]
 fn a_host_that_pushes() {
-    Setting { name: "bound, push", bind: true, socket_type: "push", curve: false }.run();
+    Setting { name: "bound, push", bind: true, socket_type: "push", curve: false }.attack();
 }

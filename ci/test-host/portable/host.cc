@@ -81,32 +81,32 @@ std::vector<Column> columns_of(int i) {
 
 // Damages record number `i` as WRONG says.
 void spoil(std::vector<Value*>& record, int i) {
-    if (wrong("type"))
+    if (must_go_wrong("type"))
         record[1]->type = TYPE_COUNT;
-    if (wrong("present"))
+    if (must_go_wrong("present"))
         memset(&record[1]->present, 7, 1);
-    if (wrong("pointer"))
+    if (must_go_wrong("pointer"))
         record[1] = static_cast<Value*>(nowhere());
-    if (wrong("text"))
+    if (must_go_wrong("text"))
         record[1]->val.string_val.data = static_cast<char*>(nowhere());
-    if (wrong("length"))
+    if (must_go_wrong("length"))
         record[1]->val.string_val.length = -5;
-    if (wrong("set"))
+    if (must_go_wrong("set"))
         record[9]->val.set_val.vals = static_cast<Value**>(nowhere());
-    if (wrong("size"))
+    if (must_go_wrong("size"))
         record[9]->val.set_val.size = int64_t{1} << 50;
-    if (wrong("family"))
+    if (must_go_wrong("family"))
         memset(&record[2]->val.addr_val.family, 9, 1);
     // Values that a packet can have.
-    if (wrong("odd") && i < 2) {
+    if (must_go_wrong("odd") && i < 2) {
         record[0]->val.double_val = i == 0 ? 1e18 : -1e18;
         record[3]->val.port_val.port = 70000;
         record[7]->val.int_val = 2;
     }
     // Damage that no host should do, in one record only.
-    if (wrong("first") && i == 0)
+    if (must_go_wrong("first") && i == 0)
         record[1]->type = TYPE_COUNT;
-    if (wrong("nothing") && i == 0)
+    if (must_go_wrong("nothing") && i == 0)
         for (Value* value : record)
             value->present = false;
 }
@@ -118,13 +118,13 @@ THREADS logging::Writer::Fields make_fields() {
     for (const Column& column : columns)
         delete column.value;
     Field* field = const_cast<Field*>(fields[1]);
-    if (wrong("no column"))
+    if (must_go_wrong("no column"))
         fields[1] = static_cast<const Field*>(nowhere());
-    if (wrong("column's name"))
+    if (must_go_wrong("column's name"))
         field->name = static_cast<const char*>(nowhere());
-    if (wrong("column's type"))
+    if (must_go_wrong("column's type"))
         memset(&field->type, 99, 1);
-    if (wrong("column's option"))
+    if (must_go_wrong("column's option"))
         memset(&field->optional, 7, 1);
     return fields;
 }
@@ -140,7 +140,7 @@ struct Log {
         writer.SetBuf(false);
         writer.Flush(0);
         writer.Rotate(0);
-        if (wrong("end"))
+        if (must_go_wrong("end"))
             writer.Send([](THREADS logging::WriterBackend&) {
                 set_terminating();
                 return true;
@@ -186,7 +186,7 @@ int main(int argc, char** argv) {
     if (zmq_bind(socket, "tcp://127.0.0.1:*") != 0 ||
         zmq_getsockopt(socket, ZMQ_LAST_ENDPOINT, endpoint, &size) != 0)
         return 2;
-    if (!wrong("variables")) {
+    if (!must_go_wrong("variables")) {
         set_global("LogZeroMQ::endpoint", new StringVal(endpoint));
         set_global("LogZeroMQ::topic", new StringVal("%path, \xc3\xbc\\"));
         set_global("LogZeroMQ::zmq_hwm", new CountVal(TYPE_COUNT, 1000));

@@ -61,7 +61,7 @@ global started = F;
 
 # Comes for a stream that was created late, when the handler that has created it is over. (In a
 # module, Bro finds an event by its whole name only.)
-global late: event(id: Log::ID);
+global stream_created_late: event(id: Log::ID);
 
 function is_sent(id: Log::ID): bool
 	{
@@ -194,7 +194,7 @@ function finish_filters()
 		finish_filter(id);
 	}
 
-event LogZeroMQ::late(id: Log::ID)
+event LogZeroMQ::stream_created_late(id: Log::ID)
 	{
 	if ( is_sent(id) && id in Log::active_streams && ! has_filter(id, "default-zmq") )
 		add_filter(id);
@@ -224,7 +224,7 @@ function filter_changed(filters: table[Log::ID, string] of Log::Filter, change: 
 		if ( started && only_zeromq )
 			{
 			mute_default_filter(id);
-			event LogZeroMQ::late(id);
+			event LogZeroMQ::stream_created_late(id);
 			}
 
 		add streams[id];
@@ -270,7 +270,7 @@ function filter_made(): bool
 @endif
 
 		if ( started && ( only_zeromq || follow_default_filter ) )
-			event LogZeroMQ::late(id);
+			event LogZeroMQ::stream_created_late(id);
 		}
 
 	adding = F;
