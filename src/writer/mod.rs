@@ -66,6 +66,9 @@ const LOOK_FOR_ROOM: Duration = Duration::from_micros(500);
 /// A record whose JSON has more bytes than this is refused.
 pub const MAX_RECORD: usize = 1 << 30;
 
+/// Bytes of the first chunk that is tried for a record that has no room in the last one.
+const FIRST_ROOM: usize = CHUNK_SIZE / 2;
+
 /// How long [`Writer::close`] waits before it tells what it waits for. It waits no longer for a
 /// connection with a spool, unless the linger time is without limit. Whatever has asked the host to end
 /// may ask again after two seconds, and then the host waits for nobody.
@@ -377,10 +380,10 @@ impl Writer {
     unsafe fn encode<S: Shape>(&mut self, values: *const *const u8, shape: S) -> Result<(), Problem> {
         // SAFETY: the caller promises `columns` values, of this shape.
         let record = unsafe { Record::new(values, shape) };
-        let mut room = CHUNK_SIZE / 2;
-        if self.batch.is_wanted() && self.batch.records() == 0 && self.buffers.room() < room {
+        let mut room = Some(FIRST_ROOM);
+        if self.batch.is_wanted() && self.batch.records() == 0 && self.buffers.room() < FIRST_ROOM {
             // A batch begins with room for more records. If there is no memory now, the loop below notices.
-            self.buffers.grow(room);
+            self.buffers.grow(FIRST_ROOM);
         }
         loop {
             let Self { plan, envelope, buffers, batch, .. } = self;
@@ -411,13 +414,11 @@ impl Writer {
                 }
                 Err(EncodeError::Full) => {
                     self.flush();
-                    if room > MAX_RECORD {
-                        return Err(Problem::TooLarge);
-                    }
-                    if !self.buffers.grow(room) {
+                    let Some(size) = room else { return Err(Problem::TooLarge) };
+                    if !self.buffers.grow(size) {
                         return Err(Problem::NoMemory);
                     }
-                    room = if room < MAX_RECORD { (room * 4).min(MAX_RECORD) } else { usize::MAX };
+                    room = more_room(size);
                 }
                 Err(EncodeError::Malformed(what)) => return Err(Problem::Other { what }),
                 Err(EncodeError::TooDeep) => return Err(Problem::TooDeep),
@@ -636,6 +637,11 @@ impl Writer {
     }
 }
 
+/// Returns the size of the next chunk to try, if one of `size` bytes was too small; `None` if it was the largest.
+fn more_room(size: usize) -> Option<usize> {
+    (size < MAX_RECORD).then(|| (size * 4).min(MAX_RECORD))
+}
+
 /// What became of the records at a connection, those of the batch included.
 fn counters(connection: &Connection, written: u64, batch: &Batch, buffers: &Buffers) -> Counters {
     let mut counters = connection.counters(written, buffers);
@@ -667,6 +673,13 @@ fn totals(counters: &Counters) -> Incident {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_room_is_that_of_the_largest_record() {
+        let sizes: Vec<_> = std::iter::successors(Some(FIRST_ROOM), |&size| more_room(size)).collect();
+        assert!(sizes.is_sorted_by(|a, b| a < b));
+        assert_eq!(sizes.last(), Some(&MAX_RECORD));
+    }
 
     #[test]
     fn totals_leave_out_what_is_zero() {
